@@ -26,8 +26,12 @@ KEY: Final = 32
 HIDDEN: Final = 64
 #: Words of a text that count.
 WORDS: Final = 32
-#: Bounds of the arrays of a model: a collection may come from a stranger.
+#: Bounds of the arrays of a model: a collection may come from a stranger. What is computed for each picture or word
+#: grows with the sides of the second.
 _MAX_SIDE: Final = 1 << 14
+_MAX_INNER: Final = 1 << 10
+#: Bytes of an array that scores compute at a time.
+_BLOCK_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +79,9 @@ class Interaction:
                 raise ValueError(f"{name} does not fit")
             if not all(1 <= side <= _MAX_SIDE for side in shape) or not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers that no model has")
+        for name, side in (("queries", count), ("keys", key), ("outer", hidden)):
+            if side[0] > _MAX_INNER:
+                raise ValueError(f"{name} is larger than that of any model")
         return made
 
     @property
@@ -102,9 +109,17 @@ class Interaction:
         return unit_rows(gathered.reshape(-1, gathered.shape[2])).reshape(gathered.shape)
 
     def score(self, states: Float32, tokens: Float32) -> Float32:
-        """Score pictures: states (t, text width) of a text's words and tokens (n, m, dim) → (n,)."""
-        sharpness, factor = self.scales
+        """Score pictures: states (t, text width) of a text's words and tokens (n, m, dim) → (n,); 0 without words."""
+        if not len(states):
+            return np.zeros(len(tokens), np.float32)
         words = unit_rows(states[:WORDS] @ self.text + self.text_bias)
+        widest = 4 * max(len(words), tokens.shape[1]) * max(len(words), len(self.outer), tokens.shape[1])
+        block = max(1, _BLOCK_BYTES // widest)
+        found = [self._score(words, tokens[n : n + block]) for n in range(0, len(tokens), block)]
+        return np.concatenate([np.empty(0, np.float32), *found])
+
+    def _score(self, words: Float32, tokens: Float32) -> Float32:
+        sharpness, factor = self.scales
         flat = tokens.reshape(-1, tokens.shape[2])
         cosines = np.ascontiguousarray((flat @ words.T).reshape(*tokens.shape[:2], -1).transpose(0, 2, 1))  # (n, t, m)
         attention = _softmax(sharpness * cosines)

@@ -284,14 +284,18 @@ def _report(
     )
 
 
+def are_few(missing: int, total: int) -> bool:
+    """Return whether a build may go without so many pictures."""
+    return missing <= max(FEW_MISSING, SHARE_MISSING * total)
+
+
 def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
     """Return whether only few pictures are missing, all of which the next ``index`` would remove or replace.
 
     Images in ``resting`` do not count, because they are not searched now either.
     """
     lost = [picture for picture in missing if picture.image_id not in resting]
-    few = len(lost) <= max(FEW_MISSING, SHARE_MISSING * total)
-    return few and all(picture.settled for picture in lost)
+    return are_few(len(lost), total) and all(picture.settled for picture in lost)
 
 
 def _missing_notes(outcome: ReencodeOutcome, missing: int) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,17 +17,17 @@ from imseek.data.catalog import model_files, models, spaces
 from imseek.data.catalog.models import Model
 from imseek.data.collection_records import MAX_DIM
 from imseek.data.writing.space_build import SpaceBuild
-from imseek.data.writing.space_build_rows import Row
 from imseek.data.writing.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.encoders.patch_features import require_patches
 from imseek.encoders.space_compatibility import space_of
 from imseek.encoders.token_interaction import Interaction
 from imseek.errors import CorruptCollectionError, EncoderError, UsageError
-from imseek.indexer.reencode import PictureRows
+from imseek.indexer.reencode import PictureRows, are_few
 from imseek.progress import Task
 from imseek.types.arrays import Float32
-from imseek.types.maintenance_reports import TokenOutcome, TokenReport
+from imseek.types.maintenance_reports import MissingPicture, TokenOutcome, TokenReport
+from imseek.types.pictures import SkipReason
 from imseek.types.token_spaces import KIND, NAME, are_tokens, tokens_reference
 
 PHASE: Final = "tokens"
@@ -45,10 +44,7 @@ class TokenEncoder:
             raise EncoderError(f"{count} tokens of {dim} numbers exceed the {MAX_DIM:,} that a collection stores")
         self._patches = require_patches(encoder, encoder.info.reference)
         if len(model.keys) != len(self._patches.patch_alignment().image):
-            raise CorruptCollectionError(
-                f"the model of tokens is not for features of {encoder.info.reference}",
-                hint="`imseek maintain --no-tokens` deletes it",
-            )
+            raise _other_features(encoder)
         self._encoder, self._model = encoder, model
         self.info = replace(
             encoder.info, reference=tokens_reference(encoder.info.reference), dim=count * dim, modalities=("image",)
@@ -65,7 +61,10 @@ class TokenEncoder:
         return self._encoder.prepare(pixels)
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        tokens = self._model.compress(self._patches.patch_features(batch))
+        features = self._patches.patch_features(batch)
+        if features.shape[1] != self._model.positions.shape[1]:
+            raise _other_features(self._encoder)
+        tokens = self._model.compress(features)
         rows: Float32 = tokens.reshape(len(batch), -1) / np.float32(tokens.shape[1] ** 0.5)
         return rows
 
@@ -74,6 +73,13 @@ class TokenEncoder:
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         return ()
+
+
+def _other_features(encoder: Encoder) -> CorruptCollectionError:
+    return CorruptCollectionError(
+        f"the model of tokens is not for features of {encoder.info.reference}",
+        hint="`imseek maintain --no-tokens` deletes it",
+    )
 
 
 def find_model(writer: Writer) -> Model:
@@ -91,7 +97,7 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
     """Make the tokens of images that have none; see :func:`imseek.maintenance.make_tokens`."""
     started = time.monotonic()
     space = spaces.prepare_space(writer, space_of(encoder, None))
-    build = SpaceBuild(writer, space)
+    build = SpaceBuild(writer, space, retry=True)
     before, each = build.done, 2 * space.dim
     if build.total > before:
         notify(
@@ -99,16 +105,14 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
             f"{build.total - before:,} pictures"
         )
     rows = PictureRows(writer, encoder, build, task)
-
-    def make(ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
-        """Yield zeros for a picture that cannot be read, as for an image without a caption: its shard goes on."""
-        nothing = np.zeros(space.dim, np.float16)
-        yield from ((image_id, nothing if row is None else row) for image_id, row in rows(ids))
-
-    outcome: TokenOutcome = "already"
-    if before < build.total:
-        outcome = "made" if build.run(make, task, PHASE, lambda: len(rows.missing)) else "interrupted"
-    if outcome == "made":
+    outcome: TokenOutcome = "already" if before == build.total else "made"
+    if not build.run(rows, task, PHASE, lambda: len(rows.missing)):
+        outcome = "interrupted"
+    elif not _is_acceptable(tuple(rows.missing.values()), build.total, spaces.unsearched_images(writer)):
+        outcome = "refused"
+    else:
+        # A picture that cannot be read gets zeros, as an image without a caption does: its shard goes on.
+        build.fill()
         _drop_spaces(writer, besides=space.space_id)
     return TokenReport(
         outcome=outcome,
@@ -125,12 +129,23 @@ def make_tokens(writer: Writer, encoder: TokenEncoder, task: Task, notify: Calla
     )
 
 
+def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
+    """Return whether only few pictures are missing, none because its source may not be mounted.
+
+    Unlike a switch to other vectors, this loses no search, and the next run tries them again.
+    """
+    lost = [picture for picture in missing if picture.image_id not in resting]
+    few = are_few(len(lost), total)
+    return few and all(picture.settled or picture.reason != SkipReason.VANISHED for picture in lost)
+
+
 def forget_tokens(writer: Writer) -> bool:
     """Delete all tokens and their model; return whether there were any."""
-    is_ours = NAME in models.names(writer.root)
-    with suppress(CorruptCollectionError):  # A damaged one goes, too.
+    try:
         model = models.find(writer.root, NAME)
         is_ours = model is not None and model.kind == KIND
+    except CorruptCollectionError:  # A damaged one goes, too, if it is of this kind.
+        is_ours = models.kind_on_file(writer.root, NAME) == KIND
     if is_ours:
         model_files.drop(writer, NAME)
     return _drop_spaces(writer) or is_ours

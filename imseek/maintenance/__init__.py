@@ -362,8 +362,10 @@ def make_tokens(
     """Make the tokens that the reranker ``tokens`` compares, for pictures that have none yet.
 
     The model is that of :func:`imseek.tune.train_reranker`. ``notify`` is told what they will take on disk before any
-    is made. Pictures are read; what cannot be read gets no tokens, and counts as average. Tokens of an earlier model
-    are dropped at the end. If killed or stopped (``stop``), the same call continues.
+    is made. Pictures are read; what cannot be read gets no tokens, counts as average, and is tried again by the next
+    call. Where a source is not mounted, or more than 10 pictures and 1 % of all cannot be read, the outcome is
+    ``refused``. Tokens of an earlier model are dropped at the end. If killed or stopped (``stop``), the same call
+    continues.
 
     Raises UsageError if there is no model, EncoderMismatchError for other weights, whatever loading an encoder raises,
     CollectionNotFoundError, LockedError, ReadOnlyError, StorageError if the disk is full or fails, and

@@ -83,7 +83,7 @@ class TokenReranker:
 
     def __init__(self, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None) -> None:
         self._lock = threading.Lock()
-        self._models: OrderedDict[tuple[str, int], TokenModel] = OrderedDict()
+        self._models: OrderedDict[tuple[Path, str, int], TokenModel] = OrderedDict()
 
     def score(self, request: RerankRequest) -> Float32:
         """Raises QueryError where the collection has no model, or there are several collections."""
@@ -114,7 +114,7 @@ class TokenReranker:
         return combine(scores, model.weight)
 
     def _model(self, reader: Reader) -> TokenModel:
-        key = reader.identity.uuid, reader.generation
+        key = reader.root, reader.identity.uuid, reader.generation  # A copy may have learned something else.
         with self._lock:
             if key not in self._models:
                 model = models.find(reader.root, NAME)

@@ -7,7 +7,7 @@ vectors; the model orders its best 100 anew, as a search does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +91,7 @@ def train(
     """Learn and measure; with a ``writer``, store the model if it helps. See :func:`imseek.tune.train_reranker`."""
     started = time.monotonic()
 
-    def read(reader: Reader) -> tuple[SpaceInfo, Examples, list[Part], int]:
+    def read(reader: Reader) -> tuple[SpaceInfo, Examples, list[Part], int, npt.NDArray[np.int64]]:
         space = reader.current.space
         encoder = load(space)
         patches = require_patches(encoder, space.encoder)
@@ -99,12 +99,14 @@ def train(
         split = split_examples(reader, examples, seed)
         chosen = {name: getattr(split, name)[:most] for name, most in MAX_IMAGES.items()}
         features = read_features(reader, encoder, patches, examples.ids[np.concatenate([*chosen.values()])], task)
-        states = patches.token_states(examples.texts, WORDS)
-        parts = [_part(examples, split, positions, features, states) for positions in chosen.values()]
         unread = sum(map(len, chosen.values())) - len(features)
-        return space, examples, parts, unread
+        taught = examples.ids[np.concatenate([chosen["train"], chosen["validation"]])]
+        learned = np.array([image_id for image_id in taught.tolist() if image_id in features], np.int64)
+        states = read_states(examples, patches, features, task)
+        parts = [_part(examples, split, positions, features, states) for positions in chosen.values()]
+        return space, examples, parts, unread, learned
 
-    space, examples, parts, unread = run_with_reader(root, read)
+    space, examples, parts, unread, learned_ids = run_with_reader(root, read)
     encoder = load(space)
     short = [name for name, part in zip(MAX_IMAGES, parts, strict=True) if len(part.states) < 2]
     if short and not task.is_cancelled:
@@ -120,7 +122,7 @@ def train(
     if outcome == "stored" and writer is not None and learned is not None:
         facts = {"version": VERSION, "weight": learned[1].weight, "encoder": space.encoder, "seed": seed}
         facts |= {"fingerprint": space.fingerprint, "r1": [learned[1].before.r1, learned[1].after.r1]}
-        model_files.put(writer, Model(NAME, KIND, facts, learned[0].arrays))
+        model_files.put(writer, Model(NAME, KIND, facts, {**learned[0].arrays, "learned": learned_ids}))
     current = read_current(root)
     train_part, validation, held_out = (len(part.images) for part in parts)
     return RerankerReport(
@@ -249,24 +251,45 @@ def read_features(
     return found
 
 
+def read_states(examples: Examples, patches: PatchEncoder, images: Collection[int], task: Task) -> dict[int, Float32]:
+    """Return states of words, by position of the text, for texts of these images; without texts that have no words."""
+    here = np.isin(examples.ids[examples.pairs[:, 1]], [*images])
+    needed = np.unique(examples.pairs[here, 0]).tolist()
+    found: dict[int, Float32] = {}
+    for start in range(0, len(needed), _BATCH):
+        if task.is_cancelled:
+            break
+        some = needed[start : start + _BATCH]
+        each = patches.token_states([examples.texts[text] for text in some], WORDS)
+        found.update((text, states) for text, states in zip(some, each, strict=True) if len(states))
+        task.report("words", start + len(some), len(needed))
+    return found
+
+
 def _part(
     examples: Examples,
     split: Split,
     positions: npt.NDArray[np.int64],
     features: dict[int, npt.NDArray[np.float16]],
-    states: Sequence[Float32],
+    states: Mapping[int, Float32],
 ) -> Part:
-    """Select the pictures at some positions of the examples that were read, with their texts."""
+    """Select the pictures at some positions of the examples that were read, with their texts that have words.
+
+    Takes their features from ``features``, which would be in memory twice otherwise.
+    """
     positions = np.array([at for at in positions.tolist() if int(examples.ids[at]) in features], np.int64)
     place = np.full(len(examples.ids), -1, np.int64)
     place[positions] = np.arange(len(positions))
-    mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+    mine = examples.pairs[(place[examples.pairs[:, 1]] >= 0) & np.isin(examples.pairs[:, 0], [*states])]
     texts, left = np.unique(mine[:, 0], return_inverse=True)
     first = np.unique(mine[:, 0], return_index=True)[1]
     assert examples.words is not None
-    read = [features[int(image_id)] for image_id in examples.ids[positions]]
+    shape = features[int(examples.ids[positions[0]])].shape if len(positions) else (1, 1)
+    read = np.empty((len(positions), *shape), np.float16)
+    for row, image_id in zip(read, examples.ids[positions].tolist(), strict=True):
+        row[:] = features.pop(image_id)
     return Part(
-        features=np.stack(read) if read else np.empty((0, 1, 1), np.float16),
+        features=read,
         images=examples.images[positions],
         states=tuple(states[text] for text in texts.tolist()),
         words=examples.words[texts],

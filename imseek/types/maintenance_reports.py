@@ -11,7 +11,7 @@ from imseek.types.pictures import ImagePlace
 
 BuildOutcome: TypeAlias = Literal["built", "extended", "current", "scan", "dropped", "interrupted"]
 ReencodeOutcome: TypeAlias = Literal["switched", "already", "interrupted", "refused"]
-TokenOutcome: TypeAlias = Literal["made", "already", "interrupted"]
+TokenOutcome: TypeAlias = Literal["made", "already", "interrupted", "refused"]
 CaptionOutcome: TypeAlias = Literal["switched", "already", "interrupted"]
 
 
@@ -197,7 +197,8 @@ class TokenReport:
     """The result of ``make_tokens``."""
 
     outcome: TokenOutcome
-    """``made``, ``already`` (all pictures had tokens), or ``interrupted`` (the same call resumes)."""
+    """``made``, ``already`` (all pictures had tokens), ``interrupted`` (the same call resumes), or ``refused`` (too
+    many images are ``missing``; what was made is kept, and the same call tries them again)."""
     space_id: Count
     """The space that holds the tokens."""
     encoder: str
@@ -209,7 +210,7 @@ class TokenReport:
     copied: Count
     """Images that share the content of another."""
     missing: tuple[MissingPicture, ...]
-    """Images that could not be read: they have no tokens."""
+    """Images that could not be read: they have no tokens, and the next call tries them again."""
     bytes_each: Count
     """Size of an image's tokens."""
     seconds: Seconds

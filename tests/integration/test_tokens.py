@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ from starlette.testclient import TestClient
 import imseek
 from imseek import backup, maintenance, tune
 from imseek.data import layout
-from imseek.data.catalog import model_files, models
+from imseek.data.catalog import model_files, models, shard_catalog
 from imseek.data.catalog.models import Model
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, EncoderError, QueryError, UsageError
 from imseek.indexer import token_space
 from imseek.progress import StopRequest
+from imseek.search.token_reranker import TokenReranker
 from imseek.tune import reranker
 from imseek.types.token_spaces import KIND, NAME
 from imseek.ui.cli import main
@@ -180,15 +182,108 @@ def test_an_interrupted_run_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert first.encoded + second.encoded == COUNT
 
 
-def test_a_picture_that_is_gone_holds_up_no_other(root: Path) -> None:
+def test_a_picture_that_is_gone_holds_up_no_other(root: Path, taught: Path) -> None:
     (space_id, _) = Reader(root).unused_space(models_fingerprint(root)) or (0, 0)
     maintenance.drop_space(root, space_id)
     (root.parent / "011.png").write_bytes(b"no picture")
+    sound = (taught / "011.png").read_bytes()
     report = maintenance.make_tokens(root)
     assert (report.outcome, report.encoded, len(report.missing)) == ("made", COUNT - 1, 1)
     with imseek.open(root) as collection:
         found = collection.search("zorp", by="image", limit=COUNT, rerank="tokens", rerank_limit=COUNT)
     assert len(found) == COUNT
+    again = maintenance.make_tokens(root)
+    assert (again.outcome, again.before, again.encoded, len(again.missing)) == ("made", COUNT - 1, 0, 1)
+    # It is there again, and so are its tokens, in a file that is whole.
+    (root.parent / "011.png").write_bytes(sound)
+    last = maintenance.make_tokens(root)
+    assert (last.outcome, last.before, last.encoded, last.missing) == ("made", COUNT - 1, 1, ())
+    assert maintenance.make_tokens(root).outcome == "already"
+    assert all(row.any() for path in token_files(root) for row in np.load(path))
+    assert maintenance.verify(root).ok
+    assert right(root, "tokens") == right(taught / ".imseek", "tokens")
+
+
+def test_a_run_that_dies_while_it_replaces_a_file_loses_nothing_for_good(
+    root: Path, taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root.parent / "011.png").write_bytes(b"no picture")
+    (path,) = token_files(root)
+    maintenance.drop_space(root, int(path.parent.parent.name))
+    maintenance.make_tokens(root)
+    shutil.copy(taught / "011.png", root.parent)
+
+    def die(folders: object, connection: object, generation: int, shard_id: int, files: Sequence[object]) -> None:
+        publish(folders, connection, generation, shard_id, files)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    publish = shard_catalog.publish
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_catalog, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.make_tokens(root)
+    # The new file is there, and the catalog has the checksum of the old one.
+    with imseek.open(root) as collection:
+        assert len(collection.search("zorp", by="image", limit=9, rerank="tokens")) == 9
+    assert maintenance.repair(root).after.ok
+    assert maintenance.make_tokens(root).missing == ()
+    assert maintenance.verify(root).ok
+    assert right(root, "tokens") == right(taught / ".imseek", "tokens")
+
+
+def token_files(root: Path) -> list[Path]:
+    found = Reader(root).unused_space(models_fingerprint(root))
+    return [] if found is None else sorted((root / layout.SPACES / str(found[0]) / "img_emb").glob("*.npy"))
+
+
+def test_a_source_that_is_not_mounted_costs_no_tokens(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    draw(disk, COUNT)
+    with imseek.open(root) as collection:
+        collection.index([disk])
+    disk.rename(tmp_path / "unmounted")
+    assert main(["maintain", "--tokens", "-c", str(root)]) == 1
+    assert "not finished: 0 pictures got tokens, 1 could not be read" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "unmounted").rename(disk)
+    report = maintenance.make_tokens(root)
+    assert (report.outcome, report.before, report.encoded, report.missing) == ("made", COUNT, 1, ())
+
+
+def test_an_encoder_that_fails_once_costs_no_tokens(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (space_id, _) = Reader(root).unused_space(models_fingerprint(root)) or (0, 0)
+    maintenance.drop_space(root, space_id)
+    encode = token_space.TokenEncoder.encode_images
+
+    def fail(self: token_space.TokenEncoder, batch: np.ndarray) -> np.ndarray:
+        calls.append(len(batch))
+        if len(calls) <= 33:  # A batch, and each of its pictures alone.
+            raise RuntimeError("out of memory")
+        return encode(self, batch)
+
+    calls: list[int] = []
+    monkeypatch.setattr(token_space.TokenEncoder, "encode_images", fail)
+    first = maintenance.make_tokens(root)
+    assert (first.outcome, token_files(root)) == ("refused", [])
+    second = maintenance.make_tokens(root)
+    assert (second.outcome, second.before, second.encoded) == ("made", first.encoded, len(first.missing))
+
+
+def test_zeros_are_not_copied_to_a_picture_of_the_same_content(root: Path, taught: Path, tmp_path: Path) -> None:
+    (root.parent / "011.png").write_bytes(b"no picture")
+    (path,) = token_files(root)
+    maintenance.drop_space(root, int(path.parent.parent.name))
+    assert len(maintenance.make_tokens(root).missing) == 1
+    # Its content comes again, as another picture.
+    (tmp_path / "more").mkdir()
+    shutil.copy(taught / "011.png", tmp_path / "more")
+    with imseek.open(root) as collection:
+        collection.index([tmp_path / "more"])
+    report = maintenance.make_tokens(root)
+    assert (report.encoded, report.copied, report.missing) == (1, 1, ())
+    assert all(row.any() for path in token_files(root) for row in np.load(path))
 
 
 def test_it_is_refused_where_it_does_not_help(
@@ -285,19 +380,56 @@ def test_a_model_that_cannot_be_used_says_so(root: Path, damage: str, tmp_path: 
     assert not maintenance.forget_tokens(root)
 
 
-@pytest.mark.parametrize("name", ["keys", "text"])
+@pytest.mark.parametrize("name", ["keys", "positions", "text"])
 def test_a_model_of_other_features_is_refused(root: Path, name: str) -> None:
     model = models.find(root, NAME)
     assert model is not None
     arrays = dict(model.arrays)
-    for one in {"keys": ("keys", "values"), "text": ("text",)}[name]:
-        arrays[one] = np.concatenate([arrays[one], arrays[one]])
+    for one in {"keys": ("keys", "values"), "positions": ("positions",), "text": ("text",)}[name]:
+        arrays[one] = np.concatenate([arrays[one], arrays[one]], axis=int(name == "positions"))
     with Writer(root, "test") as writer:
         model_files.put(writer, Model(NAME, KIND, model.facts, arrays))
+    with imseek.open(root) as collection, pytest.raises(CorruptCollectionError, match="is not for"):
+        collection.search("zorp", rerank="tokens") if name == "text" else maintenance.make_tokens(root)
+
+
+def test_tokens_of_an_earlier_model_go_even_if_the_last_run_was_killed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    with Writer(root, "test") as writer:
+        model_files.put(
+            writer, Model(NAME, KIND, model.facts, {**model.arrays, "queries": model.arrays["queries"] + 1})
+        )
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(token_space, "_drop_spaces", die)
+        with pytest.raises(KeyboardInterrupt):
+            maintenance.make_tokens(root)
     with imseek.open(root) as collection:
-        use = {"keys": maintenance.make_tokens, "text": lambda _: collection.search("zorp", rerank="tokens")}[name]
-        with pytest.raises(CorruptCollectionError, match="is not for"):
-            use(root)
+        assert len(collection.info().other_spaces) == 2
+    assert maintenance.make_tokens(root).outcome == "already"
+    with imseek.open(root) as collection:
+        assert len(collection.info().other_spaces) == 1
+
+
+def test_a_purge_takes_the_model_that_learned_from_what_is_purged(root: Path) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    with imseek.open(root) as collection:
+        names = {hit.image_id: hit.path for hit in collection.search("zorp", limit=COUNT)}
+        learned = model.arrays["learned"].tolist()
+        assert 0 < len(learned) < COUNT
+        held_out = sorted(names.keys() - set(learned))
+        for image_id, is_there in ((held_out[0], True), (learned[0], False)):
+            Path(str(names[image_id])).unlink()
+            collection.index([root.parent])
+            maintenance.purge(root)
+            assert (models.find(root, NAME) is not None) == is_there
 
 
 def test_a_probe_of_that_name_is_left_alone(plain: Path, tmp_path: Path) -> None:
@@ -309,6 +441,26 @@ def test_a_probe_of_that_name_is_left_alone(plain: Path, tmp_path: Path) -> None
         tune.train_reranker(root)
     assert not maintenance.forget_tokens(root)
     assert models.find(root, NAME) is not None
+    (file,) = (root / layout.MODELS).glob("tokens.*.json")
+    file.write_bytes(file.read_bytes().replace(b'"created": "2', b'"created": "3'))
+    with pytest.raises(CorruptCollectionError):
+        models.find(root, NAME)
+    assert not maintenance.forget_tokens(root)
+    assert file.exists()
+
+
+def test_a_copy_of_a_collection_has_a_model_of_its_own(root: Path, tmp_path: Path) -> None:
+    model = models.find(root, NAME)
+    assert model is not None
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    for path, weight in ((root, 1.0), (copy, 2.0)):
+        with Writer(path, "test") as writer:
+            model_files.put(writer, Model(NAME, KIND, {**model.facts, "weight": weight}, model.arrays))
+    readers = [Reader(root), Reader(copy)]
+    assert readers[0].generation == readers[1].generation
+    shared = TokenReranker()
+    assert [shared._model(reader).weight for reader in readers] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("options", [["--from", "tags"], ["--back"], ["--loss", "sigmoid"], ["--name", "other"]])

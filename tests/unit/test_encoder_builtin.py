@@ -80,6 +80,8 @@ def test_parts_add_up_to_the_whole() -> None:
     alone, beside = text.TextTower(onnx_cache.text_network()[0], threads=1).states(["apple", "a red apple"], 9)
     np.testing.assert_allclose(alone, states[1], atol=1e-5)
     np.testing.assert_allclose(beside[:2], states[0], atol=1e-5)
+    assert alone.base is None  # Else the states of all its tokens stay in memory.
+    assert encoder.token_states(["\u200b\u200d"], 2)[0].shape == (0, 384)
     # What is similar by states of words is similar by the head's map, too.
     alignment = encoder.patch_alignment()
     assert (cells @ alignment.image + alignment.image_bias).shape == (3, 49, 384)

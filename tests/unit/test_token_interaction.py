@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -12,8 +14,10 @@ from imseek.encoders.fake import FakeEncoder
 from imseek.encoders.interaction_training import InteractionPairs, train_interaction
 from imseek.encoders.patch_features import PatchAlignment
 from imseek.encoders.token_interaction import TOKENS, Interaction
-from imseek.progress import SILENT
+from imseek.progress import SILENT, Progress, StopRequest, Task
 from imseek.tune import reranker
+from imseek.tune.data_split import Split
+from imseek.tune.examples import Examples
 from imseek.tune.reranker import Part
 
 DIM, WIDTH, PATCHES = 24, 40, 9
@@ -139,6 +143,84 @@ def test_arrays_that_do_not_fit_are_refused(
         del arrays[name]
     with pytest.raises(ValueError, match=message):
         Interaction.of(arrays)
+
+
+@pytest.mark.parametrize("side", ["hidden", "key", "tokens"])
+def test_sides_that_no_model_has_are_refused(side: str) -> None:
+    sides = {"hidden": 2, "key": 2, "tokens": 2, side: 1025}
+    sides = {"width": 2, "patches": 2, "dim": 2, "text": 2, **sides}
+    with pytest.raises(ValueError, match="larger than that of any model"):
+        Interaction.of(zeros(**sides).arrays)
+    assert Interaction.of(zeros(**{**sides, side: 1024}).arrays)
+
+
+def zeros(*, hidden: int, key: int, tokens: int, width: int, patches: int, dim: int, text: int) -> Interaction:
+    shapes = {
+        "queries": (tokens, key), "keys": (width, key), "positions": (tokens, patches), "values": (width, dim),
+        "values_bias": (dim,), "text": (text, dim), "text_bias": (dim,), "gate": (dim,), "inner_word": (dim, hidden),
+        "inner_token": (dim, hidden), "inner_bias": (hidden,), "outer": (hidden,), "scales": (2,),
+    }  # fmt: skip
+    return Interaction(**{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+
+
+def test_pictures_are_scored_in_blocks_of_64_mb(model: Interaction) -> None:
+    largest = zeros(hidden=1024, key=2, tokens=1024, width=2, patches=2, dim=2, text=2)
+    states, tokens = np.ones((32, 2), np.float32), np.ones((200, 1024, 2), np.float32)
+    tracemalloc.start()
+    assert not largest.score(states, tokens).any()
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 400e6  # At once, the 1,024 numbers of all tokens alone would be 839 MB.
+    part = Simulated().part(40, 3)
+    made = model.compress(part.features.astype(np.float32))
+    each = np.concatenate([model.score(part.states[0], made[n : n + 1]) for n in range(40)])
+    assert np.allclose(model.score(part.states[0], made), each, atol=1e-4)
+
+
+def test_a_text_without_words_scores_nothing(model: Interaction) -> None:
+    part = Simulated().part(4, 3)
+    tokens = model.compress(part.features.astype(np.float32))
+    assert np.array_equal(model.score(np.empty((0, DIM), np.float32), tokens), np.zeros(4, np.float32))
+
+
+class Worded:
+    """An encoder that finds no words in texts of zero-width characters."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def token_states(self, texts: Sequence[str], most: int) -> list[np.ndarray]:
+        self.seen += texts
+        return [np.ones((len(text.strip("\u200b").split()), 3), np.float32)[:most] for text in texts]
+
+
+def test_texts_of_pictures_that_were_read_are_learned_if_they_have_words() -> None:
+    examples = Examples(
+        source="captions",
+        ids=np.array([3, 5, 8, 9]),
+        images=np.eye(4, dtype=np.float32),
+        texts=("a", "\u200b", "b", "c d", *("e",) * 40),
+        words=np.ones((44, 4), np.float32),
+        pairs=np.array([[0, 0], [1, 0], [1, 1], [2, 2], [3, 3], *([n, 3] for n in range(4, 44))]),
+        apart=np.empty((0, 2), np.int64),
+    )
+    features = {image_id: np.full((2, 2), image_id, np.float16) for image_id in (3, 5, 9)}
+    encoder = Worded()
+    states = reranker.read_states(examples, encoder, features, SILENT)  # type: ignore[arg-type]
+    assert "b" not in encoder.seen
+    assert [*states] == [0, 3, *range(4, 44)]
+    each = np.arange(4)
+    part = reranker._part(examples, Split(each, each, each, each), each, features, states)
+    assert (len(part.images), len(part.states), len(part.belongs)) == (3, 42, 42)
+    assert part.pairs[:2].tolist() == [[0, 0], [1, 2]]
+    assert part.features[:, 0, 0].tolist() == [3, 5, 9]
+    assert not features
+    # It can be stopped between any two batches, and says how far it is.
+    seen: list[Progress] = []
+    stop = StopRequest()
+    task = Task(lambda now: (seen.append(now), stop.set()), stop, interval=0)  # type: ignore[func-returns-value]
+    assert len(reranker.read_states(examples, encoder, (3, 9), task)) < 42  # type: ignore[arg-type]
+    assert [(now.phase, now.done, now.total) for now in seen] == [("words", 32, 43)]
 
 
 def test_it_learns_where_pictures_hold_what_captions_say() -> None:

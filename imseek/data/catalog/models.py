@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,13 @@ def find(root: Path, name: str) -> Model | None:
 def names(root: Path) -> tuple[str, ...]:
     """Return the names of all models, sorted."""
     return tuple(sorted(_paths(root)))
+
+
+def kind_on_file(root: Path, name: str) -> str | None:
+    """Return the kind that the file of a model states, be it damaged or not; None where there is none to be read."""
+    path = _paths(root).get(name)
+    found = None if path is None else re.search(rb'"kind": ?"([a-z]+)"', read_file(root, path, MAX_LARGE_JSON))
+    return None if found is None else found[1].decode()
 
 
 def of_kind(root: Path, kind: str) -> tuple[Model, ...]:

@@ -25,6 +25,7 @@ from imseek.data.files.collection_files import load_array
 from imseek.data.shards import shard_files
 from imseek.data.writing.space_build_rows import Ids, PartialRows, Row
 from imseek.data.writing.writer import Writer
+from imseek.errors import CorruptCollectionError
 from imseek.progress import Task
 from imseek.types.collection_info import SpaceInfo
 
@@ -48,13 +49,17 @@ class _OpenShard:
 class SpaceBuild:
     """The build of one space, by the writer that has the lock."""
 
-    def __init__(self, writer: Writer, space: SpaceInfo) -> None:
+    def __init__(self, writer: Writer, space: SpaceInfo, *, retry: bool = False) -> None:
+        """With ``retry``, live images whose row in a file is zeros count as without a row."""
         self.space = space
         self._writer = writer
         self._parts = PartialRows(writer, space.space_id, space.dim)
         found = writer.current().shards
         self._lacking = [shard for shard in found if space.space_id not in shard.spaces]
         self._written = {s.shard_id for s in found if space.space_id in s.spaces}
+        self._zeros = {shard_id: self._zero_rows(shard_id) for shard_id in sorted(self._written) if retry}
+        self._zeros = {shard_id: ids for shard_id, ids in self._zeros.items() if len(ids)}
+        self._lacking += [shard for shard in found if shard.shard_id in self._zeros]
         self._buffer: dict[int, Row] = {}
         self._complete: list[Shard] = []
         self._committed_at = time.monotonic()
@@ -62,7 +67,7 @@ class SpaceBuild:
             stored = "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL"
             #: Images that have a row in every space in use.
             self.total = int(scalar(connection, stored, (FOREVER,)))
-        missing = sum(int((~self._parts.contain(self._live_ids(shard))).sum()) for shard in self._lacking)
+        missing = sum(len(self._ids_to_make(shard)) for shard in self._lacking)
         #: How many of them have a committed row in this space.
         self.done = self.total - missing
 
@@ -71,7 +76,14 @@ class SpaceBuild:
         return self._writer.generation
 
     def row_of(self, image_id: int) -> Row | None:
-        """Return the (dim,) row of an image in this space, from a file or not yet committed; None if it has none."""
+        """Return the (dim,) row of an image in this space, from a file or not yet committed.
+
+        None if it has none, or zeros in its place.
+        """
+        row = self._row_of(image_id)
+        return row if row is not None and row.any() else None
+
+    def _row_of(self, image_id: int) -> Row | None:
         if image_id in self._buffer:
             return self._buffer[image_id]
         ids = np.array([image_id])
@@ -104,8 +116,7 @@ class SpaceBuild:
             for shard in self._lacking:
                 with self._writer.catalog.transaction() as connection:
                     shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
-                living = self._live_ids(shard)
-                ids = living[~self._parts.contain(living)]
+                ids = self._ids_to_make(shard)
                 opened.append(_OpenShard(shard, len(ids)))
                 for image_id in ids.tolist():
                     if task.is_cancelled:
@@ -132,8 +143,18 @@ class SpaceBuild:
 
     def ids_without_row(self) -> list[int]:
         """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
-        lost = [living[~self._parts.contain(living)] for living in map(self._live_ids, self._lacking)]
-        return [int(image_id) for ids in lost for image_id in ids]
+        return [int(image_id) for shard in self._lacking for image_id in self._ids_to_make(shard)]
+
+    def fill(self) -> None:
+        """Write the files of shards that lack rows, with zeros in place of those. Not to be called during :meth:`run`.
+
+        A file that has zeros already is written anew only where rows have been made since.
+        """
+        for shard in list(self._lacking):
+            zeros = self._zeros.get(shard.shard_id)
+            if zeros is None or self._parts.contain(zeros).any():
+                self._complete.append(shard)
+                self._flush()
 
     def switch(self, replaces: int | None) -> int:
         """Put the space in use, beside the others or in place of another, which is kept; return the generation.
@@ -143,7 +164,7 @@ class SpaceBuild:
         lost = self.ids_without_row()
         staged = {}
         for shard in self._lacking:
-            if not np.isin(self._live_ids(shard), lost).all():
+            if not np.isin(self._live_ids(shard.shard_id), lost).all():
                 staged[shard.shard_id] = self._stage(shard)
         parts = self._parts.plan_removal()
 
@@ -172,7 +193,9 @@ class SpaceBuild:
     def _flush(self) -> None:
         """Commit the files of complete shards, and all other rows in a part."""
         staged = {shard.shard_id: self._stage(shard) for shard in self._complete}
-        finished = np.concatenate([np.empty(0, np.int64), *map(self._live_ids, self._complete)])
+        finished = np.concatenate(
+            [np.empty(0, np.int64), *(self._live_ids(shard.shard_id) for shard in self._complete)]
+        )
         complete = set(finished.tolist())
         rest = {image_id: row for image_id, row in self._buffer.items() if image_id not in complete}
         parts = self._parts.plan(rest, finished)
@@ -181,6 +204,8 @@ class SpaceBuild:
             return
 
         def change(connection: Connection, generation: int) -> None:
+            # A file with zeros has this name already: both hold the same rows otherwise, so a reader may open either.
+            shard_catalog.forget_files(connection, [file.path for file in staged.values()])
             for shard_id, file in staged.items():
                 shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
             parts.apply(self._writer, connection, generation)
@@ -195,13 +220,20 @@ class SpaceBuild:
 
     def _stage(self, shard: Shard) -> shard_catalog.StagedFile:
         """Stage the vector file of a shard, with rows of zeros for images that have left the shard or leave it now."""
-        ids = self._load(layout.ids(shard.shard_id))
+        ids, path = self._load(layout.ids(shard.shard_id)), self._path(shard.shard_id)
+        earlier = None
+        if shard.shard_id in self._zeros:
+            with self._writer.catalog.transaction() as connection:
+                shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="vectors")
+            earlier = self._load(path)
 
         def blocks() -> Iterator[npt.NDArray[np.float16]]:
             size = shard_files.block_rows(self.space.dim)
             for start in range(0, len(ids), size):
                 block = np.array(ids[start : start + size])
                 rows = np.zeros((len(block), self.space.dim), np.float16)
+                if earlier is not None:
+                    rows[:] = earlier[start : start + size]
                 self._parts.fill(block, rows)
                 for n, image_id in enumerate(block.tolist()) if self._buffer else ():
                     if image_id in self._buffer:
@@ -209,14 +241,29 @@ class SpaceBuild:
                 yield rows
 
         content = shard_files.MatrixBlocks(len(ids), self.space.dim, blocks())
-        path = self._path(shard.shard_id)
         return shard_catalog.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
 
-    def _live_ids(self, shard: Shard) -> Ids:
+    def _ids_to_make(self, shard: Shard) -> Ids:
+        """Return the ids of a shard's live images without a row, neither in its file nor in parts."""
+        living = self._live_ids(shard.shard_id)
+        if shard.shard_id in self._zeros:
+            living = living[np.isin(living, self._zeros[shard.shard_id])]
+        return living[~self._parts.contain(living)]
+
+    def _zero_rows(self, shard_id: int) -> Ids:
+        """Return the ids of a shard's live images whose row in its file is zeros."""
+        ids, rows = self._load(layout.ids(shard_id)), self._load(self._path(shard_id))
+        if rows.shape != (len(ids), self.space.dim):
+            raise CorruptCollectionError(f"{self._path(shard_id)} does not have the rows of its shard")
+        # The first numbers tell of nearly every row, so that long rows need not be read.
+        found = [n for n in np.flatnonzero(~rows[:, :8].any(axis=1)).tolist() if not rows[n].any()]
+        return np.intersect1d(np.array(ids)[found], self._live_ids(shard_id))
+
+    def _live_ids(self, shard_id: int) -> Ids:
         """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""
         query = "SELECT image_id FROM images WHERE shard_id = ? AND died = ? ORDER BY image_id"
         with self._writer.catalog.transaction() as connection:
-            return np.array(column(connection, query, (shard.shard_id, FOREVER)), np.int64)
+            return np.array(column(connection, query, (shard_id, FOREVER)), np.int64)
 
     def _path(self, shard_id: int) -> str:
         return layout.vectors(self.space.space_id, shard_id, self.space.modality)

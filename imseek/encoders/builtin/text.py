@@ -47,7 +47,7 @@ class TextTower:
         for text in texts:
             ids, mask = _batch([self._pieces(text)[0]])
             (states,) = self._network.outputs({"ids": ids, "mask": mask}, ("states",))
-            found.append(states[0, 1:-1][:most])
+            found.append(states[0, 1:-1][:most].copy())  # A view would keep all of them.
         return found
 
     def piece_count(self, text: str) -> int:

@@ -267,7 +267,7 @@ def _make_tokens(run: Run, done: Maintenance, runtime: Runtime) -> int:
     with run.work() as controls:
         done.tokens = maintenance.make_tokens(run.path, runtime=runtime, notify=say, **controls)
     run.print_lines(_token_lines(done.tokens))
-    return run.exit_code(done.tokens.outcome == "interrupted")
+    return 1 if done.tokens.outcome == "refused" else run.exit_code(done.tokens.outcome == "interrupted")
 
 
 def _forget_tokens(run: Run) -> int:
@@ -327,6 +327,9 @@ def _token_lines(report: TokenReport) -> list[str]:
         "made": f"made tokens of {format_count(made, 'picture')} ({size}; {report.seconds:.1f} s)",
         "already": f"all of {format_count(report.images, 'picture')} have tokens already ({size})",
         "interrupted": f"interrupted: {format_count(made, 'picture')} got tokens; the same command goes on from here",
+        "refused": f"not finished: {format_count(made, 'picture')} got tokens, {len(report.missing):,} could not be "
+        "read; make them readable, or `imseek index` where files were deleted or changed, then the same command goes "
+        "on",
     }[report.outcome]
     return [line, *_missing_lines(report.missing)]
 
