@@ -148,6 +148,19 @@ def test_search_ends_when_it_is_cancelled(photos: dict[str, Image.Image]) -> Non
     assert search([encoded(photos["coffee"])], task=Task(stop=stop)) == FeatureResult((), 0, interrupted=True)
 
 
+def test_of_many_pictures_the_strongest_descriptors_are_compared(
+    photos: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("coffee", "astronaut", "rocket")
+    found = [FeatureDetector().find(np.asarray(photos[name])).descriptors for name in names]
+    mirrored = FeatureDetector().find(np.asarray(photos["coffee"])[:, ::-1].copy()).descriptors
+    monkeypatch.setattr(candidates, "_MOST_ROWS", 800)
+    proposed = list(candidates.find_candidates([*found, mirrored]))
+    assert (proposed[0][0], proposed[3][0]) == ((3, True), (0, True))
+    monkeypatch.setattr(candidates, "_MOST_ROWS", 4)
+    assert list(candidates.find_candidates([*found, mirrored[:0]]))[3] == []
+
+
 def test_search_ends_when_it_is_cancelled_while_descriptors_are_indexed(photos: dict[str, Image.Image]) -> None:
     stop = threading.Event()
     phases: list[str] = []

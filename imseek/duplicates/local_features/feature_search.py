@@ -31,7 +31,7 @@ FEATURES_PHASE: Final = "finding local features"
 PAIRS_PHASE: Final = "comparing local features"
 #: Most pictures that are searched.
 MOST_PICTURES: Final = 5_000
-#: Pictures that are held unpacked for comparison, .8 MB of each.
+#: Pictures that are held unpacked for comparison, .7 MB of each.
 _HELD: Final = 128
 #: Increase when the same pictures give other results.
 _VERSION: Final = 2
