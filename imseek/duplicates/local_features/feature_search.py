@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -83,7 +83,7 @@ def find(
         task.report(FEATURES_PHASE, n, len(hashes))
         if task.is_cancelled:
             return FeatureResult((), pictures.count(None), interrupted=True)
-        pictures.append(_find_features(detector, read(n)))
+        pictures.append(_find_features(detector, read, n))
     missing = pictures.count(None)
     compare = _Comparer(pictures)
     none = np.zeros((0, 128), np.uint8)
@@ -110,27 +110,27 @@ def find(
     return FeatureResult(tuple(pairs))
 
 
-def _find_features(detector: FeatureDetector, data: bytes | None) -> PackedFeatures | None:
-    """Return the features of a picture, or None if it cannot be read."""
-    if data is None:
-        return None
+def _find_features(detector: FeatureDetector, read: Callable[[int], bytes | None], n: int) -> PackedFeatures | None:
+    """Return the features of the n-th picture, or None if it cannot be read."""
     try:
+        if (data := read(n)) is None:
+            return None
         pixels = decode(data, min_side=SIDE, measured=False).pixels
     except (ImseekError, OSError):
         return None
     return detector.find(pixels).pack()
 
 
+def _unpack(pictures: Sequence[PackedFeatures | None], n: int) -> Features | None:
+    packed = pictures[n]
+    return None if packed is None else packed.unpack()
+
+
 class _Comparer:
     """Lays pictures over each other, by their positions."""
 
     def __init__(self, pictures: Sequence[PackedFeatures | None]) -> None:
-        self._pictures = pictures
-        self._features = lru_cache(_HELD)(self._unpack)
-
-    def _unpack(self, n: int) -> Features | None:
-        packed = self._pictures[n]
-        return None if packed is None else packed.unpack()
+        self._features: Callable[[int], Features | None] = lru_cache(_HELD)(partial(_unpack, pictures))
 
     def __call__(self, a: int, b: int, *, mirrored: bool) -> FeaturePair | None:
         one, other = self._features(a), self._features(b)
