@@ -20,10 +20,10 @@ from copies import average_precision, recall_at
 from copying.challenge import Challenge, make
 from quality import find_stamps
 
-from imseek.data.vectors.descriptor_index import DescriptorIndex
+from imseek.data.vectors.descriptor_index import DescriptorIndex, sample_step
 from imseek.duplicates.local_features import candidates
 from imseek.duplicates.local_features.alignment import align
-from imseek.duplicates.local_features.features import FeatureDetector, Features, mirror_descriptors
+from imseek.duplicates.local_features.features import FeatureDetector, Features, mirror_descriptors, unit_descriptors
 from imseek.duplicates.local_features.verdict import copy_features
 from imseek.encoders.cache import cache_dir
 from imseek.media import decode
@@ -43,12 +43,14 @@ def pairs_of(challenge: Challenge) -> tuple[np.ndarray, np.ndarray]:
 
     references = [found(n) for n in range(first)]
     owners = np.repeat(np.arange(first), [len(one) for one in references])
-    index = DescriptorIndex(np.concatenate([one.descriptors for one in references]))
+    rows_of = unit_descriptors(np.concatenate([one.descriptors for one in references]))
+    index = DescriptorIndex(rows_of[:: sample_step(len(rows_of))], len(rows_of))
+    index.add(rows_of)
     ends, rows = [], []
     for n in range(first, len(challenge.entries)):
         query = found(n)
         turned = (query.descriptors, mirror_descriptors(query.descriptors))
-        votes = np.stack([candidates.count_votes(index, one, owners, first) for one in turned])
+        votes = np.stack([candidates.count_votes(index, unit_descriptors(one), owners, first) for one in turned])
         best = votes.max(axis=0)
         for at in np.argsort(-best)[:MOST].tolist():
             if best[at] < candidates.LEAST:

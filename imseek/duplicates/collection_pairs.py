@@ -213,7 +213,8 @@ class PairComparer:
             )
             for one in found.pairs
         ]
-        return ComparisonResult(pairs, (), found.interrupted)
+        lost = f"local features were not looked for in pictures that cannot be read: {found.missing:,}"
+        return ComparisonResult(pairs, (lost,) if found.missing else (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
         """Return the pair of two images that have no pair yet, or None if they are not duplicates.

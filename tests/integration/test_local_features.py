@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,15 @@ from PIL import Image
 
 import imseek
 from imseek import duplicates
-from imseek.data.vectors.descriptor_index import DescriptorIndex
+from imseek.data.vectors.descriptor_index import DescriptorIndex, sample_step
 from imseek.duplicates import collection_pairs
-from imseek.duplicates.local_features import feature_search, features
+from imseek.duplicates.local_features import candidates, feature_search
 from imseek.duplicates.local_features.alignment import align
 from imseek.duplicates.local_features.feature_search import FeatureResult, find
-from imseek.duplicates.local_features.features import FeatureDetector, Features
+from imseek.duplicates.local_features.features import FeatureDetector, Features, is_available, unit_descriptors
 from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence
 from imseek.errors import MissingExtraError
-from imseek.progress import Task
+from imseek.progress import Progress, Task
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def encoded(picture: Image.Image) -> bytes:
 def test_mirrored_features_are_those_of_the_mirrored_picture(astronaut: Features) -> None:
     made = astronaut.mirrored()
     found = FeatureDetector().find(made.pixels)
-    nearest = (made.descriptors @ found.descriptors.T).argmax(axis=1)
+    nearest = (unit_descriptors(made.descriptors) @ unit_descriptors(found.descriptors).T).argmax(axis=1)
     off = np.hypot(*(made.points - found.points[nearest]).T)
     assert (off < 1.5).mean() > 0.8
 
@@ -95,13 +97,49 @@ def test_search_finds_copies_mirrored_and_in_a_collage_and_keeps_them(
         collage.paste(tile.rotate(7 * n, Image.Resampling.BICUBIC, expand=True), (10 + n * 420, 100))
     mirrored = photos["chelsea"].transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(20, Image.Resampling.BICUBIC)
     names = ("astronaut", "coffee", "chelsea", "rocket")
-    pictures = [*(encoded(photos[name]) for name in names), encoded(collage), encoded(mirrored), b"no picture", None]
-    found = search(pictures, tmp_path)
+    pictures = [*(encoded(photos[name]) for name in names), encoded(collage), encoded(mirrored)]
+    found = search([*pictures, b"no picture", None], tmp_path)
     assert {(one.a, one.b) for one in found.pairs} == {(0, 4), (1, 4), (2, 5)}
     assert all(LEAST_CONFIDENCE <= one.confidence <= 1 and one.correlation > 0.5 for one in found.pairs)
     assert found.missing == 2
-    # The result is cached: nothing is read again.
-    assert search([None] * len(pictures), tmp_path).pairs == found.pairs
+    # Pictures that could not be read may be there the next time.
+    assert search([None] * 8, tmp_path) == FeatureResult((), missing=8)
+    reads: list[int] = []
+
+    def read(n: int) -> bytes:
+        reads.append(n)
+        return pictures[n]
+
+    hashes = np.arange(32 * len(pictures), dtype=np.uint8).reshape(-1, 32)
+    for _ in range(2):
+        assert find(hashes, read, frozenset(), keep=tmp_path).pairs == found.pairs
+    # The result is cached, and each picture is read once.
+    assert reads == list(range(len(pictures)))
+
+
+@pytest.mark.parametrize("size", [(10_000, 1), (1, 10_000), (2_000, 2), (1, 1), (2, 40)])
+def test_thin_pictures_have_no_copies_and_stop_nothing(size: tuple[int, int], photos: dict[str, Image.Image]) -> None:
+    thin = photos["coffee"].resize(size)
+    turned = photos["coffee"].rotate(25, Image.Resampling.BICUBIC, expand=True)
+    found = search([encoded(thin), encoded(photos["coffee"]), encoded(thin), encoded(turned)])
+    assert ([(one.a, one.b) for one in found.pairs], found.missing) == ([(1, 3)], 0)
+
+
+def test_what_opencv_refuses_has_no_features(astronaut: Features) -> None:
+    refused = FeatureDetector().find(np.zeros((4, 4, 5), np.uint8))
+    assert len(refused) == 0
+    assert align(refused.pack().unpack(), astronaut) is None
+    wide_numbers = replace(astronaut, pixels=astronaut.pixels.astype(np.int64))
+    assert align(astronaut, wide_numbers) is None
+
+
+def test_packed_features_are_nearly_as_sure(photos: dict[str, Image.Image], astronaut: Features) -> None:
+    turned = FeatureDetector().find(np.asarray(photos["astronaut"].rotate(33, expand=True)))
+    packed = [one.pack().unpack() for one in (turned, astronaut)]
+    before, after = align(turned, astronaut), align(*packed)
+    assert before is not None
+    assert after is not None
+    assert abs(copy_confidence(before) - copy_confidence(after)) < 0.02
 
 
 def test_search_ends_when_it_is_cancelled(photos: dict[str, Image.Image]) -> None:
@@ -110,13 +148,42 @@ def test_search_ends_when_it_is_cancelled(photos: dict[str, Image.Image]) -> Non
     assert search([encoded(photos["coffee"])], task=Task(stop=stop)) == FeatureResult((), 0, interrupted=True)
 
 
+def test_of_many_pictures_the_strongest_descriptors_are_compared(
+    photos: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("coffee", "astronaut", "rocket")
+    found = [FeatureDetector().find(np.asarray(photos[name])).descriptors for name in names]
+    mirrored = FeatureDetector().find(np.asarray(photos["coffee"])[:, ::-1].copy()).descriptors
+    monkeypatch.setattr(candidates, "_MOST_ROWS", 800)
+    proposed = list(candidates.find_candidates([*found, mirrored]))
+    assert (proposed[0][0], proposed[3][0]) == ((3, True), (0, True))
+    monkeypatch.setattr(candidates, "_MOST_ROWS", 4)
+    assert list(candidates.find_candidates([*found, mirrored[:0]]))[3] == []
+
+
+def test_search_ends_when_it_is_cancelled_while_descriptors_are_indexed(photos: dict[str, Image.Image]) -> None:
+    stop = threading.Event()
+    phases: list[str] = []
+
+    def report(progress: Progress) -> None:
+        phases.append(progress.phase)
+        if progress.phase == candidates.INDEX_PHASE:
+            stop.set()
+
+    found = search([encoded(photos["coffee"])] * 3, task=Task(report, stop, interval=0))
+    assert found == FeatureResult((), 0, interrupted=True)
+    assert feature_search.PAIRS_PHASE not in phases
+
+
 def test_search_of_nothing_finds_nothing() -> None:
     assert search([]) == FeatureResult(())
     assert search([None, b""]).missing == 2
 
 
 def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "find_spec", lambda name: None)
+    # Also where it is there but a library that it needs is not.
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert not is_available()
     with pytest.raises(MissingExtraError) as error:
         FeatureDetector()
     assert error.value.extra == "copies"
@@ -127,7 +194,10 @@ def test_descriptor_index_finds_the_nearest(count: int) -> None:
     rng = np.random.default_rng(0)
     rows = rng.random((count, 16), np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found, cosines = DescriptorIndex(rows).search(rows[:40], 3)
+    index = DescriptorIndex(rows[:: sample_step(count)], count)
+    for start in range(0, count, 7_000):
+        index.add(rows[start : start + 7_000])
+    found, cosines = index.search(rows[:40], 3)
     assert (found[:, 0] == np.arange(40)).mean() > 0.9
     exact = np.sort(rows[:40] @ rows.T, axis=1)[:, -3:][:, ::-1]
     assert np.abs(cosines - exact).mean() < 0.01
@@ -150,6 +220,10 @@ def test_turned_copies_are_found_inside_where_opencv_is(
             return [{Path(member.place.path.decode()).stem for member in group.members} for group in report.groups]
 
         notes: list[tuple[str, ...]] = []
+        (folder / "rocket.png").rename(tmp_path / "rocket.png")
+        assert pairs() == [{"coffee", "turned"}]
+        assert "local features were not looked for in pictures that cannot be read: 1" in notes.pop()
+        (tmp_path / "rocket.png").rename(folder / "rocket.png")
         assert pairs() == [{"coffee", "turned"}]
         monkeypatch.setattr(feature_search, "MOST_PICTURES", 3)
         assert pairs() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -14,30 +15,40 @@ from imseek.types.arrays import Float32
 #: Rows from which an inverted file pays, rows for each of its lists, the most lists, and lists looked at.
 _FEW: Final = 20_000
 _ROWS_OF_LIST: Final = 160
-_MAX_LISTS: Final = 4096
+_MAX_LISTS: Final = 2048
 _PROBES: Final = 8
 #: Rows for each list that its centre is found from.
 _TRAINING: Final = 48
 
 
+def _count_lists(count: int) -> int:
+    return min(_MAX_LISTS, count // _ROWS_OF_LIST)
+
+
+def sample_step(count: int) -> int:
+    """Return which n-th of ``count`` rows an index of them is trained with."""
+    return max(1, math.ceil(count / (_TRAINING * max(1, _count_lists(count)))))
+
+
 class DescriptorIndex:
     """Index of unit rows (n, dim) float32, stored as one byte a number. Raises MissingExtraError."""
 
-    def __init__(self, rows: Float32) -> None:
+    def __init__(self, sample: Float32, count: int) -> None:
+        """``count`` rows are to be added, of which ``sample`` has each n-th, by :func:`sample_step`."""
         require_faiss()
         import faiss
 
-        count, dim = rows.shape
-        lists = min(_MAX_LISTS, count // _ROWS_OF_LIST)
-        factory = "SQ8" if count < _FEW else f"IVF{lists},SQ8"
-        self._index: Any = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-        step = max(1, count // (_TRAINING * max(1, lists)))
-        if count:
+        factory = "SQ8" if count < _FEW else f"IVF{_count_lists(count)},SQ8"
+        self._index: Any = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        if len(sample):
             with at_most_threads(1):
-                self._index.train(np.ascontiguousarray(rows[::step]))
-                self._index.add(np.ascontiguousarray(rows))
+                self._index.train(np.ascontiguousarray(sample))
         if count >= _FEW:
             self._index.nprobe = _PROBES
+
+    def add(self, rows: Float32) -> None:
+        with at_most_threads(1):
+            self._index.add(np.ascontiguousarray(rows))
 
     def search(self, queries: Float32, count: int) -> tuple[Labels, Float32]:
         """Return the rows nearest to each of m queries, (m, count), −1 where there are fewer, and their cosines."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.duplicates.local_features.features import Features
+from imseek.duplicates.local_features.features import Features, unit_descriptors
 from imseek.duplicates.pixels.differences import find_boxes
 from imseek.types.arrays import Float32
 
@@ -131,6 +131,13 @@ def align(a: Features, b: Features) -> Alignment | None:
     """Lay ``a`` over ``b``; None if no mapping is found."""
     import cv2
 
+    try:
+        return _align(cv2, a, b)
+    except (cv2.error, np.linalg.LinAlgError):  # A mapping that has no inverse, or maps to almost nothing.
+        return None
+
+
+def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
     rows, columns, ratios = _match(a, b)
     if len(rows) < _LEAST:
         return None
@@ -171,7 +178,7 @@ def _match(a: Features, b: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray
     none = np.empty(0, np.int64)
     if len(a) < _LEAST or len(b) < _LEAST:
         return none, none, np.empty(0, np.float32)
-    cosines = a.descriptors @ b.descriptors.T
+    cosines = unit_descriptors(a.descriptors) @ unit_descriptors(b.descriptors).T
     every, nearest = np.arange(len(a)), cosines.argmax(axis=1)
     best = cosines[every, nearest]
     mutual = np.flatnonzero((cosines.argmax(axis=0)[nearest] == every) & (best > 0))

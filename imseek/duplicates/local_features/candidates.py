@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.descriptor_index import DescriptorIndex
-from imseek.duplicates.local_features.features import mirror_descriptors
+from imseek.data.vectors.descriptor_index import DescriptorIndex, sample_step
+from imseek.duplicates.local_features.features import Descriptors, mirror_descriptors, unit_descriptors
+from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
 #: Nearest features looked at: the last of them tells what is usual.
@@ -22,26 +23,26 @@ _NEAREST: Final = 24
 _MOST: Final = 6
 LEAST: Final = 0.3
 _LEAST_SHARE: Final = 0.08
-#: Descriptors are held as bytes: the root of a share is seldom above .5.
-_SCALE: Final = 510.0
-
-PackedDescriptors = npt.NDArray[np.uint8]
-
-
-def pack(descriptors: Float32) -> PackedDescriptors:
-    """Return descriptors (n, 128) as bytes."""
-    packed: PackedDescriptors = np.minimum(descriptors * _SCALE, 255).astype(np.uint8)
-    return packed
+#: Most descriptors that are compared, of many pictures the strongest of each: the time would grow by the square.
+_MOST_ROWS: Final = 1_000_000
+#: Progress phase, which counts pictures.
+INDEX_PHASE: Final = "indexing local features"
 
 
-def find_candidates(packed: Sequence[PackedDescriptors]) -> Iterator[list[tuple[int, bool]]]:
-    """Yield for each picture those that share features with it, the likeliest first, and whether one is mirrored."""
-    owners = np.repeat(np.arange(len(packed)), [len(one) for one in packed])
-    index = DescriptorIndex(_unpack(np.concatenate([np.zeros((0, 128), np.uint8), *packed])))
-    for n, descriptors in enumerate(packed):
-        rows = _unpack(descriptors)
-        both = rows, mirror_descriptors(rows)
-        votes = np.stack([count_votes(index, one, owners, len(packed)) for one in both])
+def find_candidates(pictures: Sequence[Descriptors], task: Task = SILENT) -> Iterator[list[tuple[int, bool]]]:
+    """Yield for each picture those that share features with it, the likeliest first, and whether one is mirrored.
+
+    ``pictures`` are their descriptors, the strongest first. Yields nothing if the task is cancelled while they are
+    indexed. Memory: 150 bytes a descriptor, up to twice as many while they are added, and 60 MB.
+    """
+    most = max(1, _MOST_ROWS // max(1, len(pictures)))
+    pictures = [descriptors[:most] for descriptors in pictures]
+    owners = np.repeat(np.arange(len(pictures), dtype=np.int32), [len(one) for one in pictures])
+    if (index := _build_index(pictures, len(owners), task)) is None:
+        return
+    for n, descriptors in enumerate(pictures):
+        both = descriptors, mirror_descriptors(descriptors)
+        votes = np.stack([count_votes(index, unit_descriptors(one), owners, len(pictures)) for one in both])
         votes[:, n] = 0
         best = votes.max(axis=0)
         order = np.argsort(-best, kind="stable")[:_MOST].tolist()
@@ -49,13 +50,27 @@ def find_candidates(packed: Sequence[PackedDescriptors]) -> Iterator[list[tuple[
         yield [(at, bool(votes[1, at] > votes[0, at])) for at in order if best[at] >= least]
 
 
-def _unpack(packed: PackedDescriptors) -> Float32:
-    rows = packed.astype(np.float32)
-    unit: Float32 = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-    return unit
+def _build_index(pictures: Sequence[Descriptors], count: int, task: Task) -> DescriptorIndex | None:
+    """Return an index of the ``count`` descriptors, or None if the task is cancelled."""
+    task.report(INDEX_PHASE, 0, len(pictures))
+    if task.is_cancelled:
+        return None
+    step, start = sample_step(count), 0
+    sample = [np.zeros((0, 128), np.uint8)]
+    for descriptors in pictures:
+        sample.append(descriptors[-start % step :: step])
+        start += len(descriptors)
+    index = DescriptorIndex(unit_descriptors(np.concatenate(sample)), count)
+    for n, descriptors in enumerate(pictures, 1):
+        if task.is_cancelled:
+            return None
+        if len(descriptors):
+            index.add(unit_descriptors(descriptors))
+        task.report(INDEX_PHASE, n, len(pictures))
+    return index
 
 
-def count_votes(index: DescriptorIndex, queries: Float32, owners: npt.NDArray[np.int64], count: int) -> Float32:
+def count_votes(index: DescriptorIndex, queries: Float32, owners: npt.NDArray[np.int32], count: int) -> Float32:
     """Return the votes (count,) for each picture."""
     votes = np.zeros(count, np.float32)
     nearest = min(_NEAREST, len(owners))

@@ -7,17 +7,17 @@ differs decides (:mod:`imseek.duplicates.local_features.verdict`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from imseek.duplicates.local_features.alignment import align
-from imseek.duplicates.local_features.candidates import PackedDescriptors, find_candidates, pack
-from imseek.duplicates.local_features.features import FeatureDetector, Features
+from imseek.duplicates.local_features.candidates import find_candidates
+from imseek.duplicates.local_features.features import SIDE, FeatureDetector, Features, PackedFeatures
 from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import blas_pools
@@ -29,12 +29,12 @@ from imseek.progress import SILENT, Task
 #: Progress phases, which count pictures.
 FEATURES_PHASE: Final = "finding local features"
 PAIRS_PHASE: Final = "comparing local features"
-#: Most pictures that are searched: their features are held in memory, 100 kB of each.
+#: Most pictures that are searched.
 MOST_PICTURES: Final = 5_000
-#: Pictures whose features are held for comparison.
+#: Pictures that are held unpacked for comparison, .7 MB of each.
 _HELD: Final = 128
 #: Increase when the same pictures give other results.
-_VERSION: Final = 1
+_VERSION: Final = 2
 _COLUMNS: Final = (np.int64, np.int64, np.float64, np.float64)
 
 
@@ -69,74 +69,76 @@ def find(
     """Find pairs among contents with ``hashes`` (n, 32), except those ``known``, by positions, to be related.
 
     ``read`` returns the bytes of the n-th picture, or None. ``keep`` is the folder of the collection whose cache stores
-    the result for these contents. Raises MissingExtraError.
+    the result for these contents, unless a picture could not be read. Memory: 300 kB a picture, and 200 MB. Raises
+    MissingExtraError.
     """
     cache = PartCache(keep, digest("features", _VERSION))
     name = f"pairs-{digest(hashes, sorted(known))}"
     if (stored := cache.load(name, _COLUMNS)) is not None:
         rows = zip(*(column.tolist() for column in stored), strict=True)
         return FeatureResult(tuple(FeaturePair(*row) for row in rows))
-    cache.only("pairs", {name})
-    pictures = _Pictures(read)
-    packed: list[PackedDescriptors] = []
+    detector = FeatureDetector()
+    pictures: list[PackedFeatures | None] = []
     for n in range(len(hashes)):
         task.report(FEATURES_PHASE, n, len(hashes))
         if task.is_cancelled:
-            return FeatureResult((), len(pictures.missing), interrupted=True)
-        found = pictures(n)
-        packed.append(pack(np.zeros((0, 128), np.float32) if found is None else found.descriptors))
+            return FeatureResult((), pictures.count(None), interrupted=True)
+        pictures.append(_find_features(detector, read, n))
+    missing = pictures.count(None)
+    compare = _Comparer(pictures)
+    none = np.zeros((0, 128), np.uint8)
+    descriptors = [none if one is None else one.descriptors for one in pictures]
     result: dict[tuple[int, int], FeaturePair] = {}
     tried: set[tuple[int, int]] = set()
-    for n, candidates in enumerate(find_candidates(packed)):
+    for n, candidates in enumerate(find_candidates(descriptors, task)):
         task.report(PAIRS_PHASE, n, len(hashes))
         if task.is_cancelled:
-            return FeatureResult(tuple(result.values()), len(pictures.missing), interrupted=True)
+            break
         for other, mirrored in candidates:
             a, b = min(n, other), max(n, other)
             if (a, b) not in tried and (a, b) not in known:
                 tried.add((a, b))
-                if (pair := _compare(pictures, a, b, mirrored=mirrored)) is not None:
+                if (pair := compare(a, b, mirrored=mirrored)) is not None:
                     result[a, b] = pair
     pairs = [result[key] for key in sorted(result)]
+    if missing or task.is_cancelled:
+        return FeatureResult(tuple(pairs), missing, task.is_cancelled)
     table = [(one.a, one.b, one.confidence, one.correlation) for one in pairs]
     columns = zip(_COLUMNS, zip(*table, strict=True) if table else [()] * len(_COLUMNS), strict=True)
+    cache.only("pairs", {name})
     cache.save(name, tuple(np.array(column, kind) for kind, column in columns))
-    return FeatureResult(tuple(pairs), len(pictures.missing))
+    return FeatureResult(tuple(pairs))
 
 
-def _compare(pictures: _Pictures, a: int, b: int, *, mirrored: bool) -> FeaturePair | None:
-    one, other = pictures(a), pictures(b)
-    if one is None or other is None:
-        return None
-    # For products this small, waking the threads of BLAS costs more than the work.
-    with blas_pools().limit(limits=1, user_api="blas"):
-        laid = align(one.mirrored() if mirrored else one, other)
-    if laid is None or (confidence := copy_confidence(laid)) < LEAST_CONFIDENCE:
-        return None
-    return FeaturePair(a, b, confidence, laid.median)
-
-
-class _Pictures:
-    """Features of pictures by position, the latest ones held; ``missing`` could not be read."""
-
-    def __init__(self, read: Callable[[int], bytes | None]) -> None:
-        self._read, self._detector = read, FeatureDetector()
-        self._held: OrderedDict[int, Features] = OrderedDict()
-        self.missing: set[int] = set()
-
-    def __call__(self, n: int) -> Features | None:
-        if n in self._held:
-            self._held.move_to_end(n)
-            return self._held[n]
-        try:
-            data = None if n in self.missing else self._read(n)
-            found = None if data is None else self._detector.find(decode(data, measured=False).pixels)
-        except (ImseekError, OSError):
-            found = None
-        if found is None:
-            self.missing.add(n)
+def _find_features(detector: FeatureDetector, read: Callable[[int], bytes | None], n: int) -> PackedFeatures | None:
+    """Return the features of the n-th picture, or None if it cannot be read."""
+    try:
+        if (data := read(n)) is None:
             return None
-        self._held[n] = found
-        if len(self._held) > _HELD:
-            self._held.popitem(last=False)
-        return found
+        pixels = decode(data, min_side=SIDE, measured=False).pixels
+    except (ImseekError, OSError):
+        return None
+    return detector.find(pixels).pack()
+
+
+def _unpack(pictures: Sequence[PackedFeatures | None], n: int) -> Features | None:
+    packed = pictures[n]
+    return None if packed is None else packed.unpack()
+
+
+class _Comparer:
+    """Lays pictures over each other, by their positions."""
+
+    def __init__(self, pictures: Sequence[PackedFeatures | None]) -> None:
+        self._features: Callable[[int], Features | None] = lru_cache(_HELD)(partial(_unpack, pictures))
+
+    def __call__(self, a: int, b: int, *, mirrored: bool) -> FeaturePair | None:
+        one, other = self._features(a), self._features(b)
+        if one is None or other is None:
+            return None
+        # For products this small, waking the threads of BLAS costs more than the work.
+        with blas_pools().limit(limits=1, user_api="blas"):
+            laid = align(one.mirrored() if mirrored else one, other)
+        if laid is None or (confidence := copy_confidence(laid)) < LEAST_CONFIDENCE:
+            return None
+        return FeaturePair(a, b, confidence, laid.median)

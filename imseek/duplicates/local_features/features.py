@@ -8,8 +8,7 @@ should know to improve object retrieval", 2012).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +25,22 @@ _ENLARGE_BELOW: Final = 320
 _MOST: Final = 700
 _CONTRAST: Final = 0.02
 _EDGE: Final = 12.0
+#: Quality of the pictures that packed features have, in full colour.
+_QUALITY: Final = 95
+
+#: Descriptors (n, 128) as SIFT has them.
+Descriptors: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """``pixels`` (h, w, 3) and ``luminance`` (h, w) uint8, n ``points`` (n, 2) float32 as x and y in their pixels, unit
-    ``descriptors`` (n, 128) float32."""
+    """``pixels`` (h, w, 3) and ``luminance`` (h, w) uint8, n ``points`` (n, 2) float32 as x and y in their pixels, and
+    their ``descriptors``."""
 
     pixels: Pixels
     luminance: SmallLuminance
     points: Float32
-    descriptors: Float32
+    descriptors: Descriptors
 
     def __len__(self) -> int:
         return len(self.points)
@@ -47,6 +51,31 @@ class Features:
         points[:, 0] = self.luminance.shape[1] - 1 - points[:, 0]
         pixels, luminance = (np.ascontiguousarray(values[:, ::-1]) for values in (self.pixels, self.luminance))
         return Features(pixels, luminance, points, mirror_descriptors(self.descriptors))
+
+    def pack(self) -> PackedFeatures:
+        import cv2
+
+        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        _, jpeg = cv2.imencode(".jpg", self.pixels[..., ::-1], options)
+        return PackedFeatures(jpeg.tobytes(), self.points, self.descriptors)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFeatures:
+    """Features whose picture is compressed: 100 kB, and that of the picture."""
+
+    jpeg: bytes
+    points: Float32
+    descriptors: Descriptors
+
+    def unpack(self) -> Features:
+        import cv2
+
+        blue_first = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        pixels: Any = cv2.cvtColor(blue_first, cv2.COLOR_BGR2RGB)
+        luminance: Any = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        return Features(pixels, luminance, self.points, self.descriptors)
 
 
 def _mirror_order() -> npt.NDArray[np.int64]:
@@ -60,14 +89,25 @@ def _mirror_order() -> npt.NDArray[np.int64]:
 _MIRROR_ORDER: Final = _mirror_order()
 
 
-def mirror_descriptors(descriptors: Float32) -> Float32:
-    """Return the descriptors (n, 128) of the mirrored picture."""
+def mirror_descriptors(descriptors: Descriptors) -> Descriptors:
+    """Return the descriptors of the mirrored picture."""
     return np.ascontiguousarray(descriptors[:, _MIRROR_ORDER])
 
 
+def unit_descriptors(descriptors: Descriptors) -> Float32:
+    """Return unit rows (n, 128) float32, whose products tell how like each other descriptors are."""
+    rows = descriptors.astype(np.float32)
+    unit: Float32 = np.sqrt(rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-6))
+    return unit
+
+
 def is_available() -> bool:
-    """Whether OpenCV is installed."""
-    return find_spec("cv2") is not None
+    """Whether OpenCV can be loaded: it may be installed without a library of the system that it needs."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 class FeatureDetector:
@@ -82,21 +122,32 @@ class FeatureDetector:
         self._sift: Any = cv2.SIFT_create(nfeatures=_MOST, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
 
     def find(self, pixels: Pixels) -> Features:
-        """Find the features of pixels (h, w, 3) uint8."""
+        """Find the features of pixels (h, w, 3) uint8: none where OpenCV cannot take them."""
+        try:
+            return self._describe(self._resize(pixels))
+        except self._cv2.error:
+            return _without_features(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8))
+
+    def _resize(self, pixels: Pixels) -> Pixels:
         longer = max(pixels.shape[:2])
         scale = SIDE / longer if longer > SIDE else min(2.0, SIDE / longer) if longer < _ENLARGE_BELOW else 1.0
-        if scale != 1.0:
-            way = self._cv2.INTER_AREA if scale < 1 else self._cv2.INTER_CUBIC
-            pixels = self._cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=way)
-        return self._describe(pixels)
+        if scale == 1.0:
+            return pixels
+        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+        way = self._cv2.INTER_AREA if scale < 1 else self._cv2.INTER_CUBIC
+        return np.asarray(self._cv2.resize(pixels, (width, height), interpolation=way))
 
     def _describe(self, pixels: Pixels) -> Features:
         luminance = self._cv2.cvtColor(pixels, self._cv2.COLOR_RGB2GRAY)
         keypoints, descriptors = self._sift.detectAndCompute(luminance, None)
         if descriptors is None:
-            return Features(pixels, luminance, np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+            return _without_features(pixels, luminance)
         # The strongest first.
         order = np.argsort([-one.response for one in keypoints], kind="stable")
-        points, descriptors = np.array([keypoints[n].pt for n in order], np.float32), descriptors[order]
-        sums = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-        return Features(pixels, luminance, points, np.sqrt(descriptors / sums).astype(np.float32))
+        points = np.array([keypoints[n].pt for n in order], np.float32)
+        # Whole numbers up to 255, which OpenCV returns as float32.
+        return Features(pixels, luminance, points, descriptors[order].astype(np.uint8))
+
+
+def _without_features(pixels: Pixels, luminance: SmallLuminance) -> Features:
+    return Features(pixels, luminance, np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
