@@ -122,11 +122,10 @@ def test_a_picture_inside_another_is_asked_about_before_they_are_apart() -> None
     assert found.groups == (Group("same", (1, 2)), Group("inside", (1, 3)))
 
 
-@pytest.mark.parametrize("kind", ["inside", "edited"])
-def test_no_scene_joins_what_is_only_inside_or_edited(kind: DuplicateKind) -> None:
-    given = [pair(1, 2, "scene"), pair(2, 3, "scene", 0.8), pair(1, 3, kind, 0.75)]
+def test_no_scene_joins_what_is_only_inside() -> None:
+    given = [pair(1, 2, "scene"), pair(2, 3, "scene", 0.8), pair(1, 3, "inside", 0.75)]
     found = group_pairs(given, {}, nothing)
-    assert found.groups == (Group("scene", (1, 2)), Group(kind, (1, 3)))
+    assert found.groups == (Group("scene", (1, 2)), Group("inside", (1, 3)))
 
 
 def test_edited_pictures_are_shown_beside_the_groups() -> None:
@@ -266,6 +265,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
     for images in copies.values():
         assert sum(set(images) <= set(group.members) for group in disjoint) == 1
     told = {both(p.a, p.b): p for p in given}
+    linking = {ends: p for ends, p in told.items() if p.kind != "inside"}
     same = _closure([(p.a, p.b) for p in given if p.judged])
     for group in found.groups:
         contents = sorted({content.get(i, i) for i in group.members})
@@ -273,7 +273,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
             assert both(a, b) not in different
             # Of those that a person has called the same, one speaks for all.
             alike = [both(x, y) for x, y in product(same.get(a, {a}), same.get(b, {b})) if x != y]
-            kinds = {told[t].kind for t in alike if t in told} | {
+            kinds = {told[t].kind for t in alike if t in (told if group.kind in BESIDE else linking)} | {
                 others[t] for t in alike if t in asked and others.get(t)
             }  # type: ignore[index]
             assert kinds or b in same.get(a, ()), f"{a} and {b} are no pair"
@@ -282,7 +282,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
         if len(contents) == 1:
             assert group.kind == "exact"
     # Nobody was asked what is known.
-    assert not set(asked) & (told.keys() | set(different))
+    assert not set(asked) & (linking.keys() | set(different))
 
     # Nothing is lost.
     group_of = {i: n for n, group in enumerate(disjoint) for i in group.members}
@@ -299,7 +299,7 @@ def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped
                 assert any(lack <= set(group.members) for group in found.groups if group.kind in BESIDE)
             else:
                 assert reason == "too many"
-                assert lack not in told
+                assert lack not in linking
                 assert ask < 64
         elif p.kind in BESIDE and any({p.a, p.b} <= set(group.members) for group in found.groups):
             continue
@@ -321,7 +321,7 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
 def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     """As the plain way to do it: each two groups compared whenever a pair comes, nothing remembered."""
     given, _, others, different = case
-    told = {both(p.a, p.b): p.kind for p in given}
+    told = {both(p.a, p.b): p.kind for p in given if p.kind != "inside"}
     known = told | {ends: kind for ends, kind in others.items() if kind and ends not in told}
     plain = [p for p in given if p.kind not in BESIDE and not p.judged]
     groups = {i: {i} for i in range(IMAGES)}
@@ -335,7 +335,7 @@ def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
             if p.kind in wanted and all(known.get(ends) in wanted and ends not in different for ends in cross):
                 groups.update(dict.fromkeys(one | other, one | other))
     unjudged = [p for p in given if not p.judged]
-    told_unjudged = {both(p.a, p.b) for p in unjudged}
+    told_unjudged = {both(p.a, p.b) for p in unjudged if p.kind != "inside"}
     others = {ends: kind for ends, kind in (told | others).items() if ends not in told_unjudged}
     found = group_pairs(unjudged, {}, confirming(others, []), different)  # type: ignore[arg-type]
     expected = sorted({tuple(sorted(group)) for group in groups.values() if len(group) > 1})

@@ -158,9 +158,7 @@ class Linkage:
         yield from map(tuple, keys[order].tolist())
 
     def _fits(self, pair: DuplicatePair | None) -> bool:
-        if pair is None or pair.kind in BESIDE:
-            return False
-        return self._loose or RANK[pair.kind] <= RANK["same"]
+        return pair is not None and (self._loose or RANK[pair.kind] <= RANK["same"])
 
     def _try(self, g: int, h: int) -> Lack | None:
         """Merge two groups, or return what prevents it."""
