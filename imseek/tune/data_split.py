@@ -70,7 +70,7 @@ def _check_enough(examples: Examples, groups: int) -> None:
     if groups < MIN_GROUPS:
         raise UsageError(
             f"tuning needs {MIN_GROUPS} {wants[examples.source]}, and found {groups}",
-            hint="near-copies and pictures with the same caption count once; --from learns from something else",
+            hint="near-copies and pictures with the same caption count once; an adapter can learn --from other things",
         )
 
 

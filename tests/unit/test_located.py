@@ -92,6 +92,14 @@ class TestCorners:
     def test_nothing_has_none(self) -> None:
         assert count_corner_squares(np.full((120, 160), 200, np.float32)) == 0
         assert count_corner_squares(np.full((5, 3), 200, np.float32)) == 0
+        assert count_corner_squares(np.arange(160, dtype=np.float32)[None]) == 0, "a line has no corner"
+
+    def test_a_strip_is_in_nothing_and_holds_nothing(self, photos: dict[str, Luminance]) -> None:
+        strip = photos["china"][:9]
+        for side in (1, 2, 9):
+            assert crop_search.confirm(photos["china"], strip[:side]) is None
+            assert crop_search.confirm(strip[:side], photos["china"]) is None
+            assert CropLocator(strip[:side]).locate(photos["china"].T.copy()).correlation < 0.5
 
     def test_such_a_part_lies_nowhere(self, photos: dict[str, Luminance]) -> None:
         blank = np.full((120, 160), 200, np.float32)

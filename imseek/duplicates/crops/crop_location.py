@@ -69,6 +69,8 @@ def count_corner_squares(part: Luminance) -> int:
     the structure tensor distinguishes them (J. Shi, C. Tomasi, "Good features to track", 1994); its threshold is
     relative to the picture's own variance, so that dark pictures have corners too.
     """
+    if min(part.shape) < 2:
+        return 0
     down, right = np.gradient(part)
     yy, xx, xy = (_square_means(np.asarray(one)) for one in (down * down, right * right, down * right))
     least = (yy + xx) / 2 - np.sqrt(((yy - xx) / 2) ** 2 + xy**2)

@@ -48,6 +48,8 @@ class CorrelationSearch:
 
     def peaks(self, part: Luminance, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
         """Yield the best position of ``part`` at each of ``sizes`` (height, width), none larger than the picture."""
+        if not sizes:
+            return
         height, width = self._shape
         spectra = np.stack([self._spectrum_of(standardise(resize_luminance(part, h, w))) for h, w in sizes])
         numerators = np.fft.irfft2(np.conj(spectra, out=spectra) * self._spectrum, s=self._padded)
