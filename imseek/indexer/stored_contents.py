@@ -42,7 +42,7 @@ class StoredContents:
                 pass
             own = folder.samefile(root)
             reason: KnownReason = "known_here" if own else "known_elsewhere"
-            found = (reason, os.fsencode(folder), HashLookup(folder, kept=True))
+            found = (reason, os.fsencode(folder), HashLookup(folder, unsearchable=True))
             self._skipped.insert(0 if own else len(self._skipped), found)
         #: Whether pictures are skipped whose content this collection has.
         self.skips_own = any(reason == "known_here" for reason, _, _ in self._skipped)

@@ -152,7 +152,8 @@ def forget_tokens(writer: Writer) -> bool:
 
 
 def _drop_spaces(writer: Writer, besides: int | None = None) -> bool:
-    old = [one.info for one in spaces.list_spaces(writer) if are_tokens(one.info.encoder)]
-    for info in (old := [info for info in old if info.space_id != besides]):
-        spaces.drop(writer, info.space_id)
+    infos = [one.info for one in spaces.list_spaces(writer)]
+    old = [info.space_id for info in infos if are_tokens(info.encoder) and info.space_id != besides]
+    for space_id in old:
+        spaces.drop(writer, space_id)
     return bool(old)

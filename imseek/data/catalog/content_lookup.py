@@ -16,18 +16,18 @@ from imseek.errors import StorageError
 class HashLookup:
     """Finds live images by content hash. Sees each commit as it is made. Thread-safe.
 
-    With ``kept`` it also finds quarantined images and those whose vector was lost.
+    With ``unsearchable`` it also finds quarantined images and those whose vector was lost.
     """
 
-    def __init__(self, root: Path, *, kept: bool = False) -> None:
+    def __init__(self, root: Path, *, unsearchable: bool = False) -> None:
         self._backend = backend_of(root)
-        self._which = "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
+        self._which = "state IN ('live', 'quarantined')" if unsearchable else "shard_id IS NOT NULL AND state = 'live'"
         self._lock = threading.Lock()
         self._connection: ReadConnection | None = None
         self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
-        """Return the lowest id of a searchable image (or any ``kept`` one) with this sha256, or None.
+        """Return the lowest id of an image with this sha256, or None.
 
         Also None once closed: a worker may still process a file when its run has failed. Raises StorageError.
         """

@@ -146,7 +146,7 @@ def retire(connection: Connection, generation: int, name: str) -> None:
 
 
 def _find_using_space(connection: Connection, name: str) -> int | None:
-    """Return the id of a space, in use or kept, that uses the adapter of this name; None if there is none."""
+    """Return the id of a space, in use or not, that the adapter of this name makes; None if there is none."""
     query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ? ORDER BY space_id"
     found: int | None = scalar(connection, query, (FOREVER, name))
     return found

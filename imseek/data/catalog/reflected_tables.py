@@ -18,7 +18,7 @@ from imseek.data.catalog.migrations import MIGRATIONS, make_empty
 
 @cache
 def load_tables(version: int = len(MIGRATIONS)) -> MetaData:
-    """Describe the tables that a catalog has after so many migrations, without the one that records these."""
+    """Describe the tables of a catalog after its first ``version`` migrations, except the one that records these."""
     tables = MetaData()
     with closing(make_empty(MIGRATIONS[:version])) as catalog:
         engine = create_engine("sqlite://", creator=lambda: catalog, poolclass=StaticPool)

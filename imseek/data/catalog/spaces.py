@@ -103,7 +103,7 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
 
 
 def note_stale_captions(connection: Connection, count: int) -> None:
-    """Record that captions of so many more images differ from those embedded, if any are."""
+    """Record that the captions of ``count`` more images differ from those embedded, if any are embedded."""
     in_use = "SELECT 1 FROM spaces WHERE died = ? AND is_current = 1 AND modality = 'text' LIMIT 1"
     if count and scalar(connection, in_use, (FOREVER,)) is not None:
         set_meta(connection, _STALE_CAPTIONS, count_stale_captions(connection) + count)

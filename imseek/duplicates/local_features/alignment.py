@@ -124,7 +124,6 @@ class Alignment:
     freedom: int
     """0 similarity, 1 affine, 2 homography."""
     contrast: float
-    part_is_a: bool
 
 
 def align(a: Features, b: Features) -> Alignment | None:
@@ -146,7 +145,7 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
     if found is None:
         return None
     mapping, freedom, near = found
-    shares = [_covered(cv2, a, b, mapping), _covered(cv2, b, a, _inverse(mapping))]
+    shares = [_covered(a, b, mapping), _covered(b, a, _inverse(mapping))]
     part_is_a = shares[0] > shares[1]
     part, whole = (a, b) if part_is_a else (b, a)
     onto = _inverse(mapping) if part_is_a else mapping
@@ -168,7 +167,6 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
         covered_whole=min(shares),
         scale=0.5 * abs(math.log(max(1e-6, abs(float(np.linalg.det(onto[:2, :2])))))),
         freedom=freedom,
-        part_is_a=part_is_a,
         **measures,
     )
 
@@ -246,7 +244,7 @@ def _count_places(points: _Points, side: float) -> int:
     return len(np.unique(np.floor(points / side).astype(np.int64) @ (100_003, 1)))
 
 
-def _covered(cv2: Any, one: Features, other: Features, mapping: Matrix) -> float:
+def _covered(one: Features, other: Features, mapping: Matrix) -> float:
     """Return the share of ``one`` that lies in ``other``, from the middles of 16 × 16 cells."""
     height, width = one.luminance.shape
     y, x = np.mgrid[0:16, 0:16]
@@ -291,14 +289,14 @@ def _compare(cv2: Any, part: Features, whole: Features, onto: Matrix, points: _P
     outline = cv2.convexHull((points * (across, down)).astype(np.float32))
     cv2.fillConvexPoly(hull, outline.astype(np.int32), 1)
     within = (cv2.dilate(hull, np.ones((_WINDOW, _WINDOW), np.uint8)) > 0) & shows
-    values = correlation[within]
-    if not len(values):
+    if not within.any():
         return None
+    values = correlation[within]
     places = _PlacesThatDiffer(cv2, shows & (correlation < _DIFFER), variance, other)
     moved = _movement(cv2, first, second)[agrees]
     grains = []
-    for down in (0, 1):
-        one, another = (cv2.Sobel(values, -1, down, 1 - down, ksize=1) for values in (first, second))
+    for axis in (0, 1):
+        one, another = (cv2.Sobel(values, -1, axis, 1 - axis, ksize=1) for values in (first, second))
         agree, *both = _correlate_windows(cv2, one, another, overlap)
         grains.append(_share(agree > _AGREE_SLOPES, shows & (np.maximum(*both) > _SLOPE)))
     boxes = _find_places(first, second, overlap)
@@ -343,9 +341,9 @@ class _PlacesThatDiffer:
 
 def _movement(cv2: Any, first: _Map, second: _Map) -> _Map:
     """Return how far each pixel has moved (T. Kroeger et al., "Fast optical flow using dense inverse search", 2016)."""
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     if min(first.shape) < _LEAST_SIDE:
         return np.zeros(first.shape, np.float32)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     one, other = (np.clip(np.rint(values), 0, 255).astype(np.uint8) for values in (first, second))
     steps = flow.calc(one, other, None)
     return np.asarray(np.hypot(steps[..., 0], steps[..., 1]), np.float32)
