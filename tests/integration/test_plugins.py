@@ -258,7 +258,7 @@ def test_the_doctor_names_plugins_that_fail(environment: dict[str, str]) -> None
     assert (good["status"], good["message"]) == (
         "ok",
         "nothing (imseek-broken 0.1), thumbprint (imseek-thumbprint 1.0), geojson (imseek-geojson 1.0), "
-        "picks (imseek-picks 1.0), colours (imseek-colours 1.0), unranked (imseek-broken 0.1)",
+        "picks (imseek-picks 1.0), blip (imseek-blip 1.0), colours (imseek-colours 1.0), unranked (imseek-broken 0.1)",
     )
     assert {check["status"] for check in bad} == {"warn"}
     assert {check["message"].partition(" ")[0]: check["message"].partition("): ")[2][:30] for check in bad} == {
