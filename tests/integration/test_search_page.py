@@ -60,7 +60,7 @@ def test_rerankers_are_offered(answered: Any, monkeypatch: pytest.MonkeyPatch) -
     reranking.install(monkeypatch, made)
     answered.run()
     (menu,) = [one for one in answered.selectbox if one.label == "Second look"]
-    assert menu.options == ["None", "By captions", "By brightness"]
+    assert menu.options == ["None", "By captions", "By tokens", "By brightness"]
     menu.select("brightness").run()
     assert not answered.exception
     assert answered.query_params["rerank"] == "brightness"

@@ -25,15 +25,18 @@ import numpy as np
 import imseek
 from durability.recipes.drawing import EXIF, draw
 from imseek.data import layout
-from imseek.data.catalog import shard_catalog
+from imseek.data.catalog import catalog_writer, shard_catalog
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sql import Connection, insert
 from imseek.data.collection_records import FOREVER
 from imseek.data.reader import Reader
+from imseek.data.repair import catalog_recovery
 from imseek.data.shards.compaction import merge
 from imseek.data.shards.derived_columns import put_columns
 from imseek.data.user_files.file_stat import FileStat
+from imseek.data.writing import create, writer
 from imseek.data.writing.writer import Writer
+from imseek.indexer.sources import folder, local_files
 
 ARCHIVE = Path(__file__).with_name("format_1.tar.xz")
 FACTS = Path(__file__).with_name("format_1.json")
@@ -210,12 +213,12 @@ def fixed(clock: Clock) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch("uuid.uuid4", lambda: UUID(int=1, version=4)))
         stack.enter_context(patch("time.time", clock.time))
-        for module in ("catalog.catalog", "writing.create", "writing.writer", "repair.catalog_recovery"):
-            stack.enter_context(patch(f"imseek.data.{module}.now", clock.text))
-        for module in ("sources.folder", "sources.files"):
-            stack.enter_context(patch(f"imseek.indexer.{module}.file_stat", clock.stat))
+        for module in (catalog_writer, create, writer, catalog_recovery):
+            stack.enter_context(patch.object(module, "now", clock.text))
+        for module in (folder, local_files):
+            stack.enter_context(patch.object(module, "file_stat", clock.stat))
         for name, value in {"host": "recipe", "boot_id": "1"}.items():
-            stack.enter_context(patch(f"imseek.data.writing.writer.{name}", lambda value=value: value))
+            stack.enter_context(patch.object(writer, name, lambda value=value: value))
         yield
 
 
