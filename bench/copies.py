@@ -23,7 +23,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +42,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
 from imseek.duplicates.collection_pairs import PairComparer
+from imseek.duplicates.results import DuplicateKind
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.search.backend import unit_rows
@@ -128,9 +130,11 @@ def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count
     return nearer
 
 
-def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
-    """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
-    seconds = {}
+@contextmanager
+def comparing(
+    challenge: Challenge, keep: Path, kinds: Sequence[DuplicateKind]
+) -> Iterator[tuple[PairComparer, dict[int, int]]]:
+    """Index all files in a collection at ``keep``; yield what compares them, and the entry (position) of each image."""
     shutil.rmtree(keep, ignore_errors=True)
     with imseek.create(keep, encoder="builtin") as collection:
         report = collection.index([challenge.folder])
@@ -143,15 +147,21 @@ def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dic
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, space, index, ("same", "edited", "inside"))
-            began = time.process_time()
-            found = comparer.find()
-            seconds["whole"] = time.process_time() - began
-            began = time.process_time()
-            known = found.pairs
-            inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
-            seconds["inside"] = time.process_time() - began
+            yield PairComparer(reader, originals.read, contents, space, index, kinds), at
         reader.close()
+
+
+def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
+    """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
+    seconds = {}
+    with comparing(challenge, keep, ("same", "edited", "inside")) as (comparer, at):
+        began = time.process_time()
+        found = comparer.find()
+        seconds["whole"] = time.process_time() - began
+        began = time.process_time()
+        known = found.pairs
+        inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
+        seconds["inside"] = time.process_time() - began
     query, reference, score, kind = [], [], [], []
     for pair in (*found.pairs, *inside.pairs):
         a, b = sorted((at[pair.a], at[pair.b]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imseek.media.compression_traces import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.media.compression_traces import earlier_jpeg_quality, is_enlarged, jpeg_quality
 from imseek.types.arrays import Pixels
 
 
@@ -95,18 +95,27 @@ def test_enlarged_pictures_have_no_detail_and_others_do(
     pictures: list[Pixels], factor: float, resampling: Image.Resampling
 ) -> None:
     for picture in pictures:
-        assert not is_enlarged(detail_share(picture, factor), factor)
+        assert not is_enlarged(picture, factor, 101)
         large = resized(picture, factor, resampling)
-        assert is_enlarged(detail_share(large, factor), factor)
+        assert is_enlarged(large, factor, 101)
         if factor >= 3:
-            assert is_enlarged(detail_share(decoded(jpeg(large, 90)), factor), factor)
+            assert is_enlarged(decoded(jpeg(large, 90)), factor, 90)
+
+
+@pytest.mark.parametrize("quality", [25, 60])
+def test_low_quality_is_not_taken_for_detail(pictures: list[Pixels], quality: int) -> None:
+    """What JPEG leaves at the edges of its blocks looks like detail."""
+    for picture in pictures:
+        assert not is_enlarged(decoded(jpeg(picture, quality)), 2.0, quality)
+        for resampling in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+            large = decoded(jpeg(resized(picture, 2.0, resampling), quality))
+            assert is_enlarged(large, 2.0, quality)
 
 
 def test_a_flat_picture_and_a_tiny_one_are_not_enlarged() -> None:
-    for shape in ((300, 300, 3), (1, 1, 3), (2, 400, 3)):
-        flat = np.full(shape, 90, np.uint8)
-        assert not is_enlarged(detail_share(flat, 2.0), 2.0)
+    for shape in ((300, 300, 3), (1, 1, 3), (2, 400, 3), (4, 400, 3)):
+        assert not is_enlarged(np.full(shape, 90, np.uint8), 2.0, 101)
 
 
-def test_a_small_factor_cannot_be_seen() -> None:
-    assert not is_enlarged(0.0, 1.2)
+def test_a_small_factor_cannot_be_seen(pictures: list[Pixels]) -> None:
+    assert not is_enlarged(resized(pictures[0], 1.2, Image.Resampling.BICUBIC), 1.2, 101)
