@@ -19,6 +19,7 @@ intervals over queries.
 from __future__ import annotations
 
 import argparse
+import html
 import shutil
 import subprocess
 import sys
@@ -291,9 +292,10 @@ def calibration(challenge: Challenge, ranking: Ranking) -> None:
 
 
 def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int = 20) -> None:
-    """Write the most confident wrong pairs as pictures, query beside reference, and name them."""
+    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and name them."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = np.flatnonzero(~truth(challenge, ranking))
+    items = []
     for place, n in enumerate(wrong[np.argsort(-ranking.score[wrong], kind="stable")][:count].tolist(), 1):
         ends = challenge.entries[ranking.query[n]], challenge.entries[ranking.reference[n]]
         query, reference = ends
@@ -304,10 +306,14 @@ def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int
             sheet.paste(picture, (5 + 410 * column, 5))
         sheet.save(folder / f"{place:02d}.png")
         kind = "" if ranking.kind is None else ranking.kind[n]
-        print(
-            f"{place:2d}. {ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
+        said = (
+            f"{ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
             f"{', '.join(query.edits) or 'as it is'}) for {reference.file} ({reference.source})"
         )
+        print(f"{place:2d}. {said}")
+        items.append(f'<li>{html.escape(said)}<br><img src="{place:02d}.png" alt=""></li>')
+    page = f'<!doctype html><meta charset="utf-8"><title>Wrong answers</title><ol>{"".join(items)}</ol>\n'
+    (folder / "index.html").write_text(page)
 
 
 def main() -> None:

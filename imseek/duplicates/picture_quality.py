@@ -87,8 +87,9 @@ class QualityReader:
 
         def enlarged(data: bytes) -> float:
             pixels = decode(data, measured=False).pixels
-            quality = _compression(data, image.format, pixels).quality
-            return float(is_enlarged(pixels, thousandths / 1000, quality))
+            return float(
+                is_enlarged(pixels, thousandths / 1000, lambda: _compression(data, image.format, pixels).quality)
+            )
 
         return self._measure(image, thousandths, enlarged) == 1
 

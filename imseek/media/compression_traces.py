@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -54,13 +55,14 @@ _SHARES: Final = (0.29, 0.25, 0.135, 0.09, 0.05, 0.03)
 #: Least factor of an enlargement that can be seen.
 LEAST_FACTOR: Final = _FACTORS[0]
 #: Longer side of the middle of a picture that is enlarged to compare, the filters that it is enlarged by, and the least
-#: factor and quality at which that tells.
+#: quality at which that tells.
 _SIMULATED_SIDE: Final = 1024
 _FILTERS: Final = (Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)
-_LEAST_SIMULATED: Final = 2.0
 _LEAST_QUALITY: Final = 20
-#: A picture that was not enlarged has at least so many times the detail.
-_GAIN: Final = 2.0
+#: A picture that was not enlarged by a factor has at least so many times the detail. Filters leave more between pixels
+#: where the factor is not whole.
+_GAIN_FACTORS: Final = (2.0, 2.05, 2.75, 3.0, 4.0)
+_GAINS: Final = (2.0, 1.4, 1.4, 1.8, 1.9)
 #: Fewest blocks of 8 × 8 pixels that tell, and the energy of detail that cannot be seen.
 _LEAST_BLOCKS: Final = 16
 _FAINT: Final = 0.01
@@ -164,8 +166,7 @@ def _cut_blocks(luminance: _Floats) -> _Floats:
 def _transform(blocks: _Floats) -> _Floats:
     """Return the coefficients (n, 8, 8) of blocks."""
     cosines = _cosine_transform()
-    found: _Floats = cosines @ blocks @ cosines.T
-    return found
+    return np.asarray(cosines @ blocks @ cosines.T, np.float32)
 
 
 @cache
@@ -191,16 +192,17 @@ def detail_share(pixels: Pixels, factor: float) -> float:
     return finest / coarser if coarser else 1.0
 
 
-def is_enlarged(pixels: Pixels, factor: float, quality: int) -> bool:
-    """Return whether pixels (h, w, 3) uint8, which were compressed at a ``quality`` of JPEG (more than 100: without
-    loss), have no more detail than a copy smaller by ``factor``."""
+def is_enlarged(pixels: Pixels, factor: float, find_quality: Callable[[], int]) -> bool:
+    """Return whether pixels (h, w, 3) uint8 have no more detail than a copy smaller by ``factor``. ``find_quality``
+    returns the quality of JPEG that they were compressed at (more than 100: without loss), and is called if needed."""
     if factor < LEAST_FACTOR:
         return False
-    return detail_share(pixels, factor) < float(np.interp(factor, _FACTORS, _SHARES)) or (
-        factor >= _LEAST_SIMULATED
-        and quality >= _LEAST_QUALITY
-        and _detail_gain(_luminance(pixels, _SIMULATED_SIDE), factor, quality) < _GAIN
-    )
+    if detail_share(pixels, factor) < float(np.interp(factor, _FACTORS, _SHARES)):
+        return True
+    if factor < _GAIN_FACTORS[0] or (quality := find_quality()) < _LEAST_QUALITY:
+        return False
+    gain = _detail_gain(_luminance(pixels, _SIMULATED_SIDE), factor, quality)
+    return gain < float(np.interp(factor, _GAIN_FACTORS, _GAINS))
 
 
 def _detail_gain(luminance: _Floats, factor: float, quality: int) -> float:

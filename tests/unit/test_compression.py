@@ -28,6 +28,10 @@ def resized(pixels: Pixels, scale: float, resampling: Image.Resampling = Image.R
     return np.asarray(Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), resampling))
 
 
+def enlarged(pixels: Pixels, factor: float, quality: int = 101) -> bool:
+    return is_enlarged(pixels, factor, lambda: quality)
+
+
 @pytest.fixture(scope="module")
 def pictures(photo_files: list[Path]) -> list[Pixels]:
     """Photographs as they are, some of which are JPEGs, none larger than 640 pixels."""
@@ -95,27 +99,27 @@ def test_enlarged_pictures_have_no_detail_and_others_do(
     pictures: list[Pixels], factor: float, resampling: Image.Resampling
 ) -> None:
     for picture in pictures:
-        assert not is_enlarged(picture, factor, 101)
+        assert not enlarged(picture, factor)
         large = resized(picture, factor, resampling)
-        assert is_enlarged(large, factor, 101)
+        assert enlarged(large, factor)
         if factor >= 3:
-            assert is_enlarged(decoded(jpeg(large, 90)), factor, 90)
+            assert enlarged(decoded(jpeg(large, 90)), factor, 90)
 
 
 @pytest.mark.parametrize("quality", [25, 60])
 def test_low_quality_is_not_taken_for_detail(pictures: list[Pixels], quality: int) -> None:
     """What JPEG leaves at the edges of its blocks looks like detail."""
     for picture in pictures:
-        assert not is_enlarged(decoded(jpeg(picture, quality)), 2.0, quality)
+        assert not enlarged(decoded(jpeg(picture, quality)), 2.0, quality)
         for resampling in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
             large = decoded(jpeg(resized(picture, 2.0, resampling), quality))
-            assert is_enlarged(large, 2.0, quality)
+            assert enlarged(large, 2.0, quality)
 
 
 def test_a_flat_picture_and_a_tiny_one_are_not_enlarged() -> None:
     for shape in ((300, 300, 3), (1, 1, 3), (2, 400, 3), (4, 400, 3)):
-        assert not is_enlarged(np.full(shape, 90, np.uint8), 2.0, 101)
+        assert not enlarged(np.full(shape, 90, np.uint8), 2.0)
 
 
 def test_a_small_factor_cannot_be_seen(pictures: list[Pixels]) -> None:
-    assert not is_enlarged(resized(pictures[0], 1.2, Image.Resampling.BICUBIC), 1.2, 101)
+    assert not enlarged(resized(pictures[0], 1.2, Image.Resampling.BICUBIC), 1.2)
