@@ -330,6 +330,20 @@ class BaseEngine(ABC, Generic[StoredT]):
         return allowed
 
 
+class _Latest(Generic[T]):
+    """A value that is computed once a generation, and known until another is asked for."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, T] | None = None
+
+    def of(self, key: object, compute: Callable[[], T]) -> T:
+        """Return the value of ``key``, which is equal for one generation only."""
+        known = self._known
+        if known is None or known[0] != key:
+            self._known = known = key, compute()
+        return known[1]
+
+
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder."""
 
@@ -343,9 +357,9 @@ class Engine(BaseEngine[Reader]):
     ) -> None:
         super().__init__(generations, encoder, originals, runtime, notify)
         self._filters = Filters()
-        self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
-        self._named: tuple[int, bool] = -1, False
-        self._calibrated: tuple[int, CutoffCalibration | CorruptCollectionError | None] = -1, None
+        self._latest_agreement: _Latest[float] = _Latest()
+        self._latest_names: _Latest[bool] = _Latest()
+        self._latest_calibration: _Latest[CutoffCalibration | CorruptCollectionError | None] = _Latest()
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -393,13 +407,7 @@ class Engine(BaseEngine[Reader]):
     def _end(
         self, reader: Reader, query: Query, space: SpaceInfo
     ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
-        generation, calibration = self._calibrated
-        if generation != reader.generation:
-            try:
-                calibration = read_calibration(reader.root)
-            except CorruptCollectionError as error:
-                calibration = error
-            self._calibrated = reader.generation, calibration
+        calibration = self._latest_calibration.of(reader.generation, lambda: _read_calibration(reader))
         if isinstance(calibration, CorruptCollectionError):
             if promise_of(query) is not None:
                 raise CorruptCollectionError(str(calibration), hint=calibration.hint) from calibration
@@ -478,25 +486,27 @@ class Engine(BaseEngine[Reader]):
 
     def _agreement(self, prepared: PreparedQuery, reader: Reader, captions: SpaceInfo) -> float:
         """Return how captions agree with pictures, measured once a generation."""
-        key, (known, found) = (reader.generation, captions.space_id), self._measured
-        if known != key:
-            from imseek.search.collection_word_reliability import read_agreement
+        from imseek.search.collection_word_reliability import read_agreement
 
-            found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
-            self._measured = key, found
-        return found
+        return self._latest_agreement.of(
+            (reader.generation, captions.space_id),
+            lambda: read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0]),
+        )
 
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
-        generation, found = self._named
-        if generation != reader.generation:
-            from imseek.search.collection_word_reliability import read_has_names
+        from imseek.search.collection_word_reliability import read_has_names
 
-            found = read_has_names(reader, space)
-            self._named = reader.generation, found
-        return found
+        return self._latest_names.of(reader.generation, lambda: read_has_names(reader, space))
 
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))
+
+
+def _read_calibration(reader: Reader) -> CutoffCalibration | CorruptCollectionError | None:
+    try:
+        return read_calibration(reader.root)
+    except CorruptCollectionError as error:
+        return error
 
 
 def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
