@@ -65,8 +65,22 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
 def test_a_large_tree_is_counted_as_far_as_there_is_time(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_SECONDS", -1.0)
     found = list_folder(f"{tree}/")
-    assert (found.pictures, found.more) == (0, True)
-    assert found.told == "1 picture, 0 or more with the folders below"
+    assert (found.pictures, found.more) == (1, True)
+    assert found.told == "1 picture, 1 or more with the folders below"
+
+
+def test_each_folder_is_walked_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    count_below = folders._count_below
+
+    def record(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
+        seen.append(path)
+        return count_below(path, end, hidden=hidden)
+
+    monkeypatch.setattr(folders, "_count_below", record)
+    (tree / "x.jpg").mkdir()  # Named like a picture.
+    assert list_folder(f"{tree}/Pictures").told == "1 picture, 3 with the folders below"
+    assert sorted(seen) == [f"{tree}/{name}" for name in ("Pictures", "Plans", "photos 2025", "x.jpg")]
 
 
 @pytest.mark.parametrize(

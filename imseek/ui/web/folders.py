@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from imseek.ui.render.words import printable
 #: Maximum number of names read of a folder, and of folders shown in it.
 _MAX_SCANNED: Final = 50_000
 _SHOWN: Final = 300
-#: Seconds for counting the pictures in the folder and below, and for those of all folders in it.
+#: Seconds for counting the pictures in the folder and below.
 _SECONDS: Final = 0.15
 
 
@@ -79,19 +80,26 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         ),
         key=lambda entry: entry.name.casefold(),
     )
-    shown = (entry.name for entry in names if hidden or not entry.name.startswith("."))
-    direct = sum(looks_like_picture(os.fsencode(name)) for name in shown)
-    below, in_part = _count_below(folder, time.monotonic() + _SECONDS, hidden=hidden)
+    # Each folder is counted once, whether for its own line, for the sum, or because it is the path itself.
+    end = time.monotonic() + _SECONDS
+    count = cache(partial(_count_below, end=end, hidden=hidden))
+    entries = tuple(_entries(wanted[:_SHOWN], count, end))
+    direct, below, in_part = 0, 0, more
+    for entry in names:
+        if not entry.is_dir(follow_symlinks=False):
+            direct += (hidden or not entry.name.startswith(".")) and looks_like_picture(os.fsencode(entry.name))
+        elif hidden or not _is_hidden(entry.name):
+            pictures, is_cut = count(entry.path)
+            below, in_part = below + pictures, in_part or is_cut
+    below += direct
     note = _pictures(direct, more)
-    if below != direct or in_part:
+    if below != direct or in_part > more:
         note += f", {below:,}{' or more' if in_part else ''} with the folders below"
     if len(wanted) > _SHOWN:
         note += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    entries = tuple(_entries(wanted[:_SHOWN], hidden=hidden))
-    if not begun:
-        return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
-    count, in_part = _count_below(path, time.monotonic() + _SECONDS, hidden=hidden) if chosen else (0, False)
-    return FolderListing(typed, folder, above, chosen, entries, note, count, in_part)
+    if begun:
+        below, in_part = count(path) if chosen else (0, False)
+    return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
 
 
 def _with_slash(folder: Path) -> str:
@@ -132,8 +140,7 @@ def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
     return count, False
 
 
-def _entries(found: list[os.DirEntry[str]], *, hidden: bool) -> Iterator[Entry]:
-    end = time.monotonic() + _SECONDS
+def _entries(found: list[os.DirEntry[str]], count: Callable[[str], tuple[int, bool]], end: float) -> Iterator[Entry]:
     for entry in found:
         shown = printable(entry.name)
         try:
@@ -148,10 +155,9 @@ def _entries(found: list[os.DirEntry[str]], *, hidden: bool) -> Iterator[Entry]:
             except OSError as error:
                 yield Entry(shown, None, _explain_error(error))
                 continue
-            # A link is counted too: it can be chosen itself.
-            count, in_part = _count_below(entry.path, end, hidden=hidden)
-            if count:
-                notes.insert(0, _pictures(count, in_part))
+            pictures, in_part = count(entry.path)  # Of a link too: it can be chosen itself.
+            if pictures:
+                notes.insert(0, _pictures(pictures, in_part))
         yield Entry(shown, _with_slash(Path(entry.path)), ", ".join(notes))
 
 

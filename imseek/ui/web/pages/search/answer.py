@@ -93,10 +93,11 @@ def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult,
     if asked.collapses and not asked.page:  # Those behind others are found too.
         total = result.searched - (result.cut or 0)
     said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
-    said = [*filter(None, said), f"of {result.searched:,}"]
     if result.groups:
-        said.insert(-1, f"in {format_count(len(result.groups), 'group')}")
-    line = " ".join(said)
+        said.append(f"in {format_count(len(result.groups), 'group')}")
+    if total != result.searched:
+        said.append(f"of {result.searched:,}")
+    line = " ".join(filter(None, said))
     line = f"{line[0].upper()}{line[1:]}"
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
