@@ -300,12 +300,13 @@ class BaseEngine(ABC, Generic[StoredT]):
 
     def _encode_texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
-        found: dict[By, Mapping[str, Float32]] = {}
-        for by in {query.by for query in queries if query.by != "text"}:
-            alike = [query for query in queries if query.by == by]
-            space = answering_spaces(reader.current, alike[0])[0]
-            found[by] = self._encoder.texts_of(alike, space)
-        return found
+        first = {query.by: query for query in queries if query.by != "text"}
+        spaces = {by: answering_spaces(reader.current, query)[0] for by, query in first.items()}
+        vectors = {}
+        for space in {space.space_id: space for space in spaces.values()}.values():
+            alike = [query for query in queries if query.by in spaces and spaces[query.by] is space]
+            vectors[space.space_id] = self._encoder.texts_of(alike, space)
+        return {by: vectors[space.space_id] for by, space in spaces.items()}
 
     def _reranker(self, name: str, query: Query) -> LoadedReranker:
         """Return a reranker, loaded once. Raises QueryError if there is none or it reads no such query, PluginError."""
