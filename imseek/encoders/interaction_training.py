@@ -36,7 +36,7 @@ _BLOCK: Final = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InteractionPairs:
-    """What is learned from: p pairs.
+    """The training data: p pairs of a picture and a text.
 
     ``features`` (n, patches, width) float16 are of pictures, ``states`` of t texts, (words, text width) each. ``pairs``
     (p, 2) int64 are a text and its picture; ``found`` (t, k) are the first pictures that a search finds for a text, and

@@ -101,7 +101,7 @@ class RerankContext(StageContext, Protocol):
 
 
 class RerankRequest:
-    """A query and its n best candidates, best first. What is looked up about them is read when it is asked for.
+    """A query and its n best candidates, best first. Their data is read when first used.
 
     Methods raise PluginError for data that the reranker does not name in its ``needs``, and once it has taken more
     than 60 seconds. A reranker that computes for long without them calls :meth:`check_time`.

@@ -218,7 +218,7 @@ def delete_dead(connection: Connection) -> int:
 
 
 def is_filled(connection: Connection) -> bool:
-    """Whether all live images have documents, as far as this catalog's writers know."""
+    """Whether all live images have documents, according to the catalog."""
     return find_meta(connection, INDEXED) is not None
 
 

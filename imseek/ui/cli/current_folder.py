@@ -73,7 +73,7 @@ def _slashed(path: bytes) -> bytes:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether files that are named like pictures lie in a folder, or one level below; only so many are looked at."""
+    """Whether a folder, or one directly below, seems to hold pictures, by the first names in it."""
     try:
         entries = list(islice(folder.iterdir(), _MAX_ENTRIES))
         below = (one for entry in entries if entry.is_dir() and not entry.name.startswith(".") for one in _list(entry))

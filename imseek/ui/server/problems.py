@@ -43,7 +43,7 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
 
 
 def of_error(error: Exception) -> Response:
-    """Answer an error with what may be said of it (:mod:`imseek.ui.server.failures`)."""
+    """Answer an error with what clients may learn about it (:mod:`imseek.ui.server.failures`)."""
     found = describe(error)
     return problem(found.status, found.detail, title=found.title, hint=found.hint, reference=found.reference)
 

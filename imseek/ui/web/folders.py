@@ -115,7 +115,7 @@ def _scan_folder(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
 
 
 def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
-    """Count the pictures in a folder and below, as far as that goes until ``end``, and say whether there may be more.
+    """Count the pictures in a folder and below until the time ``end``; also returns whether there may be more.
 
     Links are not followed, as in indexing. A file is one picture if it looks like one.
     """

@@ -62,7 +62,7 @@ class FoundHits:
                 self._size -= len(self._found.popitem(last=False)[1])
 
     def get(self, name: str, asked: SearchState) -> Found:
-        """Return what is kept of a search."""
+        """Return the cached results of a search."""
         with self._lock:
             return dict(self._found.get((name, _key(asked)), {}))
 
@@ -117,7 +117,7 @@ def by_date(collection: Collection, asked: SearchState, name: str | None = None)
 
 
 def following_by_date(name: str, asked: SearchState, found: Timeline, first: int) -> Following:
-    """Return where all of a timeline is, of which the grid has ``first`` pictures, with the days of their years."""
+    """Return where a grid with a timeline's ``first`` pictures loads more, and the days of the years that it shows."""
     days: list[tuple[str | None, int]] = []
     seen = 0
     year = None
