@@ -51,7 +51,7 @@ def of_error(error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Register handlers that answer every error of the application with a problem."""
 
-    async def told(_: Request, error: Exception) -> Response:
+    async def answer_imseek_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, ImseekError)
         return of_error(error)
 
@@ -70,7 +70,7 @@ def install(app: FastAPI) -> None:
     async def failed(_: Request, error: Exception) -> Response:
         return of_error(error)
 
-    app.add_exception_handler(ImseekError, told)
+    app.add_exception_handler(ImseekError, answer_imseek_error)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, failed)

@@ -36,7 +36,7 @@ class FolderListing:
     """The folder that contains ``typed``, and its folders that match the last part as a prefix.
 
     ``chosen`` is the path that can be indexed as typed, None if nothing is there. ``above`` is the parent folder.
-    ``told`` is a line about ``folder``: how many pictures lie in it and below, or why it cannot be read. ``pictures``
+    ``summary`` describes ``folder``: how many pictures lie in it and below, or why it cannot be read. ``pictures``
     is that number for ``chosen``, with ``more`` if there was no time to count all.
     """
 
@@ -45,7 +45,7 @@ class FolderListing:
     above: str | None
     chosen: str | None
     entries: tuple[Entry, ...] = ()
-    told: str = ""
+    summary: str = ""
     pictures: int = 0
     more: bool = False
 
@@ -61,7 +61,9 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     if path == "~" or path.startswith("~/"):
         path = start_folder() + path[2:]
     if "\0" in path or not path.startswith("/"):
-        return FolderListing(typed, start_folder(), None, None, told="Write the whole path, such as /home/me/Pictures")
+        return FolderListing(
+            typed, start_folder(), None, None, summary="Write the whole path, such as /home/me/Pictures"
+        )
     begun = path.rpartition("/")[2]
     folder = path[: len(path) - len(begun)]
     above = _with_slash(Path(folder).parent) if folder.strip("/") else None
@@ -69,7 +71,7 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     try:
         names, more = _scan_folder(folder)
     except OSError as error:
-        return FolderListing(typed, folder, above, chosen, told=_explain_error(error))
+        return FolderListing(typed, folder, above, chosen, summary=_explain_error(error))
     wanted = sorted(
         (
             entry
