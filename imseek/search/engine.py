@@ -1,7 +1,7 @@
 """Search engine: encode the terms of a query, search the vector indexes, re-rank the candidates and build result pages.
 
 ``generations`` chooses the generation to search, ``query_vectors`` encodes the terms, ``retrieve`` searches the indexes
-for candidates, ``rerank`` filters and orders them, ``result_pages`` looks up what hits carry.
+for candidates, ``ranking_stages`` filters and orders them, ``result_pages`` looks up what hits carry.
 """
 
 from __future__ import annotations

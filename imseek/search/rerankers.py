@@ -225,8 +225,8 @@ class RerankRequest:
 class LoadedReranker:
     """A reranker that is ready for queries, with its recent scores: further pages must follow the order of the first.
 
-    ``error`` returns an error that says where it comes from, and what is wrong. ``no_scores`` is what to say of one of
-    our own that returns zeros because it has nothing to compare.
+    ``error`` returns an error that names its package and the fault. ``no_scores`` is the message for one of ours that
+    returns only zeros because it has nothing to compare.
     """
 
     reranker: Reranker

@@ -107,7 +107,7 @@ def _as_written(text: str) -> str:
 
 
 def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequence[int]) -> None:
-    """Replace captions and keywords in the documents of stored images by what the tables of their shards say now.
+    """Replace captions and keywords in the documents of stored images with those that their shards' tables now have.
 
     Call it in the change that has published these tables.
     """
