@@ -119,7 +119,7 @@ class ImageFolder:
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
-        return replace(found, where=self._known(found))
+        return replace(found, where=self._annotations_of(found))
 
     def find(self, path: bytes) -> FoundImage:
         found = self._folder.find(path)
@@ -133,14 +133,14 @@ class ImageFolder:
 
     def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
-        known = found.where if isinstance(found.where, _Annotations) else self._known(found)
+        known = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
         row = known.row
         return replace(found, where=None, caption=row.caption, extra=row.extra), known.named
 
-    def _known(self, found: FoundImage) -> _Annotations:
-        return _Annotations(self._named(found.path), self._row_of.get(found.path, _MetadataRow()))
+    def _annotations_of(self, found: FoundImage) -> _Annotations:
+        return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))
 
-    def _named(self, path: bytes) -> dict[str, Scalar]:
+    def _folder_labels(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
         parts = path.split(b"/")[:-1]
         said: dict[str, Scalar] = {}

@@ -153,7 +153,7 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     folders: tuple[str, ...] = ()
     if FOLDER in counts:  # Those without a picture now still say where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
-    made = [_shown(one, counts[one.column], state, folders, opened) for one in shown]
+    made = [_facet_data(one, counts[one.column], state, folders, opened) for one in shown]
     for facet in made:
         if facet["column"] == LOCATION:
             there = _locations(collection, state, hits, _view(parameters))
@@ -281,7 +281,7 @@ def _hits(collection: Collection, state: SearchState) -> _Hits | None:
     return find
 
 
-def _shown(
+def _facet_data(
     facet: RailFacet, counts: FacetCounts, state: SearchState, folders: Sequence[str], opened: frozenset[str] | None
 ) -> dict[str, Any]:
     now = where_conditions.filter_on(state.where, facet.column)

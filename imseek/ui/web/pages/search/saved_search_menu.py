@@ -50,11 +50,11 @@ def show(uuid: str, state: SearchState) -> None:
                 args=(uuid,),
             )
         if known.saved:
-            _saved(uuid, known)
+            _draw_saved(uuid, known)
         _history(uuid, known)
 
 
-def _saved(uuid: str, known: CollectionSearches) -> None:
+def _draw_saved(uuid: str, known: CollectionSearches) -> None:
     names = list(known.saved)
     if st.session_state.get(_WHICH) not in names:
         st.session_state[_WHICH] = None
