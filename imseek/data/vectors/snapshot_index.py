@@ -1,8 +1,9 @@
-"""The index of a large collection: a snapshot for most images, an exact scan of those added later.
+"""The index of a large collection: a snapshot for most images, a scan of those added later.
 
 Candidates from the snapshot are looked up in the stored rows and scored exactly, so a score never depends on the kind
-of index; only some of the best images may be missed. Callers that must miss none pass ``exact``: then all rows are
-read. A filter that lets few images through is exact too: those few are scored one by one.
+of index; only some of the best images may be missed. Later images are scanned exactly where they are few; where many
+are searched often, codes like the snapshot's propose candidates among them too. Callers that must miss none pass
+``exact``: then all rows are read. A filter that lets few images through is exact too: those few are scored one by one.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.faiss_index import BATCH, CodedIndex, FaissIndex, MappedIndex, exact_top_k
-from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
+from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
+from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot, merge_candidates
 from imseek.data.vectors.fp16_flat_index import RowBuffer
-from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, test_bits
+from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
+from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes, scan_codec
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
 
@@ -41,8 +43,14 @@ MAX_FILTER_SHARE = 0.1
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 5120
+#: Candidates of the tail that are asked for at first, beside an eighth of all.
+_TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
+#: Scans of the tail from which on it has codes: to make them takes about as long as to scan the rows so often.
+_SCANS = 100
+#: Rows, of both sides, by which it is judged whether the snapshot's codes suit the tail.
+_SAMPLE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,9 +99,14 @@ class SnapshotIndex:
         self._tail_segments: dict[int, Segment] = {} if before is None else before._tail_segments
         tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
         self._tail_segments = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
-        self._tail: CodedIndex = CodedIndex(
+        self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
         )
+        self._codec = self._find_codec(masks, covered)
+        self._codes: TailCodes | None = None
+        self._scans, self._codes_before = 0, None
+        if before is not None and before._snapshot.index is snapshot.index:
+            self._scans, self._codes_before = before._scans, before._codes or before._codes_before
         lo, hi = self._tail.norm_range
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
         self._choices: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
@@ -116,6 +129,15 @@ class SnapshotIndex:
         if before is not None and np.array_equal(before.ids, segment.ids[at]):
             return before
         return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
+
+    def _find_codec(self, masks: Sequence[Bools], covered: Sequence[Bools]) -> Any | None:
+        """Return what encodes the tail; None where it is small, or unlike the rows that the codes were made for."""
+        codec = scan_codec(self._snapshot.index)
+        if codec is None or len(self._tail) < MIN_ROWS:
+            return None
+        known = [_sample(s, mask & has) for s, mask, has in zip(self._segments, masks, covered, strict=True)]
+        later = [_sample(s, s.searchable()) for s in self._tail.segments]
+        return codec if fits_codes(codec, np.concatenate(later), np.concatenate(known)) else None
 
     @property
     def dim(self) -> int:
@@ -200,9 +222,11 @@ class SnapshotIndex:
         count = min(effort.rescore, self._snapshot.facts.rows)
         enough = 0 if choice is None else self._enough(choice.share, effort.probe, count)
         wanted = min(k, self._live if choice is None else len(choice.ids))
+        codes = self._coded_tail(len(queries))
+        scanned = codes is None and len(self._tail) > 0
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
-        beside = self._tail if len(self._tail) and len(queries) < BATCH else None
-        tails = self._tail.search(queries, k, allowed=allowed) if beside is None and len(self._tail) else []
+        beside = self._tail if scanned and len(queries) < BATCH else None
+        tails = self._tail.search(queries, k, allowed=allowed) if scanned and beside is None else []
         found = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
@@ -214,9 +238,12 @@ class SnapshotIndex:
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
-            near = Candidates(drawn.scores[:, :count], drawn.ids[:, :count]).near(max(k, RECALL_K), slack)
+            best = Candidates(drawn.scores[:, :count], drawn.ids[:, :count])
+            if codes is not None:
+                best = _add_tail(best, codes, block, count, allowed)
+            near = best.near(max(k, RECALL_K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
-                matches = self._score(query, self._allowed(ids, choice), k, beside, allowed)
+                matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
@@ -225,6 +252,18 @@ class SnapshotIndex:
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
                 found.append(matches)
         return found
+
+    def _coded_tail(self, queries: int) -> TailCodes | None:
+        """Return the codes of the tail; None where it has none, or has not been searched often enough."""
+        if self._codec is None or self._codes is not None:
+            return self._codes
+        self._scans += queries  # Lost counts do no harm.
+        if self._scans >= _SCANS:
+            with self._lock:
+                if self._codes is None:
+                    self._codes = TailCodes(self._codec, self._tail.segments, self._codes_before)
+                    self._codes_before = None
+        return self._codes
 
     def _enough(self, share: float, probe: int, count: int) -> int:
         """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
@@ -235,13 +274,13 @@ class SnapshotIndex:
         return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
 
     @staticmethod
-    def _allowed(drawn: Ids, choice: _PreparedFilter | None) -> Ids:
+    def _allowed(drawn: Ids, allowed: IdSet | None) -> Ids:
         """Return the proposed ids that a filter lets through, ascending: no index is trusted to filter alone."""
         ids = np.sort(drawn[drawn >= 0])  # np.unique takes ten times as long.
         twice = ids[1:] == ids[:-1]
         if twice.any():
             ids = np.delete(ids, np.flatnonzero(twice))
-        return ids if choice is None else ids[test_bits(choice.bits, ids)]
+        return ids if allowed is None else ids[allowed.marks(ids)]
 
     def _score(
         self,
@@ -275,3 +314,21 @@ class SnapshotIndex:
         found = self._whole.search(queries, k, allowed=allowed)
         self._residence.release_excess()
         return found
+
+
+def _add_tail(best: Candidates, codes: TailCodes, queries: Float32, count: int, allowed: IdSet | None) -> Candidates:
+    """Return the ``count`` best of the snapshot's candidates and those of the tail."""
+    bits = None if allowed is None else codes.bitmap_of(allowed)
+    few = min(count, _TAIL_CANDIDATES + count // 8)
+    tail = codes.candidates(queries, few, bits)
+    both = merge_candidates((best, tail), count)
+    if few < min(count, len(codes)) and (tail.scores[:, -1] >= both.scores[:, -1]).any():  # There may be more.
+        both = merge_candidates((best, codes.candidates(queries, count, bits)), count)
+    return both
+
+
+def _sample(segment: Segment, mask: Bools) -> Float16:
+    """Return some of the rows that are marked, evenly spread."""
+    at = np.flatnonzero(mask)
+    rows: Float16 = segment.rows[at[:: max(1, len(at) // _SAMPLE)]]
+    return rows
