@@ -72,8 +72,8 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
     if query.page is not None:
         page = Page.read(query.page, expected, len(uuids))
         return PageWindow(page.offset, query.limit, page.depth, whole, page.generations, expected)
-    first = PageWindow(0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (None,) * len(uuids), expected)
-    return replace(first, depth=min(first.count, _DEEPEST))
+    count = PageWindow(0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (), expected).count
+    return PageWindow(0, query.limit, min(count, _DEEPEST), whole, (None,) * len(uuids), expected)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,6 +36,8 @@ class CachedConnection:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        #: The backend of the connection that was lent last.
+        self.backend = backend_of(root)
         self._lock = threading.Lock()
         self._connection: ReadConnection | None = None
         self._key: tuple[int, ...] = ()
@@ -43,7 +45,7 @@ class CachedConnection:
     @contextmanager
     def reading(self) -> Iterator[ReadConnection]:
         """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
-        backend = backend_of(self._root)
+        self.backend = backend = backend_of(self._root)
         key = backend.reuse_key()
         if key is None:
             with backend.connect() as connection:

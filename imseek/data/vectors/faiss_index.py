@@ -41,6 +41,8 @@ MIN_GPU_BYTES = 8 << 20
 WIDTH_MULTIPLE = 16
 # From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
+# Up to so many rows, scoring all takes no longer than finding those worth it.
+_FEW = 96
 # Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
 
@@ -143,6 +145,8 @@ def exact_top_k(
     scopes = [] if beside is None else list(beside.search_scopes(allowed))
     if count := len(segment.ids):
         part = _FlatSegment(segment, None, flat, segment.rows, *norm_range)
+        if not scopes and count <= _FEW:
+            return top_k(segment.ids, part.cosines(query, np.arange(count)), k)
         scopes.append(SearchScope(part, np.ones(count, np.bool_), count))
     k = min(k, sum(scope.count for scope in scopes))
     if k == 0:

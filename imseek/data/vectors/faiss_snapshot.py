@@ -65,6 +65,15 @@ class NearestLists(NamedTuple):
     cosines: Float32
 
 
+class _Parameters(NamedTuple):
+    """FAISS's parameters of one search, and what they point to."""
+
+    probe: int
+    allowed: Bits | None
+    selector: Any
+    chosen: Any
+
+
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
@@ -78,6 +87,7 @@ class Snapshot:
         self.facts = facts
         self.filters = supports_filters(index)
         self.widest = largest_probe(index)
+        self._parameters: _Parameters | None = None
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -146,11 +156,16 @@ class Snapshot:
         allowed: Bits | None,
         lists: NearestLists | None = None,
     ) -> Candidates:
-        # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
-        selector = None
-        if allowed is not None:
-            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-        chosen = search_parameters(self.index, probe, selector)
+        # FAISS keeps pointers only: bits, selector and parameters must outlive the search. Making them takes as long as
+        # probing twenty lists, and most searches have those of the last one.
+        held = self._parameters
+        if held is None or held.probe != probe or held.allowed is not allowed:
+            selector = None
+            if allowed is not None:
+                selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
+            held = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
+            self._parameters = held
+        chosen = held.chosen
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=chosen))
         return _search_lists(self.index, queries, count, lists, chosen)
