@@ -259,7 +259,7 @@ def _hits(
                 image_id=image_id,
                 score=float(mine.scores[n]),
                 place=data.places.get(image_id),
-                metadata=_copy(data.metadata.get(image_id, {})),  # Other results may have the same image.
+                metadata=_copy(data.metadata.get(image_id)),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
                 matches=matches,
@@ -268,7 +268,9 @@ def _hits(
     return tuple(hits[position] for position in range(len(page.candidates)))
 
 
-def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _copy(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not metadata:
+        return {}
     return {name: deepcopy(value) if isinstance(value, list | dict) else value for name, value in metadata.items()}
 
 
@@ -366,7 +368,7 @@ def _update(seen: Any, value: Any) -> None:
         kind: Any = type(value)
         for name, default in _fields_of(kind):
             member = getattr(value, name)
-            if type(member) is not type(default) or member != default:
+            if member is not default and (type(member) is not type(default) or member != default):
                 _update(seen, name)
                 _update(seen, member)
         seen.update(b".")  # The end: fields of what follows are not its own.

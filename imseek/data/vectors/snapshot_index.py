@@ -102,7 +102,8 @@ class SnapshotIndex:
         self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
         )
-        self._codec = self._find_codec(masks, covered)
+        codec = scan_codec(snapshot.index)
+        self._codec = None if len(self._tail) < MIN_ROWS else codec
         self._codes: TailCodes | None = None
         self._scans, self._codes_before = 0, None
         if before is not None and before._snapshot.index is snapshot.index:
@@ -129,15 +130,6 @@ class SnapshotIndex:
         if before is not None and np.array_equal(before.ids, segment.ids[at]):
             return before
         return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
-
-    def _find_codec(self, masks: Sequence[Bools], covered: Sequence[Bools]) -> Any | None:
-        """Return what encodes the tail; None where it is small, or unlike the rows that the codes were made for."""
-        codec = scan_codec(self._snapshot.index)
-        if codec is None or len(self._tail) < MIN_ROWS:
-            return None
-        known = [_sample(s, mask & has) for s, mask, has in zip(self._segments, masks, covered, strict=True)]
-        later = [_sample(s, s.searchable()) for s in self._tail.segments]
-        return codec if fits_codes(codec, np.concatenate(later), np.concatenate(known)) else None
 
     @property
     def dim(self) -> int:
@@ -260,10 +252,20 @@ class SnapshotIndex:
         self._scans += queries  # Lost counts do no harm.
         if self._scans >= _SCANS:
             with self._lock:
-                if self._codes is None:
-                    self._codes = TailCodes(self._codec, self._tail.segments, self._codes_before)
+                if self._codec is not None and self._codes is None:
+                    if self._fits_tail(self._codec):
+                        self._codes = TailCodes(self._codec, self._tail.segments, self._codes_before)
+                    else:
+                        self._codec = None
                     self._codes_before = None
         return self._codes
+
+    def _fits_tail(self, codec: Any) -> bool:
+        """Whether the snapshot's codes suit the tail, too."""
+        covered = self._snapshot.covered
+        known = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]
+        later = [_sample(s, s.searchable()) for s in self._tail.segments]
+        return fits_codes(codec, np.concatenate(later), np.concatenate(known))
 
     def _enough(self, share: float, probe: int, count: int) -> int:
         """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
