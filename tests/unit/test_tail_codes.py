@@ -83,8 +83,10 @@ def test_all_of_an_answer_may_have_come_later() -> None:
     (found,), (wanted,) = index.search(query, 10), reference.search(query, 10)
     assert found.ids.tolist() == wanted.ids.tolist()
     best = index.snapshot.candidates(query, 300, 16, None)
-    both = snapshot_index._add_tail(best, index._codes, query, 300, None)
-    assert int((both.ids >= COVERED).sum()) > 200
+    near = snapshot_index._near(best, index._codes, query, 10, None, None)
+    assert int((near >= COVERED).sum()) == 300
+    closer = snapshot_index._near(best, index._codes, query, 10, 0.01, None)
+    assert 10 <= int((closer >= COVERED).sum()) < 300
 
 
 def test_codes_are_made_once_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,14 +47,6 @@ class Candidates(NamedTuple):
     @classmethod
     def none(cls, queries: int) -> Candidates:
         return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
-
-
-def merge_candidates(drawn: Sequence[Candidates], count: int) -> Candidates:
-    """Merge candidates of different rows into the ``count`` best."""
-    ids = np.concatenate([one.ids for one in drawn], axis=1)
-    scores = np.where(ids >= 0, np.concatenate([one.scores for one in drawn], axis=1), -np.inf)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return Candidates(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1))
 
 
 class NearestLists(NamedTuple):

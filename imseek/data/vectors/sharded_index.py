@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import faiss
 import numpy as np
 
-from imseek.data.vectors.faiss_snapshot import Candidates, NearestLists, Snapshot, merge_candidates
+from imseek.data.vectors.faiss_snapshot import Candidates, NearestLists, Snapshot
 from imseek.data.vectors.index_metadata import (
     Bits,
     CoveredIds,
@@ -97,7 +97,7 @@ class ShardedSnapshot(Snapshot):
 
         first = min(count, math.ceil(_SPARE[0] * count / len(self.parts)) + _SPARE[1])
         drawn = self._each(lambda n: ask(n, queries, first, slice(None)), len(queries))
-        best = merge_candidates(drawn, count)
+        best = _merge_candidates(drawn, count)
         if first == count:
             return best
         # If all candidates of a part are among the best, it may have more of them.
@@ -109,7 +109,7 @@ class ShardedSnapshot(Snapshot):
             if again.size:
                 drawn.append(_scatter(ask(n, queries[again], count, again), again, len(queries)))
                 one.ids[again] = -1
-        return merge_candidates(drawn, count) if len(drawn) > len(self.parts) else best
+        return _merge_candidates(drawn, count) if len(drawn) > len(self.parts) else best
 
     def _probe(self, part: Snapshot, probe: int) -> int:
         """Return the ``probe`` for a part: the same share of its lists as ``probe`` is of the part with most lists."""
@@ -121,6 +121,18 @@ class ShardedSnapshot(Snapshot):
         if self._threads < 2 or queries >= self._threads:
             return [ask(n) for n in range(len(self.parts))]
         return list(self._pool.map(ask, range(len(self.parts))))
+
+
+def _merge_candidates(drawn: Sequence[Candidates], count: int) -> Candidates:
+    """Merge candidates from several parts into the ``count`` best."""
+    scores = np.concatenate([one.scores for one in drawn], axis=1)
+    ids = np.concatenate([one.ids for one in drawn], axis=1)
+    scores = np.where(ids >= 0, scores, -np.inf)
+    if scores.shape[1] > count:
+        first = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        scores, ids = np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Candidates(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1))
 
 
 def _scatter(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:

@@ -18,7 +18,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
-from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot, merge_candidates
+from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
 from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
@@ -231,9 +231,8 @@ class SnapshotIndex:
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
             best = Candidates(drawn.scores[:, :count], drawn.ids[:, :count])
-            if codes is not None:
-                best = _add_tail(best, codes, block, count, allowed)
-            near = best.near(max(k, RECALL_K), slack)
+            depth = max(k, RECALL_K)
+            near = best.near(depth, slack) if codes is None else _near(best, codes, block, depth, slack, allowed)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
@@ -318,15 +317,26 @@ class SnapshotIndex:
         return found
 
 
-def _add_tail(best: Candidates, codes: TailCodes, queries: Float32, count: int, allowed: IdSet | None) -> Candidates:
-    """Return the ``count`` best of the snapshot's candidates and those of the tail."""
+def _near(
+    best: Candidates, codes: TailCodes, queries: Float32, k: int, slack: float | None, allowed: IdSet | None
+) -> Ids:
+    """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
+
+    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last.
+    """
+    count = best.ids.shape[1]
     bits = None if allowed is None else codes.bitmap_of(allowed)
-    few = min(count, _TAIL_CANDIDATES + count // 8)
-    tail = codes.candidates(queries, few, bits)
-    both = merge_candidates((best, tail), count)
-    if few < min(count, len(codes)) and (tail.scores[:, -1] >= both.scores[:, -1]).any():  # There may be more.
-        both = merge_candidates((best, codes.candidates(queries, count, bits)), count)
-    return both
+    few = min(count, _TAIL_CANDIDATES + k + count // 8)
+    while True:
+        tail = codes.candidates(queries, few, bits)
+        least = np.where(best.ids[:, -1:] >= 0, best.scores[:, -1:], -np.inf)
+        first = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
+        if slack is not None and first.shape[1] >= k:
+            least = np.maximum(least, -np.partition(-first, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
+        if few >= min(count, len(codes)) or (tail.scores[:, -1:] < least).all():
+            break
+        few = count
+    return np.concatenate([np.where(one.scores >= least, one.ids, -1) for one in (best, tail)], axis=1)
 
 
 def _sample(segment: Segment, mask: Bools) -> Float16:
