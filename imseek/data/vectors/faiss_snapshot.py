@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 
+#: From this many queries on, one product of matrices takes less time than one for each query.
+_MANY = 8
+
+
 class Candidates(NamedTuple):
     """``scores`` float32 by codes and ``ids`` int64, both (q, count), best first; id -1 where there were fewer."""
 
@@ -97,17 +101,31 @@ class Snapshot:
         return Snapshot(self.index, self.covered, facts)
 
     def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
-        """Return the ``probe`` lists nearest to each query, valid for all snapshots of the same layout.
+        """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
 
         Returns None where a kind cannot search given lists.
         """
-        index = self.index
-        if not isinstance(index, faiss.IndexIVF) or not isinstance(
-            centres := faiss.downcast_index(index.quantizer), faiss.IndexFlat
-        ):
+        centres = self._centres
+        if centres is None:
             return None
-        cosines, numbers = centres.search(queries, max(1, min(probe, index.nlist)))
-        return NearestLists(numbers, cosines)
+        probe = max(1, min(probe, len(centres)))
+        # A product for each of a few queries: one of matrices would first copy all centres.
+        few = len(queries) < _MANY
+        cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
+        numbers = np.argpartition(-cosines, probe - 1, axis=1)[:, :probe]
+        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1))
+
+    @functools.cached_property
+    def _centres(self) -> Float32 | None:
+        """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
+        index = self.index
+        if not isinstance(index, faiss.IndexIVF):
+            return None
+        flat = faiss.downcast_index(index.quantizer)
+        if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
+            return None
+        # In the mapped file they are not aligned, and BLAS would copy them for each product.
+        return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
 
     def candidates(
         self,
@@ -157,6 +175,8 @@ class Snapshot:
             held = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
             self._parameters = held
         chosen = held.chosen
+        if lists is None and len(queries):
+            lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=chosen))
         return _search_lists(self.index, queries, count, lists, chosen)
