@@ -20,7 +20,7 @@ from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segmen
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
 from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
-from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits
+from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
@@ -94,7 +94,9 @@ class SnapshotIndex:
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without dead rows no selector is needed, which would cost a tenth of the time.
-        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.bitmap_of(in_snapshot)
+        self._present = (
+            None if len(in_snapshot) == snapshot.facts.rows else pack_bits(in_snapshot, 8 * len(snapshot.covered.marks))
+        )
         self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._tail_segments: dict[int, Segment] = {} if before is None else before._tail_segments
         tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
