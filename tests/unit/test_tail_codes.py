@@ -83,9 +83,9 @@ def test_all_of_an_answer_may_have_come_later() -> None:
     (found,), (wanted,) = index.search(query, 10), reference.search(query, 10)
     assert found.ids.tolist() == wanted.ids.tolist()
     best = index.snapshot.candidates(query, 300, 16, None)
-    near = snapshot_index._near(best, index._codes, query, 10, None, None)
+    near = snapshot_index._near(best, index._codes, query, 10, None, None, 40)
     assert int((near >= COVERED).sum()) == 300
-    closer = snapshot_index._near(best, index._codes, query, 10, 0.01, None)
+    closer = snapshot_index._near(best, index._codes, query, 10, 0.01, None, 40)
     assert 10 <= int((closer >= COVERED).sum()) < 300
 
 

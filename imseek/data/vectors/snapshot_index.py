@@ -43,7 +43,7 @@ MAX_FILTER_SHARE = 0.1
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 5120
-#: Candidates of the tail that are asked for at first, beside an eighth of all.
+#: Candidates of the tail that are looked at first, beside twice its share of all.
 _TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
@@ -234,7 +234,12 @@ class SnapshotIndex:
             slack = effort.slack if self._snapshot.filters or self._present is None else None
             best = Candidates(drawn.scores[:, :count], drawn.ids[:, :count])
             depth = max(k, RECALL_K)
-            near = best.near(depth, slack) if codes is None else _near(best, codes, block, depth, slack, allowed)
+            if codes is None:
+                near = best.near(depth, slack)
+            else:
+                share = len(codes) / max(1, self._snapshot.facts.rows)
+                first = depth + _TAIL_CANDIDATES + int(2 * share * count)
+                near = _near(best, codes, block, depth, slack, allowed, first)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
@@ -320,21 +325,22 @@ class SnapshotIndex:
 
 
 def _near(
-    best: Candidates, codes: TailCodes, queries: Float32, k: int, slack: float | None, allowed: IdSet | None
+    best: Candidates, codes: TailCodes, queries: Float32, k: int, slack: float | None, allowed: IdSet | None, first: int
 ) -> Ids:
     """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
 
-    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last.
+    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last. ``first`` of
+    the tail are looked at, and more only if all of these are good.
     """
     count = best.ids.shape[1]
     bits = None if allowed is None else codes.bitmap_of(allowed)
-    few = min(count, _TAIL_CANDIDATES + k + count // 8)
+    few = min(count, first)
     while True:
         tail = codes.candidates(queries, few, bits)
         least = np.where(best.ids[:, -1:] >= 0, best.scores[:, -1:], -np.inf)
-        first = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
-        if slack is not None and first.shape[1] >= k:
-            least = np.maximum(least, -np.partition(-first, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
+        top = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
+        if slack is not None and top.shape[1] >= k:
+            least = np.maximum(least, -np.partition(-top, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
         if few >= min(count, len(codes)) or (tail.scores[:, -1:] < least).all():
             break
         few = count

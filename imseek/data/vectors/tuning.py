@@ -267,10 +267,10 @@ def _probe_within(
 
 
 def _probe_steps(most: int) -> list[int]:
-    """Return ascending numbers up to ``most``, each about a third larger, starting near ``most`` / 400 or 4."""
+    """Return ascending numbers up to ``most``, each about a seventh larger, starting near ``most`` / 400 or 4."""
     steps = [most]
     while steps[-1] > max(4, most // 400):
-        steps.append(int(steps[-1] * 0.75))
+        steps.append(int(steps[-1] * 0.87))
     return steps[::-1]
 
 
