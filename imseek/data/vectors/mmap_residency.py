@@ -26,7 +26,7 @@ class ResidencyLimiter:
     def __init__(self, files: Iterable[Float16], bound: int) -> None:
         self._files = tuple(files)
         self._bound = bound
-        self._is_needed = sum(rows.nbytes for rows in self._files) > bound
+        self._is_needed = 2 * sum(rows.nbytes for rows in self._files) > bound
         self._read = 0
 
     def gather_rows(self, rows: Float16, at: Ids, out: Float16) -> None:
