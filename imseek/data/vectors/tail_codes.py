@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Segment
 from imseek.data.vectors.faiss_snapshot import Candidates
-from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.index_metadata import Bits
 from imseek.types.arrays import Float32
 
@@ -64,8 +63,7 @@ class TailCodes:
             # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
         chosen = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
-        with at_most_threads(len(queries)):
-            scores, at = self._index.search(queries, min(count, len(self)), params=chosen)
+        scores, at = self._index.search(queries, min(count, len(self)), params=chosen)
         return Candidates(scores, np.where(at >= 0, self.ids[at], -1))
 
 
