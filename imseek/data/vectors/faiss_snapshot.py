@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 
-#: From this many queries on, one product of matrices takes less time than one for each query.
+#: Queries from which on their product with the centres is one of matrices.
 _MANY = 8
 
 
@@ -109,10 +109,15 @@ class Snapshot:
         if centres is None:
             return None
         probe = max(1, min(probe, len(centres)))
-        # A product for each of a few queries: one of matrices would first copy all centres.
+        rest = len(centres) - probe
+        if len(queries) == 1:
+            products = centres @ queries[0]
+            nearest = np.argpartition(products, rest)[rest:]
+            return NearestLists(nearest[np.newaxis], products[np.newaxis, nearest])
+        # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
         few = len(queries) < _MANY
         cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
-        numbers = np.argpartition(-cosines, probe - 1, axis=1)[:, :probe]
+        numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
         return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1))
 
     @functools.cached_property
