@@ -34,6 +34,7 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
+    from imseek.data.catalog.backend import CatalogBackend
     from imseek.data.shards.row_group_cache import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
@@ -448,10 +449,10 @@ class Reader:
     @property
     def has_words(self) -> bool:
         """Whether this generation can be searched by words; if not, the ``note`` of matches says why."""
-        from imseek.data.words.matching import why_no_words
+        from imseek.data.words.matching import last_searchable
 
         with self._catalog.reading() as connection:
-            return why_no_words(self, connection) is None
+            return not isinstance(last_searchable(self, connection), str)
 
     def match_words(
         self,
@@ -499,6 +500,11 @@ class Reader:
             self._live = live if (np.diff(live) > 0).all() else np.unique(live)
         wanted = np.fromiter(image_ids, np.int64)
         return set(self._live[_rows_of_ids(self._live, wanted)].tolist())
+
+    @property
+    def catalog_backend(self) -> CatalogBackend:
+        """The backend of the connection that is lent, or was last."""
+        return self._catalog.backend
 
     def catalog_connection(self) -> AbstractContextManager[ReadConnection]:
         """Lend the connection to the catalog for queries in the body of the ``with``; call nothing there that needs it.

@@ -222,8 +222,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             threshold=threshold, notes=said,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
-        if has_texts:
-            prepared = replace(prepared, captions=self._match_captions(prepared, generation, texts or {}))
+        if has_texts and (captions := self._match_captions(prepared, generation, texts or {})) is not None:
+            prepared = replace(prepared, captions=captions)
         if query.more or query.less:
             from imseek.search.feedback import refine_query
 
