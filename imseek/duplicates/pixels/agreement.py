@@ -31,6 +31,8 @@ OVERLAY_AGREEMENT: Final = 0.85
 #: From this agreement on nothing is written over one picture; below the other, how far tiles have moved tells nothing.
 _ALIKE: Final = 0.95
 _UNLIKE: Final = 0.5
+#: Middle grey.
+_GREY: Final = 128.0
 #: Largest share of a picture's height or width that an overlay may cover.
 _BAND: Final = 0.3
 
@@ -66,15 +68,10 @@ class TileAgreement:
 def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> TileAgreement:
     """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
     tiles = _Tiles(first.shape[0], first.shape[1])
-    a, b = tiles.own(_smooth(first)), tiles.own(_smooth(second))
-    var_a, var_b = tiles.means(a * a), tiles.means(b * b)
-    alike = np.clip(tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
-    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
-    weight = np.minimum(seen, _PLAIN) * tiles.area
+    a, b = tiles.own(smooth(first)), tiles.own(smooth(second))
+    alike, weight, agreement, detail = _agree(tiles.means(a * b), tiles.means(a * a), tiles.means(b * b), tiles.area)
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
-    agreement = float((weight * alike).sum() / weight.sum())
-    detail = float((seen * tiles.area).sum() / tiles.area.sum())
     rest, across, start, stop = (agreement, True, 0, 0) if agreement >= _ALIKE else _find_best_band(alike, weight)
     if max(agreement, rest) < _UNLIKE:
         return TileAgreement(agreement, math.inf, detail, rest, math.inf)
@@ -104,11 +101,111 @@ def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float
     right *= np.float32(gain)
     yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
     ye, xe = tiles.means(down * error), tiles.means(right * error)
+    return _solve_shifts(yy, xx, xy, ye, xe)
+
+
+def _agree(
+    together: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return the correlations of tiles, their weights, their agreement and the mean detail, by the means over each tile
+    of the products of two pictures without their row and column means."""
+    alike = np.clip(together / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
+    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
+    weight = np.minimum(seen, _PLAIN) * area
+    whole = float(weight.sum())
+    agreement = float((weight * alike).sum()) / whole if whole > 0 else 0.0
+    return alike, weight, agreement, float((seen * area).sum() / (np.ones_like(seen) * area).sum())
+
+
+def _solve_shifts(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray, ye: np.ndarray, xe: np.ndarray) -> np.ndarray:
+    """Return the lengths of the shifts by least squares, from the means over each tile of the products of slopes down
+    and across with each other and with the error."""
     held = NOISE**2 / 4
     determinant = (yy + held) * (xx + held) - xy**2
     shift_y = ((xx + held) * ye - xy * xe) / determinant
     shift_x = ((yy + held) * xe - xy * ye) / determinant
     return np.asarray(np.hypot(shift_y, shift_x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiledPicture:
+    """What comparing tiles takes of one picture, for pictures that share a grid of square tiles, (tiles down, tiles
+    across, …) from tile ``top``, ``left`` on.
+
+    ``own`` is the smoothed picture without row and column means, ``plain`` the picture, ``down`` and ``right`` its
+    slopes, each with the pixels of a tile along the last axis. ``means`` holds the means over each tile of ``own``
+    squared, ``plain``, its square, ``down``², ``right``², ``down`` · ``right``, ``down``, ``right``, and the slopes'
+    products with ``plain``.
+    """
+
+    top: int
+    left: int
+    own: Float32
+    plain: Float32
+    down: Float32
+    right: Float32
+    means: Float32
+
+    @classmethod
+    def of(cls, picture: Luminance, top: int, left: int) -> TiledPicture | None:
+        """Cut a picture whose first pixel lies at ``top``, ``left`` of the grid into whole tiles; None if too few."""
+        rows, columns = (
+            (-(-at // _TILE), (at + side) // _TILE) for at, side in ((top, len(picture)), (left, picture.shape[1]))
+        )
+        count = rows[1] - rows[0], columns[1] - columns[0]
+        if min(count) < 2:
+            return None
+        inner = tuple(slice(_TILE * ends[0] - at, _TILE * ends[1] - at) for ends, at in ((rows, top), (columns, left)))
+
+        def tiles(values: Float32) -> Float32:
+            cut = values[inner].reshape(count[0], _TILE, count[1], _TILE).swapaxes(1, 2)
+            return np.ascontiguousarray(cut).reshape(*count, _TILE**2)
+
+        squares = tiles(smooth(picture)).reshape(*count, _TILE, _TILE)
+        across = squares.mean(axis=3, keepdims=True)
+        squares = squares - across - squares.mean(axis=2, keepdims=True) + across.mean(axis=2, keepdims=True)
+        own = squares.reshape(*count, _TILE**2)
+        # Around middle grey, so that little is lost in differences of squares.
+        plain = tiles(picture) - np.float32(_GREY)
+        down, right = (tiles(slope) for slope in find_gradient(picture))
+        pairs = (own, own), (plain, plain), (down, down), (right, right), (down, right), (down, plain), (right, plain)
+        products = [_tile_means(one, other) for one, other in pairs]
+        products += [one.mean(axis=2) for one in (plain, down, right)]
+        return cls(rows[0], columns[0], own, plain, down, right, np.stack(products))
+
+
+def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int, float] | None:
+    """Compare two pictures on one grid as :func:`compare_tiles` does, by the whole tiles that both have, without
+    looking for a band; also returns the pixels in them and the correlation. None if there are too few tiles."""
+    rows = max(a.top, b.top), min(a.top + len(a.own), b.top + len(b.own))
+    columns = max(a.left, b.left), min(a.left + a.own.shape[1], b.left + b.own.shape[1])
+    if min(rows[1] - rows[0], columns[1] - columns[0]) < 2:
+        return None
+    there, here = (
+        (slice(rows[0] - one.top, rows[1] - one.top), slice(columns[0] - one.left, columns[1] - one.left))
+        for one in (a, b)
+    )
+    of_a, of_b = a.means[:, *there], b.means[:, *here]
+    plain_a, plain_b = a.plain[there], b.plain[here]
+    _, weight, agreement, detail = _agree(_tile_means(a.own[there], b.own[here]), of_a[0], of_b[0], 1.0)
+    mean_a, mean_b = float(of_a[7].mean()), float(of_b[7].mean())
+    spread_a, spread_b = float(of_a[1].mean()) - mean_a**2, float(of_b[1].mean()) - mean_b**2
+    together = float(_tile_means(plain_a, plain_b).mean()) - mean_a * mean_b
+    gain = together / spread_b if spread_b > 0 else 0.0
+    offset = mean_a - gain * mean_b
+    _, _, yy, xx, xy, yb, xb, _, y1, x1 = of_b
+    ye = gain * (_tile_means(b.down[here], plain_a) - gain * yb - offset * y1)
+    xe = gain * (_tile_means(b.right[here], plain_a) - gain * xb - offset * x1)
+    square = gain * gain
+    drift = _weighted_median(_solve_shifts(square * yy, square * xx, square * xy, ye, xe), weight)
+    norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
+    correlation = together / norm if norm > 0 else 0.0
+    return TileAgreement(agreement, drift, detail, agreement, drift), weight.size * _TILE**2, correlation
+
+
+def _tile_means(one: Float32, other: Float32) -> Float32:
+    """Return the means over each tile of the products of two pictures, (tiles down, tiles across, pixels)."""
+    return np.asarray(np.einsum("ijk,ijk->ij", one, other) / _TILE**2, np.float32)
 
 
 def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
@@ -174,7 +271,7 @@ def _tile_rows(side: int) -> tuple[np.ndarray, Float32]:
     return edges, sums
 
 
-def _smooth(picture: Luminance) -> Float32:
+def smooth(picture: Luminance) -> Float32:
     """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
     methods."""
     along = np.empty_like(picture)

@@ -40,6 +40,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_whole,
     find_orientations,
 )
+from imseek.duplicates.pixels.common_frame import CommonFrame
 from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
 from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
@@ -49,7 +50,6 @@ from imseek.duplicates.pixels.placements import Placements, TurnedFit, find_over
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
-    measure_fit,
     register_near,
     register_whole,
 )
@@ -116,7 +116,7 @@ _WHOLE: Final = 0.85
 
 #: Candidates compared together, and how many times as many those of a large likely group.
 _BATCH: Final = 256
-_GROUP_BATCHES: Final = 4
+_GROUP_BATCHES: Final = 8
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
@@ -146,6 +146,8 @@ _MARGIN: Final = 0.1
 _ALIKE: Final = 0.8
 #: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
 _SETTLED: Final = 0.4
+#: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
+_PLACED: Final = 0.5
 
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
@@ -428,19 +430,23 @@ class _Pairs:
     def judge(self, fits: Mapping[int, TurnedFit]) -> list[Verdict]:
         """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
         first, and the others as these say. ``fits`` are as of :func:`judge_pairs`."""
-        verdicts = self._judge_linked(fits)
+        known = Placements()
+        for n, fit in fits.items():
+            known.link_fit(int(self.a[n]), int(self.b[n]), fit)
+        verdicts = self._judge_linked(CommonFrame(self.floats, known), list(fits))
         placements = Placements()
+        frame = CommonFrame(self.floats, placements)
         ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
         new = [n for n in apart if n not in verdicts]
         while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
-            if not sum(self._link(placements, n, verdicts[n]) for n in forest):
-                break
+            for n in forest:
+                self._link(placements, n, verdicts[n])
             # Others may link a pair now that was found to have nothing in common.
             linked = [n for n in apart if placements.linked(*ends[n])]
             unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
-            verdicts.update(self._judge_linked({n: placements.between(*ends[n]) for n in unsure}))
+            verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             new = [n for n in apart if n not in verdicts]
         if alone := [n for n in range(len(ends)) if n not in verdicts]:
@@ -456,27 +462,43 @@ class _Pairs:
         shapes = self.squares.shapes[a], self.squares.shapes[b]
         return link_pair(placements, a, b, verdict, shapes, self.thresholds)
 
-    def _judge_linked(self, fits: Mapping[int, TurnedFit]) -> dict[int, Verdict]:
+    def _judge_linked(self, frame: CommonFrame, rows: Sequence[int]) -> dict[int, Verdict]:
         """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
+        placements = frame.placements
         found: dict[int, Verdict] = {}
         apart: list[int] = []
-        for n, (code, fit) in fits.items():
-            a, b = int(self.a[n]), int(self.b[n])
+        ends = {n: (int(self.a[n]), int(self.b[n])) for n in rows}
+        for n in sorted(rows, key=lambda n: (placements.first_of(ends[n][0]), frame.scale(*ends[n]), ends[n])):
+            a, b = ends[n]
+            code, fit = placements.between(a, b)
             if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
                 apart.append(n)
                 continue
-            laid = measure_fit(self.floats[a], self.floats[b], code, fit)
-            least, most = self.thresholds.rest_agreement, _SETTLED * _most_drift(laid, self.thresholds)
-            if laid.agreement < least or laid.drift > most:
+            if (verdict := self._judge_in_frame(n, frame)) is None:
                 laid = register_near(self.floats[a], self.floats[b], code, fit)
-            if self._is_same(n, laid):
-                found[n] = self._judge_laid(n, laid)
+                stays = laid.agreement >= _PLACED and laid.drift <= _most_drift(laid, self.thresholds)
+                verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
+            if verdict is not None:
+                found[n] = verdict
         if apart:
             _, correlation = find_orientations(self.squares, self.a[apart], self.b[apart])
             found.update(
                 (n, Verdict(0, 0.0)) for n, one in zip(apart, correlation.tolist(), strict=True) if one < _ALIKE
             )
         return found
+
+    def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
+        """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
+        a, b = int(self.a[n]), int(self.b[n])
+        laid = frame.compare(a, b)
+        if laid is None or laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+            return None
+        if laid.drift > _SETTLED * _most_drift(laid, self.thresholds):
+            return None
+        verdict = self._verdict(n, laid)
+        if verdict.kind != SAME:
+            return verdict
+        return None if frame.differ(a, b) else self._with_confidence(n, verdict)
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -566,14 +588,22 @@ class _Pairs:
     def _judge_laid(self, n: int, laid: Registration) -> Verdict:
         """Return the verdict on pair ``n`` with its confidence, *edited* in place of *same* if the two differ
         somewhere."""
-        verdict = _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+        verdict = self._verdict(n, laid)
         if verdict.kind != SAME:
             return verdict
-        a, b = int(self.a[n]), int(self.b[n])
-        if places := find_places(self.floats[a], self.floats[b], laid):
+        if places := find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid):
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
-        most = _most_drift(laid, self.thresholds)
-        return replace(verdict, confidence=same_confidence(laid, most, self.small[a], self.small[b]))
+        return self._with_confidence(n, verdict)
+
+    def _verdict(self, n: int, laid: Registration) -> Verdict:
+        return _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+
+    def _with_confidence(self, n: int, verdict: Verdict) -> Verdict:
+        """Return the verdict *same* on pair ``n`` with its confidence."""
+        assert verdict.laid is not None
+        most = _most_drift(verdict.laid, self.thresholds)
+        both = self.small[int(self.a[n])], self.small[int(self.b[n])]
+        return replace(verdict, confidence=same_confidence(verdict.laid, most, *both))
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
