@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from skimage import data
@@ -36,9 +38,13 @@ def placed(boxes: dict[int, tuple[int, int, int, int]]) -> Placements:
     return placements
 
 
+def framed(pictures: Sequence[SmallLuminance], placements: Placements) -> CommonFrame:
+    return CommonFrame(lambda n: pictures[n].astype(np.float32), placements)
+
+
 @pytest.fixture
 def frame() -> CommonFrame:
-    return CommonFrame([crop(box).astype(np.float32) for box in CROPS.values()], placed(CROPS))
+    return framed([crop(box) for box in CROPS.values()], placed(CROPS))
 
 
 def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
@@ -57,9 +63,9 @@ def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
 
 
 def test_a_wrong_place_does_not_agree() -> None:
-    pictures = [crop(box).astype(np.float32) for box in CROPS.values()]
+    pictures = [crop(box) for box in CROPS.values()]
     moved = CROPS | {2: (40, 90, 300, 451)}
-    laid = CommonFrame(pictures, placed(moved)).compare(1, 2)
+    laid = framed(pictures, placed(moved)).compare(1, 2)
     assert laid is not None
     assert laid.agreement < 0.5
 
@@ -67,8 +73,8 @@ def test_a_wrong_place_does_not_agree() -> None:
 def test_what_is_pasted_into_one_crop_is_seen() -> None:
     pasted = PHOTO.copy()
     pasted[120:150, 200:240] = data.astronaut()[:30, :40]
-    pictures = [crop(CROPS[n], pasted if n == 2 else PHOTO).astype(np.float32) for n in CROPS]
-    frame = CommonFrame(pictures, placed(CROPS))
+    pictures = [crop(CROPS[n], pasted if n == 2 else PHOTO) for n in CROPS]
+    frame = framed(pictures, placed(CROPS))
     assert frame.differ(1, 2)
     assert not frame.differ(1, 3)
 
@@ -77,19 +83,20 @@ def test_a_turned_crop_is_turned_back() -> None:
     pictures = [crop(CROPS[0]), np.ascontiguousarray(turn(crop(CROPS[0]), 5))]
     placements = Placements()
     placements.link_fit(0, 1, (5, (1, 0, 1, 0)))
-    laid = CommonFrame([one.astype(np.float32) for one in pictures], placements).compare(0, 1)
+    laid = framed(pictures, placements).compare(0, 1)
     assert laid is not None
-    assert (laid.orientation, laid.overlap_a) == (5, pytest.approx(1))
+    assert laid.orientation == 5
+    assert laid.overlap_a == pytest.approx(1)
     assert laid.agreement > 0.98
 
 
 def test_too_little_in_common_is_not_compared() -> None:
     boxes = {0: (0, 0, 300, 451), 1: (0, 0, 100, 150), 2: (80, 130, 300, 451)}
-    frame = CommonFrame([crop(box).astype(np.float32) for box in boxes.values()], placed(boxes))
+    frame = framed([crop(box) for box in boxes.values()], placed(boxes))
     assert frame.compare(1, 2) is None
     # A picture of a few pixels has no tiles.
     boxes[1] = (0, 0, 12, 16)
-    frame = CommonFrame([crop(box).astype(np.float32) for box in boxes.values()], placed(boxes))
+    frame = framed([crop(box) for box in boxes.values()], placed(boxes))
     assert frame.compare(0, 1) is None
 
 

@@ -25,7 +25,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -46,7 +45,7 @@ from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, TurnedFit, find_overlaps
+from imseek.duplicates.pixels.placements import Placements, find_overlaps
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
@@ -399,25 +398,36 @@ def judge_pairs(
     distance: npt.NDArray[np.uint8],
     cosine: Float32,
     thresholds: Thresholds,
-    fits: Mapping[int, TurnedFit] = MappingProxyType({}),
+    frame: CommonFrame | None = None,
 ) -> list[Verdict]:
-    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full. ``fits`` says of some,
-    by position among the n, how they lie over each other."""
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full; those that are linked
+    in ``frame``, which knows pictures by the same positions, in it first."""
     if not len(a):
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
     small = [pictures[position] for position in positions.tolist()]
     floats = [picture.astype(np.float32) for picture in small]
     pairs = _Pairs(
-        small, floats, CoarsePictures.of(floats), both[: len(a)], both[len(a) :], distance, cosine, thresholds
+        positions.tolist(),
+        small,
+        floats,
+        CoarsePictures(floats),
+        both[: len(a)],
+        both[len(a) :],
+        distance,
+        cosine,
+        thresholds,
     )
-    return pairs.judge(fits)
+    return pairs.judge(frame)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pairs:
-    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say."""
+    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say.
 
+    In frames and placements, pictures go by their ``names``."""
+
+    names: Sequence[int]
     small: Sequence[SmallLuminance]
     floats: Sequence[Luminance]
     squares: CoarsePictures
@@ -427,16 +437,15 @@ class _Pairs:
     cosine: Float32
     thresholds: Thresholds
 
-    def judge(self, fits: Mapping[int, TurnedFit]) -> list[Verdict]:
+    def judge(self, known: CommonFrame | None) -> list[Verdict]:
         """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
-        first, and the others as these say. ``fits`` are as of :func:`judge_pairs`."""
-        known = Placements()
-        for n, fit in fits.items():
-            known.link_fit(int(self.a[n]), int(self.b[n]), fit)
-        verdicts = self._judge_linked(CommonFrame(self.floats, known), list(fits))
+        first, and the others as these say. What is linked in the frame that is ``known`` is judged in it."""
+        ends = [self._ends(n) for n in range(len(self.a))]
+        verdicts: dict[int, Verdict] = {}
+        if known is not None:
+            verdicts = self._judge_linked(known, [n for n, both in enumerate(ends) if known.placements.linked(*both)])
         placements = Placements()
-        frame = CommonFrame(self.floats, placements)
-        ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
+        frame = CommonFrame(dict(zip(self.names, self.floats, strict=True)).__getitem__, placements)
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
         new = [n for n in apart if n not in verdicts]
         while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
@@ -453,29 +462,30 @@ class _Pairs:
             verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
         return [verdicts[n] for n in range(len(ends))]
 
+    def _ends(self, n: int) -> tuple[int, int]:
+        return self.names[int(self.a[n])], self.names[int(self.b[n])]
+
     def _of(self, rows: Sequence[int]) -> _Pairs:
         at = np.array(rows, np.int64)
         return replace(self, a=self.a[at], b=self.b[at], distance=self.distance[at], cosine=self.cosine[at])
 
     def _link(self, placements: Placements, n: int, verdict: Verdict) -> bool:
-        a, b = int(self.a[n]), int(self.b[n])
-        shapes = self.squares.shapes[a], self.squares.shapes[b]
-        return link_pair(placements, a, b, verdict, shapes, self.thresholds)
+        shapes = self.squares.shapes[int(self.a[n])], self.squares.shapes[int(self.b[n])]
+        return link_pair(placements, *self._ends(n), verdict, shapes, self.thresholds)
 
     def _judge_linked(self, frame: CommonFrame, rows: Sequence[int]) -> dict[int, Verdict]:
         """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
         placements = frame.placements
         found: dict[int, Verdict] = {}
         apart: list[int] = []
-        ends = {n: (int(self.a[n]), int(self.b[n])) for n in rows}
+        ends = {n: self._ends(n) for n in rows}
         for n in sorted(rows, key=lambda n: (placements.first_of(ends[n][0]), frame.scale(*ends[n]), ends[n])):
-            a, b = ends[n]
-            code, fit = placements.between(a, b)
+            code, fit = placements.between(*ends[n])
             if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
                 apart.append(n)
                 continue
             if (verdict := self._judge_in_frame(n, frame)) is None:
-                laid = register_near(self.floats[a], self.floats[b], code, fit)
+                laid = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
                 stays = laid.agreement >= _PLACED and laid.drift <= _most_drift(laid, self.thresholds)
                 verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
             if verdict is not None:
@@ -489,8 +499,7 @@ class _Pairs:
 
     def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
         """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
-        a, b = int(self.a[n]), int(self.b[n])
-        laid = frame.compare(a, b)
+        laid = frame.compare(*self._ends(n))
         if laid is None or laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
             return None
         if laid.drift > _SETTLED * _most_drift(laid, self.thresholds):
@@ -498,7 +507,7 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind != SAME:
             return verdict
-        return None if frame.differ(a, b) else self._with_confidence(n, verdict)
+        return None if frame.differ(*self._ends(n)) else self._with_confidence(n, verdict)
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -637,7 +646,7 @@ class _PartFits:
         second = [
             places.setdefault(one, len(places)) for one in zip(pairs.b[rows].tolist(), codes.tolist(), strict=True)
         ]
-        squares = CoarsePictures.of([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
+        squares = CoarsePictures([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
         fits, peaks = compare_inside(squares, np.array(first), np.array(second))
         return replace(fits, orientation=codes), peaks
 

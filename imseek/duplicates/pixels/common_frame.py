@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,10 +54,10 @@ class _Drawn:
 
 
 class CommonFrame:
-    """Compares ``pictures`` by their positions; where they lie is known from ``placements``."""
+    """Compares pictures; ``load`` returns each by its name in ``placements``, which say where they lie."""
 
-    def __init__(self, pictures: Sequence[Luminance], placements: Placements) -> None:
-        self._pictures, self.placements = pictures, placements
+    def __init__(self, load: Callable[[int], Luminance], placements: Placements) -> None:
+        self._load, self.placements = load, placements
         #: With the first picture of their set, since sets join.
         self._scales: dict[tuple[int, int], int] = {}
         self._drawn: OrderedDict[tuple[int, int, int], _Drawn] = OrderedDict()
@@ -91,7 +91,7 @@ class CommonFrame:
             min(max(one.picture.shape), max(other.picture.shape)),
             found.rest,
             found.rest_drift,
-            fit_in_pixels(self._pictures[a], self._pictures[b], code, shares),
+            fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
 
     def differ(self, a: int, b: int) -> bool:
@@ -113,7 +113,7 @@ class CommonFrame:
         """Return how a picture lies over the first of its set: its orientation, and the fit in pixels."""
         first = self.placements.first_of(picture)
         code, shares = self.placements.between(first, picture)
-        return code, fit_in_pixels(self._pictures[first], self._pictures[picture], code, shares)
+        return code, fit_in_pixels(self._load(first), self._load(picture), code, shares)
 
     def _draw(self, picture: int, scale: int) -> _Drawn:
         key = self.placements.first_of(picture), picture, scale
@@ -121,7 +121,7 @@ class CommonFrame:
             self._drawn.move_to_end(key)
             return drawn
         code, fit = self._fit(picture)
-        turned = np.ascontiguousarray(turn(self._pictures[picture], INVERSE[code]))
+        turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
         self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
         if len(self._drawn) > _MOST_DRAWN:
