@@ -105,16 +105,16 @@ def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float
 
 
 def _agree(
-    together: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray | float
+    together: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Return the correlations of tiles, their weights, their agreement and the mean detail, by the means over each tile
-    of the products of two pictures without their row and column means."""
-    alike = np.clip(together / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
+    of the products of two pictures without their row and column means; ``area`` has the pixels of each."""
+    alike = np.minimum(np.maximum(together / (np.sqrt(var_a * var_b) + _FAINT**2), 0), 1)
     seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
     weight = np.minimum(seen, _PLAIN) * area
     whole = float(weight.sum())
     agreement = float((weight * alike).sum()) / whole if whole > 0 else 0.0
-    return alike, weight, agreement, float((seen * area).sum() / (np.ones_like(seen) * area).sum())
+    return alike, weight, agreement, float((seen * area).sum() / area.sum())
 
 
 def _solve_shifts(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray, ye: np.ndarray, xe: np.ndarray) -> np.ndarray:
@@ -132,18 +132,18 @@ class TiledPicture:
     """What comparing tiles takes of one picture, for pictures that share a grid of square tiles, (tiles down, tiles
     across, …) from tile ``top``, ``left`` on.
 
-    ``own`` is the smoothed picture without row and column means, ``plain`` the picture, ``down`` and ``right`` its
-    slopes, each with the pixels of a tile along the last axis. ``means`` holds the means over each tile of ``own``
-    squared, ``plain``, its square, ``down``², ``right``², ``down`` · ``right``, ``down``, ``right``, and the slopes'
-    products with ``plain``.
+    ``own`` is the smoothed picture without row and column means; ``values`` (3, …) are the picture, around middle grey,
+    and its slopes down and across; both have the pixels of a tile along the last axis. ``var`` holds the means over
+    each tile of ``own`` squared, ``means`` (3, …) those of ``values``, and ``products`` (3, 3, …) those of their
+    products.
     """
 
     top: int
     left: int
     own: Float32
-    plain: Float32
-    down: Float32
-    right: Float32
+    values: Float32
+    var: Float32
+    products: Float32
     means: Float32
 
     @classmethod
@@ -166,12 +166,9 @@ class TiledPicture:
         squares = squares - across - squares.mean(axis=2, keepdims=True) + across.mean(axis=2, keepdims=True)
         own = squares.reshape(*count, _TILE**2)
         # Around middle grey, so that little is lost in differences of squares.
-        plain = tiles(picture) - np.float32(_GREY)
-        down, right = (tiles(slope) for slope in find_gradient(picture))
-        pairs = (own, own), (plain, plain), (down, down), (right, right), (down, right), (down, plain), (right, plain)
-        products = [_tile_means(one, other) for one, other in pairs]
-        products += [one.mean(axis=2) for one in (plain, down, right)]
-        return cls(rows[0], columns[0], own, plain, down, right, np.stack(products))
+        values = np.stack([tiles(one) for one in (picture - np.float32(_GREY), *find_gradient(picture))])
+        products = np.einsum("aijk,bijk->abij", values, values) / _TILE**2
+        return cls(rows[0], columns[0], own, values, _tile_means(own, own), products, values.mean(axis=3))
 
 
 def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int, float] | None:
@@ -185,22 +182,24 @@ def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int,
         (slice(rows[0] - one.top, rows[1] - one.top), slice(columns[0] - one.left, columns[1] - one.left))
         for one in (a, b)
     )
-    of_a, of_b = a.means[:, *there], b.means[:, *here]
-    plain_a, plain_b = a.plain[there], b.plain[here]
-    _, weight, agreement, detail = _agree(_tile_means(a.own[there], b.own[here]), of_a[0], of_b[0], 1.0)
-    mean_a, mean_b = float(of_a[7].mean()), float(of_b[7].mean())
-    spread_a, spread_b = float(of_a[1].mean()) - mean_a**2, float(of_b[1].mean()) - mean_b**2
-    together = float(_tile_means(plain_a, plain_b).mean()) - mean_a * mean_b
+    own = _tile_means(a.own[there], b.own[here])
+    _, weight, agreement, detail = _agree(own, a.var[there], b.var[here], np.ones_like(own))
+    products, means = b.products[:, :, *here], b.means[:, *here]
+    # Of the picture and the slopes of b with the picture a.
+    crossed = np.einsum("ijk,cijk->cij", a.values[0][there], b.values[:, *here]) / np.float32(_TILE**2)
+    count = own.size
+    mean_a, mean_b = float(a.means[0][there].sum()) / count, float(means[0].sum()) / count
+    spread_a = float(a.products[0, 0][there].sum()) / count - mean_a**2
+    spread_b = float(products[0, 0].sum()) / count - mean_b**2
+    together = float(crossed[0].sum()) / count - mean_a * mean_b
     gain = together / spread_b if spread_b > 0 else 0.0
     offset = mean_a - gain * mean_b
-    _, _, yy, xx, xy, yb, xb, _, y1, x1 = of_b
-    ye = gain * (_tile_means(b.down[here], plain_a) - gain * yb - offset * y1)
-    xe = gain * (_tile_means(b.right[here], plain_a) - gain * xb - offset * x1)
-    square = gain * gain
-    drift = _weighted_median(_solve_shifts(square * yy, square * xx, square * xy, ye, xe), weight)
+    ye, xe = gain * (crossed[1:] - gain * products[0, 1:] - offset * means[1:])
+    yy, xx, xy = gain * gain * products[(1, 2, 1), (1, 2, 2)]
+    drift = _weighted_median(_solve_shifts(yy, xx, xy, ye, xe), weight)
     norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
     correlation = together / norm if norm > 0 else 0.0
-    return TileAgreement(agreement, drift, detail, agreement, drift), weight.size * _TILE**2, correlation
+    return TileAgreement(agreement, drift, detail, agreement, drift), count * _TILE**2, correlation
 
 
 def _tile_means(one: Float32, other: Float32) -> Float32:

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -40,7 +40,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     find_orientations,
 )
 from imseek.duplicates.pixels.common_frame import CommonFrame
-from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
+from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, same_confidence
 from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
@@ -436,6 +436,8 @@ class _Pairs:
     distance: npt.NDArray[np.uint8]
     cosine: Float32
     thresholds: Thresholds
+    #: How much of pictures is plain ground, where that was needed.
+    plain: dict[int, float] = field(default_factory=dict)
 
     def judge(self, known: CommonFrame | None) -> list[Verdict]:
         """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
@@ -611,8 +613,15 @@ class _Pairs:
         """Return the verdict *same* on pair ``n`` with its confidence."""
         assert verdict.laid is not None
         most = _most_drift(verdict.laid, self.thresholds)
-        both = self.small[int(self.a[n])], self.small[int(self.b[n])]
-        return replace(verdict, confidence=same_confidence(verdict.laid, most, *both))
+        plain = 0.0
+        if verdict.laid.orientation:
+            plain = (self._plain_share(int(self.a[n])) + self._plain_share(int(self.b[n]))) / 2
+        return replace(verdict, confidence=same_confidence(verdict.laid, most, plain))
+
+    def _plain_share(self, picture: int) -> float:
+        if picture not in self.plain:
+            self.plain[picture] = plain_share(self.small[picture])
+        return self.plain[picture]
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
