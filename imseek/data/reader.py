@@ -463,10 +463,10 @@ class Reader:
     ) -> WordMatches:
         """Return the images of this generation that match words, best first, at most ``limit`` of them.
 
-        An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
-        ``fields`` of its document (default: all). Where the words cannot be searched, there are no matches, but a note.
-        ``among`` these images, all are looked at, however common the words are, and ``total`` counts only them. Of the
-        query's tokens, an image holds at least ``min_tokens``; those of a phrase count one by one.
+        An image matches if these ``fields`` of its document (default: all) hold all phrases of the query, or any of its
+        words where it has no phrase. Where the words cannot be searched, there are no matches, but a note.
+        With ``among``, only these images are considered, all of them however common the words, and ``total`` counts
+        these. An image holds at least ``min_tokens`` of the query's tokens; those of a phrase count one by one.
         """
         from imseek.data.words.matching import match_words
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from imseek.search.prepared_query import PreparedQuery
     from imseek.search.rerankers import LoadedReranker
 
-_VERSION: Final = 1
+#: Of the token and of the digest in it.
+_VERSION: Final = 2
 _DIGEST: Final = 12
 _HEAD: Final = struct.Struct(f">BBQI{_DIGEST}s")
 _GENERATION: Final = struct.Struct(">Q")

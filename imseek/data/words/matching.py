@@ -161,7 +161,7 @@ class Index:
         return int(self._connection.execute(query).fetchone()[0])
 
     def frequency(self, unit: Unit, documents: int) -> _Frequency:
-        """Count the documents that hold a unit, of so many in the collection."""
+        """Count the documents of the collection that hold a unit."""
         key = (unit, *(self._fields or ()))
         if (known := self._known.get(key)) is None:
             if len(self._known) == _KNOWN:

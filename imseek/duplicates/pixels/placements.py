@@ -50,8 +50,7 @@ class Placements:
         return self.first_of(a) == self.first_of(b)
 
     def find_forest(self, pairs: Iterable[tuple[int, int, int]]) -> list[int]:
-        """Of pairs, given by a name and their two pictures, return the names of the first ones that connect all sets
-        that can be connected."""
+        """Return the names of the first pairs, (name, picture, picture) each, that connect all that can be."""
         parent: dict[int, int] = {}
 
         def root(one: int) -> int:

@@ -67,7 +67,7 @@ def _covered(count: int, other: int, scale: float, shift: float) -> tuple[int, i
 
 
 def cut_overlap(a: Luminance, b: Luminance, shared: Overlap, fit: Fit) -> tuple[Luminance, Luminance]:
-    """Return the overlapping parts of both pictures, at the pixels of ``a``."""
+    """Return the overlapping parts of both pictures, on the pixel grid of ``a``."""
     down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
     right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
     return a[shared.top : shared.bottom, shared.left : shared.right], np.asarray(down @ b @ right.T, np.float32)
