@@ -37,8 +37,8 @@ import imseek
 from imseek.analysis.snapshot_session import SnapshotSession
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import IdSet
+from imseek.dataset.lacking_images import SetNeighbours, strangeness_to, threshold
 from imseek.dataset.quality_flags import flags_of
-from imseek.dataset.uncovered_images import SetNeighbours, strangeness_to, threshold
 from imseek.media import decode
 from imseek.media.measures import SIDE
 from imseek.types.pictures import Luma

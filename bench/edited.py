@@ -36,7 +36,7 @@ from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
 from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict, judge_pairs
-from imseek.duplicates.pixels.confidence import same_features
+from imseek.duplicates.pixels.confidence import plain_share, same_features
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.media import decode, perceptual_hash
@@ -235,7 +235,8 @@ def _features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, 
     laid = verdict.laid
     assert laid is not None, "it was compared"
     most = max(DEFAULTS.drift_pixels, DEFAULTS.drift * laid.pixels)
-    return same_features(laid, most, pictures.small[pair.a], pictures.small[pair.b])
+    plain = (plain_share(pictures.small[pair.a]) + plain_share(pictures.small[pair.b])) / 2
+    return same_features(laid, most, plain)
 
 
 if __name__ == "__main__":

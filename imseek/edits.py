@@ -77,7 +77,7 @@ def _is_valid(name: str, value: Any) -> bool:
 
 
 def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:
-    """Store what users state of images, by id, in one commit; returns for how many that changed anything.
+    """Store users' edits of images, by id, in one commit, and return how many images changed.
 
     Raises ImageNotFoundError, LockedError.
     """

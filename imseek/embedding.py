@@ -89,7 +89,7 @@ class Embedder:
 
     @property
     def info(self) -> EncoderInfo:
-        """What is known of the encoder."""
+        """Facts about the encoder."""
         return self.encoder.info
 
     @property

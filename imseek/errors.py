@@ -147,11 +147,18 @@ class PluginError(ImseekError): ...
 
 
 class MissingExtraError(ImseekError):
-    """A dependency is missing; the message names the extra to install, or the base install where ``extra`` is None."""
+    """A dependency is missing; the message names the extra to install, or the base install where ``extra`` is None.
 
-    def __init__(self, package: str, extra: str | None) -> None:
-        target = "." if extra is None else f"'.[{extra}]'"
-        super().__init__(f"{package} is not installed", hint=f"in imseek's folder: pip install {target}")
+    ``broken`` is the error of one that is installed and cannot be loaded, as without a library of the system.
+    """
+
+    def __init__(self, package: str, extra: str | None, broken: ImportError | None = None) -> None:
+        install = "pip install " + ("." if extra is None else f"'.[{extra}]'")
+        if broken is None:
+            super().__init__(f"{package} is not installed", hint=f"in imseek's folder: {install}")
+        else:
+            reinstall = f"install what it needs, or {package} again: in imseek's folder, {install}"
+            super().__init__(f"{package} cannot be loaded: {broken}", hint=reinstall)
         self.package = package
         self.extra = extra
 

@@ -34,6 +34,7 @@ from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGener
 from imseek.types.pictures import Image, Place
 
 if TYPE_CHECKING:
+    from imseek.data.catalog.backend import CatalogBackend
     from imseek.data.shards.row_group_cache import RowGroupCache
     from imseek.data.vectors.faiss_snapshot import Snapshot
     from imseek.data.vectors.index_metadata import IndexFolder
@@ -448,10 +449,10 @@ class Reader:
     @property
     def has_words(self) -> bool:
         """Whether this generation can be searched by words; if not, the ``note`` of matches says why."""
-        from imseek.data.words.matching import why_no_words
+        from imseek.data.words.matching import last_searchable
 
         with self._catalog.reading() as connection:
-            return why_no_words(self, connection) is None
+            return not isinstance(last_searchable(self, connection), str)
 
     def match_words(
         self,
@@ -463,10 +464,10 @@ class Reader:
     ) -> WordMatches:
         """Return the images of this generation that match words, best first, at most ``limit`` of them.
 
-        An image matches that holds all phrases of the query, or any of its words where it has no phrase, in these
-        ``fields`` of its document (default: all). Where the words cannot be searched, there are no matches, but a note.
-        ``among`` these images, all are looked at, however common the words are, and ``total`` counts only them. Of the
-        query's tokens, an image holds at least ``min_tokens``; those of a phrase count one by one.
+        An image matches if these ``fields`` of its document (default: all) hold all phrases of the query, or any of its
+        words where it has no phrase. Where the words cannot be searched, there are no matches, but a note.
+        With ``among``, only these images are considered, all of them however common the words, and ``total`` counts
+        these. An image holds at least ``min_tokens`` of the query's tokens; those of a phrase count one by one.
         """
         from imseek.data.words.matching import match_words
 
@@ -499,6 +500,11 @@ class Reader:
             self._live = live if (np.diff(live) > 0).all() else np.unique(live)
         wanted = np.fromiter(image_ids, np.int64)
         return set(self._live[_rows_of_ids(self._live, wanted)].tolist())
+
+    @property
+    def catalog_backend(self) -> CatalogBackend:
+        """The backend of the connection that is lent, or was last."""
+        return self._catalog.backend
 
     def catalog_connection(self) -> AbstractContextManager[ReadConnection]:
         """Lend the connection to the catalog for queries in the body of the ``with``; call nothing there that needs it.

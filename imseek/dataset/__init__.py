@@ -26,6 +26,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.dataset import class_balance, collection_comparison, quality_flags
 from imseek.dataset.duplicates_by_class import count_repeats, find_leaks
+from imseek.dataset.lacking_images import EXPECTED_SHARE, MAX_QUERIED
 from imseek.dataset.part_membership import parts_of
 from imseek.dataset.rated_images import rated_images
 from imseek.dataset.results import (
@@ -41,7 +42,6 @@ from imseek.dataset.results import (
     QualityList,
     QualityReport,
 )
-from imseek.dataset.uncovered_images import EXPECTED_SHARE, MAX_QUERIED
 from imseek.duplicates import find as find_duplicates
 from imseek.duplicates.pair_search import RelatedPairs, find_related
 from imseek.duplicates.results import DuplicateContents, DuplicateKind, DuplicatePair

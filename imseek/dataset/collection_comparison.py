@@ -13,7 +13,7 @@ from imseek.analysis.snapshot_session import SnapshotSession, filter_ids
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.dataset import uncovered_images
+from imseek.dataset import lacking_images
 from imseek.dataset.rated_images import rated_images
 from imseek.dataset.results import CoverageReport, CoverageSide, LackingGroup
 from imseek.errors import UsageError
@@ -43,8 +43,8 @@ def compare_coverage(
     spaces = _shared_space(*readers)
     each = [Vectors(reader, space, filter_ids(reader, where)) for reader, space in zip(readers, spaces, strict=True)]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
-    sets = [uncovered_images.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    samples = [uncovered_images.sample_positions(len(vectors), most) for vectors in each]
+    sets = [lacking_images.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    samples = [lacking_images.sample_positions(len(vectors), most) for vectors in each]
     stages = 2 * (len(samples[0]) + len(samples[1]))
     # Comparing all images with all others exactly, by block products, is several times faster.
     at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
@@ -65,10 +65,10 @@ def compare_coverage(
     for n in (0, 1):
         mine, theirs, known = sets[n], sets[1 - n], nearest[n]
         found = None
-        least = math.nan if task.is_cancelled else uncovered_images.threshold(theirs, expected)
+        least = math.nan if task.is_cancelled else lacking_images.threshold(theirs, expected)
         if least is not None and not task.is_cancelled:
             with suppress(Cancelled):
-                found = uncovered_images.strangeness_to(
+                found = lacking_images.strangeness_to(
                     mine, theirs, samples[n], step, known and (known[0][:, 0], known[1][:, 0])
                 )
         sides.append(_build_side(mine.vectors, samples[n], found, least, groups, examples))
@@ -78,7 +78,7 @@ def compare_coverage(
         expected=expected,
         a=sides[0],
         b=sides[1],
-        mmd=uncovered_images.mmd(*each),
+        mmd=lacking_images.mmd(*each),
         notes=_notes(sides, each),
         interrupted=task.is_cancelled,
     )
@@ -119,7 +119,7 @@ def _build_side(
         cosines[sample] = found[1]
         lacking = sample[found[0] > least]
     made = []
-    for positions in uncovered_images.group_similar(mine, lacking, groups):
+    for positions in lacking_images.group_similar(mine, lacking, groups):
         shown = [
             (int(mine.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
             for p in positions[:examples].tolist()

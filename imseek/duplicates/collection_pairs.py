@@ -30,9 +30,11 @@ from imseek.duplicates.pixels.classify import (
     judge_pairs,
     link_pair,
 )
-from imseek.duplicates.pixels.luminance_cache import LuminanceCache
+from imseek.duplicates.pixels.common_frame import CommonFrame
+from imseek.duplicates.pixels.luminance_cache import SIDE, LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.duplicates.pixels.placements import Placements
+from imseek.duplicates.pixels.resampling import Luminance
 from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
@@ -94,6 +96,7 @@ class PairComparer:
         self._looks = LuminanceCache(self._read)
         #: How contents lie over each other by the pairs that were compared in this call.
         self._placements = Placements()
+        self._frame = CommonFrame(self._load_luminance, self._placements)
         self._rows: StoredRows | None = None
         #: Images of pairs of any kind.
         self._related: set[tuple[int, int]] = set()
@@ -236,13 +239,15 @@ class PairComparer:
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
         digests = self._contents.hashes[one], self._contents.hashes[other]
-        fits = {}
-        if self._placements.linked(int(one[0]), int(other[0])):
-            fits[0] = self._placements.between(int(one[0]), int(other[0]))
-        judge = partial(judge_pairs, fits=fits)
+        judge = partial(judge_pairs, frame=self._frame)
         found = self._single.classify(one, other, known, codes, cosine, look, ids[0], digests, judge)
         pairs = self._report_pairs(found)
         return pairs[0] if pairs else None
+
+    def _load_luminance(self, position: int) -> Luminance:
+        """Return a picture that was compared before, at black if it is gone by now."""
+        small = self._looks(position)
+        return np.zeros((SIDE, SIDE), np.float32) if small is None else small.astype(np.float32)
 
     def _link(self, found: ClassifiedPairs) -> None:
         """Note how the pictures of pairs lie that were compared now."""

@@ -5,6 +5,7 @@ Pictures are read where they lie, only where that decides which copy to keep, an
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +65,11 @@ class Compression:
 
 class QualityReader:
     """Measures images of the collection at ``root``; :meth:`save` stores what was measured for the next run. ``read``
-    returns the bytes of an image by its id, or None."""
+    returns the bytes of an image by its id, or None. Thread-safe if ``read`` is."""
 
     def __init__(self, root: Path, read: Callable[[int], bytes | None]) -> None:
         self._read = read
+        self._lock = threading.Lock()
         cache = PartCache(root, digest("quality"))
         self._table = CacheTable(cache, f"{_STAGE}-{digest(_VERSION)}", _KEYS, (np.float64,), stage=_STAGE)
 
@@ -98,7 +100,9 @@ class QualityReader:
 
     def _measure(self, image: Duplicate, what: int, measure: Callable[[bytes], float]) -> float:
         key = int(image.content_hash[:16], 16), int(image.content_hash[16:32], 16), what
-        if (known := self._table.get(*key)) is not None:
+        with self._lock:
+            known = self._table.get(*key)
+        if known is not None:
             return float(known[0])
         data = self._read(image.image_id)
         try:
@@ -106,7 +110,8 @@ class QualityReader:
         except (ImseekError, OSError):
             value = _UNKNOWN
         if value != _UNKNOWN:  # It may be readable again.
-            self._table.put(*key, row=(value,))
+            with self._lock:
+                self._table.put(*key, row=(value,))
         return value
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 
 from imseek.analysis.originals import Originals
@@ -20,7 +22,7 @@ from imseek.duplicates.grouping.apply_judgements import PairJudgements, match_ju
 from imseek.duplicates.grouping.complete_linkage import Reach
 from imseek.duplicates.grouping.finished_components import IncrementalGroups
 from imseek.duplicates.grouping.groups import Confirm, Group, Grouping, group_pairs
-from imseek.duplicates.grouping.keepers import Folders, choose_keeper, richness
+from imseek.duplicates.grouping.keepers import Folders, Keeper, choose_keeper, richness
 from imseek.duplicates.picture_quality import QualityReader
 from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
@@ -35,6 +37,7 @@ from imseek.duplicates.results import (
 )
 from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
+from imseek.encoders.input_checks import available_cpus
 from imseek.progress import SILENT, Task
 from imseek.types.collection_info import SpaceInfo
 
@@ -235,30 +238,42 @@ def _choose_keepers(
     way: from then on, no picture is measured."""
     groups: list[DuplicateGroup] = []
     interrupted = False
-    for some in _batches(made.groups):
-        ids = sorted({i for group in some for i in group.members})
-        members, rich = members_of(reader, ids, request.protect)
+    with ThreadPoolExecutor(available_cpus(), "quality") as pool:
+        for some in _batches(made.groups):
+            ids = sorted({i for group in some for i in group.members})
+            members, rich = members_of(reader, ids, request.protect)
 
-        def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
-            return rich[one.image_id]
-
-        for group in some:
-            task.report(_KEEPER_PHASE, len(groups), len(made.groups))
-            interrupted |= group.kind == "same" and task.is_cancelled
-            of_group = mark_symbolic_links(members[i] for i in group.members)
-            chosen = choose_keeper(
-                of_group,
-                request.keep,
-                request.prefer,
-                request.protect,
-                richness=known,
-                quality=quality if group.kind == "same" and not interrupted else None,
-            )
-            first, *others = chosen.members
-            related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
-            members_marked = mark_hard_links((first, *related))
-            groups.append(make_group(group.kind, members_marked, chosen.reason, request))
+            choose = partial(_choose_keeper, members=members, rich=rich, request=request, quality=quality, task=task)
+            for group, (chosen, stopped) in zip(some, pool.map(choose, some), strict=True):
+                task.report(_KEEPER_PHASE, len(groups), len(made.groups))
+                interrupted |= stopped
+                first, *others = chosen.members
+                related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+                members_marked = mark_hard_links((first, *related))
+                groups.append(make_group(group.kind, members_marked, chosen.reason, request))
     return tuple(sorted(groups, key=report_order)), interrupted
+
+
+def _choose_keeper(
+    group: Group,
+    *,
+    members: Mapping[int, Duplicate],
+    rich: Mapping[int, int],
+    request: DuplicatesRequest,
+    quality: QualityReader | None,
+    task: Task,
+) -> tuple[Keeper, bool]:
+    """Return the keeper of a group, and whether its pictures were not measured since the task is cancelled."""
+    stopped = group.kind == "same" and task.is_cancelled
+    keeper = choose_keeper(
+        mark_symbolic_links(members[i] for i in group.members),
+        request.keep,
+        request.prefer,
+        request.protect,
+        richness=lambda one: rich[one.image_id],
+        quality=quality if group.kind == "same" and not stopped else None,
+    )
+    return keeper, stopped
 
 
 def make_group(

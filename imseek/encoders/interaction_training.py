@@ -36,7 +36,7 @@ _BLOCK: Final = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InteractionPairs:
-    """What is learned from: p pairs.
+    """The training data: p pairs of a picture and a text.
 
     ``features`` (n, patches, width) float16 are of pictures, ``states`` of t texts, (words, text width) each. ``pairs``
     (p, 2) int64 are a text and its picture; ``found`` (t, k) are the first pictures that a search finds for a text, and
@@ -71,8 +71,8 @@ def train_interaction(
         if steps % every == 0:
             yield steps, weights.model()
         pairs = lesson.pairs[torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()]
-        drawn = torch.randint(lesson.found.shape[1], (len(pairs), NEGATIVES), generator=generator).numpy()
-        hard = np.take_along_axis(lesson.found[pairs[:, 0]], drawn, axis=1).ravel()
+        draw = torch.randint(lesson.found.shape[1], (len(pairs), NEGATIVES), generator=generator).numpy()
+        hard = np.take_along_axis(lesson.found[pairs[:, 0]], draw, axis=1).ravel()
         pictures = np.unique(np.concatenate([pairs[:, 1], hard]))
         own = torch.from_numpy(np.searchsorted(pictures, pairs[:, 1]))
         others = torch.from_numpy(lesson.belongs[pairs[:, 0]][:, pictures])
@@ -130,7 +130,7 @@ def _initial(alignment: PatchAlignment, patches: int, generator: Any) -> _Weight
     """Start from the encoder's alignment: each token is a patch or some that are neighbours, the score a cosine."""
     import torch
 
-    def drawn(*shape: int, size: float) -> torch.Tensor:
+    def draw(*shape: int, size: float) -> torch.Tensor:
         return torch.nn.Parameter(size * torch.randn(*shape, generator=generator))
 
     def zeros(*shape: int) -> torch.Tensor:
@@ -154,10 +154,10 @@ def _initial(alignment: PatchAlignment, patches: int, generator: Any) -> _Weight
     }
     fixed["positions"][torch.arange(TOKENS), torch.arange(TOKENS) * patches // TOKENS] = _OWN_PATCH
     learned = {name: zeros(*fixed[name].shape) for name in fixed.keys() - {"queries", "keys", "values", "text"}}
-    learned |= {"queries": drawn(TOKENS, KEY, size=0.1), "keys": drawn(width, KEY, size=width**-0.5)}
+    learned |= {"queries": draw(TOKENS, KEY, size=0.1), "keys": draw(width, KEY, size=width**-0.5)}
     for name in ("values", "text"):
         inputs = fixed[name].shape[0]
-        learned |= {f"{name}_down": drawn(inputs, RANK, size=inputs**-0.5), f"{name}_up": zeros(RANK, dim)}
+        learned |= {f"{name}_down": draw(inputs, RANK, size=inputs**-0.5), f"{name}_up": zeros(RANK, dim)}
     return _Weights(fixed, learned)
 
 

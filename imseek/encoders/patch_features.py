@@ -1,4 +1,4 @@
-"""What an encoder knows of parts of a picture and of words of a text, for models that compare these one by one."""
+"""Features of the parts of a picture and of the words of a text, for models that compare these one by one."""
 
 from __future__ import annotations
 

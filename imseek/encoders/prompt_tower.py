@@ -107,7 +107,7 @@ class Prompts:
         self._positions = torch.from_numpy(np.stack(positions)).to(tower.device)
 
     def _placeholder_id(self) -> int:
-        """Find the id that is there once in one placeholder and twice in two."""
+        """Find the id that occurs once in one placeholder and twice in two."""
         one, two = (self.tower.tokenize([" ".join([_PLACEHOLDER] * n)])[0] for n in (1, 2))
         found = [int(i) for i in np.unique(one) if (one == i).sum() == 1 and (two == i).sum() == 2]
         if len(found) != 1:

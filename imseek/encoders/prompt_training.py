@@ -178,7 +178,7 @@ def _new_network(dim: int, width: int, sets: int, seed: int, device: Any) -> dic
 
 
 def _conditioned(contexts: torch.Tensor, network: Mapping[str, torch.Tensor], images: torch.Tensor) -> torch.Tensor:
-    """Add what the network says of each picture: (sets, 1, count, width) and (sets, b, dim) → (sets · b, 1, count,
+    """Add the network's output for each picture: (sets, 1, count, width) and (sets, b, dim) → (sets · b, 1, count,
     width)."""
     inner = (images @ network["inner"].transpose(1, 2) + network["inner_bias"][:, None]).relu()
     said = inner @ network["outer"].transpose(1, 2) + network["outer_bias"][:, None]

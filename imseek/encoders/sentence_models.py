@@ -40,6 +40,11 @@ SIDE: Final = 768
 #: Endings of files that affect vectors, beside those of weights.
 _SETTINGS: Final = (".jinja", ".json", ".model", ".py", ".txt")
 _WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
+#: What trainers leave beside the weights, and weights of another runtime: the library reads them only as a part of
+#: weights, if an index of these names them.
+_UNREAD: Final = (
+    "openvino_model*.bin", "optimizer.*", "rng_state*.pth", "scaler.pt", "scheduler.*", "training_args.bin",
+)  # fmt: skip
 # Rows of a prepared picture before its pixels: its height and its width, as three digits to the base 256.
 _HEAD: Final = 2
 _BASE: Final = 256
@@ -198,7 +203,14 @@ def _check_folder(folder: Path) -> list[Path]:
             f"the model in {folder} has code of its own ({own[0]}), which is not run",
             hint=f"if you have read it and trust it, name the folder in {TRUSTED_VARIABLE}",
         )
-    files = sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHTS and path.is_file())
+    indexes = [path.read_text("utf-8", "replace") for path in folder.rglob("*.index.json")]
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in _WEIGHTS
+        and path.is_file()
+        and (not any(map(path.match, _UNREAD)) or any(path.name in index for index in indexes))
+    )
     if not files:
         raise EncoderUnavailableError(f"{folder} holds no weights")
     for file in files:

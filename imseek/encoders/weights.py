@@ -104,7 +104,10 @@ class LazyModel:
 
 
 def check_memory(checkpoint: Path, reference: str) -> None:
-    """Raise EncoderError if the weights in float32 exceed the memory: the system would end the process midway."""
+    """Raise EncoderError if the weights in float32 exceed the memory: the system would end the process midway.
+
+    Whatever precision the encoder computes in: models are built in float32, as fingerprints are of, and converted then.
+    """
     needed = 4 * sum(math.prod(shape) for shape in checkpoints.read_shapes(checkpoint).values())
     if needed > (there := memory_bytes()):
         raise EncoderError(

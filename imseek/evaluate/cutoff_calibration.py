@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -76,11 +77,9 @@ def calibrate(
                 hint="more captions, or --captions FILE with judgements: a text and an image a line",
             )
         ignored = _CAPTIONS if captions is None else ()
-        measured: dict[PromisedKind, MeasuredQueries] = {}
+        kinds = [one for one in _queries(pairs) if len(one[1]) >= MIN_QUERIES]
         try:
-            for kind, queries, relevant in _queries(pairs):
-                if len(queries) >= MIN_QUERIES:
-                    measured[kind] = _measure(engine, queries, relevant, ignored, task)
+            measured = _measure(engine, kinds, ignored, task)
         except Cancelled:
             measured = {}
         images = reader.current.images
@@ -131,19 +130,27 @@ def _queries(pairs: Mapping[str, Ids]) -> list[tuple[PromisedKind, list[Query], 
 
 
 def _measure(
-    engine: Engine, queries: Sequence[Query], relevant: Sequence[Ids], ignored: tuple[str, ...], task: Task
-) -> MeasuredQueries:
-    """Measure the relevance of the relevant images. Raises Cancelled."""
-    relevance: list[Float64] = []
-    samples: list[RelevanceSample] = []
-    for start in range(0, len(queries), _BATCH):
-        task.step(PHASE, start, len(queries))
+    engine: Engine,
+    kinds: Sequence[tuple[PromisedKind, Sequence[Query], Sequence[Ids]]],
+    ignored: tuple[str, ...],
+    task: Task,
+) -> dict[PromisedKind, MeasuredQueries]:
+    """Measure the relevance of the relevant images, a batch of all kinds at a time, which encodes each text once.
+
+    Raises Cancelled.
+    """
+    found: dict[PromisedKind, list[tuple[Float64, RelevanceSample]]] = {kind: [] for kind, _, _ in kinds}
+    total = max(len(queries) for _, queries, _ in kinds)
+    for start in range(0, total, _BATCH):
+        task.step(PHASE, start, total)
         part = slice(start, start + _BATCH)
-        for one, some in engine.measure_relevance(queries[part], relevant[part], ignored_words=ignored):
-            relevance.append(one)
-            samples.append(some)
-    task.report(PHASE, len(queries), len(queries))
-    return MeasuredQueries(relevance, samples)
+        queries = [query for _, some, _ in kinds for query in some[part]]
+        relevant = [ids for _, _, some in kinds for ids in some[part]]
+        measured = iter(engine.measure_relevance(queries, relevant, ignored_words=ignored))
+        for kind, some, _ in kinds:
+            found[kind] += islice(measured, len(some[part]))
+    task.report(PHASE, total, total)
+    return {kind: MeasuredQueries(*zip(*some, strict=True)) for kind, some in found.items()}
 
 
 def _describe(kind: PromisedKind, measured: MeasuredQueries, seed: int) -> CutoffKind:

@@ -122,7 +122,7 @@ def _load(named: str, runtime: Runtime | None, notify: Callable[[str], None] | N
 
 
 def _encode_texts(encoder: Encoder, texts: Sequence[str]) -> Float32:
-    """Encode texts, of which there may be none."""
+    """Encode texts; there may be none."""
     return encoder.encode_texts(texts) if texts else np.zeros((0, encoder.info.dim), np.float32)
 
 

@@ -179,9 +179,9 @@ class EncoderCost:
     texts_per_second: Annotated[float | None, Json(digits=6, minimum=0)]
     """Null for an encoder of pictures only."""
     collection_seconds: Seconds
-    """For all images of the collection at that speed; reading and decoding large files takes longer."""
+    """Time for all images of the collection at that speed; reading and decoding large files takes longer."""
     vector_bytes: Count
-    """Of the vectors of all images of the collection, as they are stored (float16)."""
+    """Bytes of the vectors of all images of the collection, as they are stored (float16)."""
 
 
 @dataclass(frozen=True, slots=True)

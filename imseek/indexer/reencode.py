@@ -285,12 +285,12 @@ def _report(
 
 
 def are_few(missing: int, total: int) -> bool:
-    """Return whether a build may go without so many pictures."""
+    """Return whether a build may leave out this many pictures."""
     return missing <= max(FEW_MISSING, SHARE_MISSING * total)
 
 
 def _is_acceptable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
-    """Return whether only few pictures are missing, all of which the next ``index`` would remove or replace.
+    """Return whether few pictures are missing, and the next ``index`` would remove or replace them all.
 
     Images in ``resting`` do not count, because they are not searched now either.
     """

@@ -39,7 +39,7 @@ class Annotations:
 
 
 def tidy_list(values: Iterable[Any]) -> tuple[str, ...]:
-    """Return texts, or bytes as IPTC has them, as the entries of a list; anything else is dropped."""
+    """Return tidy entries of a list from texts or IPTC's bytes; anything else is dropped."""
     found: dict[str, None] = {}
     for value in values:
         if (text := shorten(decode_text(value))) is not None:

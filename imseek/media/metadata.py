@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from PIL.Image import Exif, Image
 from imseek.media.annotation_values import Annotations, decode_text, parse_rating, tidy, tidy_list
 from imseek.media.raw import canon_directories
 from imseek.media.xmp import read_xmp
+from imseek.types.pictures import ImageFacts
 
 _XMP: Final = 700
 _RATING: Final = 0x4746  # written by Windows and by cameras
@@ -54,25 +55,7 @@ _NO_CAPTION: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExifFacts:
-    """The fields of :class:`imseek.types.ImageFacts` that come from metadata, under the same names."""
-
-    orientation: int = 1
-    taken_at: str | None = None
-    camera: str | None = None
-    lens: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    caption: str | None = None
-    title: str | None = None
-    keywords: tuple[str, ...] = ()
-    people: tuple[str, ...] = ()
-    rating: int | None = None
-    colour_label: str | None = None
-
-
-def exif_facts(image: Image) -> ExifFacts:
+def exif_facts(image: Image) -> ImageFacts:
     """Read the EXIF metadata and annotations of ``image``. Never raises: malformed metadata gives the defaults.
 
     The pixels need not be loaded, except for a PNG, which may store both behind them.
@@ -89,10 +72,11 @@ def exif_facts(image: Image) -> ExifFacts:
         comment=_value(photo, Base.UserComment),
         note=image.info.get("Description"),
     )
-    return _facts(exif, photo, _directory(exif, IFD.GPSInfo), said)
+    facts = ImageFacts(image.width, image.height, image.format or "", image.mode)
+    return _with_metadata(facts, exif, photo, _directory(exif, IFD.GPSInfo), said)
 
 
-def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
+def raw_facts(data: bytes, preview: ImageFacts) -> ImageFacts:
     """Read the metadata of a camera raw file, filling gaps from its embedded JPEG, ``preview``. Never raises."""
     main, photo, gps = _raw_directories(data)
     said = annotate(
@@ -100,11 +84,11 @@ def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
         description=_value(main, Base.ImageDescription),
         comment=_value(photo, Base.UserComment),
     )
-    facts = _facts(main, photo, gps, said)
-    own = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    facts = _with_metadata(preview, main, photo, gps, said)
+    gaps = {field.name for field in fields(facts) if getattr(facts, field.name) in (None, ())}
     if _value(main, Base.Orientation) is None:
-        del own["orientation"]
-    return replace(preview, **{name: value for name, value in own.items() if value not in (None, ())})
+        gaps.add("orientation")
+    return replace(facts, **{name: getattr(preview, name) for name in gaps})
 
 
 def _raw_directories(data: bytes) -> tuple[Mapping[int, Any], Mapping[int, Any], Mapping[int, Any]]:
@@ -129,13 +113,21 @@ def _decoded_tags(exif: Exif) -> Mapping[int, Any]:
     return {tag: _value(exif, tag) for tag in exif}
 
 
-def _facts(main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], said: Annotations) -> ExifFacts:
+def _with_metadata(
+    facts: ImageFacts,
+    main: Mapping[int, Any],
+    photo: Mapping[int, Any],
+    gps: Mapping[int, Any],
+    said: Annotations,
+) -> ImageFacts:
+    """Return the facts with all that metadata says, also where that is nothing."""
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
     longitude = _degrees(gps.get(GPS.GPSLongitude), gps.get(GPS.GPSLongitudeRef), "EW", 180)
     if latitude is None or longitude is None or latitude == longitude == 0:  # 0, 0 is "no fix yet"
         latitude = longitude = None
     orientation = _value(main, Base.Orientation)
-    return ExifFacts(
+    return replace(
+        facts,
         orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
         taken_at=(
             _timestamp(photo.get(Base.DateTimeOriginal), photo.get(Base.OffsetTimeOriginal))

@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final, Literal, cast
 
@@ -29,7 +29,7 @@ from imseek.media import heic
 from imseek.media.bounds import MAX_FRAMES, admit
 from imseek.media.isobmff import ends_early
 from imseek.media.measures import measure
-from imseek.media.metadata import ExifFacts, exif_facts, raw_facts
+from imseek.media.metadata import exif_facts, raw_facts
 from imseek.media.phash import hash_of
 from imseek.media.raw import largest_jpeg
 from imseek.media.svg import SIDE, render
@@ -128,16 +128,17 @@ def _read(
     if min_side is not None and name in _DRAFT_FORMATS:
         stored.draft(mode, (min_side, min_side))
     with admission(stored.width * stored.height):
-        image, exif = _load_upright(stored, data, name)
+        image, facts = _load_upright(stored, data, name)
         if name in _AUTO_ROTATED:
             width, height = stored.size
-        elif exif.orientation >= 5:
+        elif facts.orientation >= 5:
             width, height = height, width
         if min_side is not None and (factor := min(image.size) // min_side) > 1:
             image = image.reduce(factor)
         pixels = np.array(_to_srgb(image, stored.info.get("icc_profile")))
     luminance = Image.fromarray(pixels).convert("L") if measured else None
-    return pixels, ImageFacts(
+    return pixels, replace(
+        facts,
         width=width,
         height=height,
         format=name,
@@ -145,12 +146,11 @@ def _read(
         frames=_count_frames(stored, data, name),
         phash=0 if luminance is None else hash_of(luminance),
         luma=None if luminance is None else measure(luminance),
-        **asdict(exif),
     )
 
 
-def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFacts]:
-    """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and its EXIF metadata."""
+def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ImageFacts]:
+    """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and what its metadata says."""
     if name == "TIFF":
         exif = exif_facts(stored)  # before loading: Pillow then turns a TIFF upright and drops the tag
         stored.load()

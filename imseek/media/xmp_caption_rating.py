@@ -120,7 +120,7 @@ def _tag_end(packet: bytes, at: int) -> int:
 
 
 def _plain(name: str) -> str:
-    """Return a name of expat without its prefix: ``namespace local``."""
+    """Return expat's name of an element without its prefix: ``namespace local``."""
     return " ".join(name.split(" ")[:2])
 
 

@@ -33,7 +33,7 @@ def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError where rapidocr is missing."""
+    """Raise MissingExtraError where rapidocr is missing, or OpenCV, which it needs, cannot be loaded."""
     from imseek.ocr import pp_ocr
 
     pp_ocr.check_installed()

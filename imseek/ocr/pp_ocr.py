@@ -24,6 +24,7 @@ import numpy.typing as npt
 from imseek.encoders.onnx_network import load_without_denormals
 from imseek.errors import MissingExtraError
 from imseek.media.annotation_values import tidy
+from imseek.media.opencv import load_opencv
 from imseek.media.resize import resize
 from imseek.ocr.results import TextLine
 from imseek.ocr.tesseract import LANGUAGES, MIN_LETTERS, Tesseract, find_tesseract, letters_of
@@ -89,9 +90,10 @@ _LINE_HEIGHT: Final = 48
 
 
 def check_installed() -> None:
-    """Raise MissingExtraError where rapidocr is missing. Imports nothing."""
+    """Raise MissingExtraError where rapidocr is missing, or OpenCV, which it needs, cannot be loaded."""
     if find_spec("rapidocr") is None:
         raise MissingExtraError("rapidocr", EXTRA)
+    load_opencv(EXTRA)
 
 
 def recogniser_name() -> str:

@@ -39,7 +39,7 @@ def choose_blocks(pixels: Pixels) -> Pixels:
 
 
 def _score_blocks(pixels: Pixels, rows: int, columns: int) -> npt.NDArray[np.float64]:
-    """Score blocks (rows, columns): the share of stroke edges, weighted by the share of ground."""
+    """Score blocks (rows, columns): the share of stroke edges, weighted by the share of background."""
     levels = (pixels[:, :, 0] >> 1) + (pixels[:, :, 1] >> 1)  # two colours do: no writing is told by blue alone
     slopes = np.maximum(levels[:, 2:], levels[:, :-2]) - np.minimum(levels[:, 2:], levels[:, :-2])
     strokes = _sum_blocks(slopes > _STROKE, rows, columns)

@@ -56,7 +56,7 @@ class Probe:
         return self.scorer.logits(centre_rows(rows, self.centre))
 
     def check_time(self, images: int) -> None:
-        """Raise UsageError where so many images would take far too long."""
+        """Raise UsageError if this many images would take far too long."""
         if isinstance(self.scorer, PicturePrompts):
             self.scorer.check_time(images)
 

@@ -118,7 +118,7 @@ class PicturePrompts:
         return cls(contexts, network, settings["scale"], names, tower)
 
     def check_time(self, images: int) -> None:
-        """Raise UsageError where so many images would take longer than :data:`MAX_SECONDS`, by a trial with a few."""
+        """Try a few images, and raise UsageError if all would take longer than :data:`MAX_SECONDS`."""
         if images <= _TRIAL_ROWS:
             return
         rows = np.zeros((_TRIAL_ROWS, self._network["inner"].shape[1]), np.float32)

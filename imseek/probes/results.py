@@ -182,7 +182,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class ProbeEvaluation:
-    """Evaluation on images of which none is a copy or near-duplicate of a training image.
+    """Evaluation on images that are no copies or near-duplicates of training images.
 
     Estimates have 95 % bootstrap intervals over groups of copies.
     """

@@ -1,7 +1,7 @@
 """End a list so that it loses a promised share of the relevant images at most, by conformal risk control.
 
-For calibration queries the relevant images are known. A list that ends at a threshold loses of each query the share of
-its relevant images that are below. The threshold is the highest at which n / (n + 1) times the mean loss over n
+For calibration queries the relevant images are known. A list that ends at a threshold loses, for each query, the share
+of its relevant images that are below. The threshold is the highest at which n / (n + 1) times the mean loss over n
 queries, plus 1 / (n + 1), is at most the promise. Then the expected loss of the next query is at most the promise,
 whatever the scores mean, as long as it comes from where the calibration queries came from; it is at least the promise
 less 2 / (n + 1) (Angelopoulos, Bates, Fisch, Lei and Schuster, *Conformal Risk Control*, ICLR 2024, theorems 1 and 2).

@@ -1,7 +1,7 @@
 """Search engine: encode the terms of a query, search the vector indexes, re-rank the candidates and build result pages.
 
 ``generations`` chooses the generation to search, ``query_vectors`` encodes the terms, ``retrieve`` searches the indexes
-for candidates, ``rerank`` filters and orders them, ``result_pages`` looks up what hits carry.
+for candidates, ``ranking_stages`` filters and orders them, ``result_pages`` looks up what hits carry.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ class BaseEngine(ABC, Generic[StoredT]):
             threshold=threshold, notes=said,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
-        if has_texts:
-            prepared = replace(prepared, captions=self._match_captions(prepared, generation, texts or {}))
+        if has_texts and (captions := self._match_captions(prepared, generation, texts or {})) is not None:
+            prepared = replace(prepared, captions=captions)
         if query.more or query.less:
             from imseek.search.feedback import refine_query
 
@@ -300,12 +300,13 @@ class BaseEngine(ABC, Generic[StoredT]):
 
     def _encode_texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
-        found: dict[By, Mapping[str, Float32]] = {}
-        for by in {query.by for query in queries if query.by != "text"}:
-            alike = [query for query in queries if query.by == by]
-            space = answering_spaces(reader.current, alike[0])[0]
-            found[by] = self._encoder.texts_of(alike, space)
-        return found
+        first = {query.by: query for query in queries if query.by != "text"}
+        spaces = {by: answering_spaces(reader.current, query)[0] for by, query in first.items()}
+        vectors = {}
+        for space in {space.space_id: space for space in spaces.values()}.values():
+            alike = [query for query in queries if query.by in spaces and spaces[query.by] is space]
+            vectors[space.space_id] = self._encoder.texts_of(alike, space)
+        return {by: vectors[space.space_id] for by, space in spaces.items()}
 
     def _reranker(self, name: str, query: Query) -> LoadedReranker:
         """Return a reranker, loaded once. Raises QueryError if there is none or it reads no such query, PluginError."""
@@ -330,6 +331,20 @@ class BaseEngine(ABC, Generic[StoredT]):
         return allowed
 
 
+class _Latest(Generic[T]):
+    """A value that is computed once a generation, and known until another is asked for."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, T] | None = None
+
+    def of(self, key: object, compute: Callable[[], T]) -> T:
+        """Return the value of ``key``, which is equal for one generation only."""
+        known = self._known
+        if known is None or known[0] != key:
+            self._known = known = key, compute()
+        return known[1]
+
+
 class Engine(BaseEngine[Reader]):
     """Searches a collection in a folder."""
 
@@ -343,9 +358,9 @@ class Engine(BaseEngine[Reader]):
     ) -> None:
         super().__init__(generations, encoder, originals, runtime, notify)
         self._filters = Filters()
-        self._measured: tuple[tuple[int, int], float] = (-1, -1), 0.0
-        self._named: tuple[int, bool] = -1, False
-        self._calibrated: tuple[int, CutoffCalibration | CorruptCollectionError | None] = -1, None
+        self._latest_agreement: _Latest[float] = _Latest()
+        self._latest_names: _Latest[bool] = _Latest()
+        self._latest_calibration: _Latest[CutoffCalibration | CorruptCollectionError | None] = _Latest()
 
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
@@ -393,13 +408,7 @@ class Engine(BaseEngine[Reader]):
     def _end(
         self, reader: Reader, query: Query, space: SpaceInfo
     ) -> tuple[LossCurve | None, float | None, tuple[str, ...]]:
-        generation, calibration = self._calibrated
-        if generation != reader.generation:
-            try:
-                calibration = read_calibration(reader.root)
-            except CorruptCollectionError as error:
-                calibration = error
-            self._calibrated = reader.generation, calibration
+        calibration = self._latest_calibration.of(reader.generation, lambda: _read_calibration(reader))
         if isinstance(calibration, CorruptCollectionError):
             if promise_of(query) is not None:
                 raise CorruptCollectionError(str(calibration), hint=calibration.hint) from calibration
@@ -478,25 +487,27 @@ class Engine(BaseEngine[Reader]):
 
     def _agreement(self, prepared: PreparedQuery, reader: Reader, captions: SpaceInfo) -> float:
         """Return how captions agree with pictures, measured once a generation."""
-        key, (known, found) = (reader.generation, captions.space_id), self._measured
-        if known != key:
-            from imseek.search.collection_word_reliability import read_agreement
+        from imseek.search.collection_word_reliability import read_agreement
 
-            found = read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0])
-            self._measured = key, found
-        return found
+        return self._latest_agreement.of(
+            (reader.generation, captions.space_id),
+            lambda: read_agreement(reader, prepared.spaces[0], captions, prepared.samples()[0]),
+        )
 
     def _has_names(self, reader: Reader, space: SpaceInfo) -> bool:
-        generation, found = self._named
-        if generation != reader.generation:
-            from imseek.search.collection_word_reliability import read_has_names
+        from imseek.search.collection_word_reliability import read_has_names
 
-            found = read_has_names(reader, space)
-            self._named = reader.generation, found
-        return found
+        return self._latest_names.of(reader.generation, lambda: read_has_names(reader, space))
 
     def _where(self, reader: Reader, where: str) -> IdSet:
         return IdSet(self._filters.ids(reader, where))
+
+
+def _read_calibration(reader: Reader) -> CutoffCalibration | CorruptCollectionError | None:
+    try:
+        return read_calibration(reader.root)
+    except CorruptCollectionError as error:
+        return error
 
 
 def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:

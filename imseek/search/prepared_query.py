@@ -175,7 +175,7 @@ class PreparedQuery:
         return [unit_rows(self.reader, ids, space) for space in self.spaces]
 
     def vectors(self, candidates: CandidateSet) -> Float32:
-        """Return unit rows by which to compare candidates: of image spaces, even if the query searches captions."""
+        """Return unit rows to compare candidates by: those of image spaces, even if the query searches captions."""
         spaces, shares = self.spaces, self.query_vectors.shares
         if self.query.by in ("caption", "text"):
             spaces, shares = self.reader.current.image_spaces[:1], (1.0,)

@@ -38,7 +38,7 @@ ImageId: TypeAlias = Annotated[int, Json(minimum=0)]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is said of an option besides its name, type and default."""
+    """The description of an option besides its name, type and default."""
 
     help: str
     """One sentence; names of other options stand in backticks."""

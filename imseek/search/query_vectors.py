@@ -9,6 +9,7 @@ alternatives measured.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -196,7 +197,7 @@ def fuse_terms(units: Sequence[Float64], weights: Sequence[float], sample: Float
     """
     counts, stacked = np.array(weights), np.stack(units)
     plain: Float64 = counts @ stacked
-    length = float(np.linalg.norm(plain))
+    length = math.sqrt(plain @ plain)
     if length < MIN_NORM:
         return np.zeros_like(plain), 0.0  # what is left is rounding error
     if len(units) == 1 or len(sample) < _MIN_SAMPLE:
@@ -245,8 +246,8 @@ def _image_space_of(space: SpaceInfo, current: Current) -> int:
 
 def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     wide = vector.astype(np.float64)
-    norm = float(np.linalg.norm(wide))
-    if not np.isfinite(norm) or norm < MIN_NORM:
+    norm = math.sqrt(wide @ wide)
+    if not math.isfinite(norm) or norm < MIN_NORM:
         raise QueryError(f"{what} has no direction: its vector is zero or not finite")
     unit: Float64 = wide / norm
     return unit

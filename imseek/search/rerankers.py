@@ -101,7 +101,7 @@ class RerankContext(StageContext, Protocol):
 
 
 class RerankRequest:
-    """A query and its n best candidates, best first. What is looked up about them is read when it is asked for.
+    """A query and its n best candidates, best first. Their data is read when first used.
 
     Methods raise PluginError for data that the reranker does not name in its ``needs``, and once it has taken more
     than 60 seconds. A reranker that computes for long without them calls :meth:`check_time`.
@@ -225,8 +225,8 @@ class RerankRequest:
 class LoadedReranker:
     """A reranker that is ready for queries, with its recent scores: further pages must follow the order of the first.
 
-    ``error`` returns an error that says where it comes from, and what is wrong. ``no_scores`` is what to say of one of
-    our own that returns zeros because it has nothing to compare.
+    ``error`` returns an error that names its package and the fault. ``no_scores`` is the message for one of ours that
+    returns only zeros because it has nothing to compare.
     """
 
     reranker: Reranker

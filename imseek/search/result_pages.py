@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from imseek.search.prepared_query import PreparedQuery
     from imseek.search.rerankers import LoadedReranker
 
-_VERSION: Final = 1
+#: Of the token and of the digest in it.
+_VERSION: Final = 2
 _DIGEST: Final = 12
 _HEAD: Final = struct.Struct(f">BBQI{_DIGEST}s")
 _GENERATION: Final = struct.Struct(">Q")
@@ -72,8 +73,8 @@ def page_window(query: Query, uuids: Sequence[str]) -> PageWindow:
     if query.page is not None:
         page = Page.read(query.page, expected, len(uuids))
         return PageWindow(page.offset, query.limit, page.depth, whole, page.generations, expected)
-    first = PageWindow(0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (None,) * len(uuids), expected)
-    return replace(first, depth=min(first.count, _DEEPEST))
+    count = PageWindow(0, query.limit, max(MAX_CANDIDATES, query.limit), whole, (), expected).count
+    return PageWindow(0, query.limit, min(count, _DEEPEST), whole, (None,) * len(uuids), expected)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,7 +260,7 @@ def _hits(
                 image_id=image_id,
                 score=float(mine.scores[n]),
                 place=data.places.get(image_id),
-                metadata=_copy(data.metadata.get(image_id, {})),  # Other results may have the same image.
+                metadata=_copy(data.metadata.get(image_id)),  # Other results may have the same image.
                 duplicates=mine.others[n],
                 group=names.get(position),
                 matches=matches,
@@ -268,7 +269,9 @@ def _hits(
     return tuple(hits[position] for position in range(len(page.candidates)))
 
 
-def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _copy(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not metadata:
+        return {}
     return {name: deepcopy(value) if isinstance(value, list | dict) else value for name, value in metadata.items()}
 
 
@@ -366,7 +369,7 @@ def _update(seen: Any, value: Any) -> None:
         kind: Any = type(value)
         for name, default in _fields_of(kind):
             member = getattr(value, name)
-            if type(member) is not type(default) or member != default:
+            if member is not default and (type(member) is not type(default) or member != default):
                 _update(seen, name)
                 _update(seen, member)
         seen.update(b".")  # The end: fields of what follows are not its own.

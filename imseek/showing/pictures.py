@@ -18,7 +18,7 @@ OTHER_COLLECTION: Final = "the picture is of another collection"
 
 
 def load_small(read: ReadPicture, uuid: str, image_id: int, side: int, region: Region | None = None) -> Pixels:
-    """Load pixels (h, w, 3) uint8, not much larger than ``side``, of a picture or of a region in shares of it.
+    """Load pixels (h, w, 3) uint8, not much larger than ``side``, of a picture or of a region, given in shares of it.
 
     Raises MediaError with the reason if that fails.
     """

@@ -113,7 +113,7 @@ def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
 
 
 class _Plan:
-    """What is to be written, and how it went."""
+    """What to write, and how it went."""
 
     def __init__(self, reader: Reader, where: str | None) -> None:
         self._refused: Counter[Refusal] = Counter()

@@ -98,7 +98,7 @@ class Journal:
             return list(self._read())
 
     def remove(self) -> None:
-        """Remove the journal, of which all is undone."""
+        """Remove the journal once everything in it is undone."""
         durable_files.remove_files([self.path])
 
     def _read(self) -> Iterator[Record]:

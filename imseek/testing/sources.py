@@ -26,7 +26,7 @@ from imseek.types.indexing_runs import IndexReport, SourceOptions
 
 @dataclass(frozen=True)
 class Picture:
-    """The bytes of a picture, and what its source says of it, where it can."""
+    """The bytes of a picture, and its metadata from the source where there is any."""
 
     data: bytes
     caption: str | None = None
@@ -110,7 +110,7 @@ class IndexedSource:
         return self.collection.index([path], source=self.case.options, **options)
 
     def ids(self) -> dict[bytes, int]:
-        """Return the live images by the bytes that ``read`` gives."""
+        """Return the ids of live images by their content, as ``read`` returns it."""
         result = self.collection.search(np.ones(64), limit=1000, metadata=False)
         found = {self.collection.read(hit.image_id): hit.image_id for hit in result}
         assert len(found) == len(result), "two images lead to the same bytes"

@@ -38,6 +38,6 @@ class EncodeReport:
     """Length of the vectors."""
     encoder: str
     fingerprint: ContentHash
-    """Of the encoder's weights and preprocessing: vectors are comparable if it is equal."""
+    """Digest of the encoder's weights and preprocessing: vectors are comparable if it is equal."""
     skipped: tuple[SkippedInput, ...] = ()
     """Rows of NaN in a ``.npy`` file; left out of a Parquet file."""

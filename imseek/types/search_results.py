@@ -28,11 +28,11 @@ class Match:
     field: MatchField
     words: tuple[Printable, ...] = ()
     """The words of the image that match, as they are written there (as in the query, if metadata is not read); a folder
-    ends with a slash. Of a reranker: its name."""
+    ends with a slash. For a reranker, its name."""
     excerpt: Annotated[Printable | None, Json(omit_none=True)] = None
-    """Of captions and text: the passage around the first of them, or how a caption begins that has none."""
+    """The passage of a caption or text around the matching words, or the beginning of a caption that has none."""
     score: Annotated[Score | None, Json(omit_none=True)] = None
-    """The cosine to the query: of the picture, or of a caption whose vector is like it. Of a reranker: its score, on a
+    """The cosine between the query and the picture, or a caption with a similar vector. For a reranker, its score, on a
     scale of its own."""
 
 
@@ -111,7 +111,7 @@ class SpaceShare:
     space_id: Count
     encoder: str
     weight: Share
-    """Of its cosine in the score, which is the weighted sum of cosines. Weights are positive and add up to 1."""
+    """The weight of its cosine in the score, a weighted sum of cosines. Weights are positive and add up to 1."""
 
 
 @dataclass(frozen=True, slots=True)

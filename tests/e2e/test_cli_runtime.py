@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_args
 
@@ -15,8 +15,10 @@ from imseek.encoders import device
 from imseek.encoders.device import Machine
 from imseek.encoders.precision_check import PICTURES_TO_COMPARE
 from imseek.encoders.runtime import PRECISIONS
+from imseek.ui.cli.executor_flags import ExecutorFlags
 from imseek.ui.cli.flag_groups import flags_of
 from imseek.ui.cli.runtime_flags import RuntimeFlags
+from imseek.ui.cli.source_flags import SourceFlags
 
 TINY = {
     "embed_dim": 24,
@@ -46,6 +48,14 @@ def encoder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setenv("IMSEEK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(device, "this_machine", lambda: Machine(cpu_bf16=True))
     return f"openclip:imseek-runtime-tiny@{weights}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "without"),
+    [(ExecutorFlags, imseek.Ray, "executor"), (SourceFlags, imseek.SourceOptions, "encoder")],
+)
+def test_flags_are_the_fields_of_the_options_that_they_set(flags: type, options: type, without: str) -> None:
+    assert flags_of(flags).keys() ^ {field.name for field in fields(options)} == {without}
 
 
 def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:

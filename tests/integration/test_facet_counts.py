@@ -276,7 +276,7 @@ def test_other_orders_have_no_timeline(collection: imseek.Collection) -> None:
     assert set(scores) == set(dated.image_ids.tolist())
     assert all(score > 0 for score, _ in scores.values())
     read = search_state.parse_address({"sort": ["added"]})
-    assert (read.asked.sort, read.unread) == ("added", ())
+    assert (read.state.sort, read.unread) == ("added", ())
     with pytest.raises(QueryError):
         hit_pages.timeline(collection, "sort=added")
 

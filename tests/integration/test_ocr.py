@@ -22,6 +22,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import derived_columns
 from imseek.data.words.analysis import parse_words
 from imseek.data.writing.writer import Writer
+from imseek.duplicates.local_features.features import FeatureDetector
 from imseek.errors import CorruptCollectionError, MediaError, MissingExtraError, QueryError, UsageError
 from imseek.maintenance import purge, repair, verify
 from imseek.ocr import collection_pass, picture_text, pp_ocr
@@ -398,6 +399,17 @@ def test_the_missing_extra_names_itself(written: imseek.Collection, monkeypatch:
         ocr.recognise(written)
     assert (error.value.extra, "ocr" in (error.value.hint or "")) == ("ocr", True)
     assert not ocr.is_active(written.path)
+
+
+def test_an_opencv_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where the system lacks libGL; local features say the same."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    for ask, extra in ((ocr.check_installed, "ocr"), (FeatureDetector, "copies")):
+        with pytest.raises(MissingExtraError, match=r"^OpenCV cannot be loaded: libGL\.so\.1: cannot open") as error:
+            ask()
+        assert f"pip install '.[{extra}]'" in (error.value.hint or "")
 
 
 def test_texts_of_a_page_are_cut_before_they_are_too_long(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,9 @@ from imseek.data.writing.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, UsageError
 from imseek.evaluate.results import CutoffReport
 from imseek.search import is_calibrated, promised_cutoff
+from imseek.search.query_vectors import QueryEncoder
+from imseek.types.arrays import Float32
+from imseek.types.spaces import SpaceInfo
 
 COUNT = 240
 TEXTS = {f"text {n // 2}": (n - n % 2, n - n % 2 + 1) for n in range(0, COUNT, 2)}
@@ -108,6 +111,21 @@ class TestCalibration:
 
         with pytest.raises(UsageError, match="imseek evaluate cutoff"):
             check_name(plain.engine.reader, promised_cutoff.NAME, (), "labels")
+
+
+def test_each_text_is_encoded_once(plain: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    texts_of = QueryEncoder.texts_of
+
+    def record(self: QueryEncoder, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Float32]:
+        found = texts_of(self, queries, space)
+        encoded.extend(found)
+        return found
+
+    monkeypatch.setattr(QueryEncoder, "texts_of", record)
+    queries = [Query(Term(text=text), by=by) for by in ("auto", "image", "text") for text in ("text 1", "text 2")]
+    assert len(plain.search_many(queries, limit=3, metadata=False)) == 6
+    assert sorted(encoded) == ["text 1", "text 2"]
 
 
 class TestSearch:

@@ -134,7 +134,7 @@ def test_every_door_answers_alike(root: Path, photos: imseek.Collection) -> None
     document = {"like": {"image_id": cat, "region": list(box)}, "limit": 8}
     assert [hit.image_id for hit in photos.search(query_from_json(document, files=False))] == expected
     text = ",".join(map(str, box))
-    asked = search_state.parse_address({"like": [f"id:{cat}@{text}"]}).asked.with_changes(cutoff=False, limit=8)
+    asked = search_state.parse_address({"like": [f"id:{cat}@{text}"]}).state.with_changes(cutoff=False, limit=8)
     assert [hit.image_id for hit in photos.search(asked.query(lambda _: b""))] == expected
     data = photos.read(cat)
     settings = Settings((("photos", root),), token="a-token-for-tests-0123456789", rate=0)

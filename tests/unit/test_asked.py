@@ -67,15 +67,15 @@ def test_near_duplicates_are_one_where_all_that_is_relevant_is_known() -> None:
     assert not collapses(cutoff=False)  # The list goes on to the last picture.
     assert not collapses(sort="date")
     assert not collapses(by="text")
-    assert search_state.parse_address({"q": ["a cat"], "collapse": ["off"]}).asked.parameters()["collapse"] == ["off"]
+    assert search_state.parse_address({"q": ["a cat"], "collapse": ["off"]}).state.parameters()["collapse"] == ["off"]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(search_state.PARAMETERS)), st.lists(st.text(max_size=30), max_size=3)))
 def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, list[str]]) -> None:
     found = search_state.parse_address(anything)
-    again = search_state.parse_address(found.asked.parameters())
-    assert again == search_state.ParsedAddress(found.asked)
-    assert isinstance(found.asked.empty or found.asked.condition, bool | str | None)
+    again = search_state.parse_address(found.state.parameters())
+    assert again == search_state.ParsedAddress(found.state)
+    assert isinstance(found.state.empty or found.state.condition, bool | str | None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, 
 )
 def test_what_cannot_be_read_is_named_and_left_out(name: str, value: str) -> None:
     found = search_state.parse_address({"q": ["a dog"], name: ["a dog", value] if name == "q" else [value]})
-    assert found.asked == search_state.text_search("a dog")
+    assert found.state == search_state.text_search("a dog")
     (said,) = found.unread
     assert said.startswith(f"{name}={value[:60]}")
     assert len(said) <= 81
@@ -112,12 +112,12 @@ def test_what_cannot_be_read_is_named_and_left_out(name: str, value: str) -> Non
 
 def test_an_image_is_not_both_right_and_wrong() -> None:
     found = search_state.parse_address({"more": ["5,6"], "less": ["6", "7"]})
-    assert (found.asked.more, found.asked.less, found.unread) == ((5, 6), (7,), ("less=6",))
+    assert (found.state.more, found.state.less, found.unread) == ((5, 6), (7,), ("less=6",))
 
 
 def test_too_many_parts_are_named() -> None:
     found = search_state.parse_address({"q": [f"word {n}" for n in range(18)]})
-    assert len(found.asked.parts) == 16
+    assert len(found.state.parts) == 16
     assert found.unread == ("q=word 16", "q=word 17")
 
 
@@ -134,7 +134,7 @@ def test_the_query_that_is_meant() -> None:
             "rerank": ["colours"],
             "n": ["20"],
         }
-    ).asked
+    ).state
     seen: list[str] = []
 
     def upload(name: str) -> bytes:
@@ -162,18 +162,18 @@ def test_the_query_that_is_meant() -> None:
 
 
 def test_the_cutoff_is_on_and_dates_have_no_diversity() -> None:
-    query = search_state.parse_address({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(lambda _: b"")
+    query = search_state.parse_address({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).state.query(lambda _: b"")
     assert (query.cutoff, query.sort, query.diversity) == ("auto", "date", 0.0)
 
 
 def test_pictures_that_were_right_are_enough() -> None:
-    found = search_state.parse_address({"more": ["7", "8"], "less": ["9"]}).asked
+    found = search_state.parse_address({"more": ["7", "8"], "less": ["9"]}).state
     assert not found.empty
     query = found.query(lambda _: b"")
     assert query == Query(
         (Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", collapse=True, per_group=6, less=(9,)
     )
-    assert search_state.parse_address({"less": ["9"], "where": ["year > 2020"]}).asked.empty
+    assert search_state.parse_address({"less": ["9"], "where": ["year > 2020"]}).state.empty
 
 
 def test_links_of_other_pages() -> None:
@@ -226,7 +226,7 @@ def test_changes_begin_on_the_first_page() -> None:
 
 
 def test_a_promise_of_the_cutoff_in_the_address() -> None:
-    asked = search_state.parse_address({"q": ["a cat"], "cutoff": ["10%"]}).asked
+    asked = search_state.parse_address({"q": ["a cat"], "cutoff": ["10%"]}).state
     assert (asked.cutoff, asked.query(str.encode).cutoff) == ("10%", "10%")
     assert asked.parameters() == {"q": ["a cat"], "cutoff": ["10%"]}
     assert search_state.parse_address({"q": ["a cat"], "cutoff": ["0%"]}).unread == ("cutoff=0%",)

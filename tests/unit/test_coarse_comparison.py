@@ -23,7 +23,7 @@ def smalls(photo_files: list[Path]) -> list[SmallLuminance]:
 
 def test_copies_are_turned_and_agree_and_others_do_not(smalls: list[SmallLuminance]) -> None:
     turned = [turn(smalls[0], code) for code in range(len(ORIENTATIONS))]
-    pictures = CoarsePictures.of([*turned, *smalls[1:]])
+    pictures = CoarsePictures([*turned, *smalls[1:]])
     found, correlation = compare_whole(pictures, np.zeros(11, np.int64), np.arange(11))
     assert found.orientation[:8].tolist() == list(range(8))
     assert correlation[:8].min() > 0.99
@@ -36,14 +36,14 @@ def test_a_part_is_found(smalls: list[SmallLuminance], swapped: bool) -> None:
     whole = smalls[0]
     height, width = whole.shape
     part = whole[height // 8 : height * 7 // 8, width // 4 :]
-    pictures = CoarsePictures.of([part, whole] if swapped else [whole, part])
+    pictures = CoarsePictures([part, whole] if swapped else [whole, part])
     found, peak = compare_inside(pictures, np.array([0]), np.array([1]))
     assert peak[0] > 0.8
     assert min(found.correlation[0], found.agreement[0]) > 0.8
 
 
 def test_no_part_of_another_picture_is_found(smalls: list[SmallLuminance]) -> None:
-    pictures = CoarsePictures.of(smalls)
+    pictures = CoarsePictures(smalls)
     found, _ = compare_inside(pictures, np.zeros(3, np.int64), np.arange(1, 4))
     assert np.minimum(found.correlation, found.agreement).max() < 0.5
 
@@ -53,7 +53,7 @@ def test_a_closer_look_finds_the_edges_of_a_part(smalls: list[SmallLuminance], s
     whole = smalls[0]
     height, width = whole.shape
     part = whole[height // 8 : height * 7 // 8, width // 4 :]
-    pictures = CoarsePictures.of([part, whole] if swapped else [whole, part])
+    pictures = CoarsePictures([part, whole] if swapped else [whole, part])
     a, b = np.array([0]), np.array([1])
     found = compare_closely(pictures, a, b, compare_inside(pictures, a, b)[0])
     assert found.likeness[0] > 0.9
@@ -64,14 +64,14 @@ def test_a_closer_look_finds_the_edges_of_a_part(smalls: list[SmallLuminance], s
 
 
 def test_a_closer_look_tells_other_pictures(smalls: list[SmallLuminance]) -> None:
-    pictures = CoarsePictures.of(smalls)
+    pictures = CoarsePictures(smalls)
     a, b = np.zeros(3, np.int64), np.arange(1, 4)
     assert compare_closely(pictures, a, b, compare_whole(pictures, a, b)[0]).likeness.max() < 0.3
     assert compare_closely(pictures, a, b, compare_inside(pictures, a, b)[0]).likeness.max() < 0.3
 
 
 def test_many_pairs_give_what_each_gives_alone(smalls: list[SmallLuminance]) -> None:
-    pictures = CoarsePictures.of(smalls)
+    pictures = CoarsePictures(smalls)
     a, b = (side.reshape(-1) for side in np.meshgrid(*[np.arange(len(smalls))] * 2))
     a, b = np.tile(a, 6), np.tile(b, 6)
     together = compare_closely(pictures, a, b, compare_whole(pictures, a, b)[0])
@@ -85,5 +85,5 @@ def test_proportions_decide_between_turns_that_look_alike() -> None:
     rows, columns = np.mgrid[:60, :100]
     bright = 255 * np.exp(-((rows - 29.5) ** 2 / 300 + (columns - 49.5) ** 2 / 800))
     wide = bright.round().astype(np.uint8)
-    found, _ = compare_whole(CoarsePictures.of([wide, wide, wide.T]), np.zeros(2, np.int64), np.array([1, 2]))
+    found, _ = compare_whole(CoarsePictures([wide, wide, wide.T]), np.zeros(2, np.int64), np.array([1, 2]))
     assert found.orientation.tolist() == [0, 4]

@@ -48,14 +48,14 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
     ]
     assert found.chosen == f"{tree}/"
     assert found.above == f"{tree.parent}/"
-    assert found.told == "1 picture, 3 with the folders below"
+    assert found.summary == "1 picture, 3 with the folders below"
     assert (found.pictures, found.more) == (3, False)
     (tree / "Pictures" / "deeper").mkdir()
     (tree / "Pictures" / "deeper" / "d.gif").write_bytes(b"")
     (tree / ".hidden" / "e.gif").write_bytes(b"")
     (tree / "node_modules" / "f.gif").write_bytes(b"")
     (tree / "._a.jpg").write_bytes(b"")  # As macOS writes beside pictures on disks of others.
-    assert list_folder(f"{tree}/").told == "1 picture, 4 with the folders below"
+    assert list_folder(f"{tree}/").summary == "1 picture, 4 with the folders below"
     assert list_folder(f"{tree}/").pictures == 4
     assert list_folder(f"{tree}/", hidden=True).pictures == 7
     assert list_folder(f"{tree}/Pictures").pictures == 3
@@ -65,8 +65,22 @@ def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
 def test_a_large_tree_is_counted_as_far_as_there_is_time(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_SECONDS", -1.0)
     found = list_folder(f"{tree}/")
-    assert (found.pictures, found.more) == (0, True)
-    assert found.told == "1 picture, 0 or more with the folders below"
+    assert (found.pictures, found.more) == (1, True)
+    assert found.summary == "1 picture, 1 or more with the folders below"
+
+
+def test_each_folder_is_walked_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    count_below = folders._count_below
+
+    def record(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
+        seen.append(path)
+        return count_below(path, end, hidden=hidden)
+
+    monkeypatch.setattr(folders, "_count_below", record)
+    (tree / "x.jpg").mkdir()  # Named like a picture.
+    assert list_folder(f"{tree}/Pictures").summary == "1 picture, 3 with the folders below"
+    assert sorted(seen) == [f"{tree}/{name}" for name in ("Pictures", "Plans", "photos 2025", "x.jpg")]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +114,7 @@ def test_what_is_no_whole_path_is_told(typed: str) -> None:
     found = list_folder(typed)
     assert found.chosen is None
     assert found.entries == ()
-    assert "whole path" in found.told
+    assert "whole path" in found.summary
 
 
 def test_folders_that_may_not_be_read_or_named_are_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +132,9 @@ def test_folders_that_may_not_be_read_or_named_are_told(tree: Path, monkeypatch:
     assert entries["Plans"].note == "you may not look into this folder"
     assert entries["na\\xefve"].path is None
     assert "UTF-8" in entries["na\\xefve"].note
-    assert list_folder(f"{tree}/Plans/").told == "you may not look into this folder"
-    assert list_folder(f"{tree}/nowhere/").told == "there is no such folder"
-    assert list_folder(f"{tree}/c.webp/").told == "that is a file"
+    assert list_folder(f"{tree}/Plans/").summary == "you may not look into this folder"
+    assert list_folder(f"{tree}/nowhere/").summary == "there is no such folder"
+    assert list_folder(f"{tree}/c.webp/").summary == "that is a file"
 
 
 def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None, **progress: Any) -> jobs.Job:

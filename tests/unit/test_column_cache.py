@@ -1,13 +1,16 @@
-"""Columns of filters that stay in memory: how many, and which go when there is no room."""
+"""Columns and answers of filters that stay in memory: how many, and which go when there is no room."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from imseek.search.where import filter_evaluation
 from imseek.search.where.column_cache import ColumnCache
+from imseek.search.where.filter_evaluation import Filters
 
 
 def bytes_of(count: int) -> Any:
@@ -69,3 +72,24 @@ def test_one_that_is_larger_than_all_is_not_kept(cache: ColumnCache) -> None:
     assert kept(cache, "a") == ""
     cache.keep(("a",), bytes_of(100))
     assert kept(cache, "a") == "a"
+
+
+@pytest.mark.parametrize(("size", "left"), [(1, "cde"), (10, "de"), (100, "e")], ids=["many", "large", "too large"])
+def test_answers_go_by_age_where_they_are_many_or_large(monkeypatch: pytest.MonkeyPatch, size: int, left: str) -> None:
+    computed: list[str] = []
+
+    def evaluate(_: Filters, __: Any, where: str) -> Any:
+        computed.append(where)
+        return np.arange(size)
+
+    monkeypatch.setattr(filter_evaluation, "_MAX_CACHED_ANSWERS", 3)
+    monkeypatch.setattr(Filters, "_evaluate", evaluate)
+    filters, reader = Filters(memory=4 * 8 * 29), SimpleNamespace(generation=1)
+    for where in "abcde":
+        filters.ids(reader, where)  # type: ignore[arg-type]
+    computed.clear()
+    for where in left:
+        filters.ids(reader, where)  # type: ignore[arg-type]
+    assert not computed
+    filters.ids(reader, chr(ord(left[0]) - 1))  # type: ignore[arg-type]
+    assert computed == [chr(ord(left[0]) - 1)]

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imseek.data import layout
 from imseek.data.files.collection_files import DamagedFileError
 from imseek.data.shards import shard_files
 from imseek.types.pictures import ImageFacts
@@ -236,3 +238,26 @@ def test_only_damage_of_a_table_is_called_damage(tmp_path: Path, monkeypatch: py
         fail(error)
         with pytest.raises(DamagedFileError, match=r"000000\.parquet is damaged"):
             shard_files.load_table(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table, None),
+        (lambda table: table.drop_columns("image_id"), "it has no ids"),
+        (lambda table: table.drop_columns("width"), "it has no column width"),
+        (lambda table: table.set_column(table.schema.get_field_index("width"), "width", pa.array(["8"])), "not int"),
+        (lambda table: pa.concat_tables([table, table]), "it has 2 rows, not 1"),
+    ],
+    ids=["sound", "ids", "column", "type", "rows"],
+)
+def test_a_table_fits_its_name(tmp_path: Path, change: Any, message: str | None) -> None:
+    table = pa.table({field.name: pa.array([None], field.type) for field in shard_files.INTRINSIC_SCHEMA})
+    pq.write_table(change(table), tmp_path / "table")
+    with (tmp_path / "table").open("rb") as file:
+        if message is None:
+            shard_files.check_table(file, layout.metadata(1), 1)
+            assert file.tell() == 0
+            return
+        with pytest.raises(ValueError, match=message):
+            shard_files.check_table(file, layout.metadata(1), 1)

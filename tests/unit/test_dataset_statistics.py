@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imseek.dataset import class_balance
-from imseek.dataset import uncovered_images as covering
+from imseek.dataset import lacking_images as covering
 from imseek.dataset.duplicates_by_class import count_repeats, find_leaks
 from imseek.dataset.quality_flags import KINDS, flag_images
 from imseek.duplicates.results import DuplicateContents

@@ -51,6 +51,12 @@ def test_published_models_are_known(name: str) -> None:
     assert open_clip.get_model_config(name)["text_cfg"]["layers"] == 32
 
 
+def test_an_open_clip_without_registries_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("open_clip.factory._MODEL_CONFIGS")
+    with pytest.raises(EncoderError, match=r"open_clip \d.* than imseek knows: cannot import name '_MODEL"):
+        register_models()
+
+
 def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
     write(tmp_path)
     state = safetensors.torch.load_file(tmp_path / "eva.safetensors")

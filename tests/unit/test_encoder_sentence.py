@@ -117,6 +117,16 @@ def test_weights_with_code_are_refused(folder: Path) -> None:
         load(f"local-dir:{folder}")
 
 
+def test_what_trainers_and_other_runtimes_leave_is_not_read(folder: Path, made: Path) -> None:
+    (folder / "openvino").mkdir()
+    for name in ("training_args.bin", "optimizer.pt", "openvino/openvino_model.bin"):
+        torch.save({"weight": Path("/")}, folder / name)
+    assert load(f"local-dir:{folder}").fingerprint() == load(f"local-dir:{made}").fingerprint()
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"weight": "training_args.bin"}}')
+    with pytest.raises(UntrustedWeightsError, match=r"training_args\.bin holds more than tensors"):
+        load(f"local-dir:{folder}")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [

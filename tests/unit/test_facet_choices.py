@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
+from imseek.search import Box
 from imseek.ui.web.pages.search import facets, where_conditions
-from imseek.ui.web.pages.search.where_conditions import Filter
+from imseek.ui.web.pages.search.where_conditions import LOCATION, Filter
 from imseek.ui.web.search_state import SearchState
 
 
@@ -31,6 +32,13 @@ def test_choices_of_one_facet_are_alternatives() -> None:
     )
     assert facets.change(SearchState(where=both), {"column": ""}).where == ()
     assert facets.change(SearchState(where=both), {"column": "camera"}).where == ("tag('best')",)
+
+
+def test_parts_of_the_world_are_alternatives() -> None:
+    oslo, congo = (box.where for box in (Box(10, 59, 11, 60), Box(20, -3, 21, 4)))
+    both = [{"column": LOCATION, "value": value, "on": True} for value in (oslo, congo)]
+    assert chosen(*both) == (f"{oslo} OR {congo}",)
+    assert chosen(*both, {"column": LOCATION, "value": oslo, "on": False}) == (congo,)
 
 
 def test_days_in_either_order() -> None:

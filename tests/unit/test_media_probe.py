@@ -5,26 +5,30 @@ from __future__ import annotations
 import io
 import random
 import warnings
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from imseek.media.decode import decode
-from imseek.media.metadata import ExifFacts, exif_facts
+from imseek.media.metadata import exif_facts
 from imseek.media.pillow import _quiet
+from imseek.types.pictures import ImageFacts
 
 PHOTO, POSITION = 0x8769, 0x8825
 MAKE, MODEL, DESCRIPTION, ORIENTATION = 271, 272, 270, 274
 TAKEN, DIGITISED, ZONE, ZONE_DIGITISED, LENS = 36867, 36868, 36881, 36882, 42036
+
+#: What is known of the pictures of :func:`facts` without metadata.
+NO_FACTS: Final = (4, 4, "JPEG", "L")
 
 
 def facts(
     main: dict[int, Any] | None = None,
     photo: dict[int, Any] | None = None,
     position: dict[int, Any] | None = None,
-) -> ExifFacts:
+) -> ImageFacts:
     """What is read back from a JPEG that carries these tags."""
     exif = Image.Exif()
     exif.update(main or {})
@@ -41,7 +45,8 @@ def test_a_picture_of_a_phone_tells_everything() -> None:
         {MAKE: "Apple", MODEL: "iPhone 15", ORIENTATION: 6, DESCRIPTION: "Anna on the beach"},
         {TAKEN: "2024:05:01 12:34:56", ZONE: "+02:00", LENS: "iPhone 15 back camera 6mm f/1.6"},
         {1: "N", 2: (52.0, 30.0, 36.0), 3: "W", 4: (13.0, 24.0, 18.0)},
-    ) == ExifFacts(
+    ) == ImageFacts(
+        *NO_FACTS,
         orientation=6,
         taken_at="2024-05-01T12:34:56+02:00",
         camera="Apple iPhone 15",
@@ -53,8 +58,8 @@ def test_a_picture_of_a_phone_tells_everything() -> None:
 
 
 def test_no_exif_gives_the_defaults() -> None:
-    assert facts() == ExifFacts()
-    assert exif_facts(Image.new("RGB", (1, 1))) == ExifFacts()
+    assert facts() == ImageFacts(*NO_FACTS)
+    assert exif_facts(Image.new("RGB", (1, 1))) == ImageFacts(1, 1, "", "RGB")
 
 
 def test_the_decoder_hands_all_fields_on() -> None:

@@ -78,6 +78,7 @@ def test_the_name_is_else_that_of_the_file(tmp_path: Path) -> None:
         ("[a tool, a kitchen knife]", "[a tool", 8, "this is not YAML", None),
         ("[a tool, a kitchen knife]", "!!python/object/apply:os.system [ls]", 7, "not allowed", None),
         ("[a tool, a kitchen knife]", "!secret [a tool]", 7, "not allowed", None),
+        ("[a tool, a kitchen knife]", "[a tool, !secret knife]", 7, "the tag '!secret' is not allowed", None),
         ('"a photo of {}"', "imagnet", 3, "neither a set of templates", "did you mean imagenet?"),
         ('["{}", "a picture of {}"]', '["{}", "a picture"]', 12, "no place for a prompt", "write {} there"),
         ("  - name: weapon", "  name: weapon", 6, "this is not YAML", None),

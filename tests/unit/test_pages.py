@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.errors import QueryError
+from imseek.search import result_pages
 from imseek.search.query import Query, Term
 from imseek.search.result_pages import Page, digest
 
@@ -62,8 +63,21 @@ def test_of_another_query_or_number_of_collections() -> None:
             Page.read(page.token(), expected, collections)
 
 
+def test_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page((3,), 10, 11, b"a" * 12)
+    monkeypatch.setattr(result_pages, "_VERSION", 1)
+    token = page.token()
+    monkeypatch.undo()
+    with pytest.raises(QueryError, match="another version of imseek") as error:
+        Page.read(token, page.digest)
+    assert error.value.hint == "start again from the first page"
+
+
 class TestDigest:
     QUERY = Query((Term(text="a cat"), Term(image_id=3, weight=-0.5)))
+
+    def test_whoever_changes_it_changes_the_version_of_tokens(self) -> None:
+        assert (result_pages._VERSION, digest(self.QUERY, ["u"]).hex()) == (2, "8934393841112fef18c5622f")
 
     def test_limit_and_page_do_not_count(self) -> None:
         other = dataclasses.replace(self.QUERY, limit=50, page="abc")

@@ -12,7 +12,7 @@ from imseek.analysis import knn_graph
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import open_index
 from imseek.data.vectors.base import Segment
-from imseek.dataset import uncovered_images as covering
+from imseek.dataset import lacking_images as covering
 
 
 def made(n: int, seed: int, zeros: int = 0) -> tuple[Any, Any]:

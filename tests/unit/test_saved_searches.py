@@ -18,7 +18,7 @@ DOG, CAT = search_state.text_search("a dog"), search_state.text_search("a cat", 
 
 
 def _history(store: SearchStore, uuid: str = "one") -> list[search_state.SearchState]:
-    return [past.asked for past in store.of(uuid).history]
+    return [past.state for past in store.of(uuid).history]
 
 
 def test_the_newest_comes_first_and_once(tmp_path: Path) -> None:

@@ -295,6 +295,7 @@ ATTACKS = {
     "caption RLIKE 'a'": "",
     "caption LIKE ANY ('a', 'b')": "pattern in quotes",
     "caption LIKE camera": "pattern in quotes",
+    "caption ~ 5": "~ takes a pattern in quotes",
     "caption LIKE 'a' ESCAPE 'ab'": "one character",
     "caption LIKE 'a' ESCAPE camera": "",
     "width BETWEEN SYMMETRIC 1 AND 2": "not part",

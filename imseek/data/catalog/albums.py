@@ -20,7 +20,7 @@ def replace(
     albums: Mapping[str, AlbumRow | None],
     states: Mapping[ImageTag, str | None] | None = None,
 ) -> tuple[int, int]:
-    """Store albums by name, None to make them plain tags again, and give tags these states, in one change.
+    """Store albums by name (None makes one a plain tag again) and set the states of tags, in one change.
 
     Returns the generation, and how many tags changed: see :func:`imseek.data.catalog.tags.set_states`.
     """
@@ -47,7 +47,7 @@ def _packed(positions: Sequence[int]) -> str:
 
 
 def rename_change(reader: Reader, tag: str, to: str) -> Change:
-    """Make the change by which an album follows its tag to another name; an album of that name stays as it is."""
+    """Return a change that moves an album to its tag's new name; an album of that name stays as it is."""
     there = {row.tag: row for row in album_reader.rows(reader)}
     row = there.get(tag)
     albums: dict[str, AlbumRow | None] = {} if row is None else {tag: None}

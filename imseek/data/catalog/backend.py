@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -168,6 +169,12 @@ def backend_of(root: Path) -> CatalogBackend:
         from imseek.data.catalog.postgres.backend import PostgresBackend
 
         return PostgresBackend(root)
+    return _file_backend(root)
+
+
+@lru_cache
+def _file_backend(root: Path) -> CatalogBackend:
+    """Return the backend of a catalog in a file, which has no state."""
     from imseek.data.catalog.sqlite.backend import SqliteBackend
 
     return SqliteBackend(root)

@@ -59,6 +59,8 @@ def join(root: bytes, path: bytes) -> bytes:
     """Return the location of a file of a source. ``path`` may be empty (the source is the file), absolute, or a URL."""
     if not path:
         return root
+    if path[:1] != b"/" and b":" not in path and root[-1:] not in (b"", b"/"):
+        return root + b"/" + path  # As below, several times faster.
     return path if _URL.match(path) else os.path.join(root, path)
 
 

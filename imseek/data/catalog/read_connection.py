@@ -36,6 +36,7 @@ class CachedConnection:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._backend: CatalogBackend | None = None
         self._lock = threading.Lock()
         self._connection: ReadConnection | None = None
         self._key: tuple[int, ...] = ()
@@ -43,7 +44,7 @@ class CachedConnection:
     @contextmanager
     def reading(self) -> Iterator[ReadConnection]:
         """Lend the connection for queries in the body of the ``with``. Raises as :func:`connect_read_only`."""
-        backend = backend_of(self._root)
+        self._backend = backend = backend_of(self._root)
         key = backend.reuse_key()
         if key is None:
             with backend.connect() as connection:
@@ -60,6 +61,11 @@ class CachedConnection:
             except ImseekError:
                 self._let_go()
                 raise
+
+    @property
+    def backend(self) -> CatalogBackend:
+        """The backend of the connection that is lent, or was last."""
+        return self._backend or backend_of(self._root)
 
     @staticmethod
     def _open(backend: CatalogBackend) -> ReadConnection:

@@ -63,8 +63,11 @@ def write_clone(source: FolderEntry, target: FolderEntry) -> None:
 
 
 def can_clone(source: FolderEntry, folder: int) -> bool:
-    """Return whether a new file in an open folder can share the blocks of another file, by trying it on one without a
-    name, which leaves nothing behind. True also where that cannot be tried. Raises OSError for the other file."""
+    """Try whether a new file in an open folder can share the blocks of another file.
+
+    The new file has no name, so that nothing stays behind. True where that cannot be tried. Raises OSError if the other
+    file cannot be read.
+    """
     if not hasattr(os, "O_TMPFILE"):
         return True
     reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)

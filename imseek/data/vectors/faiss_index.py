@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import faiss
@@ -28,7 +28,7 @@ from imseek.data.vectors.exact_index import ExactIndex, SearchScope, SegmentData
 from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.fp16_flat_index import make_flat_index, wrap_flat_index
 from imseek.data.vectors.mmap_residency import release
-from imseek.data.vectors.scores import UNIT_TOLERANCE, blocks, cosines, row_norms, top_k
+from imseek.data.vectors.scores import blocks, cosines, row_norms, top_k
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 #: Minimum bytes of codes that are worth a copy on a GPU.
 MIN_GPU_BYTES = 8 << 20
-#: Rows of a segment from which on 8-bit codes are worth making.
-MIN_CODED_ROWS = 1024
 # FAISS scans fp16 codes with SIMD only where the width is a multiple of 8 (16 is best), otherwise one number
 # at a time (14 times slower at width 1395). So rows are padded with zeros.
 WIDTH_MULTIPLE = 16
 # From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
+# Up to so many rows, scoring all takes no longer than finding those worth it.
+_FEW = 96
 # Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
 
@@ -52,8 +52,7 @@ class _FlatSegment(SegmentData):
     """A segment with its FAISS index, and the range ``lo`` to ``hi`` of the norms of its rows.
 
     ``codes`` is a view (n, dim) of the rows in the memory of ``make_flat_index``: unlike a memory map, it is in RAM
-    and need not be read again. ``finite`` says whether dead rows are finite too. ``coded`` is an index of the same rows
-    by 8-bit codes (None: there is none), whose scores are off by at most ``coded_error``.
+    and need not be read again. ``finite`` says whether dead rows are finite too.
     """
 
     flat: Any
@@ -61,8 +60,6 @@ class _FlatSegment(SegmentData):
     lo: float
     hi: float
     finite: bool = True
-    coded: Any = None
-    coded_error: float = 0.0
 
     def cosines(self, query: Float32, at: Ids) -> Float32:
         """Return exact scores of the rows ``at`` (m,)."""
@@ -118,32 +115,6 @@ class FaissIndex(ExactIndex[_FlatSegment]):
         return _proved_top_k(queries, k, scopes, self._placement)
 
 
-class CodedIndex(FaissIndex):
-    """A :class:`FaissIndex` that proposes rows by 8-bit codes, half as many bytes to scan.
-
-    Codes are farther off than float16 rows, by a bound that is measured, so the answers are the same. Memory per
-    vector: 1 more byte per dimension.
-    """
-
-    def _load(self, segment: Segment) -> _FlatSegment:
-        part = super()._load(segment)
-        if len(segment.rows) < MIN_CODED_ROWS or not part.finite:
-            return part
-        width = part.flat.d
-        coded = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
-        extremes = np.array([part.codes.min(), part.codes.max()], np.float32)
-        coded.train(np.repeat(extremes, width).reshape(2, width))  # It learns the least and the largest number.
-        farthest = 0.0
-        for block in blocks(len(segment.rows), width):
-            rows = part.flat.reconstruct_n(block.start, block.stop - block.start)
-            coded.add(rows)
-            off = rows - coded.reconstruct_n(block.start, len(rows))
-            farthest = max(farthest, float(row_norms(off).max()))
-        # By Cauchy and Schwarz, for a query whose norm is 1 to within the tolerance; the product is rounded as well.
-        error = (1 + 2 * UNIT_TOLERANCE) * farthest / part.lo + (1 + farthest / part.lo) * _error_bound(width)
-        return replace(part, coded=coded, coded_error=error)
-
-
 class MappedIndex(FaissIndex):
     """A :class:`FaissIndex` over the memory-mapped rows themselves: nothing is copied, or read before a search.
 
@@ -174,6 +145,8 @@ def exact_top_k(
     scopes = [] if beside is None else list(beside.search_scopes(allowed))
     if count := len(segment.ids):
         part = _FlatSegment(segment, None, flat, segment.rows, *norm_range)
+        if not scopes and count <= _FEW:
+            return top_k(segment.ids, part.cosines(query, np.arange(count)), k)
         scopes.append(SearchScope(part, np.ones(count, np.bool_), count))
     k = min(k, sum(scope.count for scope in scopes))
     if k == 0:
@@ -193,7 +166,7 @@ def _proved_top_k(
             fetch = first
             while matches is None:
                 fetch *= 8
-                (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None, by_codes=False)
+                (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None)
             best.append(matches)
     return best
 
@@ -233,14 +206,9 @@ def _rank_candidates(
     fetch: int,
     scopes: Sequence[SearchScope[_FlatSegment]],
     placement: Placement | None,
-    *,
-    by_codes: bool = True,
 ) -> list[Matches | None]:
-    """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved.
-
-    8-bit codes, where there are any, propose them unless ``by_codes`` is false.
-    """
-    drawn = [_propose(queries, min(fetch, scope.count), scope, placement, by_codes=by_codes) for scope in scopes]
+    """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
+    drawn = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
     least = np.concatenate([candidates.scores - candidates.error for candidates in drawn], axis=1)
     enough = np.partition(least, -k, axis=1)[:, -k]  # So many candidates score at least that.
     ceilings = np.max([candidates.ceilings for candidates in drawn], axis=0)
@@ -258,7 +226,7 @@ def _rank_candidates(
 
 
 def _propose(
-    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement | None, *, by_codes: bool
+    queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], placement: Placement | None
 ) -> _Candidates:
     """Return the ``fetch`` rows of a scope that FAISS ranks first."""
     part = scope.part
@@ -268,9 +236,6 @@ def _propose(
         padded[:, : queries.shape[1]] = queries
     found = None if placement is None else _propose_on_gpu(padded, fetch, scope, placement)
     error = _error_bound(part.flat.d) if found is None else _gpu_error_bound(part.flat.d)
-    if found is None and by_codes and part.coded is not None and len(queries) < BATCH:
-        error = part.coded_error
-        found = _scan(padded, fetch, scope, part.coded)
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
     if part.norms is None:  # The rows are memory-mapped, and the scan has made them resident.
         release(part.segment.rows)
@@ -303,8 +268,8 @@ def _propose_on_gpu(
     return raw, at
 
 
-def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], index: Any = None) -> tuple[Float32, Ids]:
-    """Scan the rows, or an ``index`` of codes of them, for each query.
+def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
+    """Scan the rows for each query.
 
     Return raw products, descending, and row numbers, both (q, fetch).
     """
@@ -318,7 +283,7 @@ def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment], index:
         params = faiss.SearchParameters()
         params.sel = selector
     with at_most_threads(len(queries)):  # It gives each query to one thread.
-        raw, at = (scope.part.flat if index is None else index).search(queries, fetch, params=params)
+        raw, at = scope.part.flat.search(queries, fetch, params=params)
     return raw, at
 
 

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 
+#: Queries from which on their product with the centres is one of matrices.
+_MANY = 8
+
+
 class Candidates(NamedTuple):
     """``scores`` float32 by codes and ``ids`` int64, both (q, count), best first; id -1 where there were fewer."""
 
@@ -56,6 +60,15 @@ class NearestLists(NamedTuple):
     cosines: Float32
 
 
+class _Parameters(NamedTuple):
+    """FAISS's parameters of one search, and what they point to."""
+
+    probe: int
+    allowed: Bits | None
+    selector: Any
+    chosen: Any
+
+
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
@@ -69,6 +82,7 @@ class Snapshot:
         self.facts = facts
         self.filters = supports_filters(index)
         self.widest = largest_probe(index)
+        self._parameters: _Parameters | None = None
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -87,17 +101,36 @@ class Snapshot:
         return Snapshot(self.index, self.covered, facts)
 
     def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
-        """Return the ``probe`` lists nearest to each query, valid for all snapshots of the same layout.
+        """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
 
         Returns None where a kind cannot search given lists.
         """
-        index = self.index
-        if not isinstance(index, faiss.IndexIVF) or not isinstance(
-            centres := faiss.downcast_index(index.quantizer), faiss.IndexFlat
-        ):
+        centres = self._centres
+        if centres is None:
             return None
-        cosines, numbers = centres.search(queries, max(1, min(probe, index.nlist)))
-        return NearestLists(numbers, cosines)
+        probe = max(1, min(probe, len(centres)))
+        rest = len(centres) - probe
+        if len(queries) == 1:
+            products = centres @ queries[0]
+            nearest = np.argpartition(products, rest)[rest:]
+            return NearestLists(nearest[np.newaxis], products[np.newaxis, nearest])
+        # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
+        few = len(queries) < _MANY
+        cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
+        numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
+        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1))
+
+    @functools.cached_property
+    def _centres(self) -> Float32 | None:
+        """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
+        index = self.index
+        if not isinstance(index, faiss.IndexIVF):
+            return None
+        flat = faiss.downcast_index(index.quantizer)
+        if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
+            return None
+        # In the mapped file they are not aligned, and BLAS would copy them for each product.
+        return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
 
     def candidates(
         self,
@@ -137,11 +170,18 @@ class Snapshot:
         allowed: Bits | None,
         lists: NearestLists | None = None,
     ) -> Candidates:
-        # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
-        selector = None
-        if allowed is not None:
-            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-        chosen = search_parameters(self.index, probe, selector)
+        # FAISS keeps pointers only: bits, selector and parameters must outlive the search. Making them takes as long as
+        # probing twenty lists, and most searches have those of the last one.
+        held = self._parameters
+        if held is None or held.probe != probe or held.allowed is not allowed:
+            selector = None
+            if allowed is not None:
+                selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
+            held = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
+            self._parameters = held
+        chosen = held.chosen
+        if lists is None and len(queries):
+            lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=chosen))
         return _search_lists(self.index, queries, count, lists, chosen)

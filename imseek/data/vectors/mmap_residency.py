@@ -26,6 +26,7 @@ class ResidencyLimiter:
     def __init__(self, files: Iterable[Float16], bound: int) -> None:
         self._files = tuple(files)
         self._bound = bound
+        self._is_needed = 2 * sum(rows.nbytes for rows in self._files) > bound
         self._read = 0
 
     def gather_rows(self, rows: Float16, at: Ids, out: Float16) -> None:
@@ -35,7 +36,7 @@ class ResidencyLimiter:
             # Without "clip", NumPy would write to a buffer first.
             np.take(rows, part, axis=0, out=out[start : start + _ROWS], mode="clip")
             self._read += len(part)
-            if self._read >= _ROWS:
+            if self._read >= _ROWS and self._is_needed:
                 self.release_excess()
 
     def release_excess(self) -> None:

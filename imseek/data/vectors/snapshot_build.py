@@ -30,7 +30,7 @@ MAX_IMBALANCE = 1.7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltIndex:
-    """A FAISS index in memory; for how many rows its lists were trained, and how unevenly they were filled then.
+    """A FAISS index in memory, the number of rows that its lists were trained for, and how unevenly these filled them.
 
     ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``before`` the part
     that it extends.

@@ -1,8 +1,9 @@
-"""The index of a large collection: a snapshot for most images, an exact scan of those added later.
+"""The index of a large collection: a snapshot for most images, a scan of those added later.
 
 Candidates from the snapshot are looked up in the stored rows and scored exactly, so a score never depends on the kind
-of index; only some of the best images may be missed. Callers that must miss none pass ``exact``: then all rows are
-read. A filter that lets few images through is exact too: those few are scored one by one.
+of index; only some of the best images may be missed. Later images are scanned exactly where they are few; where many
+are searched often, codes like the snapshot's propose candidates among them too. Callers that must miss none pass
+``exact``: then all rows are read. A filter that lets few images through is exact too: those few are scored one by one.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.faiss_index import BATCH, CodedIndex, FaissIndex, MappedIndex, exact_top_k
+from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
 from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
-from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, test_bits
+from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
+from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes, scan_codec
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
 
@@ -41,8 +43,14 @@ MAX_FILTER_SHARE = 0.1
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 5120
+#: Candidates of the tail that are looked at first, beside twice its share of all.
+_TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
+#: Scans of the tail from which on it has codes: to make them takes about as long as to scan the rows so often.
+_SCANS = 100
+#: Rows, of both sides, by which it is judged whether the snapshot's codes suit the tail.
+_SAMPLE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,14 +94,22 @@ class SnapshotIndex:
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without dead rows no selector is needed, which would cost a tenth of the time.
-        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.bitmap_of(in_snapshot)
+        self._present = (
+            None if len(in_snapshot) == snapshot.facts.rows else pack_bits(in_snapshot, 8 * len(snapshot.covered.marks))
+        )
         self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._tail_segments: dict[int, Segment] = {} if before is None else before._tail_segments
         tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
         self._tail_segments = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
-        self._tail: CodedIndex = CodedIndex(
+        self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
         )
+        codec = scan_codec(snapshot.index)
+        self._codec = None if len(self._tail) < MIN_ROWS else codec
+        self._codes: TailCodes | None = None
+        self._scans, self._codes_before = 0, None
+        if before is not None and before._snapshot.index is snapshot.index:
+            self._scans, self._codes_before = before._scans, before._codes or before._codes_before
         lo, hi = self._tail.norm_range
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
         self._choices: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
@@ -200,9 +216,11 @@ class SnapshotIndex:
         count = min(effort.rescore, self._snapshot.facts.rows)
         enough = 0 if choice is None else self._enough(choice.share, effort.probe, count)
         wanted = min(k, self._live if choice is None else len(choice.ids))
+        codes = self._coded_tail(len(queries))
+        scanned = codes is None and len(self._tail) > 0
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
-        beside = self._tail if len(self._tail) and len(queries) < BATCH else None
-        tails = self._tail.search(queries, k, allowed=allowed) if beside is None and len(self._tail) else []
+        beside = self._tail if scanned and len(queries) < BATCH else None
+        tails = self._tail.search(queries, k, allowed=allowed) if scanned and beside is None else []
         found = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
@@ -214,9 +232,16 @@ class SnapshotIndex:
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._present is None else None
-            near = Candidates(drawn.scores[:, :count], drawn.ids[:, :count]).near(max(k, RECALL_K), slack)
+            best = Candidates(drawn.scores[:, :count], drawn.ids[:, :count])
+            depth = max(k, RECALL_K)
+            if codes is None:
+                near = best.near(depth, slack)
+            else:
+                share = len(codes) / max(1, self._snapshot.facts.rows)
+                first = depth + _TAIL_CANDIDATES + int(2 * share * count)
+                near = _near(best, codes, block, depth, slack, allowed, first)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
-                matches = self._score(query, self._allowed(ids, choice), k, beside, allowed)
+                matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
@@ -225,6 +250,28 @@ class SnapshotIndex:
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
                 found.append(matches)
         return found
+
+    def _coded_tail(self, queries: int) -> TailCodes | None:
+        """Return the codes of the tail; None where it has none, or has not been searched often enough."""
+        if self._codec is None or self._codes is not None:
+            return self._codes
+        self._scans += queries  # Lost counts do no harm.
+        if self._scans >= _SCANS:
+            with self._lock:
+                if self._codec is not None and self._codes is None:
+                    if self._fits_tail(self._codec):
+                        self._codes = TailCodes(self._codec, self._tail.segments, self._codes_before)
+                    else:
+                        self._codec = None
+                    self._codes_before = None
+        return self._codes
+
+    def _fits_tail(self, codec: Any) -> bool:
+        """Whether the snapshot's codes suit the tail, too."""
+        covered = self._snapshot.covered
+        known = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]
+        later = [_sample(s, s.searchable()) for s in self._tail.segments]
+        return fits_codes(codec, np.concatenate(later), np.concatenate(known))
 
     def _enough(self, share: float, probe: int, count: int) -> int:
         """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
@@ -235,13 +282,13 @@ class SnapshotIndex:
         return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
 
     @staticmethod
-    def _allowed(drawn: Ids, choice: _PreparedFilter | None) -> Ids:
+    def _allowed(drawn: Ids, allowed: IdSet | None) -> Ids:
         """Return the proposed ids that a filter lets through, ascending: no index is trusted to filter alone."""
         ids = np.sort(drawn[drawn >= 0])  # np.unique takes ten times as long.
         twice = ids[1:] == ids[:-1]
         if twice.any():
             ids = np.delete(ids, np.flatnonzero(twice))
-        return ids if choice is None else ids[test_bits(choice.bits, ids)]
+        return ids if allowed is None else ids[allowed.marks(ids)]
 
     def _score(
         self,
@@ -275,3 +322,33 @@ class SnapshotIndex:
         found = self._whole.search(queries, k, allowed=allowed)
         self._residence.release_excess()
         return found
+
+
+def _near(
+    best: Candidates, codes: TailCodes, queries: Float32, k: int, slack: float | None, allowed: IdSet | None, first: int
+) -> Ids:
+    """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
+
+    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last. ``first`` of
+    the tail are looked at, and more only if all of these are good.
+    """
+    count = best.ids.shape[1]
+    bits = None if allowed is None else codes.bitmap_of(allowed)
+    few = min(count, first)
+    while True:
+        tail = codes.candidates(queries, few, bits)
+        least = np.where(best.ids[:, -1:] >= 0, best.scores[:, -1:], -np.inf)
+        top = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
+        if slack is not None and top.shape[1] >= k:
+            least = np.maximum(least, -np.partition(-top, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
+        if few >= min(count, len(codes)) or (tail.scores[:, -1:] < least).all():
+            break
+        few = count
+    return np.concatenate([np.where(one.scores >= least, one.ids, -1) for one in (best, tail)], axis=1)
+
+
+def _sample(segment: Segment, mask: Bools) -> Float16:
+    """Return some of the rows that are marked, evenly spread."""
+    at = np.flatnonzero(mask)
+    rows: Float16 = segment.rows[at[:: max(1, len(at) // _SAMPLE)]]
+    return rows

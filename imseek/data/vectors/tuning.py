@@ -10,7 +10,7 @@ the other.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Ids, Matches
 from imseek.data.vectors.build import LiveRows, ReportShare
 from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
+from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.index_metadata import (
     RECALL_K,
     Bits,
@@ -46,6 +47,9 @@ TRUTH_DEPTH = 1000
 _MARGIN = 0.004
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
+#: Queries of a round by which probing is timed, and rounds.
+_TIMED = 16
+_ROUNDS = 5
 #: Scores that differ by less belong to equal rows, whose float32 products were summed in another order.
 _SAME = 1e-6
 #: Shares at which filters are tuned: more selective ones than the last are exact, none counts as larger than the first.
@@ -168,11 +172,11 @@ def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: I
     first = queries.half(second=False)
     wanted = min(1.0, target + _MARGIN)
     probes = _probe_steps(snapshot.widest)
+    seconds_of = _time_probes(snapshot, first.queries)
     best: tuple[float, SearchEffort] | None = None
     for probe in probes if len(first.queries) else ():
-        began = time.perf_counter()
         drawn = snapshot.candidates(first.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
-        seconds = (time.perf_counter() - began) / len(first.queries)
+        seconds = seconds_of(probe)
         if best is not None and seconds > best[0]:
             break  # Probing more lists now costs more than rescoring less can save.
         found = _cheapest_rescoring(drawn, first, wanted, probe)
@@ -189,6 +193,31 @@ def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: I
         for level in _FILTER_SHARES:
             filtered.append((level, _probe_within(snapshot, first, target, effort, present, level)))
     return TuningResult(effort, 0.0, 0, tuple(filtered))
+
+
+def _time_probes(snapshot: Snapshot, queries: Float32) -> Callable[[int], float]:
+    """Return a function from ``probe`` to the processor seconds of one query: a line through two timings.
+
+    Queries are timed one by one, since many together share what they read, which makes lists look cheap. A timing is
+    the best of some rounds, for other programs disturb them.
+    """
+    few, many = max(1, snapshot.widest // 64), max(1, snapshot.widest // 8)
+    count = min(_RESCORE_STEPS[3], snapshot.facts.rows)
+
+    def time_of(probe: int) -> float:
+        spent = []
+        for _ in range(_ROUNDS):
+            began = time.process_time()
+            for n in range(len(some)):
+                snapshot.candidates(some[n : n + 1], count, probe, None)
+            spent.append(time.process_time() - began)
+        return min(spent) / max(1, len(some))
+
+    some = queries[:_TIMED]
+    with at_most_threads(1):
+        least, most = time_of(few), time_of(many)
+    each = max(0.0, most - least) / max(1, many - few)
+    return lambda probe: max(0.0, least + each * (probe - few))
 
 
 def _cheapest_rescoring(
@@ -238,10 +267,10 @@ def _probe_within(
 
 
 def _probe_steps(most: int) -> list[int]:
-    """Return ascending numbers up to ``most``, each about a third larger, starting near ``most`` / 400 or 4."""
+    """Return ascending numbers up to ``most``, each about a seventh larger, starting near ``most`` / 400 or 4."""
     steps = [most]
     while steps[-1] > max(4, most // 400):
-        steps.append(int(steps[-1] * 0.75))
+        steps.append(int(steps[-1] * 0.87))
     return steps[::-1]
 
 

@@ -87,7 +87,7 @@ def _fold_letter(character: str) -> str:
 
 
 def _fold_character(character: str) -> str:
-    """Fold a character of a text of which only words and pictographs count."""
+    """Fold a character for lexical search, where only words and pictographs count."""
     category = unicodedata.category(character)
     if category[0] in "LNM" or category == "Cf":
         return _fold_letter(character)
@@ -116,9 +116,9 @@ def document_tokens(text: str) -> list[str]:
 
 
 def add_last_characters(tokens: Sequence[str]) -> list[str]:
-    """Return tokens, with those characters of their bigrams that begin no token added at the end, once each.
+    """Return tokens, followed once each by the last characters of bigrams that begin no token.
 
-    What has them already stays the same.
+    Doing so again adds nothing.
     """
     bigrams = [token for token in tokens if len(token) == 2 and _CJK.fullmatch(token)]
     if not bigrams:

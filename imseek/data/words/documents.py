@@ -84,7 +84,7 @@ def replace_column(connection: Connection, generation: int, column: str, tokens:
     """
     if column not in FIELDS:
         raise ValueError(f"a document has no column {column!r}")
-    return _replace(connection, generation, {i: _joined(limit_tokens(found)) for i, found in tokens.items()}, column)
+    return _replace(connection, generation, {i: _join(limit_tokens(found)) for i, found in tokens.items()}, column)
 
 
 def replace_texts(connection: Connection, generation: int, texts: Mapping[int, str | None]) -> None:
@@ -107,7 +107,7 @@ def _as_written(text: str) -> str:
 
 
 def refresh(connection: Connection, generation: int, root: Path, image_ids: Sequence[int]) -> None:
-    """Replace captions and keywords in the documents of stored images by what the tables of their shards say now.
+    """Replace captions and keywords in the documents of stored images with those that their shards' tables now have.
 
     Call it in the change that has published these tables.
     """
@@ -126,8 +126,8 @@ def end(connection: Connection, generation: int, image_ids: Sequence[int]) -> No
 
 def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: str = "") -> Document:
     """Return the document of an image in a source at ``root``, with these intrinsic columns and text in its picture."""
-    columns = {name: _joined(document_tokens(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
-    tokens = _joined(document_tokens(text))
+    columns = {name: _join(document_tokens(_text_of(metadata, columns))) for name, columns in _COLUMNS.items()}
+    tokens = _join(document_tokens(text))
     return Document(names=_names(root, path), text=tokens, written=_as_written(text), **columns)
 
 
@@ -136,7 +136,7 @@ def _names(root: bytes, path: bytes) -> str:
     own = name_tokens(path)
     whole = name_tokens(full_name(root, path))
     source = whole[: len(whole) - len(own)] if own and whole[-len(own) :] == own else []
-    return _joined(limit_tokens([*(token for token in source if token not in own), *own])) if source else _joined(whole)
+    return _join(limit_tokens([*(token for token in source if token not in own), *own])) if source else _join(whole)
 
 
 def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -218,7 +218,7 @@ def delete_dead(connection: Connection) -> int:
 
 
 def is_filled(connection: Connection) -> bool:
-    """Whether all live images have documents, as far as this catalog's writers know."""
+    """Whether all live images have documents, according to the catalog."""
     return find_meta(connection, INDEXED) is not None
 
 
@@ -243,7 +243,7 @@ def renew(connection: Connection, generation: int, root: Path) -> None:
         for _, image_id, *fields in rows:
             texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in fields]
             if not all(map(str.isascii, texts)):
-                now = Document(*(_joined(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
+                now = Document(*(_join(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
                 if now != Document(*texts):
                     changed[image_id] = now
         end(connection, generation, list(changed))
@@ -369,5 +369,5 @@ def _roots(connection: Connection) -> dict[int, bytes]:
     }
 
 
-def _joined(tokens: Iterable[str]) -> str:
+def _join(tokens: Iterable[str]) -> str:
     return " ".join(tokens)

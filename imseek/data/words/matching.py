@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from imseek.data.catalog.backend import backend_of
 from imseek.data.catalog.read_connection import read_meta
 from imseek.data.catalog.sql import ReadConnection, select_in
 from imseek.data.collection_records import FOREVER
@@ -63,15 +62,15 @@ class _Frequency:
 class Index:
     """The documents of one generation, over an open connection to its catalog."""
 
-    def __init__(self, reader: Reader, connection: ReadConnection, fields: Sequence[str] | None) -> None:
-        self._index = backend_of(reader.root).word_index
+    def __init__(self, reader: Reader, connection: ReadConnection, fields: Sequence[str] | None, last: int) -> None:
+        self._index = reader.catalog_backend.word_index
         self._connection = connection
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
         self._with_prefix: dict[Prefix, list[int]] = {}
         self._shares: dict[Prefix, float] = {}
         self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
-        self.last = _last_document(connection, reader.generation)
+        self.last = last
 
     def find(self, groups: Sequence[Sequence[Unit]], limit: int, last: int | None = None) -> list[int]:
         """Return the first ``limit`` documents, ascending, that hold a unit of each group, none beyond ``last``."""
@@ -161,7 +160,7 @@ class Index:
         return int(self._connection.execute(query).fetchone()[0])
 
     def frequency(self, unit: Unit, documents: int) -> _Frequency:
-        """Count the documents that hold a unit, of so many in the collection."""
+        """Count the documents of the collection that hold a unit."""
         key = (unit, *(self._fields or ()))
         if (known := self._known.get(key)) is None:
             if len(self._known) == _KNOWN:
@@ -184,12 +183,15 @@ class Index:
         return list(select_in(self._connection, query, list(document_ids), self.generation, self.generation))
 
 
-def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
-    """Return why a generation cannot be searched by words; None where it can."""
+def last_searchable(reader: Reader, connection: ReadConnection) -> int | str | None:
+    """Return the number of a generation's last document, if it can be searched by words; else why it cannot.
+
+    None where there is nothing to search.
+    """
     indexed = read_meta(connection, INDEXED)
     if indexed is None:
         return "words are not indexed yet: the next `imseek index` does it"
-    backend = backend_of(reader.root)
+    backend = reader.catalog_backend
     if backend.is_file and not reader.is_trusted():  # SQLite believes what the tables of FTS5 say.
         return "words are searched in trusted collections only"
     if not backend.can_search_words(connection):
@@ -201,7 +203,7 @@ def why_no_words(reader: Reader, connection: ReadConnection) -> str | None:
         return "words are not indexed in this generation: open the collection again"
     if int(indexed) < last:
         return "the index of words is incomplete: the next `imseek index` completes it"
-    return None
+    return last
 
 
 def match_words(
@@ -222,13 +224,14 @@ def match_words(
         return _no_matches(documents, None)
     try:
         with reader.catalog_connection() as connection:
-            if (note := why_no_words(reader, connection)) is not None:
-                return _no_matches(documents, note)
-            index = Index(reader, connection, fields)
+            last = last_searchable(reader, connection)
+            if not isinstance(last, int):
+                return _no_matches(documents, last)
+            index = Index(reader, connection, fields, last)
             matches = _match(reader, index, query, limit, fields or FIELDS, among, min_tokens)
             reader.check_history(connection)
     except (CorruptCollectionError, MemoryError) as error:  # SQLite needs more memory than there is for a wrong length.
-        if not backend_of(reader.root).is_file:
+        if not reader.catalog_backend.is_file:
             raise
         hint = repair_command(reader.root)
         what = str(error) or "it asks for too much memory"
@@ -269,6 +272,8 @@ def _match(
         candidates, is_exact = _candidates(index, query, frequencies, max(limit, _SCORED), last)
     else:
         candidates, is_exact = index.documents_of(among), True
+    if not candidates and is_exact:
+        return _no_matches(documents, None)
     rows = index.rows(candidates, fields)
     alive = reader.live_ids([row[0] for row in rows])
     image_ids, *texts = zip(*(row for row in rows if row[0] in alive), strict=True) if alive else [()]
@@ -306,7 +311,9 @@ def _candidates(
     base: list[list[Unit]] = [[phrase] for phrase in query.phrases]
     words = [word for word in units_of(query._replace(phrases=())) if frequencies[word].count]
     words.sort(key=lambda word: frequencies[word].count)
-    if index.count_ended() * 10 > min(index.last, 10 * _COMMON):  # Some of what is found is of earlier generations.
+    if (base or words) and index.count_ended() * 10 > min(
+        index.last, 10 * _COMMON
+    ):  # Some of what is found is of earlier generations.
         room *= 2
     found: dict[int, None] = {}
 

@@ -178,7 +178,7 @@ def _heirs(new: list[tuple[int, NewImage]]) -> dict[int, int]:
 def _carried_edits(
     writer: Writer, connection: Connection, new: list[tuple[int, NewImage]]
 ) -> dict[int, dict[str, Any]]:
-    """Return, by new id, what users state about images whose content changed, or that are stored in another shard."""
+    """Return users' edits, by new id, of images whose content changed or that moved to another shard."""
     before = {image_id: old for old, image_id in _heirs(new).items()}
     before.update((image_id, image_id) for image_id, image in new if image.image_id is not None)
     edits = read_edits(writer, connection, before.values())

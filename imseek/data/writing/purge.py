@@ -13,7 +13,7 @@ Steps, in order:
 An interrupted purge leaves a sound collection, and the next one starts over: nothing records that bytes are gone, so
 nothing can claim it wrongly.
 
-Kept are quarantined, suspended and missing images, and judgements, which concern contents, even ones that may return.
+Quarantined, suspended and missing images are kept. So are judgements: they concern contents, which may return.
 """
 
 from __future__ import annotations

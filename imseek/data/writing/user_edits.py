@@ -13,7 +13,7 @@ from imseek.data.writing.writer import Writer
 
 
 def put(writer: Writer, values: Mapping[int, Mapping[str, Any]]) -> int:
-    """Replace what users state about stored images, by id, in one change; return for how many that changed anything."""
+    """Replace users' edits of images, by id, in one change, and return how many images changed."""
     changed: dict[int, set[str]] = {}
 
     def change(connection: Connection, generation: int) -> None:

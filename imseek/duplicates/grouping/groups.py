@@ -109,7 +109,7 @@ class Grouping:
         return self._as_images(found, a, b, self._nodes.content_of(first))
 
     def _as_images(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
-        """Return a pair as that of the images ``a`` and ``b``, where ``first`` is the content of ``a``."""
+        """Return a pair of contents as one of the images ``a`` and ``b``; ``first`` is the content of ``a``."""
         turned = self._nodes.content_of(found.a) != first
         orientation = _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
         differences = tuple(Difference(one.b, one.a) for one in found.differences) if turned else found.differences

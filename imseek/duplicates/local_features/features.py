@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.errors import MissingExtraError
+from imseek.media.opencv import load_opencv
 from imseek.types.arrays import Float32, Pixels
 
 EXTRA: Final = "copies"
@@ -105,10 +106,10 @@ def unit_descriptors(descriptors: Descriptors) -> Float32:
 
 
 def is_available() -> bool:
-    """Whether OpenCV can be loaded: it may be installed without a library of the system that it needs."""
+    """Whether OpenCV can be loaded."""
     try:
-        import cv2  # noqa: F401
-    except ImportError:
+        load_opencv(EXTRA)
+    except MissingExtraError:
         return False
     return True
 
@@ -117,11 +118,7 @@ class FeatureDetector:
     """Finds the features of pictures. Raises MissingExtraError."""
 
     def __init__(self) -> None:
-        if not is_available():
-            raise MissingExtraError("OpenCV", EXTRA)
-        import cv2
-
-        self._cv2: Any = cv2
+        self._cv2 = cv2 = load_opencv(EXTRA)
         self._sift: Any = cv2.SIFT_create(nfeatures=_DETECTED, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
 
     def find(self, pixels: Pixels) -> Features:

@@ -31,6 +31,8 @@ OVERLAY_AGREEMENT: Final = 0.85
 #: From this agreement on nothing is written over one picture; below the other, how far tiles have moved tells nothing.
 _ALIKE: Final = 0.95
 _UNLIKE: Final = 0.5
+#: Middle grey.
+_GREY: Final = 128.0
 #: Largest share of a picture's height or width that an overlay may cover.
 _BAND: Final = 0.3
 
@@ -66,15 +68,10 @@ class TileAgreement:
 def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> TileAgreement:
     """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
     tiles = _Tiles(first.shape[0], first.shape[1])
-    a, b = tiles.own(_smooth(first)), tiles.own(_smooth(second))
-    var_a, var_b = tiles.means(a * a), tiles.means(b * b)
-    alike = np.clip(tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
-    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
-    weight = np.minimum(seen, _PLAIN) * tiles.area
+    a, b = tiles.own(smooth(first)), tiles.own(smooth(second))
+    alike, weight, agreement, detail = _agree(tiles.means(a * b), tiles.means(a * a), tiles.means(b * b), tiles.area)
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
-    agreement = float((weight * alike).sum() / weight.sum())
-    detail = float((seen * tiles.area).sum() / tiles.area.sum())
     rest, across, start, stop = (agreement, True, 0, 0) if agreement >= _ALIKE else _find_best_band(alike, weight)
     if max(agreement, rest) < _UNLIKE:
         return TileAgreement(agreement, math.inf, detail, rest, math.inf)
@@ -104,11 +101,110 @@ def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float
     right *= np.float32(gain)
     yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
     ye, xe = tiles.means(down * error), tiles.means(right * error)
+    return _solve_shifts(yy, xx, xy, ye, xe)
+
+
+def _agree(
+    together: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return the correlations of tiles, their weights, their agreement and the mean detail, by the means over each tile
+    of the products of two pictures without their row and column means; ``area`` has the pixels of each."""
+    alike = np.minimum(np.maximum(together / (np.sqrt(var_a * var_b) + _FAINT**2), 0), 1)
+    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
+    weight = np.minimum(seen, _PLAIN) * area
+    whole = float(weight.sum())
+    agreement = float((weight * alike).sum()) / whole if whole > 0 else 0.0
+    return alike, weight, agreement, float((seen * area).sum() / area.sum())
+
+
+def _solve_shifts(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray, ye: np.ndarray, xe: np.ndarray) -> np.ndarray:
+    """Return the lengths of the shifts by least squares, from the means over each tile of the products of slopes down
+    and across with each other and with the error."""
     held = NOISE**2 / 4
     determinant = (yy + held) * (xx + held) - xy**2
     shift_y = ((xx + held) * ye - xy * xe) / determinant
     shift_x = ((yy + held) * xe - xy * ye) / determinant
     return np.asarray(np.hypot(shift_y, shift_x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiledPicture:
+    """What comparing tiles takes of one picture, for pictures that share a grid of square tiles, (tiles down, tiles
+    across, …) from tile ``top``, ``left`` on.
+
+    ``own`` is the smoothed picture without row and column means; ``values`` (3, …) are the picture, around middle grey,
+    and its slopes down and across; both have the pixels of a tile along the last axis. ``var`` holds the means over
+    each tile of ``own`` squared, ``means`` (3, …) those of ``values``, and ``products`` (3, 3, …) those of their
+    products.
+    """
+
+    top: int
+    left: int
+    own: Float32
+    values: Float32
+    var: Float32
+    products: Float32
+    means: Float32
+
+    @classmethod
+    def of(cls, picture: Luminance, top: int, left: int) -> TiledPicture | None:
+        """Cut a picture whose first pixel lies at ``top``, ``left`` of the grid into whole tiles; None if too few."""
+        rows, columns = (
+            (-(-at // _TILE), (at + side) // _TILE) for at, side in ((top, len(picture)), (left, picture.shape[1]))
+        )
+        count = rows[1] - rows[0], columns[1] - columns[0]
+        if min(count) < 2:
+            return None
+        inner = tuple(slice(_TILE * ends[0] - at, _TILE * ends[1] - at) for ends, at in ((rows, top), (columns, left)))
+
+        def tiles(values: Float32) -> Float32:
+            cut = values[inner].reshape(count[0], _TILE, count[1], _TILE).swapaxes(1, 2)
+            return np.ascontiguousarray(cut).reshape(*count, _TILE**2)
+
+        squares = tiles(smooth(picture)).reshape(*count, _TILE, _TILE)
+        across = squares.mean(axis=3, keepdims=True)
+        squares = squares - across - squares.mean(axis=2, keepdims=True) + across.mean(axis=2, keepdims=True)
+        own = squares.reshape(*count, _TILE**2)
+        # Around middle grey, so that little is lost in differences of squares.
+        values = np.stack([tiles(one) for one in (picture - np.float32(_GREY), *find_gradient(picture))])
+        products = np.einsum("aijk,bijk->abij", values, values) / _TILE**2
+        return cls(rows[0], columns[0], own, values, _tile_means(own, own), products, values.mean(axis=3))
+
+
+def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int, float] | None:
+    """Compare two pictures on one grid as :func:`compare_tiles` does, by the whole tiles that both have, without
+    looking for a band; also returns the pixels in them and the correlation. None if there are too few tiles."""
+    rows = max(a.top, b.top), min(a.top + len(a.own), b.top + len(b.own))
+    columns = max(a.left, b.left), min(a.left + a.own.shape[1], b.left + b.own.shape[1])
+    if min(rows[1] - rows[0], columns[1] - columns[0]) < 2:
+        return None
+    there, here = (
+        (slice(rows[0] - one.top, rows[1] - one.top), slice(columns[0] - one.left, columns[1] - one.left))
+        for one in (a, b)
+    )
+    own = _tile_means(a.own[there], b.own[here])
+    _, weight, agreement, detail = _agree(own, a.var[there], b.var[here], np.ones_like(own))
+    products, means = b.products[:, :, *here], b.means[:, *here]
+    # Of the picture and the slopes of b with the picture a.
+    crossed = np.einsum("ijk,cijk->cij", a.values[0][there], b.values[:, *here]) / np.float32(_TILE**2)
+    count = own.size
+    mean_a, mean_b = float(a.means[0][there].sum()) / count, float(means[0].sum()) / count
+    spread_a = float(a.products[0, 0][there].sum()) / count - mean_a**2
+    spread_b = float(products[0, 0].sum()) / count - mean_b**2
+    together = float(crossed[0].sum()) / count - mean_a * mean_b
+    gain = together / spread_b if spread_b > 0 else 0.0
+    offset = mean_a - gain * mean_b
+    ye, xe = gain * (crossed[1:] - gain * products[0, 1:] - offset * means[1:])
+    yy, xx, xy = gain * gain * products[(1, 2, 1), (1, 2, 2)]
+    drift = _weighted_median(_solve_shifts(yy, xx, xy, ye, xe), weight)
+    norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
+    correlation = together / norm if norm > 0 else 0.0
+    return TileAgreement(agreement, drift, detail, agreement, drift), count * _TILE**2, correlation
+
+
+def _tile_means(one: Float32, other: Float32) -> Float32:
+    """Return the means over each tile of the products of two pictures, (tiles down, tiles across, pixels)."""
+    return np.asarray(np.einsum("ijk,ijk->ij", one, other) / _TILE**2, np.float32)
 
 
 def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
@@ -174,7 +270,7 @@ def _tile_rows(side: int) -> tuple[np.ndarray, Float32]:
     return edges, sums
 
 
-def _smooth(picture: Luminance) -> Float32:
+def smooth(picture: Luminance) -> Float32:
     """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
     methods."""
     along = np.empty_like(picture)

@@ -24,9 +24,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -41,16 +40,16 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_whole,
     find_orientations,
 )
-from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, same_confidence
+from imseek.duplicates.pixels.common_frame import CommonFrame
+from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, same_confidence
 from imseek.duplicates.pixels.differences import PackedPlaces, PlaceInBoth, find_places, pack_places
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, TurnedFit, find_overlaps
+from imseek.duplicates.pixels.placements import Placements, find_overlaps
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
-    measure_fit,
     register_near,
     register_whole,
 )
@@ -117,7 +116,7 @@ _WHOLE: Final = 0.85
 
 #: Candidates compared together, and how many times as many those of a large likely group.
 _BATCH: Final = 256
-_GROUP_BATCHES: Final = 4
+_GROUP_BATCHES: Final = 8
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
@@ -147,6 +146,8 @@ _MARGIN: Final = 0.1
 _ALIKE: Final = 0.8
 #: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
 _SETTLED: Final = 0.4
+#: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
+_PLACED: Final = 0.5
 
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
@@ -398,25 +399,36 @@ def judge_pairs(
     distance: npt.NDArray[np.uint8],
     cosine: Float32,
     thresholds: Thresholds,
-    fits: Mapping[int, TurnedFit] = MappingProxyType({}),
+    frame: CommonFrame | None = None,
 ) -> list[Verdict]:
-    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full. ``fits`` says of some,
-    by position among the n, how they lie over each other."""
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full; those that are linked
+    in ``frame``, which knows pictures by the same positions, in it first."""
     if not len(a):
         return []
     positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
     small = [pictures[position] for position in positions.tolist()]
     floats = [picture.astype(np.float32) for picture in small]
     pairs = _Pairs(
-        small, floats, CoarsePictures.of(floats), both[: len(a)], both[len(a) :], distance, cosine, thresholds
+        positions.tolist(),
+        small,
+        floats,
+        CoarsePictures(floats),
+        both[: len(a)],
+        both[len(a) :],
+        distance,
+        cosine,
+        thresholds,
     )
-    return pairs.judge(fits)
+    return pairs.judge(frame)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pairs:
-    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say."""
+    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say.
 
+    In frames and placements, pictures go by their ``names``."""
+
+    names: Sequence[int]
     small: Sequence[SmallLuminance]
     floats: Sequence[Luminance]
     squares: CoarsePictures
@@ -425,59 +437,82 @@ class _Pairs:
     distance: npt.NDArray[np.uint8]
     cosine: Float32
     thresholds: Thresholds
+    #: How much of pictures is plain ground, where that was needed.
+    plain: dict[int, float] = field(default_factory=dict)
 
-    def judge(self, fits: Mapping[int, TurnedFit]) -> list[Verdict]:
+    def judge(self, known: CommonFrame | None) -> list[Verdict]:
         """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
-        first, and the others as these say. ``fits`` are as of :func:`judge_pairs`."""
-        verdicts = self._judge_linked(fits)
+        first, and the others as these say. What is linked in the frame that is ``known`` is judged in it."""
+        ends = [self._ends(n) for n in range(len(self.a))]
+        verdicts: dict[int, Verdict] = {}
+        if known is not None:
+            verdicts = self._judge_linked(known, [n for n, both in enumerate(ends) if known.placements.linked(*both)])
         placements = Placements()
-        ends = list(zip(self.a.tolist(), self.b.tolist(), strict=True))
+        frame = CommonFrame(dict(zip(self.names, self.floats, strict=True)).__getitem__, placements)
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
         new = [n for n in apart if n not in verdicts]
         while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
-            if not sum(self._link(placements, n, verdicts[n]) for n in forest):
-                break
+            for n in forest:
+                self._link(placements, n, verdicts[n])
             # Others may link a pair now that was found to have nothing in common.
             linked = [n for n in apart if placements.linked(*ends[n])]
             unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
-            verdicts.update(self._judge_linked({n: placements.between(*ends[n]) for n in unsure}))
+            verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             new = [n for n in apart if n not in verdicts]
         if alone := [n for n in range(len(ends)) if n not in verdicts]:
             verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
         return [verdicts[n] for n in range(len(ends))]
 
+    def _ends(self, n: int) -> tuple[int, int]:
+        return self.names[int(self.a[n])], self.names[int(self.b[n])]
+
     def _of(self, rows: Sequence[int]) -> _Pairs:
         at = np.array(rows, np.int64)
         return replace(self, a=self.a[at], b=self.b[at], distance=self.distance[at], cosine=self.cosine[at])
 
     def _link(self, placements: Placements, n: int, verdict: Verdict) -> bool:
-        a, b = int(self.a[n]), int(self.b[n])
-        shapes = self.squares.shapes[a], self.squares.shapes[b]
-        return link_pair(placements, a, b, verdict, shapes, self.thresholds)
+        shapes = self.squares.shapes[int(self.a[n])], self.squares.shapes[int(self.b[n])]
+        return link_pair(placements, *self._ends(n), verdict, shapes, self.thresholds)
 
-    def _judge_linked(self, fits: Mapping[int, TurnedFit]) -> dict[int, Verdict]:
+    def _judge_linked(self, frame: CommonFrame, rows: Sequence[int]) -> dict[int, Verdict]:
         """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
+        placements = frame.placements
         found: dict[int, Verdict] = {}
         apart: list[int] = []
-        for n, (code, fit) in fits.items():
-            a, b = int(self.a[n]), int(self.b[n])
+        ends = {n: self._ends(n) for n in rows}
+        for n in sorted(rows, key=lambda n: (placements.first_of(ends[n][0]), frame.scale(*ends[n]), ends[n])):
+            code, fit = placements.between(*ends[n])
             if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
                 apart.append(n)
                 continue
-            laid = measure_fit(self.floats[a], self.floats[b], code, fit)
-            least, most = self.thresholds.rest_agreement, _SETTLED * _most_drift(laid, self.thresholds)
-            if laid.agreement < least or laid.drift > most:
-                laid = register_near(self.floats[a], self.floats[b], code, fit)
-            if self._is_same(n, laid):
-                found[n] = self._judge_laid(n, laid)
+            if (verdict := self._judge_in_frame(n, frame)) is None:
+                laid = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
+                stays = laid.agreement >= _PLACED and laid.drift <= _most_drift(laid, self.thresholds)
+                verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
+            if verdict is not None:
+                found[n] = verdict
         if apart:
             _, correlation = find_orientations(self.squares, self.a[apart], self.b[apart])
             found.update(
                 (n, Verdict(0, 0.0)) for n, one in zip(apart, correlation.tolist(), strict=True) if one < _ALIKE
             )
         return found
+
+    def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
+        """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
+        laid = frame.compare(*self._ends(n))
+        if laid is None or laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+            return None
+        if laid.drift > _SETTLED * _most_drift(laid, self.thresholds):
+            return None
+        verdict = self._verdict(n, laid)
+        if verdict.kind not in (SAME, INSIDE):
+            return verdict
+        if frame.differ(*self._ends(n)):
+            return None
+        return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -567,17 +602,32 @@ class _Pairs:
     def _judge_laid(self, n: int, laid: Registration) -> Verdict:
         """Return the verdict on pair ``n`` with its confidence. Where the two differ somewhere, *same* is *edited*, and
         neither is *inside* the other."""
-        verdict = _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+        verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        a, b = int(self.a[n]), int(self.b[n])
-        places = find_places(self.floats[a], self.floats[b], laid)
+        places = find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
         if verdict.kind == INSIDE:
             return Verdict(0, 0.0, laid.orientation, laid) if places else verdict
         if places:
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
-        most = _most_drift(laid, self.thresholds)
-        return replace(verdict, confidence=same_confidence(laid, most, self.small[a], self.small[b]))
+        return self._with_confidence(n, verdict)
+
+    def _verdict(self, n: int, laid: Registration) -> Verdict:
+        return _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+
+    def _with_confidence(self, n: int, verdict: Verdict) -> Verdict:
+        """Return the verdict *same* on pair ``n`` with its confidence."""
+        assert verdict.laid is not None
+        most = _most_drift(verdict.laid, self.thresholds)
+        plain = 0.0
+        if verdict.laid.orientation:
+            plain = (self._plain_share(int(self.a[n])) + self._plain_share(int(self.b[n]))) / 2
+        return replace(verdict, confidence=same_confidence(verdict.laid, most, plain))
+
+    def _plain_share(self, picture: int) -> float:
+        if picture not in self.plain:
+            self.plain[picture] = plain_share(self.small[picture])
+        return self.plain[picture]
 
     def _is_same(self, n: int, laid: Registration) -> bool:
         return _is_same_picture(laid, int(self.distance[n]), self.thresholds)
@@ -611,7 +661,7 @@ class _PartFits:
         second = [
             places.setdefault(one, len(places)) for one in zip(pairs.b[rows].tolist(), codes.tolist(), strict=True)
         ]
-        squares = CoarsePictures.of([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
+        squares = CoarsePictures([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
         fits, peaks = compare_inside(squares, np.array(first), np.array(second))
         return replace(fits, orientation=codes), peaks
 

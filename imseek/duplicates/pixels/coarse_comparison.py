@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -88,30 +88,36 @@ class CoarseFits:
         return cls(*(np.concatenate([getattr(one, field.name) for one in parts]) for field in fields(cls)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class CoarsePictures:
-    """n pictures as squares of several sides (n, side, side) float32, and their shapes in pixels."""
+    """n pictures as squares of several sides (n, side, side) float32, made when they are needed, and their shapes in
+    pixels."""
 
-    shapes: Sequence[tuple[int, int]]
-    turns: Float32
-    search: Float32
-    fits: Float32
-    close: Float32
-    parts: Float32
+    def __init__(self, pictures: Sequence[Luminance]) -> None:
+        self._pictures = pictures
+        self.shapes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
 
-    @classmethod
-    def of(cls, pictures: Sequence[Luminance]) -> CoarsePictures:
-        def squares(side: int) -> Float32:
-            return np.stack([resize_luminance(picture, side, side) for picture in pictures])
+    @cached_property
+    def turns(self) -> Float32:
+        return _standardise(self._squares(_TURN_SIDE))
 
-        return cls(
-            [(picture.shape[0], picture.shape[1]) for picture in pictures],
-            _standardise(squares(_TURN_SIDE)),
-            squares(_SEARCH_SIDE),
-            squares(_SIDE),
-            squares(_CLOSE_SIDE),
-            squares(_PART_SIDE),
-        )
+    @cached_property
+    def search(self) -> Float32:
+        return self._squares(_SEARCH_SIDE)
+
+    @cached_property
+    def fits(self) -> Float32:
+        return self._squares(_SIDE)
+
+    @cached_property
+    def close(self) -> Float32:
+        return self._squares(_CLOSE_SIDE)
+
+    @cached_property
+    def parts(self) -> Float32:
+        return self._squares(_PART_SIDE)
+
+    def _squares(self, side: int) -> Float32:
+        return np.stack([resize_luminance(picture, side, side) for picture in self._pictures])
 
 
 def compare_whole(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFits, Float32]:

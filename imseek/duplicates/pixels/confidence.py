@@ -27,15 +27,16 @@ _PLAIN: Final = 3
 _MAX_DRIFT: Final = 3.0
 
 
-def same_confidence(laid: Registration, most_drift: float, a: SmallLuminance, b: SmallLuminance) -> float:
+def same_confidence(laid: Registration, most_drift: float, plain: float) -> float:
     """Return the probability that two pictures that were ``laid`` over each other are the same; ``most_drift`` is the
-    limit of how far tiles may have moved, in pixels."""
-    features = same_features(laid, most_drift, a, b)
+    limit of how far tiles may have moved, in pixels, ``plain`` the mean of their :func:`plain_share`, which only counts
+    if one is turned."""
+    features = same_features(laid, most_drift, plain)
     score = SAME_CONSTANT + sum(weight * value for weight, value in zip(SAME_WEIGHTS, features, strict=True))
     return 1 / (1 + math.exp(-score))
 
 
-def same_features(laid: Registration, most_drift: float, a: SmallLuminance, b: SmallLuminance) -> tuple[float, ...]:
+def same_features(laid: Registration, most_drift: float, plain: float) -> tuple[float, ...]:
     """Return disagreement (logarithm), drift as a share of the limit, whether one is turned, and if so, how much of
     them is plain."""
     turned = laid.orientation > 0
@@ -43,11 +44,12 @@ def same_features(laid: Registration, most_drift: float, a: SmallLuminance, b: S
         math.log(1.02 - laid.agreement),
         min(_MAX_DRIFT, laid.drift / most_drift),
         float(turned),
-        (_plain_share(a) + _plain_share(b)) / 2 if turned else 0.0,
+        plain if turned else 0.0,
     )
 
 
-def _plain_share(picture: SmallLuminance) -> float:
+def plain_share(picture: SmallLuminance) -> float:
+    """Return the share of a picture that is plain ground."""
     levels = picture.astype(np.int16)
     across, down = np.abs(np.diff(levels, axis=1))[1:], np.abs(np.diff(levels, axis=0))[:, 1:]
     return float(((across < _PLAIN) & (down < _PLAIN)).mean()) if across.size else 0.0

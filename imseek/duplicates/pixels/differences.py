@@ -125,7 +125,8 @@ def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int,
     inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
 
     def differ() -> bool:
-        return bool(_mean3(np.abs(first - second)[inner]).max() >= _LEAST)
+        left = np.abs(first - second)[inner]
+        return bool(left.max() >= _LEAST and _mean3(left).max() >= _LEAST)
 
     # What is left is no more than the plain difference, which most copies show to be little at once.
     plain = second

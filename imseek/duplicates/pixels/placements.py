@@ -47,11 +47,10 @@ class Placements:
 
     def linked(self, a: int, b: int) -> bool:
         """Return whether it is known how ``b`` lies over ``a``."""
-        return self._first_of(a) == self._first_of(b)
+        return self.first_of(a) == self.first_of(b)
 
     def find_forest(self, pairs: Iterable[tuple[int, int, int]]) -> list[int]:
-        """Of pairs, given by a name and their two pictures, return the names of the first ones that connect all sets
-        that can be connected."""
+        """Return the names of the first pairs, (name, picture, picture) each, that connect all that can be."""
         parent: dict[int, int] = {}
 
         def root(one: int) -> int:
@@ -61,22 +60,28 @@ class Placements:
 
         forest = []
         for name, a, b in pairs:
-            if (one := root(self._first_of(a))) != (other := root(self._first_of(b))):
+            if (one := root(self.first_of(a))) != (other := root(self.first_of(b))):
                 parent[one] = other
                 forest.append(name)
         return forest
 
     def link(self, a: int, b: int, laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
         """Note how ``b`` was ``laid`` over ``a``; ``shapes`` are those of both pictures. Return whether it is new."""
-        if laid.fit is None or self.linked(a, b):
+        if laid.fit is None:
             return False
         (height, width), other = shapes
         tall, wide = other[::-1] if laid.orientation > 3 else other
         fit = laid.fit
-        over = np.diag([fit.sy * height / tall, fit.sx * width / wide, 1])
-        over[:2, 2] = fit.ty / tall, fit.tx / wide
-        a_to_b = _TURNS[laid.orientation] @ over
-        kept, gone = self._first_of(a), self._first_of(b)
+        over = fit.sy * height / tall, fit.ty / tall, fit.sx * width / wide, fit.tx / wide
+        return self.link_fit(a, b, (laid.orientation, over))
+
+    def link_fit(self, a: int, b: int, fit: TurnedFit) -> bool:
+        """Note how ``b`` lies over ``a``, as :meth:`between` says it. Return whether it is new."""
+        if self.linked(a, b):
+            return False
+        code, (sy, ty, sx, tx) = fit
+        a_to_b = _TURNS[code] @ np.array([[sy, 0, ty], [0, sx, tx], [0, 0, 1]])
+        kept, gone = self.first_of(a), self.first_of(b)
         moved = np.asarray(np.linalg.inv(self._map_of(b)) @ a_to_b @ self._map_of(a), np.float64)
         sets = [self._sets.pop(first, [first]) for first in (kept, gone)]
         if len(sets[0]) < len(sets[1]):
@@ -96,7 +101,8 @@ class Placements:
         fit = fits[code]
         return code, (float(fit[0, 0]), float(fit[0, 2]), float(fit[1, 1]), float(fit[1, 2]))
 
-    def _first_of(self, picture: int) -> int:
+    def first_of(self, picture: int) -> int:
+        """Return the first picture of the set that a picture belongs to."""
         return self._first.get(picture, picture)
 
     def _map_of(self, picture: int) -> Float64:

@@ -107,23 +107,15 @@ def register_near(
 ) -> Registration:
     """Lay ``b`` over ``a``, starting from a fit that is ``near``: scale and shift down, then those across, from shares
     of a side of ``a`` to shares of ``b``'s, turned. A ``rough`` fit is refined on the coarse grid first."""
-    turned, fit = _turn_and_scale(a, b, orientation, near)
-    return _measure(a, turned, orientation, fit, near=not rough)
-
-
-def measure_fit(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Registration:
-    """Lay ``b`` over ``a`` by a fit as of :func:`register_near`, just as it is."""
-    turned, exact = _turn_and_scale(a, b, orientation, fit)
-    if exact.sy * exact.sx < 1:
-        return swap_sides(_compare_overlap(turned, a, INVERSE[orientation], exact.inverse())[1])
-    return _compare_overlap(a, turned, orientation, exact)[1]
-
-
-def _turn_and_scale(a: Luminance, b: Luminance, orientation: int, near: Sequence[float]) -> tuple[Luminance, Fit]:
-    """Return ``b`` turned, and the fit in pixels."""
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
-    (height, width), (sy, ty, sx, tx) = turned.shape, near
-    return turned, Fit(sy * height / a.shape[0], ty * height, sx * width / a.shape[1], tx * width)
+    return _measure(a, turned, orientation, fit_in_pixels(a, b, orientation, near), near=not rough)
+
+
+def fit_in_pixels(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Fit:
+    """Return a fit as of :func:`register_near` in pixels of both, ``b`` turned."""
+    height, width = b.shape[::-1] if orientation > 3 else b.shape
+    sy, ty, sx, tx = fit
+    return Fit(sy * height / a.shape[0], ty * height, sx * width / a.shape[1], tx * width)
 
 
 def register_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool = False) -> Registration:

@@ -67,10 +67,28 @@ def _covered(count: int, other: int, scale: float, shift: float) -> tuple[int, i
 
 
 def cut_overlap(a: Luminance, b: Luminance, shared: Overlap, fit: Fit) -> tuple[Luminance, Luminance]:
-    """Return the overlapping parts of both pictures, at the pixels of ``a``."""
+    """Return the overlapping parts of both pictures, on the pixel grid of ``a``."""
     down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
     right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
     return a[shared.top : shared.bottom, shared.left : shared.right], np.asarray(down @ b @ right.T, np.float32)
+
+
+def draw_in_frame(picture: Luminance, fit: Fit) -> tuple[int, int, Luminance]:
+    """Draw a picture at the pixels of a frame without edges, which ``fit`` maps to those of the picture.
+
+    Returns the row and the column of the first pixel of the frame whose centre lies over the picture, and the picture.
+    """
+    (top, down), (left, right) = (
+        _weights_in_frame(count, scale, shift)
+        for count, scale, shift in ((picture.shape[0], fit.sy, fit.ty), (picture.shape[1], fit.sx, fit.tx))
+    )
+    return top, left, np.asarray(down @ picture @ right.T, np.float32)
+
+
+def _weights_in_frame(count: int, scale: float, shift: float) -> tuple[int, Float32]:
+    first = math.ceil((0.25 - shift) / scale - 0.5)
+    end = math.floor((count - 0.25 - shift) / scale - 0.5) + 1
+    return first, _weights(first, max(1, end - first), count, scale, shift)
 
 
 def sample_overlap(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import checkpoint as checkpoints
+from imseek.encoders.openclip import registry
 
 _8B: Final = {"embed_dim": 4096, "depth": 32, "num_heads": 32}
 _18B: Final = {"embed_dim": 5120, "depth": 48, "num_heads": 40, "use_post_norm": True}
@@ -29,23 +30,21 @@ _HEAD: Final = "visual.head.weight"
 def register() -> None:
     """Add the models to the registries of timm and open_clip. Repeats do nothing."""
     import open_clip
-    from open_clip.factory import _MODEL_CONFIGS  # the public function takes files only
-    from open_clip.pretrained import _PRETRAINED
 
     for name, (size, dim, sizes, weights) in MODELS.items():
-        if name in _MODEL_CONFIGS:
+        if registry.has_model(name):
             continue
         tower = name.lower().replace("-", "_")
         _add_tower(tower, img_size=size, **sizes)
         # The preprocessing is that of the authors' earlier models.
         preprocessing = open_clip.get_pretrained_cfg("EVA02-E-14-plus", "laion2b_s9b_b144k")
-        _PRETRAINED[name] = {TAG: {**preprocessing, "hf_hub": weights}}
-        _MODEL_CONFIGS[name] = {  # last: another thread may look for it
+        config = {
             "embed_dim": dim,
             "vision_cfg": {"image_size": size, "timm_model_name": tower, "timm_pool": "token", "timm_proj": None},
             "text_cfg": dict(_TEXT),
             "custom_text": True,
         }
+        registry.add_model(name, config, TAG, {**preprocessing, "hf_hub": weights})
 
 
 def has_authors_names(checkpoint: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek.encoders import checkpoint as checkpoints
+from imseek.encoders.openclip import registry
 
 #: Models by our name: open_clip's architecture, and the repository with the name of the file there.
 MODELS: Final = {
@@ -27,16 +28,14 @@ _STRETCHED: Final = "positional_embedding_res"
 def register() -> None:
     """Add the models to open_clip's registries, where they are then found like its own. Repeats do nothing."""
     import open_clip
-    from open_clip.factory import _MODEL_CONFIGS  # the public function takes files only
-    from open_clip.pretrained import _PRETRAINED
 
     for name, (architecture, weights) in MODELS.items():
-        if name not in _MODEL_CONFIGS:
+        if not registry.has_model(name):
             config = open_clip.get_model_config(architecture)
             config["text_cfg"]["context_length"] = CONTEXT_LENGTH
             # The preprocessing is that of the models that they were made from.
-            _PRETRAINED[name] = {TAG: {**open_clip.get_pretrained_cfg(architecture, "openai"), "hf_hub": weights}}
-            _MODEL_CONFIGS[name] = config  # Last: another thread may look for it.
+            preprocessing = open_clip.get_pretrained_cfg(architecture, "openai")
+            registry.add_model(name, config, TAG, {**preprocessing, "hf_hub": weights})
 
 
 def is_stretched(checkpoint: Path) -> bool:

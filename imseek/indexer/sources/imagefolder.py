@@ -44,7 +44,7 @@ class _Annotations:
     """Metadata known before a picture is read."""
 
     named: Mapping[str, Scalar]
-    told: _MetadataRow
+    row: _MetadataRow
 
 
 class ImageFolder:
@@ -79,7 +79,7 @@ class ImageFolder:
         )
         self._caption_column = caption_column
         self._read_ns = read_ns
-        self._told: dict[bytes, _MetadataRow] = {}
+        self._row_of: dict[bytes, _MetadataRow] = {}
         self._covered: set[bytes] = set()
         self.notes: list[str] = []
 
@@ -119,7 +119,7 @@ class ImageFolder:
 
     def portable(self, found: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
-        return replace(found, where=self._known(found))
+        return replace(found, where=self._annotations_of(found))
 
     def find(self, path: bytes) -> FoundImage:
         found = self._folder.find(path)
@@ -133,14 +133,14 @@ class ImageFolder:
 
     def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
-        known = found.where if isinstance(found.where, _Annotations) else self._known(found)
-        told = known.told
-        return replace(found, where=None, caption=told.caption, extra=told.extra), known.named
+        known = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
+        row = known.row
+        return replace(found, where=None, caption=row.caption, extra=row.extra), known.named
 
-    def _known(self, found: FoundImage) -> _Annotations:
-        return _Annotations(self._named(found.path), self._told.get(found.path, _MetadataRow()))
+    def _annotations_of(self, found: FoundImage) -> _Annotations:
+        return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))
 
-    def _named(self, path: bytes) -> dict[str, Scalar]:
+    def _folder_labels(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
         parts = path.split(b"/")[:-1]
         said: dict[str, Scalar] = {}
@@ -161,14 +161,14 @@ class ImageFolder:
         missing = malformed = 0
         try:
             with open_sheet(full, open_binary(full)) as sheet:
-                for names, told in self._rows(sheet, full):
-                    if told is None:
+                for names, row in self._rows(sheet, full):
+                    if row is None:
                         malformed += 1
                         continue
                     for name in names:
                         picture = os.path.normpath(os.path.join(os.path.dirname(path), name))
                         if picture in found:
-                            self._told[picture] = told
+                            self._row_of[picture] = row
                         else:
                             missing += not os.path.isfile(place_in(self._root, picture))
         except (MediaError, OSError) as error:
@@ -203,10 +203,9 @@ class ImageFolder:
             if isinstance(row, MalformedRow):
                 yield [], None
                 continue
-            values = {name: sheet.scalar(row[name]) for name in extra}
-            told = {name: value for name, value in values.items() if value is not None}
+            values = {name: value for name in extra if (value := sheet.scalar(row[name])) is not None}
             said = None if caption is None else format_caption(row[caption])
-            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(said, told)
+            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(said, values)
 
 
 def _path(cell: Any) -> bytes:

@@ -166,7 +166,7 @@ def _is_below(real: bytes, folder: bytes) -> bool:
 
 
 def with_sidecars(picture: Content, found: FoundImage, full: bytes) -> Content:
-    """Add what the files beside the picture at ``full`` say, as far as its source does not state it."""
+    """Add metadata from the files beside the picture at ``full`` that its source does not state."""
     if not found.sidecars:
         return replace(picture, caption=found.caption, extra=found.extra or {})
     stat = settled_stat(found.sidecars)

@@ -97,7 +97,7 @@ class Worker:
             raise WorkerError("it has ended") from error
 
     def is_running(self) -> bool:
-        """Tell whether the process still runs, as far as is known."""
+        """Tell whether the process still seems to run."""
         return not self.has_ended and self._process.poll() is None
 
     def rest(self) -> None:

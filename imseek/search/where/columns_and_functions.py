@@ -67,12 +67,12 @@ class Function:
     constants: frozenset[int] = frozenset()
 
 
-def _stored(*names: str) -> tuple[Source, ...]:
+def _stored_columns(*names: str) -> tuple[Source, ...]:
     return tuple(Source("stored", name) for name in names)
 
 
 _PATH = (Source("place", "path"),)
-_TAKEN = _stored("taken_at")
+_TAKEN = _stored_columns("taken_at")
 _FOLDER = "parse_dirpath({0}, 'forward_slash')"
 _NAME = "parse_filename({0}, FALSE, 'forward_slash')"
 
@@ -92,15 +92,15 @@ VIRTUAL: Final[Mapping[str, VirtualColumn]] = {
     "source": VirtualColumn(Kind.INT, (Source("place", "source"),), "CAST({0} AS BIGINT)"),
     "megapixels": VirtualColumn(
         Kind.FLOAT,
-        _stored("width", "height"),
+        _stored_columns("width", "height"),
         "(CAST({0} AS DOUBLE) * CAST({1} AS DOUBLE) / CAST(1000000 AS DOUBLE))",
     ),
     "aspect": VirtualColumn(
         Kind.FLOAT,
-        _stored("width", "height"),
+        _stored_columns("width", "height"),
         "(CASE WHEN {1} <> 0 THEN CAST({0} AS DOUBLE) / CAST({1} AS DOUBLE) END)",
     ),
-    "content_hash": VirtualColumn(Kind.TEXT, _stored("content_hash"), "lower(hex({0}))"),
+    "content_hash": VirtualColumn(Kind.TEXT, _stored_columns("content_hash"), "lower(hex({0}))"),
     "day": VirtualColumn(Kind.DATE, _TAKEN, "CAST({0} AS DATE)"),
     "year": VirtualColumn(Kind.INT, _TAKEN, "year(CAST({0} AS TIMESTAMP))"),
     "month": VirtualColumn(Kind.INT, _TAKEN, "month(CAST({0} AS TIMESTAMP))"),

@@ -26,7 +26,7 @@ import typer.main
 
 from imseek._version import __version__
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
-from imseek.ui.cli import consent
+from imseek.ui.cli import confirmation_prompt
 from imseek.ui.cli.command_classes import CommandGroup, Group
 from imseek.ui.cli.common_options import BARE_QUERY, example_lines
 from imseek.ui.cli.optional_values import insert_values
@@ -49,7 +49,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, _Command]]] = {
         "browse": _Command("browse", "Search and look at pictures in the terminal."),
         "facets": _Command("facets", "List what filters can use, with numbers of pictures."),
         "captions": _Command("captions", "Find captions that do not match their pictures."),
-        "extract": _Command("extract", "Write a picture out of an archive or a table."),
+        "extract": _Command("original_bytes", "Write a picture out of an archive or a table."),
     },
     "Sort out": {
         "duplicates": _Command("duplicates", "Find duplicates, review them, and set them aside reversibly."),
@@ -284,11 +284,11 @@ def _run(arguments: Sequence[str], as_json: bool) -> int | None:
             )
             return code
         except UntrustedServerError as error:
-            if as_json or not consent.can_ask():
+            if as_json or not confirmation_prompt.can_ask():
                 raise
             _allow_server(error)
         except UntrustedCollectionError as error:
-            if as_json or not consent.can_ask():
+            if as_json or not confirmation_prompt.can_ask():
                 raise
             _trust(error)
 
@@ -297,7 +297,7 @@ def _allow_server(error: UntrustedServerError) -> None:
     from imseek.maintenance import allow_server
 
     question = "Connect to it, now and from now on, and log in there if it asks for that?"
-    consent.ask([str(error)], question)
+    confirmation_prompt.ask([str(error)], question)
     allow_server(error.uuid, error.url)
 
 
@@ -305,7 +305,7 @@ def _trust(error: UntrustedCollectionError) -> None:
     from imseek import maintenance
     from imseek.maintenance import trust_command
 
-    consent.ask([str(error)], "Do you know who made it, and trust it from now on?")
+    confirmation_prompt.ask([str(error)], "Do you know who made it, and trust it from now on?")
     report = maintenance.trust(error.root)
     if not report.ok:
         first = report.problems[0]

@@ -25,7 +25,7 @@ from imseek.duplicates.action_results import (
 )
 from imseek.errors import UsageError
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import consent
+from imseek.ui.cli import confirmation_prompt
 from imseek.ui.cli.collection_choice import resolve_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
@@ -120,10 +120,10 @@ def undo(
         known = duplicates.undoable(run.path)
         return run.finish(UndoList(known), lambda: [_journal_table(known)])
     agreed = None
-    if yes and not trust_journal and consent.can_ask():
+    if yes and not trust_journal and confirmation_prompt.can_ask():
         agreed = duplicates.foreign_journal(run.path, undo_id)
         if agreed is not None:
-            consent.ask(_journal_facts(agreed), "Bring these files back?")
+            confirmation_prompt.ask(_journal_facts(agreed), "Bring these files back?")
     with run.work() as controls:
         report = duplicates.undo(
             run.path,

@@ -65,7 +65,7 @@ def coverage(
     with stoppable() as controls:
         report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
     if html is not None:
-        from imseek.ui.render.collection_gaps_page import write
+        from imseek.ui.render.coverage_page import write
 
         with new_file(html, force=force) as file:
             write(file, report, both)

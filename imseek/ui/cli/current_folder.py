@@ -13,7 +13,7 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.ui.cli import consent, notice_history
+from imseek.ui.cli import confirmation_prompt, notice_history
 from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
@@ -73,7 +73,7 @@ def _slashed(path: bytes) -> bytes:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether files that are named like pictures lie in a folder, or one level below; only so many are looked at."""
+    """Whether a folder, or one directly below, seems to hold pictures, by the first names in it."""
     try:
         entries = list(islice(folder.iterdir(), _MAX_ENTRIES))
         below = (one for entry in entries if entry.is_dir() and not entry.name.startswith(".") for one in _list(entry))
@@ -99,7 +99,7 @@ def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
     Only a folder with pictures is asked about.
     """
     folder = current_folder()
-    if not consent.can_ask() or not has_pictures(folder):
+    if not confirmation_prompt.can_ask() or not has_pictures(folder):
         return None
     if not typer.confirm(f"No pictures are indexed yet. Index {printable(str(folder))} and search it?", err=True):
         return None
@@ -120,7 +120,7 @@ def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime)
         return False
     shown = printable(str(folder))
     notice = f"unindexed {chosen.path} {folder}"
-    if not consent.can_ask() or not notice_history.is_due(notice, days=_DAYS_OF_SILENCE):
+    if not confirmation_prompt.can_ask() or not notice_history.is_due(notice, days=_DAYS_OF_SILENCE):
         say(f"note: {shown} is not indexed: `imseek index .` adds it")
         return False
     if not typer.confirm(f"{shown} is not indexed. Add it to {printable(chosen.name)}, then search?", err=True):

@@ -305,7 +305,7 @@ class _GroupProgress:
     """Shows the groups as they are found: as lines of JSON, or as numbers beside the progress."""
 
     def __init__(self, least: float | None, as_lines: bool) -> None:
-        """Groups of which nothing is at least as sure as ``least`` are left out."""
+        """Groups without a member as certain as ``least`` are left out."""
         self._least, self._as_lines = least, as_lines
         self._groups = self._bytes = 0
 

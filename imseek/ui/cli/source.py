@@ -12,7 +12,7 @@ import imseek
 from imseek.errors import UsageError
 from imseek.types.collection_info import SourceInfo
 from imseek.ui.cli import common_options as options
-from imseek.ui.cli import consent
+from imseek.ui.cli import confirmation_prompt
 from imseek.ui.cli.collection_choice import choose_collection
 from imseek.ui.cli.command_classes import Group
 from imseek.ui.cli.command_run import Run
@@ -81,9 +81,9 @@ def relocate(
     # Where none is found, relocating is refused below.
     if 0 < found < images and not yes:
         line = f"{found:,} of {format_count(images, 'image')} found in {printable(str(path.absolute()))}"
-        if not consent.can_ask():
+        if not confirmation_prompt.can_ask():
             raise UsageError(line, hint="--yes relocates it; the next `imseek index` removes the others")
-        consent.ask([line], "The next `imseek index` removes the others. Relocate it?")
+        confirmation_prompt.ask([line], "The next `imseek index` removes the others. Relocate it?")
     with imseek.open(chosen.path) as opened:
         moved = opened.relocate_source(source, path)
     print(f"source {source} is now {printable(str(path.absolute()))} ({format_count(moved, 'image')})")

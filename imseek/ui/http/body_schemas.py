@@ -166,7 +166,7 @@ class SpaceBody(BaseModel):
 
 
 class GroupBody(BaseModel):
-    """The next ``hits`` of the hits, of ``size`` that there are."""
+    """The next ``hits`` of an answer of ``size`` hits."""
 
     name: str | None
     size: int

@@ -43,7 +43,7 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
 
 
 def of_error(error: Exception) -> Response:
-    """Answer an error with what may be said of it (:mod:`imseek.ui.server.failures`)."""
+    """Answer an error with what clients may learn about it (:mod:`imseek.ui.server.failures`)."""
     found = describe(error)
     return problem(found.status, found.detail, title=found.title, hint=found.hint, reference=found.reference)
 
@@ -51,7 +51,7 @@ def of_error(error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Register handlers that answer every error of the application with a problem."""
 
-    async def told(_: Request, error: Exception) -> Response:
+    async def answer_imseek_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, ImseekError)
         return of_error(error)
 
@@ -70,7 +70,7 @@ def install(app: FastAPI) -> None:
     async def failed(_: Request, error: Exception) -> Response:
         return of_error(error)
 
-    app.add_exception_handler(ImseekError, told)
+    app.add_exception_handler(ImseekError, answer_imseek_error)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, failed)

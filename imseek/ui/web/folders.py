@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from imseek.ui.render.words import printable
 #: Maximum number of names read of a folder, and of folders shown in it.
 _MAX_SCANNED: Final = 50_000
 _SHOWN: Final = 300
-#: Seconds for counting the pictures in the folder and below, and for those of all folders in it.
+#: Seconds for counting the pictures in the folder and below.
 _SECONDS: Final = 0.15
 
 
@@ -35,7 +36,7 @@ class FolderListing:
     """The folder that contains ``typed``, and its folders that match the last part as a prefix.
 
     ``chosen`` is the path that can be indexed as typed, None if nothing is there. ``above`` is the parent folder.
-    ``told`` is a line about ``folder``: how many pictures lie in it and below, or why it cannot be read. ``pictures``
+    ``summary`` describes ``folder``: how many pictures lie in it and below, or why it cannot be read. ``pictures``
     is that number for ``chosen``, with ``more`` if there was no time to count all.
     """
 
@@ -44,7 +45,7 @@ class FolderListing:
     above: str | None
     chosen: str | None
     entries: tuple[Entry, ...] = ()
-    told: str = ""
+    summary: str = ""
     pictures: int = 0
     more: bool = False
 
@@ -60,7 +61,9 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     if path == "~" or path.startswith("~/"):
         path = start_folder() + path[2:]
     if "\0" in path or not path.startswith("/"):
-        return FolderListing(typed, start_folder(), None, None, told="Write the whole path, such as /home/me/Pictures")
+        return FolderListing(
+            typed, start_folder(), None, None, summary="Write the whole path, such as /home/me/Pictures"
+        )
     begun = path.rpartition("/")[2]
     folder = path[: len(path) - len(begun)]
     above = _with_slash(Path(folder).parent) if folder.strip("/") else None
@@ -68,7 +71,7 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     try:
         names, more = _scan_folder(folder)
     except OSError as error:
-        return FolderListing(typed, folder, above, chosen, told=_explain_error(error))
+        return FolderListing(typed, folder, above, chosen, summary=_explain_error(error))
     wanted = sorted(
         (
             entry
@@ -79,19 +82,26 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         ),
         key=lambda entry: entry.name.casefold(),
     )
-    shown = (entry.name for entry in names if hidden or not entry.name.startswith("."))
-    direct = sum(looks_like_picture(os.fsencode(name)) for name in shown)
-    below, in_part = _count_below(folder, time.monotonic() + _SECONDS, hidden=hidden)
+    # Each folder is counted once, whether for its own line, for the sum, or because it is the path itself.
+    end = time.monotonic() + _SECONDS
+    count = cache(partial(_count_below, end=end, hidden=hidden))
+    entries = tuple(_entries(wanted[:_SHOWN], count, end))
+    direct, below, in_part = 0, 0, more
+    for entry in names:
+        if not entry.is_dir(follow_symlinks=False):
+            direct += (hidden or not entry.name.startswith(".")) and looks_like_picture(os.fsencode(entry.name))
+        elif hidden or not _is_hidden(entry.name):
+            pictures, is_cut = count(entry.path)
+            below, in_part = below + pictures, in_part or is_cut
+    below += direct
     note = _pictures(direct, more)
-    if below != direct or in_part:
+    if below != direct or in_part > more:
         note += f", {below:,}{' or more' if in_part else ''} with the folders below"
     if len(wanted) > _SHOWN:
         note += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    entries = tuple(_entries(wanted[:_SHOWN], hidden=hidden))
-    if not begun:
-        return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
-    count, in_part = _count_below(path, time.monotonic() + _SECONDS, hidden=hidden) if chosen else (0, False)
-    return FolderListing(typed, folder, above, chosen, entries, note, count, in_part)
+    if begun:
+        below, in_part = count(path) if chosen else (0, False)
+    return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
 
 
 def _with_slash(folder: Path) -> str:
@@ -107,7 +117,7 @@ def _scan_folder(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
 
 
 def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
-    """Count the pictures in a folder and below, as far as that goes until ``end``, and say whether there may be more.
+    """Count the pictures in a folder and below until the time ``end``; also returns whether there may be more.
 
     Links are not followed, as in indexing. A file is one picture if it looks like one.
     """
@@ -132,8 +142,7 @@ def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
     return count, False
 
 
-def _entries(found: list[os.DirEntry[str]], *, hidden: bool) -> Iterator[Entry]:
-    end = time.monotonic() + _SECONDS
+def _entries(found: list[os.DirEntry[str]], count: Callable[[str], tuple[int, bool]], end: float) -> Iterator[Entry]:
     for entry in found:
         shown = printable(entry.name)
         try:
@@ -148,10 +157,9 @@ def _entries(found: list[os.DirEntry[str]], *, hidden: bool) -> Iterator[Entry]:
             except OSError as error:
                 yield Entry(shown, None, _explain_error(error))
                 continue
-            # A link is counted too: it can be chosen itself.
-            count, in_part = _count_below(entry.path, end, hidden=hidden)
-            if count:
-                notes.insert(0, _pictures(count, in_part))
+            pictures, in_part = count(entry.path)  # Of a link too: it can be chosen itself.
+            if pictures:
+                notes.insert(0, _pictures(pictures, in_part))
         yield Entry(shown, _with_slash(Path(entry.path)), ", ".join(notes))
 
 

@@ -50,41 +50,41 @@ class FoundHits:
         self._size = 0
         self._lock = threading.Lock()
 
-    def add(self, name: str, asked: SearchState, hits: Sequence[Hit]) -> None:
+    def add(self, name: str, state: SearchState, hits: Sequence[Hit]) -> None:
         """Keep hits of a search in the collection ``name``; the least recently used searches are dropped."""
         with self._lock:
-            held = self._found.setdefault((name, _key(asked)), {})
-            self._found.move_to_end((name, _key(asked)))
+            held = self._found.setdefault((name, _key(state)), {})
+            self._found.move_to_end((name, _key(state)))
             self._size -= len(held)
             held.update((hit.image_id, (hit.score, hit.duplicates)) for hit in hits)
             self._size += len(held)
             while self._size > _KEPT and len(self._found) > 1:
                 self._size -= len(self._found.popitem(last=False)[1])
 
-    def get(self, name: str, asked: SearchState) -> Found:
-        """Return what is kept of a search."""
+    def get(self, name: str, state: SearchState) -> Found:
+        """Return the cached results of a search."""
         with self._lock:
-            return dict(self._found.get((name, _key(asked)), {}))
+            return dict(self._found.get((name, _key(state)), {}))
 
 
 #: What the browsers of this process have loaded.
 found_hits: Final = FoundHits()
 
 
-def _key(asked: SearchState) -> str:
-    return urlencode(asked.with_changes(limit=search_state.LIMIT).parameters(), doseq=True)
+def _key(state: SearchState) -> str:
+    return urlencode(state.with_changes(limit=search_state.LIMIT).parameters(), doseq=True)
 
 
-def following_hits(name: str, asked: SearchState, page: str | None, total: int | None = None) -> Following | None:
+def following_hits(name: str, state: SearchState, page: str | None, total: int | None = None) -> Following | None:
     """Return where the hits after these are; ``page`` is the token of the next page, None after the last."""
     if page is None:
         return None
-    return Following(_url(name, asked.with_changes(page=page)), total)
+    return Following(_url(name, state.with_changes(page=page)), total)
 
 
-def following_newest(name: str, asked: SearchState, last: int, total: int) -> Following:
+def following_newest(name: str, state: SearchState, last: int, total: int) -> Following:
     """Return where the images indexed before the one with the id ``last`` are."""
-    return Following(_url(name, asked, before=last), total)
+    return Following(_url(name, state, before=last), total)
 
 
 def following_album(name: str, album: str, start: int, total: int) -> Following:
@@ -93,31 +93,31 @@ def following_album(name: str, album: str, start: int, total: int) -> Following:
     return Following(f"{app_state.images_url(name)}/hits?{query}", total)
 
 
-def by_date(collection: Collection, asked: SearchState, name: str | None = None) -> Timeline | None:
+def by_date(collection: Collection, state: SearchState, name: str | None = None) -> Timeline | None:
     """Return the pictures of a search in the order of their dates; None if it has another order, or none has a date.
 
     With ``name``, that of the collection, scores of hits are kept (:data:`found_hits`). Raises what searching raises.
     """
-    in_order = asked.sort != "added" if asked.empty else asked.sort == "date"
-    if not in_order or asked.page or asked.group_by:
+    in_order = state.sort != "added" if state.empty else state.sort == "date"
+    if not in_order or state.page or state.group_by:
         return None
     if overview.read_state(collection.path).images > MAX_TIMELINE:
         return None
-    if asked.empty:
-        found = overview.timeline(collection, where=asked.condition)
+    if state.empty:
+        found = overview.timeline(collection, where=state.condition)
     else:
-        plain = asked.with_changes(sort="score", diversity=0.0, rerank=None, limit=MAX_IMAGES)
+        plain = state.with_changes(sort="score", diversity=0.0, rerank=None, limit=MAX_IMAGES)
         hits = collection.search(plain.query(_upload), metadata=False).hits
         if len(hits) == MAX_IMAGES:
             return None
         if name is not None:
-            found_hits.add(name, asked, hits)
+            found_hits.add(name, state, hits)
         found = overview.timeline(collection, hits=[hit.image_id for hit in hits])
     return found if found.dated else None
 
 
-def following_by_date(name: str, asked: SearchState, found: Timeline, first: int) -> Following:
-    """Return where all of a timeline is, of which the grid has ``first`` pictures, with the days of their years."""
+def following_by_date(name: str, state: SearchState, found: Timeline, first: int) -> Following:
+    """Return where a grid with a timeline's ``first`` pictures loads more, and the days of the years that it shows."""
     days: list[tuple[str | None, int]] = []
     seen = 0
     year = None
@@ -128,7 +128,7 @@ def following_by_date(name: str, asked: SearchState, found: Timeline, first: int
         year = text and text[:4]
         days.append((text, n))
         seen += n
-    url = f"{app_state.images_url(name)}/timeline?{urlencode(asked.with_changes().parameters(), doseq=True)}"
+    url = f"{app_state.images_url(name)}/timeline?{urlencode(state.with_changes().parameters(), doseq=True)}"
     return Following(url, len(found), tuple(days))
 
 
@@ -139,7 +139,7 @@ def timeline(collection: Collection, query: str) -> dict[str, Any]:
     day, or None, with its number of pictures. Raises QueryError, and what searching raises.
     """
     read = search_state.parse_address(parse_qs(query))
-    found = None if read.unread else by_date(collection, read.asked)
+    found = None if read.unread else by_date(collection, read.state)
     if found is None:
         raise QueryError("these pictures are in no order of dates", hint="reload the page")
     wide = bool(len(found)) and int(found.image_ids.max()) >= 1 << 32
@@ -165,8 +165,8 @@ def cards(name: str, collection: Collection, ids: str) -> dict[str, Any]:
     return {"cards": [asdict(results.card(name, hit, scores=False)) for hit in hits]}
 
 
-def _url(name: str, asked: SearchState, **more: int) -> str:
-    parameters: dict[str, Any] = {**asked.with_changes(page=asked.page, limit=PAGE).parameters(), **more}
+def _url(name: str, state: SearchState, **more: int) -> str:
+    parameters: dict[str, Any] = {**state.with_changes(page=state.page, limit=PAGE).parameters(), **more}
     return f"{app_state.images_url(name)}/hits?{urlencode(parameters, doseq=True)}"
 
 
@@ -181,25 +181,25 @@ def answer(name: str, collection: Collection, query: str) -> dict[str, Any]:
     read = search_state.parse_address(parameters)
     if read.unread:
         raise QueryError("this address cannot be read", hint="reload the page")
-    asked = read.asked
-    if asked.empty:
-        return _newest(name, collection, asked, parameters)
-    result = collection.search(asked.query(_upload))
-    found_hits.add(name, asked, result.hits)
-    following = following_hits(name, asked, result.next_page)
+    state = read.state
+    if state.empty:
+        return _newest(name, collection, state, parameters)
+    result = collection.search(state.query(_upload))
+    found_hits.add(name, state, result.hits)
+    following = following_hits(name, state, result.next_page)
     return _page(name, result.hits, result.groups, following)
 
 
 def _newest(
-    name: str, collection: Collection, asked: SearchState, parameters: Mapping[str, Sequence[str]]
+    name: str, collection: Collection, state: SearchState, parameters: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     (before,) = parameters.get(_BEFORE, ("",))[:1]
     if not (before.isascii() and before.isdecimal() and len(before) <= 18):
         raise QueryError("this address cannot be read", hint="reload the page")
-    held = overview.newest(collection, where=asked.condition, limit=asked.limit, before=int(before))
+    held = overview.newest(collection, where=state.condition, limit=state.limit, before=int(before))
     hits = results.hits_by_id(collection, held.image_ids)
-    more = len(held.image_ids) == asked.limit
-    following = following_newest(name, asked, held.image_ids[-1], held.total) if more else None
+    more = len(held.image_ids) == state.limit
+    following = following_newest(name, state, held.image_ids[-1], held.total) if more else None
     return _page(name, hits, (), following, scores=False)
 
 
@@ -239,12 +239,12 @@ def _upload(name: str) -> bytes:
     return uploads.load_upload(home.home(os.environ), name)
 
 
-def all_ids(collection: Collection, asked: SearchState, limit: int) -> tuple[int, ...]:
+def all_ids(collection: Collection, state: SearchState, limit: int) -> tuple[int, ...]:
     """Return the ids of all hits of a search, at most ``limit``. Raises what searching raises."""
-    if asked.empty:
-        dated = by_date(collection, asked)
+    if state.empty:
+        dated = by_date(collection, state)
         if dated is not None:
             return tuple(dated.image_ids[:limit].tolist())
-        return overview.newest(collection, where=asked.condition, limit=limit).image_ids
-    query = asked.with_changes(limit=limit).query(_upload)
+        return overview.newest(collection, where=state.condition, limit=limit).image_ids
+    query = state.with_changes(limit=limit).query(_upload)
     return tuple(hit.image_id for hit in collection.search(query, metadata=False))

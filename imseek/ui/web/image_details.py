@@ -112,8 +112,8 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
     source = None if image.place is None else source_of(image.place.source_id)
     found = {
         "Title": known.get("title"),
-        "Keywords": _listed(known.get("keywords")),
-        "People": _listed(known.get("people")),
+        "Keywords": _format_list(known.get("keywords")),
+        "People": _format_list(known.get("people")),
         "Colour label": known.get("colour_label"),
         "Taken": _format_taken_at(known.get("taken_at")),
         "Camera": known.get("camera"),
@@ -127,7 +127,7 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
     return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
 
 
-def _listed(value: Any) -> str | None:
+def _format_list(value: Any) -> str | None:
     if value is None or not isinstance(value, list):
         return value
     return ", ".join(map(str, value)) or None

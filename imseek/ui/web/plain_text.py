@@ -33,14 +33,14 @@ def local_time(written: str) -> str:
     """Format an ISO 8601 time (UTC if it names no zone) as ``2024-05-31 14:03:22`` in the time zone of the reader's
     browser, or in that of this machine where it is unknown. Other text is returned as one printable line."""
     try:
-        told = datetime.fromisoformat(written)
+        moment = datetime.fromisoformat(written)
     except ValueError:
         return one_line(written)
-    told = told if told.tzinfo else told.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     zone = None
     with suppress(KeyError, ValueError, OSError):  # Unknown here, or nonsense.
         zone = ZoneInfo(st.context.timezone) if st.context.timezone else None
-    return f"{told.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def capitalise(text: str) -> str:

@@ -29,7 +29,7 @@ _BROKEN: Final = "the file of earlier and saved searches was damaged"
 class PastSearch:
     """An entry of the history; ``at`` is in UTC, as ISO 8601."""
 
-    asked: SearchState
+    state: SearchState
     at: str
 
 
@@ -65,13 +65,13 @@ class SearchStore:
                 return CollectionSearches(note=f"{error}: {error.hint}")
             return replace(everything.get(uuid, CollectionSearches()), note=self._known[2])
 
-    def remember(self, uuid: str, asked: SearchState) -> None:
+    def remember(self, uuid: str, state: SearchState) -> None:
         """Put a search first in the history, moving it if it is there already. Its page of hits is not stored."""
-        first = asked.with_changes()
+        first = state.with_changes()
 
         def add(mine: CollectionSearches) -> CollectionSearches:
             past = PastSearch(first, datetime.now(UTC).isoformat(timespec="seconds"))
-            rest = tuple(one for one in mine.history if one.asked != first)
+            rest = tuple(one for one in mine.history if one.state != first)
             return replace(mine, history=(past, *rest)[:MAX_HISTORY])
 
         self._change(uuid, add)
@@ -80,14 +80,14 @@ class SearchStore:
         """Clear the history."""
         self._change(uuid, lambda mine: replace(mine, history=()))
 
-    def save(self, uuid: str, name: str, asked: SearchState) -> None:
+    def save(self, uuid: str, name: str, state: SearchState) -> None:
         """Save a search under a name, replacing another of that name. Raises UsageError."""
         called = check_name(name)
 
         def add(mine: CollectionSearches) -> CollectionSearches:
             if called not in mine.saved and len(mine.saved) >= MAX_SAVED:
                 raise UsageError(f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed")
-            return replace(mine, saved={**mine.saved, called: asked.with_changes()})
+            return replace(mine, saved={**mine.saved, called: state.with_changes()})
 
         self._change(uuid, add)
 
@@ -98,7 +98,7 @@ class SearchStore:
         def change(mine: CollectionSearches) -> CollectionSearches:
             if called != name and called in mine.saved:
                 raise UsageError(f"another search is called {called!r}", hint="choose another name")
-            return replace(mine, saved={called if one == name else one: asked for one, asked in mine.saved.items()})
+            return replace(mine, saved={called if one == name else one: state for one, state in mine.saved.items()})
 
         self._change(uuid, change)
 
@@ -154,8 +154,8 @@ def check_name(name: str) -> str:
 
 def _searches_json(searches: CollectionSearches) -> dict[str, Any]:
     return {
-        "history": [{"at": one.at, "asked": one.asked.parameters()} for one in searches.history],
-        "saved": {name: asked.parameters() for name, asked in searches.saved.items()},
+        "history": [{"at": one.at, "asked": one.state.parameters()} for one in searches.history],
+        "saved": {name: state.parameters() for name, state in searches.saved.items()},
     }
 
 
@@ -163,7 +163,7 @@ def _parse_document(document: Any) -> dict[str, CollectionSearches]:
     return {
         str(uuid): CollectionSearches(
             tuple(PastSearch(_parse_search(one["asked"]), str(one["at"])) for one in mine["history"]),
-            {str(name): _parse_search(asked) for name, asked in mine["saved"].items()},
+            {str(name): _parse_search(state) for name, state in mine["saved"].items()},
         )
         for uuid, mine in document["collections"].items()
     }
@@ -172,4 +172,4 @@ def _parse_document(document: Any) -> dict[str, CollectionSearches]:
 def _parse_search(parameters: Mapping[str, Sequence[str]]) -> SearchState:
     if not all(isinstance(value, str) for values in parameters.values() for value in values):
         raise ValueError("not the query of an address")
-    return parse_address(parameters).asked
+    return parse_address(parameters).state

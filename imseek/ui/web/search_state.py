@@ -199,7 +199,7 @@ class SearchState:
 class ParsedAddress:
     """The search that a URL describes, and its parameters (``name=value``) that could not be parsed."""
 
-    asked: SearchState
+    state: SearchState
     unread: tuple[str, ...] = ()
 
 

@@ -74,7 +74,7 @@ class PostgresCatalog(Catalog):
         """Do nothing: backups are the server's."""
 
     def end_run(self, *, has_changed: bool) -> None:
-        """Do nothing: the server vouches for its pages."""
+        """Do nothing: PostgreSQL checks its pages itself."""
 
     def scrub(self) -> tuple[str, ...]:
         """Rewrite the tables, so that deleted data remains in none of their pages.

@@ -35,6 +35,7 @@ class SqliteBackend:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._path = root / layout.CATALOG
+        self._current = root / layout.CURRENT
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class SqliteBackend:
 
     def read_generation_stamp(self) -> tuple[int | str, ...] | None:
         try:
-            facts = (self._root / layout.CURRENT).stat(follow_symlinks=False)
+            facts = os.stat(self._current, follow_symlinks=False)
         except OSError:
             return None
         return stat_key(facts)  # A commit replaces the file.

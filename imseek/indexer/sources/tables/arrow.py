@@ -185,7 +185,7 @@ def _is_local(raw: IO[bytes]) -> bool:
 
 @contextmanager
 def translate_arrow_errors() -> Iterator[None]:
-    """Translate Arrow's errors for a damaged file to MediaError; errors of the system (with a number) pass."""
+    """Translate Arrow's errors for a damaged file to MediaError; system errors (with an errno) pass through."""
     try:
         yield
     except OSError as error:

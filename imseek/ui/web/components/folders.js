@@ -60,11 +60,11 @@ class Picker {
     if (data.typed !== this.input.value && this.input.getRootNode().activeElement !== this.input) {
       this.input.value = data.typed;
     }
-    const drawn = JSON.stringify([data.folder, data.entries, data.told]);
+    const drawn = JSON.stringify([data.folder, data.entries, data.summary]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const focused = this.list.contains(this.list.getRootNode().activeElement);
-    this.told.textContent = `${data.folder} — ${data.told}`;
+    this.told.textContent = `${data.folder} — ${data.summary}`;
     this.list.replaceChildren(...data.entries.map((entry) => this.entry(entry)));
     this.list.scrollTop = 0;
     if (focused) this.focus(0);

@@ -35,41 +35,41 @@ def show() -> None:
         return
     name, collection = navigation.collection()
     read = page_state.current()
-    asked = read.asked
+    state = read.state
     with errors.show_errors():
         captions, calibrated = read_state(collection.path).has_captions, is_calibrated(collection.path)
     above = st.container(key="search-above")
     menus = st.container(horizontal=True, gap="xsmall", key="search-menus", vertical_alignment="center", wrap=False)
     with menus:
-        _rail(name, collection, asked)
+        _rail(name, collection, state)
         facts = st.container(key="search-facts", gap=None)
     _show_unread(read.unread)
     # What one waits for is drawn first, the menus above it last.
-    is_found = not asked.empty and answer.show(name, collection, asked, facts)
+    is_found = not state.empty and answer.show(name, collection, state, facts)
     with menus:
         search_box.more_words()
-        more_filters.show(collection, asked)
-        options.show(asked, captions=captions, calibrated=calibrated)
-        options.show_order(asked)
-        saved_search_menu.show(collection.uuid, asked)
-        if asked != SearchState():
+        more_filters.show(collection, state)
+        options.show(state, captions=captions, calibrated=calibrated)
+        options.show_order(state)
+        saved_search_menu.show(collection.uuid, state)
+        if state != SearchState():
             st.button("Clear", on_click=page_state.go_to, args=(SearchState(),), help="Start a new search")
     with above, errors.show_errors():
-        search_box.show_chips(asked, name, collection)
-    if asked.empty:
-        start_page.show(name, collection, asked, above, facts)
+        search_box.show_chips(state, name, collection)
+    if state.empty:
+        start_page.show(name, collection, state, above, facts)
     if is_found:
-        saved_search_menu.remember(collection.uuid, asked)
+        saved_search_menu.remember(collection.uuid, state)
         freeze_heap("an answer")
 
 
-def _rail(name: str, collection: Collection, asked: SearchState) -> None:
+def _rail(name: str, collection: Collection, state: SearchState) -> None:
     rail(
-        facets.facets_url(name, asked),
+        facets.facets_url(name, state),
         key="search-rail",
-        chosen=len(asked.where),
+        chosen=len(state.where),
         generation=read_state(collection.path).generation,
-        changed=lambda said: page_state.go_to(facets.change(page_state.current().asked, said)),
+        changed=lambda said: page_state.go_to(facets.change(page_state.current().state, said)),
     )
 
 

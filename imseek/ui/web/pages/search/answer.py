@@ -26,16 +26,16 @@ _BEYOND: Final = 12
 _MORE: Final = "search-beyond"
 
 
-def show(name: str, collection: Collection, asked: SearchState, facts: DeltaGenerator) -> bool:
+def show(name: str, collection: Collection, state: SearchState, facts: DeltaGenerator) -> bool:
     """Search and draw the results, with what is known of them in ``facts``; returns False after an error."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… The first search takes longer."):
-            result = collection.search(asked.query(page_state.upload))
-            beyond = _beyond(collection, asked, result)
+            result = collection.search(state.query(page_state.upload))
+            beyond = _beyond(collection, state, result)
     except ExpiredPageError:
         st.text("The collection has changed since this page of results was made.")
-        first = asked.with_changes(page=None)
+        first = state.with_changes(page=None)
         st.button("Show the first pictures", on_click=page_state.go_to, args=(first,), type="primary")
         return False
     except ImageNotFoundError as error:
@@ -46,27 +46,27 @@ def show(name: str, collection: Collection, asked: SearchState, facts: DeltaGene
         errors.show_error(error)
         return False
     took = time.perf_counter() - began
-    _show_facts(facts, asked, result, took, bool(beyond))
-    _draw(name, collection, asked, result, beyond)
-    _show_cutoff(asked, result, beyond)
+    _show_facts(facts, state, result, took, bool(beyond))
+    _draw(name, collection, state, result, beyond)
+    _show_cutoff(state, result, beyond)
     return True
 
 
-def _beyond(collection: Collection, asked: SearchState, result: SearchResult) -> tuple[Hit, ...]:
+def _beyond(collection: Collection, state: SearchState, result: SearchResult) -> tuple[Hit, ...]:
     """Return a few hits beyond the cutoff; none if options make the order of the list more complicated."""
-    reordered = asked.diversity or asked.rerank or asked.hubness or asked.sort == "date"
-    shaped = asked.group_by or reordered
-    if not result.cut or result.next_page or asked.page or shaped:
+    reordered = state.diversity or state.rerank or state.hubness or state.sort == "date"
+    shaped = state.group_by or reordered
+    if not result.cut or result.next_page or state.page or shaped:
         return ()
     kept, more = st.session_state.get(_MORE, (None, 0))
     there = {one for hit in result for one in (hit.image_id, *hit.duplicates)}
-    wanted = len(there) + (more if kept == asked else _BEYOND)
-    query = asked.with_changes(cutoff=False, limit=wanted).query(page_state.upload)
+    wanted = len(there) + (more if kept == state else _BEYOND)
+    query = state.with_changes(cutoff=False, limit=wanted).query(page_state.upload)
     found = collection.search(query, metadata=False)  # Names are enough.
     return tuple(hit for hit in found if hit.image_id not in there)
 
 
-def _show_cutoff(asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
+def _show_cutoff(state: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
     """Show how many hits are beyond the cutoff, with a button to show more."""
     left = (result.cut or 0) - len(beyond)
     if left <= 0:
@@ -74,29 +74,30 @@ def _show_cutoff(asked: SearchState, result: SearchResult, beyond: tuple[Hit, ..
     with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):
         st.caption(f"{left:,} more are less relevant", width="content")
         if beyond:
-            step = min(left, asked.limit)
-            st.button(f"Show {step:,} more", on_click=_show_more, args=(asked, len(beyond) + step))
+            step = min(left, state.limit)
+            st.button(f"Show {step:,} more", on_click=_show_more, args=(state, len(beyond) + step))
         else:
             st.button(
                 "Show them",
                 on_click=page_state.go_to,
-                args=(asked.with_changes(cutoff=False, page=None),),
+                args=(state.with_changes(cutoff=False, page=None),),
             )
 
 
-def _show_more(asked: SearchState, wanted: int) -> None:
-    st.session_state[_MORE] = (asked, wanted)
+def _show_more(state: SearchState, wanted: int) -> None:
+    st.session_state[_MORE] = (state, wanted)
 
 
-def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
-    total = _total(asked, result)
-    if asked.collapses and not asked.page:  # Those behind others are found too.
+def _show_facts(facts: DeltaGenerator, state: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
+    total = _total(state, result)
+    if state.collapses and not state.page:  # Those behind others are found too.
         total = result.searched - (result.cut or 0)
     said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
-    said = [*filter(None, said), f"of {result.searched:,}"]
     if result.groups:
-        said.insert(-1, f"in {format_count(len(result.groups), 'group')}")
-    line = " ".join(said)
+        said.append(f"in {format_count(len(result.groups), 'group')}")
+    if total != result.searched:
+        said.append(f"of {result.searched:,}")
+    line = " ".join(filter(None, said))
     line = f"{line[0].upper()}{line[1:]}"
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
@@ -112,20 +113,20 @@ def _show_facts(facts: DeltaGenerator, asked: SearchState, result: SearchResult,
 
 
 @st.fragment
-def _draw(name: str, collection: Collection, asked: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
+def _draw(name: str, collection: Collection, state: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
     """Draw the hits in a fragment, since selecting some changes nothing above them."""
-    if page_state.current().asked != asked:  # Feedback changed the search.
+    if page_state.current().state != state:  # Feedback changed the search.
         st.rerun()
     if not result.hits:
         with st.container(key="search-nothing"):
-            _show_nothing_found(asked, result, bool(beyond))
-    if asked.page:
-        st.button("Show from the first picture on", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
+            _show_nothing_found(state, result, bool(beyond))
+    if state.page:
+        st.button("Show from the first picture on", on_click=page_state.go_to, args=(state.with_changes(page=None),))
     shown: tuple[Hit, ...] = (*result.hits, *beyond)
-    following = hit_pages.following_hits(name, asked, result.next_page, _total(asked, result))
-    if result.hits and (dated := hit_pages.by_date(collection, asked, name)) is not None:
-        shown = results.hits_by_id(collection, dated.image_ids[: asked.limit].tolist())
-        following = hit_pages.following_by_date(name, asked, dated, len(shown))
+    following = hit_pages.following_hits(name, state, result.next_page, _total(state, result))
+    if result.hits and (dated := hit_pages.by_date(collection, state, name)) is not None:
+        shown = results.hits_by_id(collection, dated.image_ids[: state.limit].tolist())
+        following = hit_pages.following_by_date(name, state, dated, len(shown))
     results.results(
         name,
         collection,
@@ -137,63 +138,63 @@ def _draw(name: str, collection: Collection, asked: SearchState, result: SearchR
         like_all=_like_all,
         scores=following is None or following.days is None,
         following=following,
-        known=lambda: hit_pages.found_hits.get(name, asked),
-        everything=(lambda: hit_pages.all_ids(collection, asked, MAX_IMAGES)) if result.next_page else None,
+        known=lambda: hit_pages.found_hits.get(name, state),
+        everything=(lambda: hit_pages.all_ids(collection, state, MAX_IMAGES)) if result.next_page else None,
         remembers=True,
     )
-    if page_state.current().asked != asked:
+    if page_state.current().state != state:
         st.rerun()
 
 
 def _like(image_id: int, more: bool) -> None:
-    asked = page_state.current().asked
-    _go_to_judged(asked.mark(image_id, right=more), f"Searched for {'more' if more else 'less'} like a picture")
+    state = page_state.current().state
+    _go_to_judged(state.mark(image_id, right=more), f"Searched for {'more' if more else 'less'} like a picture")
 
 
 def _like_all(image_ids: Sequence[int], more: bool) -> None:
-    asked = page_state.current().asked
+    state = page_state.current().state
     pictures = format_count(len(image_ids), "picture")
-    _go_to_judged(asked.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
+    _go_to_judged(state.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
 
 
 def _go_to_judged(to: SearchState, text: str) -> None:
-    before = page_state.current().asked
+    before = page_state.current().state
     page_state.go_to(to)
     if to != before:
         undoable_changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 
-def _show_nothing_found(asked: SearchState, result: SearchResult, beyond: bool) -> None:
+def _show_nothing_found(state: SearchState, result: SearchResult, beyond: bool) -> None:
     """Suggest what to do if nothing was found."""
     if beyond:
         st.text("Nothing here shows that. The closest pictures are below.")
         return
     st.subheader("Nothing here shows that" if result.nothing else "Nothing found", anchor=False)
     with st.container(horizontal=True):
-        if asked.where:
-            st.button("Clear filters", on_click=page_state.go_to, args=(asked.with_changes(where=()),))
-        if asked.cutoff:
+        if state.where:
+            st.button("Clear filters", on_click=page_state.go_to, args=(state.with_changes(where=()),))
+        if state.cutoff:
             st.button(
                 "Include less relevant pictures",
                 on_click=page_state.go_to,
-                args=(asked.with_changes(cutoff=False),),
+                args=(state.with_changes(cutoff=False),),
             )
-        if asked.by in ("caption", "text"):
+        if state.by in ("caption", "text"):
             st.button(
-                f"Search pictures, not {'captions' if asked.by == 'caption' else 'words'}",
+                f"Search pictures, not {'captions' if state.by == 'caption' else 'words'}",
                 on_click=page_state.go_to,
-                args=(asked.with_changes(by="image"),),
+                args=(state.with_changes(by="image"),),
             )
-        if asked.page:
-            st.button("Show the first pictures", on_click=page_state.go_to, args=(asked.with_changes(page=None),))
-    if not (asked.where or asked.cutoff or asked.page or asked.by in ("caption", "text")):
+        if state.page:
+            st.button("Show the first pictures", on_click=page_state.go_to, args=(state.with_changes(page=None),))
+    if not (state.where or state.cutoff or state.page or state.by in ("caption", "text")):
         st.text("Try other words.")
 
 
-def _total(asked: SearchState, result: SearchResult) -> int | None:
+def _total(state: SearchState, result: SearchResult) -> int | None:
     """Return the number of all hits, None if it is unknown before the last page."""
-    if not result.next_page and not asked.page:
+    if not result.next_page and not state.page:
         return len(result)
-    if asked.page or asked.group_by or asked.collapses or asked.hubness or asked.diversity or asked.by == "text":
+    if state.page or state.group_by or state.collapses or state.hubness or state.diversity or state.by == "text":
         return None
     return result.searched - (result.cut or 0)

@@ -117,9 +117,9 @@ RAIL: Final = (
 _BY_COLUMN: Final = {one.column: one for one in RAIL}
 
 
-def facets_url(name: str, asked: SearchState) -> str:
+def facets_url(name: str, state: SearchState) -> str:
     """Return the URL of the counts for a search in the collection ``name``."""
-    shown = asked.with_changes(limit=search_state.LIMIT, sort="score", group_by=None)
+    shown = state.with_changes(limit=search_state.LIMIT, sort="score", group_by=None)
     return f"{app_state.images_url(name)}/facets?{urlencode(shown.parameters(), doseq=True)}"
 
 
@@ -131,7 +131,7 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     ``note`` says what does not count. Raises QueryError for an unknown column.
     """
     parameters = parse_qs(query, keep_blank_values=True)
-    asked = search_state.parse_address(parameters).asked
+    state = search_state.parse_address(parameters).state
     only = parameters.get("only", [""])[-1]
     if only and only not in _BY_COLUMN:
         raise QueryError("this address cannot be read", hint="reload the page")
@@ -139,24 +139,24 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     holding = parameters.get("holding", [""])[-1][:_HOLDING]
     opened = None if holding else frozenset(parameters.get("open", ()))
     note = ""
-    hits = _hits(collection, asked)
+    hits = _hits(collection, state)
     try:
         try:
-            counts = _count(collection, asked, shown, holding, hits)
+            counts = _count(collection, state, shown, holding, hits)
         except QueryError:
-            asked = asked.with_changes(where=tuple(one for one in asked.where if _is_readable(collection, one)))
-            hits = _hits(collection, asked)
-            counts = _count(collection, asked, shown, holding, hits)
+            state = state.with_changes(where=tuple(one for one in state.where if _is_readable(collection, one)))
+            hits = _hits(collection, state)
+            counts = _count(collection, state, shown, holding, hits)
             note = "A condition that cannot be read does not count here."
     except ImseekError:  # The page says why.
         return {"facets": [], "note": "There are no numbers for a search that fails."}
     folders: tuple[str, ...] = ()
     if FOLDER in counts:  # Those without a picture now still say where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
-    made = [_shown(one, counts[one.column], asked, folders, opened) for one in shown]
+    made = [_facet_data(one, counts[one.column], state, folders, opened) for one in shown]
     for facet in made:
         if facet["column"] == LOCATION:
-            there = _locations(collection, asked, hits, _view(parameters))
+            there = _locations(collection, state, hits, _view(parameters))
             values = {one["value"] for one in there["rows"]}
             facet |= {**there, "rows": [*(one for one in facet["rows"] if one["value"] not in values), *there["rows"]]}
     return {"facets": made, "note": note}
@@ -173,10 +173,10 @@ def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
     return Box(west, south, east, north)
 
 
-def _locations(collection: Collection, asked: SearchState, hits: _Hits | None, view: Box | None) -> dict[str, Any]:
+def _locations(collection: Collection, state: SearchState, hits: _Hits | None, view: Box | None) -> dict[str, Any]:
     """Return where the pictures were taken, in the part of the world that is shown."""
-    now = where_conditions.filter_on(asked.where, LOCATION).boxes
-    found = overview.count_locations(collection, where=asked.where, hits=hits, view=view)
+    now = where_conditions.filter_on(state.where, LOCATION).boxes
+    found = overview.count_locations(collection, where=state.where, hits=hits, view=view)
     digits = min(5, max(0, math.ceil(2 - math.log10(found.view.east - found.view.west))))
     rows = [
         {
@@ -237,17 +237,17 @@ def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
 
 
 def _count(
-    collection: Collection, asked: SearchState, shown: Sequence[RailFacet], holding: str, hits: _Hits | None
+    collection: Collection, state: SearchState, shown: Sequence[RailFacet], holding: str, hits: _Hits | None
 ) -> dict[str, FacetCounts]:
     counted = [one for one in shown if not one.choices]
-    chosen = {one.column: [choice.sql() for _, choice in _choices(one, asked)] for one in shown if one.choices}
+    chosen = {one.column: [choice.sql() for _, choice in _choices(one, state)] for one in shown if one.choices}
     folders = [one for one in counted if one.kind == "folders"]
     others = [one for one in counted if one.kind != "folders"]
     found = overview.count_facets(
         collection,
         [one.counted for one in others],
         choices=chosen,
-        where=asked.where,
+        where=state.where,
         hits=hits,
         holding=holding,
         limit=VALUES,
@@ -255,23 +255,23 @@ def _count(
     counts = dict(zip([*(one.column for one in others), *chosen], found, strict=True))
     if folders:
         (counts[FOLDER],) = overview.count_facets(
-            collection, [FOLDER], where=asked.where, hits=hits, holding=holding, limit=_FOLDERS
+            collection, [FOLDER], where=state.where, hits=hits, holding=holding, limit=_FOLDERS
         )
     return counts
 
 
-def _choices(facet: RailFacet, asked: SearchState) -> list[tuple[str, Filter]]:
+def _choices(facet: RailFacet, state: SearchState) -> list[tuple[str, Filter]]:
     """Return the choices of a facet with their labels, and the parts of the world that are chosen."""
-    boxes = where_conditions.filter_on(asked.where, LOCATION).boxes if facet.kind == "locations" else ()
+    boxes = where_conditions.filter_on(state.where, LOCATION).boxes if facet.kind == "locations" else ()
     chosen = [Filter(LOCATION, boxes=(box,)) for box in boxes]
     return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in chosen)]
 
 
-def _hits(collection: Collection, asked: SearchState) -> _Hits | None:
+def _hits(collection: Collection, state: SearchState) -> _Hits | None:
     """Return what finds the hits of a search under a condition; None where all images are hits."""
-    if asked.empty or (not asked.cutoff and asked.by in ("auto", "image")):
+    if state.empty or (not state.cutoff and state.by in ("auto", "image")):
         return None
-    plain = asked.with_changes(sort="score", group_by=None, diversity=0.0, rerank=None, hubness=False)
+    plain = state.with_changes(sort="score", group_by=None, diversity=0.0, rerank=None, hubness=False)
 
     @cache  # Folders and locations are counted by themselves, over the same hits.
     def find(condition: str | None) -> tuple[int, ...]:
@@ -281,10 +281,10 @@ def _hits(collection: Collection, asked: SearchState) -> _Hits | None:
     return find
 
 
-def _shown(
-    facet: RailFacet, counts: FacetCounts, asked: SearchState, folders: Sequence[str], opened: frozenset[str] | None
+def _facet_data(
+    facet: RailFacet, counts: FacetCounts, state: SearchState, folders: Sequence[str], opened: frozenset[str] | None
 ) -> dict[str, Any]:
-    now = where_conditions.filter_on(asked.where, facet.column)
+    now = where_conditions.filter_on(state.where, facet.column)
     made: dict[str, Any] = {
         "column": facet.column,
         "label": facet.label,
@@ -298,7 +298,7 @@ def _shown(
     elif facet.kind == "folders":
         made["rows"] = list(_tree(counts.values, folders, now.below, opened))
     elif facet.choices:
-        for (label, choice), (_, n) in zip(_choices(facet, asked), counts.values, strict=True):
+        for (label, choice), (_, n) in zip(_choices(facet, state), counts.values, strict=True):
             is_chosen = choice.sql() == now.sql() or bool(set(choice.boxes) & set(now.boxes))
             made["rows"].append({"value": choice.sql(), "label": label, "count": n, "chosen": is_chosen})
     else:
@@ -392,18 +392,18 @@ def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Fol
     return found
 
 
-def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
+def change(state: SearchState, said: Mapping[str, Any]) -> SearchState:
     """Apply a choice made in the rail; what is no choice changes nothing.
 
     ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
     of these, a missing one stays. Without any of these the facet is cleared. An empty column clears all filters.
     """
     if said.get("column") == "":
-        return asked.with_changes(where=())
+        return state.with_changes(where=())
     facet = _BY_COLUMN.get(str(said.get("column")))
     if facet is None:
-        return asked
-    now, value, on = where_conditions.filter_on(asked.where, facet.column), said.get("value"), said.get("on") is True
+        return state
+    now, value, on = where_conditions.filter_on(state.where, facet.column), said.get("value"), said.get("on") is True
     new = Filter(facet.column)
     if facet.kind == "dates":
         bounds = {"low": now.low, "high": now.high} if {"low", "high"} & said.keys() else {}
@@ -423,7 +423,7 @@ def change(asked: SearchState, said: Mapping[str, Any]) -> SearchState:
         else:
             left = tuple(one for one in now.values if one != value)
             new = Filter(facet.column, (*left, value) if on else left)
-    return asked.with_changes(where=where_conditions.replace_filter(asked.where, new))
+    return state.with_changes(where=where_conditions.replace_filter(state.where, new))
 
 
 def _with_folder(chosen: Sequence[str], folder: str, *, on: bool) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ _FLAGS: Final = {"": "Any", "yes": "Yes", "no": "No"}
 _WHERE: Final = "search-where"
 
 
-def show(collection: Collection, asked: SearchState) -> None:
+def show(collection: Collection, state: SearchState) -> None:
     """Draw the menu. What it offers is loaded when it is opened, once per state of the collection."""
     # A different label would make it a different, closed menu.
     menu = st.popover("More filters", key="search-filters", on_change="rerun", width="content")
@@ -35,20 +35,20 @@ def show(collection: Collection, asked: SearchState) -> None:
                 known = {one.column: one for one in load_facets(collection)}
                 roots = overview.source_roots(collection)
             if len(roots) > 1:
-                _source(asked, roots)
-            _common(asked, known)
-            _others(asked, known)
-            _condition(asked)
+                _source(state, roots)
+            _common(state, known)
+            _others(state, known)
+            _condition(state)
 
 
-def _common(asked: SearchState, known: dict[str, Facet]) -> None:
+def _common(state: SearchState, known: dict[str, Facet]) -> None:
     if "width" in known:
-        _range(asked, "megapixels", "Megapixels", None, None)
+        _range(state, "megapixels", "Megapixels", None, None)
     if "caption" in known:
-        _holds(asked, "caption", "Caption contains")
+        _holds(state, "caption", "Caption contains")
 
 
-def _others(asked: SearchState, known: dict[str, Facet]) -> None:
+def _others(state: SearchState, known: dict[str, Facet]) -> None:
     """Draw a control for any other column, one at a time."""
     names = sorted(set(known) - _HANDLED_COLUMNS)
     if not names:
@@ -65,7 +65,7 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
         return
     facet, label = known[column], escape_markdown(column)
     if facet.is_flag:
-        now = where_conditions.filter_on(asked.where, column).true
+        now = where_conditions.filter_on(state.where, column).true
         page_state.set_widget("search-flag", "" if now is None else "yes" if now else "no")
         st.selectbox(
             label,
@@ -76,13 +76,13 @@ def _others(asked: SearchState, known: dict[str, Facet]) -> None:
             args=(column,),
         )
     elif facet.is_number and isinstance(facet.low, int | float) and isinstance(facet.high, int | float):
-        _range(asked, column, label, float(facet.low), float(facet.high))
+        _range(state, column, label, float(facet.low), float(facet.high))
     elif not facet.is_time:
-        _values_or_text(asked, facet, label)
+        _values_or_text(state, facet, label)
 
 
-def _condition(asked: SearchState) -> None:
-    page_state.set_widget(_WHERE, asked.condition or "")
+def _condition(state: SearchState) -> None:
+    page_state.set_widget(_WHERE, state.condition or "")
     st.text_area(
         "Only pictures where",
         key=_WHERE,
@@ -93,8 +93,8 @@ def _condition(asked: SearchState) -> None:
     )
 
 
-def _source(asked: SearchState, roots: dict[int, str]) -> None:
-    now = where_conditions.filter_on(asked.where, "source").low
+def _source(state: SearchState, roots: dict[int, str]) -> None:
+    now = where_conditions.filter_on(state.where, "source").low
     page_state.set_widget("search-source", now if now in roots else 0)
     st.selectbox(
         "Source",
@@ -105,17 +105,17 @@ def _source(asked: SearchState, roots: dict[int, str]) -> None:
     )
 
 
-def _values_or_text(asked: SearchState, facet: Facet, label: str) -> None:
+def _values_or_text(state: SearchState, facet: Facet, label: str) -> None:
     """Draw a choice of values, or a text search if there are too many."""
     if not facet.is_list and (facet.distinct is None or facet.distinct > len(facet.values)):
-        _holds(asked, facet.column, f"{label} contains")
+        _holds(state, facet.column, f"{label} contains")
     else:
-        _choose(asked, facet.column, label, facet.values)
+        _choose(state, facet.column, label, facet.values)
 
 
-def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
+def _choose(state: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
     key = f"search-values-{column}"
-    now = where_conditions.filter_on(asked.where, column).values
+    now = where_conditions.filter_on(state.where, column).values
     counts = dict(values)
     page_state.set_widget(key, list(now))
     st.multiselect(
@@ -128,14 +128,14 @@ def _choose(asked: SearchState, column: str, label: str, values: tuple[tuple[str
     )
 
 
-def _holds(asked: SearchState, column: str, label: str) -> None:
+def _holds(state: SearchState, column: str, label: str) -> None:
     key = f"search-holds-{column}"
-    page_state.set_widget(key, where_conditions.filter_on(asked.where, column).holds)
+    page_state.set_widget(key, where_conditions.filter_on(state.where, column).holds)
     st.text_input(label, key=key, on_change=lambda: _apply_filter(Filter(column, holds=st.session_state[key].strip())))
 
 
-def _range(asked: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
-    now = where_conditions.filter_on(asked.where, column)
+def _range(state: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
+    now = where_conditions.filter_on(state.where, column)
     keys = (f"search-least-{column}", f"search-most-{column}")
 
     def put() -> None:
@@ -156,8 +156,8 @@ def _range(asked: SearchState, column: str, label: str, low: float | None, high:
 
 
 def _apply_filter(new: Filter) -> None:
-    asked = page_state.current().asked
-    page_state.go_to(asked.with_changes(where=where_conditions.replace_filter(asked.where, new)))
+    state = page_state.current().state
+    page_state.go_to(state.with_changes(where=where_conditions.replace_filter(state.where, new)))
 
 
 def _on_source() -> None:
@@ -172,6 +172,6 @@ def _on_flag(column: str) -> None:
 
 def _on_condition() -> None:
     text = st.session_state[_WHERE].strip()
-    asked = page_state.current().asked
-    if text != (asked.condition or ""):
-        page_state.go_to(asked.with_changes(where=(text,) if text else ()))
+    state = page_state.current().state
+    if text != (state.condition or ""):
+        page_state.go_to(state.with_changes(where=(text,) if text else ()))

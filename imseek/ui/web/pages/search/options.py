@@ -23,25 +23,25 @@ _SIZES: Final = (30, 60, 120, 240)
 _PROMISES: Final = ("5%", "10%", "20%")
 
 
-def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
+def show(state: SearchState, *, captions: bool, calibrated: bool) -> None:
     """Draw the menu; a collection that is ``calibrated`` has lists that keep a promise."""
-    changed = sum(getattr(asked, name) != getattr(SearchState(), name) for name in _KNOBS)
+    changed = sum(getattr(state, name) != getattr(SearchState(), name) for name in _KNOBS)
     with st.popover(f"Options ({changed})" if changed else "Options"):
-        choices = {by: label for by, label in _BY.items() if captions or by in ("auto", "image", "text", asked.by)}
-        _choose(asked, "by", "Compare with", choices)
-        _choose(asked, "group_by", "Groups", _GROUP)
-        sizes = sorted({*_SIZES, asked.limit})
+        choices = {by: label for by, label in _BY.items() if captions or by in ("auto", "image", "text", state.by)}
+        _choose(state, "by", "Compare with", choices)
+        _choose(state, "group_by", "Groups", _GROUP)
+        sizes = sorted({*_SIZES, state.limit})
         _choose(
-            asked,
+            state,
             "limit",
-            "Groups a page" if asked.group_by else "Pictures a page",
+            "Groups a page" if state.group_by else "Pictures a page",
             {n: str(n) for n in sizes},
         )
-        _show_ends(asked, calibrated=calibrated)
+        _show_ends(state, calibrated=calibrated)
         # With all that there is, or by date, each picture has a place of its own.
         why = "Shows the best of each group, with the number of the others, among relevant results by relevance."
-        _toggle(asked, "collapse", "Collapse near-duplicates", why)
-        page_state.set_widget("search-diversity", asked.diversity)
+        _toggle(state, "collapse", "Collapse near-duplicates", why)
+        page_state.set_widget("search-diversity", state.diversity)
         st.slider(
             "Variety",
             0.0,
@@ -50,27 +50,27 @@ def show(asked: SearchState, *, captions: bool, calibrated: bool) -> None:
             key="search-diversity",
             on_change=_on_change,
             args=("diversity", "search-diversity"),
-            disabled=asked.sort == "date",
+            disabled=state.sort == "date",
             help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
         )
-        names = dict.fromkeys([*known_rerankers(), *([asked.rerank] if asked.rerank else [])])
-        _choose(asked, "rerank", "Second look", {"": "None", **{name: f"By {name}" for name in names}})
-        _toggle(asked, "hubness", "Demote pictures that match everything", "Changes the order, not the scores.")
+        names = dict.fromkeys([*known_rerankers(), *([state.rerank] if state.rerank else [])])
+        _choose(state, "rerank", "Second look", {"": "None", **{name: f"By {name}" for name in names}})
+        _toggle(state, "hubness", "Demote pictures that match everything", "Changes the order, not the scores.")
         _toggle(
-            asked, "exact", "Exact search", "Compares every picture: slower in large collections, but misses nothing."
+            state, "exact", "Exact search", "Compares every picture: slower in large collections, but misses nothing."
         )
 
 
-def _show_ends(asked: SearchState, *, calibrated: bool) -> None:
+def _show_ends(state: SearchState, *, calibrated: bool) -> None:
     """Draw the choice of where the list ends: a switch, or several promises."""
     why = "Leaves out pictures that match no better than chance."
-    if not calibrated and not isinstance(asked.cutoff, str):
-        _toggle(asked, "cutoff", "Relevant results only", why)
+    if not calibrated and not isinstance(state.cutoff, str):
+        _toggle(state, "cutoff", "Relevant results only", why)
         return
-    promises = [*_PROMISES, *([asked.cutoff] if isinstance(asked.cutoff, str) else [])]
+    promises = [*_PROMISES, *([state.cutoff] if isinstance(state.cutoff, str) else [])]
     ends: dict[bool | str, str] = {True: "Where relevance ends", False: "Nowhere"}
     ends |= {one: f"Keep all but {one} of what is relevant" for one in promises}
-    page_state.set_widget("search-ends", asked.cutoff)
+    page_state.set_widget("search-ends", state.cutoff)
     st.selectbox(
         "End of the list",
         list(ends),
@@ -82,12 +82,12 @@ def _show_ends(asked: SearchState, *, calibrated: bool) -> None:
     )
 
 
-def show_order(asked: SearchState) -> None:
+def show_order(state: SearchState) -> None:
     """Draw the choice of the order of the pictures."""
-    orders = {"score": "By date", "added": "Newest here"} if asked.empty else {"score": "Best first", "date": "By date"}
+    orders = {"score": "By date", "added": "Newest here"} if state.empty else {"score": "Best first", "date": "By date"}
     # Two widgets: a browser that has not yet drawn the second would send the label of the first, which both have.
-    key = "search-order-all" if asked.empty else "search-order"
-    page_state.set_widget(key, asked.sort if asked.sort in orders else "score")
+    key = "search-order-all" if state.empty else "search-order"
+    page_state.set_widget(key, state.sort if state.sort in orders else "score")
     st.segmented_control(
         "Order",
         list(orders),
@@ -103,9 +103,9 @@ def show_order(asked: SearchState) -> None:
 _KNOBS: Final = ("by", "group_by", "limit", "cutoff", "collapse", "diversity", "rerank", "hubness", "exact")
 
 
-def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:
+def _choose(state: SearchState, name: str, label: str, choices: dict[Any, str]) -> None:
     key = f"search-{name}"
-    page_state.set_widget(key, getattr(asked, name) or "")
+    page_state.set_widget(key, getattr(state, name) or "")
     st.selectbox(
         label,
         list(choices),
@@ -116,12 +116,12 @@ def _choose(asked: SearchState, name: str, label: str, choices: dict[Any, str]) 
     )
 
 
-def _toggle(asked: SearchState, name: str, label: str, why: str) -> None:
+def _toggle(state: SearchState, name: str, label: str, why: str) -> None:
     key = f"search-{name}"
-    page_state.set_widget(key, getattr(asked, name))
+    page_state.set_widget(key, getattr(state, name))
     st.toggle(label, key=key, help=why, on_change=_on_change, args=(name, key))
 
 
 def _on_change(name: str, key: str) -> None:
     value = st.session_state[key]
-    page_state.go_to(page_state.current().asked.with_changes(**{name: None if value == "" else value}))
+    page_state.go_to(page_state.current().state.with_changes(**{name: None if value == "" else value}))

@@ -29,7 +29,7 @@ def current() -> ParsedAddress:
 
 def go_to(to: SearchState) -> None:
     """Change the search; call it in callbacks, before the page runs."""
-    if to != current().asked:
+    if to != current().state:
         st.query_params.from_dict(to.parameters(st.session_state[navigation.COLLECTION_KEY]))
 
 

@@ -54,18 +54,18 @@ class Picture:
         return (x / width, y / height, wide / width, high / height) if width and height else ()
 
 
-def box_part_index(asked: SearchState) -> int | None:
+def box_part_index(state: SearchState) -> int | None:
     """Return the index of the part shown in the search box, the first wanted words."""
-    return next((n for n, part in enumerate(asked.parts) if part.kind == "words" and not part.unwanted), None)
+    return next((n for n, part in enumerate(state.parts) if part.kind == "words" and not part.unwanted), None)
 
 
-def box_text(asked: SearchState) -> str:
+def box_text(state: SearchState) -> str:
     """Return the text of the search box, as it would be typed."""
-    n = box_part_index(asked)
-    return "" if n is None else asked.parts[n].written()[1]
+    n = box_part_index(state)
+    return "" if n is None else state.parts[n].written()[1]
 
 
-def submit_text(asked: SearchState, text: str) -> SearchState:
+def submit_text(state: SearchState, text: str) -> SearchState:
     """Apply the submitted text of the search box. Raises QueryError.
 
     Words replace those that were there; a picture (``id:17``), a tag or folder as a filter (``tag:beach``,
@@ -77,29 +77,29 @@ def submit_text(asked: SearchState, text: str) -> SearchState:
     if len(tokens) < 2 and not is_quoted:  # Without quotes, the whole text is the name.
         for prefix in (_TAG, _FOLDER):
             if text.startswith(prefix) and (name := text[len(prefix) :].strip()):
-                return _add_filter(asked, prefix, name.strip('"'))
+                return _add_filter(state, prefix, name.strip('"'))
     # What begins with a minus is unwanted as a whole, unless more follows.
     if is_quoted or len(tokens) > 1 or (tokens and tokens[0].start()):
         for found in tokens:
             prefix, what = found[1], found[2] or found[3]
-            asked = add_words(asked, what, unwanted=True) if prefix == "-" else _add_filter(asked, prefix, what)
+            state = add_words(state, what, unwanted=True) if prefix == "-" else _add_filter(state, prefix, what)
         words = " ".join(_TOKEN.sub("", text).split())
-        return submit_text(asked, words) if words else asked
+        return submit_text(state, words) if words else state
     part = asking.parse_typed(text)
-    n = box_part_index(asked)
+    n = box_part_index(state)
     if part is not None and (part.kind != "words" or part.unwanted):
-        return asked.with_part(part)
+        return state.with_part(part)
     if part is None:
-        return asked if n is None else asked.without_part(n)
+        return state if n is None else state.without_part(n)
     if n is None:
-        return asked.with_changes(parts=(part, *asked.parts))
-    others = (one for i, one in enumerate(asked.parts) if i != n)
+        return state.with_changes(parts=(part, *state.parts))
+    others = (one for i, one in enumerate(state.parts) if i != n)
     if any(replace(one, weight=part.weight) == part for one in others):
-        return asked.without_part(n).with_part(part)
-    return asked.with_changes(parts=(*asked.parts[:n], part, *asked.parts[n + 1 :]))
+        return state.without_part(n).with_part(part)
+    return state.with_changes(parts=(*state.parts[:n], part, *state.parts[n + 1 :]))
 
 
-def _add_filter(asked: SearchState, prefix: str, name: str) -> SearchState:
+def _add_filter(state: SearchState, prefix: str, name: str) -> SearchState:
     """Limit a search to a tag, or to a folder: a whole path, or what its path contains."""
     if prefix == _TAG:
         new = Filter(TAG, (name,))
@@ -107,16 +107,16 @@ def _add_filter(asked: SearchState, prefix: str, name: str) -> SearchState:
         new = Filter(FOLDER, below=(name.rstrip("/") or "/",))
     else:
         new = Filter(FOLDER, holds=name)
-    return asked.with_changes(where=where_conditions.replace_filter(asked.where, new))
+    return state.with_changes(where=where_conditions.replace_filter(state.where, new))
 
 
-def add_words(asked: SearchState, text: str, *, unwanted: bool) -> SearchState:
+def add_words(state: SearchState, text: str, *, unwanted: bool) -> SearchState:
     """Add words, wanted or not. Raises QueryError."""
     part = asking.parse_typed(text)
-    return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
+    return state if part is None else state.with_part(replace(part, unwanted=unwanted or part.unwanted))
 
 
-def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
+def chips(state: SearchState, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
     """Return a chip for each part and condition; a search for plain words alone needs none.
 
     ``stored`` holds the existing images by id; ``uploaded`` returns the URL of a small picture by its hash, or "".
@@ -126,8 +126,8 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
         return stored.get(image_id, Picture(f"picture {image_id} (not in this collection)", ""))
 
     shown = []
-    alone = len(asked.parts) == 1 and asked.parts[0] == QueryPart("words", asked.parts[0].what)
-    for n, part in enumerate(() if alone else asked.parts):
+    alone = len(state.parts) == 1 and state.parts[0] == QueryPart("words", state.parts[0].what)
+    for n, part in enumerate(() if alone else state.parts):
         if part.kind == "words":
             what = Picture(part.what, "")
         elif part.kind == "image":
@@ -143,10 +143,10 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
                 src=what.src,
                 region=what.shares(part.region),
                 tone="unwanted" if part.unwanted else "",
-                weight=part.weight if len(asked.parts) > 1 else None,
+                weight=part.weight if len(state.parts) > 1 else None,
             )
         )
-    for name, ids, tone in (("more", asked.more, ""), ("less", asked.less, "unwanted")):
+    for name, ids, tone in (("more", state.more, ""), ("less", state.less, "unwanted")):
         shown += [
             Chip(
                 f"{name}-{one}",
@@ -160,37 +160,37 @@ def chips(asked: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
         ]
     shown += [
         Chip(f"where-{n}", where_conditions.describe_condition(condition), says="only", title=condition)
-        for n, condition in enumerate(asked.where)
+        for n, condition in enumerate(state.where)
     ]
     return tuple(shown)
 
 
-def apply_chip_change(asked: SearchState, chip: str, what: str, value: object) -> SearchState:
+def apply_chip_change(state: SearchState, chip: str, what: str, value: object) -> SearchState:
     """Apply a change of a chip; chips that no longer exist change nothing."""
     kind, _, name = chip.partition("-")
     if not name.isascii() or not name.isdigit():
-        return asked
+        return state
     n = int(name)
-    if kind == "where" and what == "remove" and n < len(asked.where):
-        return asked.with_changes(where=asked.where[:n] + asked.where[n + 1 :])
-    if kind in ("more", "less") and n in (asked.more if kind == "more" else asked.less):
-        return asked.mark(n, right=(kind == "more") == (what == "remove"))
-    if kind != "part" or n >= len(asked.parts):
-        return asked
-    part = asked.parts[n]
+    if kind == "where" and what == "remove" and n < len(state.where):
+        return state.with_changes(where=state.where[:n] + state.where[n + 1 :])
+    if kind in ("more", "less") and n in (state.more if kind == "more" else state.less):
+        return state.mark(n, right=(kind == "more") == (what == "remove"))
+    if kind != "part" or n >= len(state.parts):
+        return state
+    part = state.parts[n]
     if what == "remove":
-        return asked.without_part(n)
+        return state.without_part(n)
     if what == "flip":
-        return asked.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
+        return state.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
     if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
-        return asked.with_changes(parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :]))
-    return asked
+        return state.with_changes(parts=(*state.parts[:n], replace(part, weight=float(value)), *state.parts[n + 1 :]))
+    return state
 
 
-def summarise_search(asked: SearchState) -> str:
+def summarise_search(state: SearchState) -> str:
     """Describe a search in a few words, for lists of searches."""
     said = []
-    for part in asked.parts:
+    for part in state.parts:
         a_part = "" if part.region is None else "part of "
         what = {
             "words": part.what,
@@ -198,13 +198,13 @@ def summarise_search(asked: SearchState) -> str:
             "upload": f"like {a_part}a picture of yours",
         }
         said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
-    said += [where_conditions.describe_condition(condition) for condition in asked.where]
-    judged = len(asked.more) + len(asked.less)
+    said += [where_conditions.describe_condition(condition) for condition in state.where]
+    judged = len(state.more) + len(state.less)
     if judged:
         said.append(f"{judged} judged")
     usual = SearchState()
-    said += [_BY[asked.by]] if asked.by != usual.by else []
-    said += [words for name, words in _KNOBS.items() if getattr(asked, name) != getattr(usual, name)]
-    if isinstance(asked.cutoff, str):
-        said[said.index(_KNOBS["cutoff"])] = f"at most {asked.cutoff} lost"
+    said += [_BY[state.by]] if state.by != usual.by else []
+    said += [words for name, words in _KNOBS.items() if getattr(state, name) != getattr(usual, name)]
+    if isinstance(state.cutoff, str):
+        said[said.index(_KNOBS["cutoff"])] = f"at most {state.cutoff} lost"
     return " · ".join(said) or "everything"

@@ -19,19 +19,19 @@ _WHICH: Final = "search-saved"
 _RENAMED: Final = "search-rename-to"
 
 
-def remember(uuid: str, asked: SearchState) -> None:
+def remember(uuid: str, state: SearchState) -> None:
     """Add the current search to the history, once each time it is made."""
-    key = (uuid, asked.with_changes())
+    key = (uuid, state.with_changes())
     if st.session_state.get("search-remembered") == key:
         return
     st.session_state["search-remembered"] = key
     try:
-        page_state.store().remember(uuid, asked)
+        page_state.store().remember(uuid, state)
     except ImseekError as error:  # A full disk must not prevent a search.
         st.caption(f"The history could not be written: {escape_markdown(str(error))}")
 
 
-def show(uuid: str, asked: SearchState) -> None:
+def show(uuid: str, state: SearchState) -> None:
     """Draw the menu. Its contents are loaded when it is opened."""
     menu = st.popover("History", key="search-earlier", on_change="rerun", width="content")
     if not menu.open:
@@ -40,21 +40,21 @@ def show(uuid: str, asked: SearchState) -> None:
         known = page_state.store().of(uuid)
         if known.note:
             st.text(f"⚠️ {known.note}")
-        if not asked.empty:
+        if not state.empty:
             st.text_input(
                 "Save this search as",
                 key=_NAME,
                 max_chars=MAX_NAME_LENGTH,
-                placeholder=query_chip_data.summarise_search(asked),
+                placeholder=query_chip_data.summarise_search(state),
                 on_change=_save,
                 args=(uuid,),
             )
         if known.saved:
-            _saved(uuid, known)
+            _draw_saved(uuid, known)
         _history(uuid, known)
 
 
-def _saved(uuid: str, known: CollectionSearches) -> None:
+def _draw_saved(uuid: str, known: CollectionSearches) -> None:
     names = list(known.saved)
     if st.session_state.get(_WHICH) not in names:
         st.session_state[_WHICH] = None
@@ -77,11 +77,11 @@ def _history(uuid: str, known: CollectionSearches) -> None:
     st.caption("Recent searches" if known.history else "Your searches will appear here, newest first.")
     for n, past in enumerate(known.history[:_SHOWN]):
         st.button(
-            escape_markdown(query_chip_data.summarise_search(past.asked), 60),
+            escape_markdown(query_chip_data.summarise_search(past.state), 60),
             key=f"search-past-{n}",
             type="tertiary",
             on_click=page_state.go_to,
-            args=(past.asked,),
+            args=(past.state,),
         )
     if known.history:
         st.button("Clear history", on_click=_forget, args=(uuid,))
@@ -91,7 +91,7 @@ def _save(uuid: str) -> None:
     name = st.session_state[_NAME]
     st.session_state[_NAME] = ""
     if name.strip():
-        _try(lambda: page_state.store().save(uuid, name, page_state.current().asked))
+        _try(lambda: page_state.store().save(uuid, name, page_state.current().state))
 
 
 def _rename(uuid: str, name: str) -> None:

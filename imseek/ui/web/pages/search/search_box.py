@@ -38,7 +38,7 @@ def show(name: str, *, here: bool) -> None:
 
     ``here`` is False on pages other than that of searches, to which a search leads from there.
     """
-    words = query_chip_data.box_text(page_state.current().asked) if here else ""
+    words = query_chip_data.box_text(page_state.current().state) if here else ""
     new = _WORDS not in st.session_state
     if not new and st.session_state[_WORDS] != words:  # After a link or the browser's Back.
         st.session_state[_WORDS] = words
@@ -102,9 +102,9 @@ def more_words() -> None:
         )
 
 
-def show_chips(asked: SearchState, name: str, collection: Collection) -> None:
+def show_chips(state: SearchState, name: str, collection: Collection) -> None:
     """Draw the chips of the query."""
-    ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
+    ids = [*(int(one.what) for one in state.parts if one.kind == "image"), *state.more, *state.less]
     stored = results.hits_by_id(collection, ids) if ids else ()
     known = {
         hit.image_id: query_chip_data.Picture(
@@ -112,13 +112,13 @@ def show_chips(asked: SearchState, name: str, collection: Collection) -> None:
         )
         for hit in stored
     }
-    shown = query_chip_data.chips(asked, known, _upload_thumbnail)
+    shown = query_chip_data.chips(state, known, _upload_thumbnail)
     if shown:
         chips(shown, key="search-chips", changed=_on_chip)
 
 
 def _now(here: bool) -> SearchState:
-    return page_state.current().asked if here else SearchState()
+    return page_state.current().state if here else SearchState()
 
 
 def _go_to(to: SearchState, here: bool) -> None:
@@ -147,7 +147,7 @@ def _on_part_added(key: str, unwanted: bool) -> None:
     text = st.session_state[key]
     st.session_state[key] = ""
     try:
-        page_state.go_to(query_chip_data.add_words(page_state.current().asked, text, unwanted=unwanted))
+        page_state.go_to(query_chip_data.add_words(page_state.current().state, text, unwanted=unwanted))
     except ImseekError as error:
         page_state.defer_error(error)
 
@@ -166,7 +166,7 @@ def _on_picture(here: bool) -> None:
 
 
 def _on_chip(chip: str, what: str, value: float | None) -> None:
-    page_state.go_to(query_chip_data.apply_chip_change(page_state.current().asked, chip, what, value))
+    page_state.go_to(query_chip_data.apply_chip_change(page_state.current().state, chip, what, value))
 
 
 def load_typed_picture(text: str, home: Path) -> QueryPart | None:

@@ -1,4 +1,4 @@
-"""Ask at the terminal for consent to what someone else has written."""
+"""Ask at the terminal whether to go on with what someone else has written."""
 
 from __future__ import annotations
 

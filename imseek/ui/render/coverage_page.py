@@ -29,7 +29,7 @@ def write(file: TextIO, report: CoverageReport, both: Sequence[ResolvedCollectio
             sides.append((side, mine.name, other.name, read))
         file.writelines(
             render(
-                "collection_gaps.html.j2",
+                "coverage.html.j2",
                 title=f"{a.name} and {b.name}",
                 report=report,
                 sides=sides,

@@ -1,0 +1,89 @@
+"""Codes of the rows that a snapshot does not cover, made as the snapshot's own.
+
+A scan of codes of 4 bits reads an eighth of the bytes that the rows take. Scores by codes compare with those of the
+snapshot's candidates, so both are rescored together by the stored rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Float16, Ids, IdSet, Segment
+from imseek.data.vectors.faiss_snapshot import Candidates
+from imseek.data.vectors.index_metadata import Bits
+from imseek.types.arrays import Float32
+
+#: Fewer rows are scanned as fast as they are.
+MIN_ROWS: Final = 1024
+#: How much farther off than a snapshot's rows, squared, the codes of later rows may be.
+_MAX_ERROR: Final = 1.5
+#: Rows that are encoded at a time.
+_BLOCK: Final = 4096
+
+
+class TailCodes:
+    """The live rows of ``segments`` by the codes of ``lists``, an index with codes for fast scan."""
+
+    def __init__(self, lists: Any, segments: Sequence[Segment], like: TailCodes | None = None) -> None:
+        known = {} if like is None else like._codes
+        self._codes: dict[int, tuple[Float16, npt.NDArray[np.uint8]]] = {
+            id(s.rows): known.get(id(s.rows)) or (s.rows, encode(lists, s.rows)) for s in segments
+        }
+        live = [segment.searchable() for segment in segments]
+        self.ids: Ids = np.concatenate(
+            [np.empty(0, np.int64), *(s.ids[m] for s, m in zip(segments, live, strict=True))]
+        )
+        codes = np.concatenate([self._codes[id(s.rows)][1][m] for s, m in zip(segments, live, strict=True)])
+        # One list of all rows, for only lists support filters. Its centre is not used.
+        self._centre = faiss.IndexFlatIP(lists.d)
+        self._centre.add(np.zeros((1, lists.d), np.float32))
+        packed = faiss.IndexIVFPQ(self._centre, lists.d, 1, lists.pq.M, lists.pq.nbits, faiss.METRIC_INNER_PRODUCT)
+        packed.pq, packed.by_residual, packed.is_trained = lists.pq, False, True
+        numbers = np.arange(len(codes), dtype=np.int64)
+        packed.invlists.add_entries(0, len(codes), faiss.swig_ptr(numbers), faiss.swig_ptr(codes))
+        packed.ntotal = len(codes)
+        self._index = faiss.IndexIVFPQFastScan(packed, lists.bbs)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def bitmap_of(self, allowed: IdSet) -> Bits:
+        """Return a bit for each row, in the order of :attr:`ids`: whether its id is allowed."""
+        return np.packbits(allowed.marks(self.ids), bitorder="little")
+
+    def candidates(self, queries: Float32, count: int, allowed: Bits | None) -> Candidates:
+        """Return the ``count`` rows that rank first; ``allowed`` is a bitmap of :meth:`bitmap_of`."""
+        selector = None
+        if allowed is not None:
+            # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
+            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
+        chosen = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
+        scores, at = self._index.search(queries, min(count, len(self)), params=chosen)
+        return Candidates(scores, np.where(at >= 0, self.ids[at], -1))
+
+
+def scan_codec(index: Any) -> Any | None:
+    """Return the part of an index that encodes rows for fast scan whatever list they are in, else None."""
+    is_such = isinstance(index, faiss.IndexIVFPQFastScan) and not index.by_residual
+    return index if is_such and index.metric_type == faiss.METRIC_INNER_PRODUCT else None
+
+
+def encode(lists: Any, rows: Float16) -> npt.NDArray[np.uint8]:
+    """Return the codes (n, bytes) of stored rows (n, dim)."""
+    starts = range(0, len(rows), _BLOCK)
+    blocks = (lists.pq.compute_codes(rows[start : start + _BLOCK].astype(np.float32)) for start in starts)
+    return np.concatenate([np.empty((0, lists.pq.code_size), np.uint8), *blocks])
+
+
+def fits_codes(lists: Any, rows: Float16, others: Float16) -> bool:
+    """Whether the codes of ``rows`` are about as near to them as those of ``others``, which the codes are made for."""
+    errors = []
+    for some in (rows, others):
+        off = some.astype(np.float32) - lists.pq.decode(encode(lists, some))
+        errors.append(float((off * off).sum(axis=1).mean()) if len(some) else 0.0)
+    return errors[0] <= _MAX_ERROR * errors[1]

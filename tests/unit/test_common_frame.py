@@ -1,0 +1,138 @@
+"""Pictures of one set, compared at the pixels of a frame that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from skimage import data
+
+from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled, compare_tiles
+from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, judge_pairs
+from imseek.duplicates.pixels.common_frame import CommonFrame
+from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
+from imseek.duplicates.pixels.orientations import turn
+from imseek.duplicates.pixels.placements import Placements
+from imseek.types.arrays import Pixels
+
+PHOTO = data.chelsea()
+HEIGHT, WIDTH = PHOTO.shape[:2]
+#: Crops by their top, left, bottom and right edges.
+CROPS = {0: (0, 0, 300, 451), 1: (10, 20, 260, 400), 2: (40, 60, 300, 451), 3: (0, 70, 230, 420), 4: (5, 10, 280, 440)}
+
+
+def crop(box: tuple[int, int, int, int], pixels: Pixels = PHOTO) -> SmallLuminance:
+    top, left, bottom, right = box
+    return to_luminance(np.ascontiguousarray(pixels[top:bottom, left:right]))
+
+
+def placed(boxes: dict[int, tuple[int, int, int, int]]) -> Placements:
+    """Return where the crops lie, each by where it lies over the first."""
+    placements = Placements()
+    top, left, bottom, right = boxes[0]
+    for n, (t, lf, b, r) in boxes.items():
+        if n:
+            down, across = (bottom - top) / (b - t), (right - left) / (r - lf)
+            placements.link_fit(0, n, (0, (down, (top - t) / (b - t), across, (left - lf) / (r - lf))))
+    return placements
+
+
+def framed(pictures: Sequence[SmallLuminance], placements: Placements) -> CommonFrame:
+    return CommonFrame(lambda n: pictures[n].astype(np.float32), placements)
+
+
+@pytest.fixture
+def frame() -> CommonFrame:
+    return framed([crop(box) for box in CROPS.values()], placed(CROPS))
+
+
+def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
+    for a, b in ((0, 1), (1, 2), (2, 3), (1, 3)):
+        laid = frame.compare(a, b)
+        assert laid is not None
+        assert laid.agreement > 0.95
+        assert laid.drift < 0.15
+        assert laid.correlation > 0.99
+        assert not frame.differ(a, b)
+    top, left, bottom, right = (max(CROPS[1][0], CROPS[2][0]), 60, 260, 400)
+    area = (bottom - top) * (right - left)
+    assert (laid := frame.compare(1, 2)) is not None
+    assert laid.overlap_a == pytest.approx(area / (250 * 380))
+    assert laid.overlap_b == pytest.approx(area / (260 * 391))
+
+
+def test_a_wrong_place_does_not_agree() -> None:
+    pictures = [crop(box) for box in CROPS.values()]
+    moved = CROPS | {2: (40, 90, 300, 451)}
+    laid = framed(pictures, placed(moved)).compare(1, 2)
+    assert laid is not None
+    assert laid.agreement < 0.5
+
+
+def test_what_is_pasted_into_one_crop_is_seen() -> None:
+    pasted = PHOTO.copy()
+    pasted[120:150, 200:240] = data.astronaut()[:30, :40]
+    pictures = [crop(CROPS[n], pasted if n == 2 else PHOTO) for n in CROPS]
+    frame = framed(pictures, placed(CROPS))
+    assert frame.differ(1, 2)
+    assert not frame.differ(1, 3)
+
+
+def test_a_turned_crop_is_turned_back() -> None:
+    pictures = [crop(CROPS[0]), np.ascontiguousarray(turn(crop(CROPS[0]), 5))]
+    placements = Placements()
+    placements.link_fit(0, 1, (5, (1, 0, 1, 0)))
+    laid = framed(pictures, placements).compare(0, 1)
+    assert laid is not None
+    assert laid.orientation == 5
+    assert laid.overlap_a == pytest.approx(1)
+    assert laid.agreement > 0.98
+
+
+def test_too_little_in_common_is_not_compared() -> None:
+    boxes = {0: (0, 0, 300, 451), 1: (0, 0, 100, 150), 2: (80, 130, 300, 451)}
+    frame = framed([crop(box) for box in boxes.values()], placed(boxes))
+    assert frame.compare(1, 2) is None
+    # A picture of a few pixels has no tiles.
+    boxes[1] = (0, 0, 12, 16)
+    frame = framed([crop(box) for box in boxes.values()], placed(boxes))
+    assert frame.compare(0, 1) is None
+
+
+def test_tiles_of_a_shared_grid_say_what_tiles_of_a_pair_say() -> None:
+    one, other = (crop(CROPS[0], pixels).astype(np.float32) for pixels in (PHOTO, PHOTO // 2 + 40))
+    tiled = [TiledPicture.of(picture, -3, 5) for picture in (one, other)]
+    assert tiled[0] is not None
+    assert tiled[1] is not None
+    found = compare_tiled(tiled[0], tiled[1])
+    assert found is not None
+    expected = compare_tiles(one, other, 0, 0)
+    assert found[0].agreement == pytest.approx(expected.agreement, abs=0.02)
+    assert found[0].drift == pytest.approx(expected.drift, abs=0.03)
+    assert found[0].detail == pytest.approx(expected.detail, rel=0.1)
+    assert found[1] == tiled[0].own.size
+    assert found[2] > 0.999
+
+
+@pytest.mark.parametrize("pasted", [False, True])
+def test_pairs_that_others_link_are_judged_in_the_frame(pasted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = PHOTO.copy()
+    if pasted:
+        changed[120:150, 200:240] = data.astronaut()[:30, :40]
+    pictures = {n: crop(box, changed if n == 3 else PHOTO) for n, box in CROPS.items()}
+    pairs = [(a, b) for a in CROPS for b in CROPS if a < b]
+    a, b = np.array(pairs).T
+    compared: list[tuple[int, int]] = []
+    compare = CommonFrame.compare
+
+    def record(frame: CommonFrame, a: int, b: int) -> object:
+        compared.append((a, b))
+        return compare(frame, a, b)
+
+    monkeypatch.setattr(CommonFrame, "compare", record)
+    near = np.zeros(len(a), np.uint8), np.full(len(a), 0.95, np.float32)
+    found = judge_pairs(pictures, a, b, *near, DEFAULTS)
+    assert compared
+    for pair, verdict in zip(pairs, found, strict=True):
+        assert verdict.kind == (EDITED if pasted and 3 in pair else SAME), pair
