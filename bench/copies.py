@@ -19,11 +19,13 @@ intervals over queries.
 from __future__ import annotations
 
 import argparse
+import html
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +43,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.duplicates import unique_contents
 from imseek.duplicates.collection_pairs import PairComparer
+from imseek.duplicates.results import DuplicateKind
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.search.backend import unit_rows
@@ -128,9 +131,11 @@ def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count
     return nearer
 
 
-def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
-    """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
-    seconds = {}
+@contextmanager
+def comparing(
+    challenge: Challenge, keep: Path, kinds: Sequence[DuplicateKind]
+) -> Iterator[tuple[PairComparer, dict[int, int]]]:
+    """Index all files in a collection at ``keep``; yield what compares them, and the entry (position) of each image."""
     shutil.rmtree(keep, ignore_errors=True)
     with imseek.create(keep, encoder="builtin") as collection:
         report = collection.index([challenge.folder])
@@ -143,15 +148,21 @@ def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dic
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         with Originals(reader) as originals:
-            comparer = PairComparer(reader, originals.read, contents, space, index, ("same", "edited", "inside"))
-            began = time.process_time()
-            found = comparer.find()
-            seconds["whole"] = time.process_time() - began
-            began = time.process_time()
-            known = found.pairs
-            inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
-            seconds["inside"] = time.process_time() - began
+            yield PairComparer(reader, originals.read, contents, space, index, kinds), at
         reader.close()
+
+
+def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
+    """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
+    seconds = {}
+    with comparing(challenge, keep, ("same", "edited", "inside")) as (comparer, at):
+        began = time.process_time()
+        found = comparer.find()
+        seconds["whole"] = time.process_time() - began
+        began = time.process_time()
+        known = found.pairs
+        inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
+        seconds["inside"] = time.process_time() - began
     query, reference, score, kind = [], [], [], []
     for pair in (*found.pairs, *inside.pairs):
         a, b = sorted((at[pair.a], at[pair.b]))
@@ -281,9 +292,10 @@ def calibration(challenge: Challenge, ranking: Ranking) -> None:
 
 
 def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int = 20) -> None:
-    """Write the most confident wrong pairs as pictures, query beside reference, and name them."""
+    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and name them."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = np.flatnonzero(~truth(challenge, ranking))
+    items = []
     for place, n in enumerate(wrong[np.argsort(-ranking.score[wrong], kind="stable")][:count].tolist(), 1):
         ends = challenge.entries[ranking.query[n]], challenge.entries[ranking.reference[n]]
         query, reference = ends
@@ -294,10 +306,14 @@ def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int
             sheet.paste(picture, (5 + 410 * column, 5))
         sheet.save(folder / f"{place:02d}.png")
         kind = "" if ranking.kind is None else ranking.kind[n]
-        print(
-            f"{place:2d}. {ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
+        said = (
+            f"{ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
             f"{', '.join(query.edits) or 'as it is'}) for {reference.file} ({reference.source})"
         )
+        print(f"{place:2d}. {said}")
+        items.append(f'<li>{html.escape(said)}<br><img src="{place:02d}.png" alt=""></li>')
+    page = f'<!doctype html><meta charset="utf-8"><title>Wrong answers</title><ol>{"".join(items)}</ol>\n'
+    (folder / "index.html").write_text(page)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from copying.edits import edit
 from copying.pictures import Original, originals
 from duplicating.originals import encoded
 from duplicating.ways import another_shot
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 
 #: Changes whenever the set does.
-EDITION = 7
+EDITION = 8
 #: Queries made of references, and queries that match nothing, for each of these.
 COPIES, MISSES = 200, 800
+#: Levels by which the middle of 3 × 3 pixels may differ where nothing is to be seen.
+UNSEEN = 8
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Entry:
     """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, and of
     the one that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` tells what
     makes a query without a match hard. ``name`` is that of its original, and ``holds`` names what that was put together
-    from."""
+    from. ``alike`` names other references of which the same edits make the same query: of siblings that differ in one
+    place, when a crop leaves that out."""
 
     file: str
     query: bool
@@ -36,6 +40,7 @@ class Entry:
     near: str = ""
     name: str = ""
     holds: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,10 @@ class Challenge:
         return sum(not one.query for one in self.entries)
 
     def is_open(self, query: int, reference: int) -> bool:
-        """Whether a pair is neither right nor wrong: one was put together from the other and something else."""
+        """Whether a pair is neither right nor wrong: one was put together from the other and something else, or the
+        query might as well have been made of the reference."""
         one, other = self.entries[query], self.entries[reference]
-        return one.name in other.holds or other.name in one.holds
+        return one.name in other.holds or other.name in one.holds or other.name in one.alike
 
 
 def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
@@ -63,9 +69,8 @@ def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
         folder.mkdir(parents=True, exist_ok=True)
         listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share)]))
     stored = json.loads(listing.read_text())
-    return Challenge(
-        folder, tuple(Entry(**{**one, "edits": tuple(one["edits"]), "holds": tuple(one["holds"])}) for one in stored)
-    )
+    lists = ("edits", "holds", "alike")
+    return Challenge(folder, tuple(Entry(**one | {name: tuple(one[name]) for name in lists}) for one in stored))
 
 
 def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
@@ -97,11 +102,24 @@ def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
 
     for one in indexed:
         add(one.picture, one, False, source=one.name)
+
+    def edited(one: Original) -> tuple[Image.Image, dict[str, Any]]:
+        before = copy.deepcopy(rng)
+        made, names = edit(one.picture, half, rng, grounds)
+        siblings = [
+            other
+            for other in indexed
+            if other.series == one.series and other is not one and other.picture.size == one.picture.size
+        ]
+        others = {other.name: edit(other.picture, half, copy.deepcopy(before), grounds)[0] for other in siblings}
+        alike = tuple(name for name, picture in others.items() if _looks_equal(made, picture))
+        return made, {"edits": names, "alike": alike}
+
     copies, misses = round(COPIES * share), round(MISSES * share)
     for n in range(copies):
         one = _pick(indexed, n, rng)
-        made, names = edit(one.picture, half, rng, grounds)
-        add(made, one, True, source=one.name, edits=names)
+        made, facts = edited(one)
+        add(made, one, True, source=one.name, **facts)
     for n in range(misses):
         if n % 8 == 0:  # The next frame of a burst is another picture.
             one = _pick(indexed, 0, rng)
@@ -109,9 +127,17 @@ def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
             continue
         one = _pick(strange, n, rng)
         # A third of the siblings come as they are.
-        made, names = (one.picture, ()) if n % 3 == 0 else edit(one.picture, half, rng, grounds)
-        add(made, one, True, edits=names, near="sibling")
+        made, facts = (one.picture, {}) if n % 3 == 0 else edited(one)
+        add(made, one, True, near="sibling", **facts)
     return entries
+
+
+def _looks_equal(one: Image.Image, other: Image.Image) -> bool:
+    """Return whether no place of 3 × 3 pixels differs."""
+    if one.size != other.size:
+        return False
+    difference = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).filter(ImageFilter.BoxBlur(1))
+    return max(high for _, high in difference.getextrema()) <= UNSEEN
 
 
 def _pick(pictures: list[Original], n: int, rng: np.random.Generator) -> Original:

@@ -102,7 +102,7 @@ def _onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image
 def _collage(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
     """Put the picture beside three others, each whole in its cell."""
     sheet = Image.new("RGB", (LARGEST, LARGEST * 3 // 4), str(rng.choice(COLOURS)))
-    cells = [picture, *(others[int(i)].convert("RGB") for i in rng.choice(len(others), 3, replace=False))]
+    cells = [picture, *(others[int(i)].convert("RGB") for i in rng.choice(len(others), 3, replace=len(others) < 3))]
     for n, cell in zip(rng.permutation(4).tolist(), cells, strict=True):
         small = ImageOps.contain(cell, (sheet.width // 2 - 10, sheet.height // 2 - 10))
         sheet.paste(small, (5 + n % 2 * sheet.width // 2, 5 + n // 2 * sheet.height // 2))

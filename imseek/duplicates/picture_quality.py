@@ -17,7 +17,8 @@ from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 from imseek.duplicates.results import Duplicate
 from imseek.errors import ImseekError
 from imseek.media import decode
-from imseek.media.compression_traces import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.media.compression_traces import earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.types.arrays import Pixels
 
 #: Formats whose files show what they have lost: JPEG, and those that lose nothing themselves.
 MEASURED_FORMATS: Final = frozenset({"JPEG", "PNG", "TIFF", "BMP"})
@@ -32,7 +33,7 @@ _GOOD: Final = 90
 _OWN: Final = 5
 _STAGE: Final = "quality"
 #: Increase when measures may give other results; this invalidates the cache.
-_VERSION: Final = 1
+_VERSION: Final = 2
 #: Columns of a key in the cache: the first half of the content hash, and which measure.
 _KEYS: Final = (np.uint64, np.uint64, np.int64)
 _COMPRESSION: Final = 0
@@ -74,18 +75,25 @@ class QualityReader:
 
     def compression(self, image: Duplicate) -> Compression:
         """Measure the compression of an image of one of the ``MEASURED_FORMATS``."""
-        value = self._measure(image, _COMPRESSION, lambda data: _encode(_compression(data, image.format)))
+
+        def compression(data: bytes) -> float:
+            found = _compression(data, image.format, decode(data, measured=False).pixels)
+            return float(2 * found.quality + found.saved_again)
+
+        value = self._measure(image, _COMPRESSION, compression)
         return Compression(0) if value == _UNKNOWN else Compression(int(value) // 2, bool(int(value) % 2))
 
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         """Return whether an image has no more detail than a copy smaller by ``factor``."""
         thousandths = round(1000 * factor)
 
-        def share(data: bytes) -> float:
-            return detail_share(decode(data, measured=False).pixels, thousandths / 1000)
+        def enlarged(data: bytes) -> float:
+            pixels = decode(data, measured=False).pixels
+            return float(
+                is_enlarged(pixels, thousandths / 1000, lambda: _compression(data, image.format, pixels).quality)
+            )
 
-        value = self._measure(image, thousandths, share)
-        return value != _UNKNOWN and is_enlarged(value, thousandths / 1000)
+        return self._measure(image, thousandths, enlarged) == 1
 
     def save(self) -> None:
         self._table.save()
@@ -107,15 +115,11 @@ class QualityReader:
         return value
 
 
-def _compression(data: bytes, name: str) -> Compression:
+def _compression(data: bytes, name: str, pixels: Pixels) -> Compression:
     own = jpeg_quality(data) if name == "JPEG" else LOSSLESS
     if own is None:
         return Compression(0)
-    earlier = earlier_jpeg_quality(decode(data, measured=False).pixels)
+    earlier = earlier_jpeg_quality(pixels)
     if earlier is None or earlier >= own - _OWN:
         return Compression(own)
     return Compression(earlier, saved_again=True)
-
-
-def _encode(found: Compression) -> float:
-    return float(2 * found.quality + found.saved_again)

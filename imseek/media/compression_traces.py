@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -51,6 +54,18 @@ _FACTORS: Final = (1.4, 1.5, 1.75, 2.0, 3.0, 4.0)
 _SHARES: Final = (0.29, 0.25, 0.135, 0.09, 0.05, 0.03)
 #: Least factor of an enlargement that can be seen.
 LEAST_FACTOR: Final = _FACTORS[0]
+#: Longer side of the middle of a picture that is enlarged to compare, the filters that it is enlarged by, and the least
+#: quality at which that tells.
+_SIMULATED_SIDE: Final = 1024
+_FILTERS: Final = (Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)
+_LEAST_QUALITY: Final = 20
+#: A picture that was not enlarged by a factor has at least so many times the detail. Filters leave more between pixels
+#: where the factor is not whole.
+_GAIN_FACTORS: Final = (2.0, 2.05, 2.75, 3.0, 4.0)
+_GAINS: Final = (2.0, 1.4, 1.4, 1.8, 1.9)
+#: Fewest blocks of 8 × 8 pixels that tell, and the energy of detail that cannot be seen.
+_LEAST_BLOCKS: Final = 16
+_FAINT: Final = 0.01
 
 
 def jpeg_quality(data: bytes) -> int | None:
@@ -98,16 +113,13 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
     Queiroz, "Identification of bitmap compression history", 2003). None if there is no trace: it never was a JPEG, its
     quality was above about 92, it has been resized, cropped or turned since, or there is too little detail.
     """
-    luminance = _luminance(pixels)
-    rows, columns = luminance.shape[0] // 8, luminance.shape[1] // 8
-    blocks = luminance[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+    blocks = _cut_blocks(_luminance(pixels))
     # Pixels that were clipped have changed the coefficients of their blocks.
     blocks = blocks[(blocks.min((1, 2)) > 1) & (blocks.max((1, 2)) < 254)]
     if len(blocks) < _LEAST_VALUES:
         return None
     blocks = blocks[np.linspace(0, len(blocks) - 1, min(len(blocks), _BLOCKS)).astype(np.int64)]
-    cosines = _cosine_transform()
-    coefficients = np.abs(cosines @ (blocks - 128) @ cosines.T)
+    coefficients = np.abs(_transform(blocks - 128))
     steps = _steps_of(np.stack([coefficients[:, row, column] for row, column in _FREQUENCIES]))
     scales = [
         100 * step / float(_TABLE[place]) for place, step in zip(_FREQUENCIES, steps, strict=True) if step is not None
@@ -145,6 +157,19 @@ def _waves() -> _Floats:
     return waves
 
 
+def _cut_blocks(luminance: _Floats) -> _Floats:
+    """Return the blocks (n, 8, 8) of JPEG."""
+    rows, columns = luminance.shape[0] // 8, luminance.shape[1] // 8
+    return luminance[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+
+
+def _transform(blocks: _Floats) -> _Floats:
+    """Return the coefficients (n, 8, 8) of blocks."""
+    cosines = _cosine_transform()
+    return np.asarray(cosines @ blocks @ cosines.T, np.float32)
+
+
+@cache
 def _cosine_transform() -> _Floats:
     """Return the matrix (8, 8) of the cosine transform of JPEG."""
     n = np.arange(8)
@@ -167,21 +192,63 @@ def detail_share(pixels: Pixels, factor: float) -> float:
     return finest / coarser if coarser else 1.0
 
 
-def is_enlarged(share: float, factor: float) -> bool:
-    """Return whether a :func:`detail_share` is that of a picture enlarged by at least ``factor``."""
-    return factor >= LEAST_FACTOR and share < float(np.interp(factor, _FACTORS, _SHARES))
+def is_enlarged(pixels: Pixels, factor: float, find_quality: Callable[[], int]) -> bool:
+    """Return whether pixels (h, w, 3) uint8 have no more detail than a copy smaller by ``factor``. ``find_quality``
+    returns the quality of JPEG that they were compressed at (more than 100: without loss), and is called if needed."""
+    if factor < LEAST_FACTOR:
+        return False
+    if detail_share(pixels, factor) < float(np.interp(factor, _FACTORS, _SHARES)):
+        return True
+    if factor < _GAIN_FACTORS[0] or (quality := find_quality()) < _LEAST_QUALITY:
+        return False
+    gain = _detail_gain(_luminance(pixels, _SIMULATED_SIDE), factor, quality)
+    return gain < float(np.interp(factor, _GAIN_FACTORS, _GAINS))
 
 
-def _luminance(pixels: Pixels) -> _Floats:
-    """Return the luminance (h, w) of the middle of a picture, at most ``_SIDE`` pixels wide and high."""
-    starts = [max(0, side - _SIDE) // 16 * 8 for side in pixels.shape[:2]]
-    middle = pixels[starts[0] : starts[0] + _SIDE, starts[1] : starts[1] + _SIDE]
+def _detail_gain(luminance: _Floats, factor: float, quality: int) -> float:
+    """Return how many times as much detail there is as where a smaller copy is enlarged and stored at that quality.
+
+    Detail is measured within the blocks of JPEG: what low quality leaves at their edges looks like detail. Infinity if
+    there is too little to measure.
+    """
+    if luminance.size < 64 * _LEAST_BLOCKS or min(luminance.shape) < 8 or float(np.ptp(luminance)) < 1:
+        return math.inf
+    small = _resized(luminance, 1 / factor)
+    simulated = [_stored(_resized(small, 1, luminance.shape, by), quality) for by in _FILTERS]
+    return _block_detail(luminance, factor) / max(_block_detail(one, factor) for one in simulated)
+
+
+def _block_detail(luminance: _Floats, factor: float) -> float:
+    """Return the energy of the frequencies that a copy smaller by ``factor`` lacks, over that of the octave below."""
+    energies = np.square(_transform(_cut_blocks(luminance))).mean(axis=0)
+    places = np.maximum(*np.indices(energies.shape))
+    lacking = math.ceil(8 / factor)
+    below = (places >= max(1, math.ceil(8 / factor**2))) & (places < lacking)
+    return (float(energies[places >= lacking].sum()) + _FAINT) / (float(energies[below].sum()) + _FAINT)
+
+
+def _stored(luminance: _Floats, quality: int) -> _Floats:
+    """Return luminance rounded, and compressed at a quality of JPEG (more than 100: without loss)."""
+    picture = Image.fromarray(np.clip(np.rint(luminance), 0, 255).astype(np.uint8))
+    if quality <= 100:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        picture = Image.open(file)
+    return np.asarray(picture, np.float32)
+
+
+def _luminance(pixels: Pixels, most: int = _SIDE) -> _Floats:
+    """Return the luminance (h, w) of the middle of a picture, at most so many pixels wide and high."""
+    starts = [max(0, side - most) // 16 * 8 for side in pixels.shape[:2]]
+    middle = pixels[starts[0] : starts[0] + most, starts[1] : starts[1] + most]
     return middle.astype(np.float32) @ _LUMA_WEIGHTS
 
 
-def _resized(luminance: _Floats, scale: float, shape: tuple[int, ...] = ()) -> _Floats:
+def _resized(
+    luminance: _Floats, scale: float, shape: tuple[int, ...] = (), by: Resampling = Resampling.LANCZOS
+) -> _Floats:
     height, width = shape or (max(8, round(side * scale)) for side in luminance.shape)
-    return np.asarray(Image.fromarray(luminance).resize((width, height), Resampling.LANCZOS), np.float32)
+    return np.asarray(Image.fromarray(luminance).resize((width, height), by), np.float32)
 
 
 def _energy(values: _Floats) -> float:

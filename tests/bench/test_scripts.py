@@ -46,6 +46,7 @@ HELPERS = {
 #: Scripts that no machine of ours can run by itself, and why: at least their --help does.
 NOT_RUN = {
     "axe": "axe-core, a package of npm",
+    "duplicates_review": "a collection with dozens of groups of duplicates",
     "encode": "clip-retrieval and rclip, in environments of their own, and the weights that all three run",
     "gpu": "a CUDA card",
     "parity_metrics": "the package of CLIP_benchmark",

@@ -82,6 +82,17 @@ def test_a_mirrored_crop_is_a_copy_when_it_is_mirrored_again(
     assert sureness(mirrored, astronaut, mirrored=True) > LEAST_CONFIDENCE
 
 
+def test_a_texture_is_found_where_it_is_a_fifth_as_large(
+    photo_files: list[Path], photos: dict[str, Image.Image]
+) -> None:
+    """Almost all features of gravel are so fine that its small copy shows none of them."""
+    with Image.open(photo_files[0].with_name("gravel.png")) as picture:
+        gravel = picture.convert("RGB")
+    ground = photos["coffee"].copy()
+    ground.paste(gravel.resize((100, 100), Image.Resampling.BICUBIC), (40, 60))
+    assert sureness(ground, FeatureDetector().find(np.asarray(gravel))) > LEAST_CONFIDENCE
+
+
 def test_another_photograph_is_no_copy(photos: dict[str, Image.Image], astronaut: Features) -> None:
     assert sureness(photos["coffee"], astronaut) < LEAST_CONFIDENCE
     assert sureness(Image.new("RGB", (200, 100), "red"), astronaut) == 0.0

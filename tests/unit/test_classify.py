@@ -85,6 +85,14 @@ def test_a_deep_crop_is_inside(coffee: Picture) -> None:
     assert judge(30, 0.9, _small(_cut(coffee, 0.65)), _small(coffee)).kind == INSIDE
 
 
+def test_a_deep_crop_in_which_something_differs_is_not_inside(coffee: Picture) -> None:
+    crop = _cut(coffee, 0.65).copy()
+    height, width = crop.shape[:2]
+    crop[height // 3 : height // 2, width // 3 : width // 2] = (250, 210, 40)
+    assert judge(30, 0.9, _small(coffee), _small(crop)).kind == 0
+    assert judge(30, 0.9, _small(crop), _small(coffee)).kind == 0
+
+
 def test_a_turned_picture_is_the_same_whatever_its_vector_says(coffee: Picture) -> None:
     turned = np.ascontiguousarray(turn(coffee, 6))
     hashes = [np.array([perceptual_hash(one)], np.uint64) for one in (coffee, turned)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imseek.media.compression_traces import detail_share, earlier_jpeg_quality, is_enlarged, jpeg_quality
+from imseek.media.compression_traces import earlier_jpeg_quality, is_enlarged, jpeg_quality
 from imseek.types.arrays import Pixels
 
 
@@ -26,6 +26,10 @@ def decoded(data: bytes) -> Pixels:
 def resized(pixels: Pixels, scale: float, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Pixels:
     height, width = pixels.shape[:2]
     return np.asarray(Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), resampling))
+
+
+def enlarged(pixels: Pixels, factor: float, quality: int = 101) -> bool:
+    return is_enlarged(pixels, factor, lambda: quality)
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +99,27 @@ def test_enlarged_pictures_have_no_detail_and_others_do(
     pictures: list[Pixels], factor: float, resampling: Image.Resampling
 ) -> None:
     for picture in pictures:
-        assert not is_enlarged(detail_share(picture, factor), factor)
+        assert not enlarged(picture, factor)
         large = resized(picture, factor, resampling)
-        assert is_enlarged(detail_share(large, factor), factor)
+        assert enlarged(large, factor)
         if factor >= 3:
-            assert is_enlarged(detail_share(decoded(jpeg(large, 90)), factor), factor)
+            assert enlarged(decoded(jpeg(large, 90)), factor, 90)
+
+
+@pytest.mark.parametrize("quality", [25, 60])
+def test_low_quality_is_not_taken_for_detail(pictures: list[Pixels], quality: int) -> None:
+    """What JPEG leaves at the edges of its blocks looks like detail."""
+    for picture in pictures:
+        assert not enlarged(decoded(jpeg(picture, quality)), 2.0, quality)
+        for resampling in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+            large = decoded(jpeg(resized(picture, 2.0, resampling), quality))
+            assert enlarged(large, 2.0, quality)
 
 
 def test_a_flat_picture_and_a_tiny_one_are_not_enlarged() -> None:
-    for shape in ((300, 300, 3), (1, 1, 3), (2, 400, 3)):
-        flat = np.full(shape, 90, np.uint8)
-        assert not is_enlarged(detail_share(flat, 2.0), 2.0)
+    for shape in ((300, 300, 3), (1, 1, 3), (2, 400, 3), (4, 400, 3)):
+        assert not enlarged(np.full(shape, 90, np.uint8), 2.0)
 
 
-def test_a_small_factor_cannot_be_seen() -> None:
-    assert not is_enlarged(0.0, 1.2)
+def test_a_small_factor_cannot_be_seen(pictures: list[Pixels]) -> None:
+    assert not enlarged(resized(pictures[0], 1.2, Image.Resampling.BICUBIC), 1.2)

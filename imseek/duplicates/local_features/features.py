@@ -7,6 +7,7 @@ should know to improve object retrieval", 2012).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -22,8 +23,10 @@ EXTRA: Final = "copies"
 #: Longer side of the picture in which features are found, in pixels; small pictures are enlarged, up to twice.
 SIDE: Final = 480
 _ENLARGE_BELOW: Final = 320
-#: Most features of a picture; lower contrast than OpenCV's usual .04, so that faint drawings have some.
+#: Most features of a picture, and of those that they are chosen from; lower contrast than OpenCV's usual .04, so that
+#: faint drawings have some.
 _MOST: Final = 700
+_DETECTED: Final = 4_000
 _CONTRAST: Final = 0.02
 _EDGE: Final = 12.0
 #: Quality of the pictures that packed features have, in full colour.
@@ -116,7 +119,7 @@ class FeatureDetector:
 
     def __init__(self) -> None:
         self._cv2 = cv2 = load_opencv(EXTRA)
-        self._sift: Any = cv2.SIFT_create(nfeatures=_MOST, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
+        self._sift: Any = cv2.SIFT_create(nfeatures=_DETECTED, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
 
     def find(self, pixels: Pixels) -> Features:
         """Find the features of pixels (h, w, 3) uint8: none where OpenCV cannot take them."""
@@ -139,11 +142,22 @@ class FeatureDetector:
         keypoints, descriptors = self._sift.detectAndCompute(luminance, None)
         if descriptors is None:
             return _without_features(pixels, luminance)
-        # The strongest first.
-        order = np.argsort([-one.response for one in keypoints], kind="stable")
+        order = _rank_in_octaves(keypoints)[:_MOST]
         points = np.array([keypoints[n].pt for n in order], np.float32)
         # Whole numbers up to 255, which OpenCV returns as float32.
         return Features(pixels, luminance, points, descriptors[order].astype(np.uint8))
+
+
+def _rank_in_octaves(keypoints: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """Return the order of keypoints (n,): the strongest of each octave first. Of a texture almost all are fine ones, of
+    which a smaller copy shows none."""
+    octaves = np.array([one.octave & 255 for one in keypoints])
+    responses = np.array([one.response for one in keypoints])
+    order = np.lexsort((-responses, octaves))
+    starts = np.flatnonzero(np.diff(octaves[order], prepend=-1))
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return np.lexsort((-responses, ranks))
 
 
 def _without_features(pixels: Pixels, luminance: SmallLuminance) -> Features:

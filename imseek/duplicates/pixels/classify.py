@@ -5,8 +5,9 @@ of one picture is laid over all of the other; if they do not match and the vecto
 searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that cannot be
 pairs.
 
-Pictures that would be the same are compared pixel by pixel once more
-(:mod:`imseek.duplicates.pixels.differences`): if they differ in places, they are *edited*.
+Pictures that would be the same, or one inside the other, are compared pixel by pixel once more
+(:mod:`imseek.duplicates.pixels.differences`): if they differ in places, the same ones are *edited*, and the others no
+pair.
 
 The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of such pairs,
 among the candidates of that half, that are what they are called (:mod:`imseek.duplicates.pixels.confidence`).
@@ -507,9 +508,11 @@ class _Pairs:
         if laid.drift > _SETTLED * _most_drift(laid, self.thresholds):
             return None
         verdict = self._verdict(n, laid)
-        if verdict.kind != SAME:
+        if verdict.kind not in (SAME, INSIDE):
             return verdict
-        return None if frame.differ(*self._ends(n)) else self._with_confidence(n, verdict)
+        if frame.differ(*self._ends(n)):
+            return None
+        return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -597,12 +600,15 @@ class _Pairs:
         return laid
 
     def _judge_laid(self, n: int, laid: Registration) -> Verdict:
-        """Return the verdict on pair ``n`` with its confidence, *edited* in place of *same* if the two differ
-        somewhere."""
+        """Return the verdict on pair ``n`` with its confidence. Where the two differ somewhere, *same* is *edited*, and
+        neither is *inside* the other."""
         verdict = self._verdict(n, laid)
-        if verdict.kind != SAME:
+        if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if places := find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid):
+        places = find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
+        if verdict.kind == INSIDE:
+            return Verdict(0, 0.0, laid.orientation, laid) if places else verdict
+        if places:
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
         return self._with_confidence(n, verdict)
 
