@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from imseek.analysis.snapshot_session import SnapshotSession
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.vectors import IdSet
 from imseek.dataset.lacking_images import SetNeighbours, strangeness_to, threshold
-from imseek.dataset.quality_flags import flags_of
+from imseek.dataset.quality_flags import flag_images
 from imseek.media import decode
 from imseek.media.measures import SIDE
 from imseek.types.pictures import Luma
@@ -215,6 +215,12 @@ def quality(options: argparse.Namespace) -> None:
             ["empty" in flags_of(luma) for luma in mine],
             [str(n) for n in range(len(mine))],
         )
+
+
+def flags_of(luma: Luma) -> list[str]:
+    """Return the kinds that apply to one image."""
+    found = flag_images({name: np.array([value], np.float64) for name, value in asdict(luma).items()})
+    return [kind for kind, flagged in found.items() if flagged[0]]
 
 
 def report(what: str, listed: list[bool], of: list[str]) -> None:
