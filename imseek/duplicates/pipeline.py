@@ -242,15 +242,15 @@ def _choose_keepers(
         for some in _batches(made.groups):
             ids = sorted({i for group in some for i in group.members})
             members, rich = members_of(reader, ids, request.protect)
-
+            task.report(_KEEPER_PHASE, len(groups), len(made.groups))
             choose = partial(_choose_keeper, members=members, rich=rich, request=request, quality=quality, task=task)
             for group, (chosen, stopped) in zip(some, pool.map(choose, some), strict=True):
-                task.report(_KEEPER_PHASE, len(groups), len(made.groups))
                 interrupted |= stopped
                 first, *others = chosen.members
                 related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
                 members_marked = mark_hard_links((first, *related))
                 groups.append(make_group(group.kind, members_marked, chosen.reason, request))
+                task.report(_KEEPER_PHASE, len(groups), len(made.groups))
     return tuple(sorted(groups, key=report_order)), interrupted
 
 
