@@ -509,7 +509,7 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind != SAME:
             return verdict
-        return None if frame.differ(*self._ends(n)) else self._with_confidence(n, verdict)
+        return None if self._find_places(n, laid) else self._with_confidence(n, verdict)
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -602,9 +602,12 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind != SAME:
             return verdict
-        if places := find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid):
+        if places := self._find_places(n, laid):
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
         return self._with_confidence(n, verdict)
+
+    def _find_places(self, n: int, laid: Registration) -> tuple[PlaceInBoth, ...]:
+        return find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
 
     def _verdict(self, n: int, laid: Registration) -> Verdict:
         return _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
