@@ -510,7 +510,7 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if frame.differ(*self._ends(n)):
+        if self._find_places(n, laid):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
@@ -605,12 +605,15 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        places = find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
+        places = self._find_places(n, laid)
         if verdict.kind == INSIDE:
             return Verdict(0, 0.0, laid.orientation, laid) if places else verdict
         if places:
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
         return self._with_confidence(n, verdict)
+
+    def _find_places(self, n: int, laid: Registration) -> tuple[PlaceInBoth, ...]:
+        return find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
 
     def _verdict(self, n: int, laid: Registration) -> Verdict:
         return _verdict(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)

@@ -3,7 +3,8 @@ share.
 
 Each picture is drawn once for all of its pairs, at a few scales: that of a pair is the next below the scale of its
 coarser picture. Then a pair costs a tenth of laying one picture over the other. What it says is trusted where both
-agree; who asks looks more closely at the others.
+agree; who asks looks more closely at the others. Small differences are looked for elsewhere, at the pixels of the
+coarser picture: drawn twice, they blur.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Final
 import numpy as np
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled
-from imseek.duplicates.pixels.differences import find_boxes
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.placements import Placements, find_overlaps
 from imseek.duplicates.pixels.registration import Registration, fit_in_pixels
@@ -33,24 +33,10 @@ _LEAST_TILED: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
-    """A picture at the pixels of a frame, the first of which lies at ``top``, ``left``."""
+    """A picture at the pixels of a frame."""
 
-    top: int
-    left: int
     picture: Luminance
     tiles: TiledPicture | None
-
-    @property
-    def bottom(self) -> int:
-        return self.top + len(self.picture)
-
-    @property
-    def right(self) -> int:
-        return self.left + int(self.picture.shape[1])
-
-    def cut(self, top: int, bottom: int, left: int, right: int) -> Luminance:
-        """Return the pixels of a rectangle of the frame."""
-        return self.picture[top - self.top : bottom - self.top, left - self.left : right - self.left]
 
 
 class CommonFrame:
@@ -94,14 +80,6 @@ class CommonFrame:
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
 
-    def differ(self, a: int, b: int) -> bool:
-        """Return whether the two differ in places."""
-        scale = self.scale(a, b)
-        both = self._draw(a, scale), self._draw(b, scale)
-        top, left = max(one.top for one in both), max(one.left for one in both)
-        bottom, right = min(one.bottom for one in both), min(one.right for one in both)
-        return bool(find_boxes(*(one.cut(top, bottom, left, right) for one in both)))
-
     def _scale_of(self, picture: int) -> int:
         key = self.placements.first_of(picture), picture
         if key not in self._scales:
@@ -123,7 +101,7 @@ class CommonFrame:
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
+        self._drawn[key] = drawn = _Drawn(values, TiledPicture.of(values, top, left))
         if len(self._drawn) > _MOST_DRAWN:
             self._drawn.popitem(last=False)
         return drawn
