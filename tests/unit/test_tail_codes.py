@@ -71,6 +71,18 @@ def test_answers_are_those_of_a_scan(count: int) -> None:
     assert index._codes is not None
 
 
+def test_a_snapshot_of_few_rows_does_not_limit_the_tail() -> None:
+    few = [
+        Segment(np.arange(280), rows_like(280, 1), NONE_DEAD),
+        Segment(np.arange(5000, 8000), rows_like(3000, 3), NONE_DEAD),
+    ]
+    index = SnapshotIndex(few, DIM, snapshot_of(few, DIM, upto=279, factory="IVF4,PQ16x4fs", tuned=TUNED))
+    reference = MemoryIndex(few, DIM)
+    for one, other in zip(index.search(queries(5), 300), reference.search(queries(5), 300), strict=True):
+        assert len(np.intersect1d(one.ids, other.ids)) >= 297
+    assert index._codes is not None
+
+
 def test_all_of_an_answer_may_have_come_later() -> None:
     """The best of the tail are more than are asked for at first."""
     copies = np.repeat(rows_like(1, 5), 1400, axis=0)
@@ -83,9 +95,9 @@ def test_all_of_an_answer_may_have_come_later() -> None:
     (found,), (wanted,) = index.search(query, 10), reference.search(query, 10)
     assert found.ids.tolist() == wanted.ids.tolist()
     best = index.snapshot.candidates(query, 300, 16, None)
-    near = snapshot_index._near(best, index._codes, query, 10, None, None, 40)
+    near = snapshot_index._near(best, index._codes, query, 10, None, None, (40, best.ids.shape[1]))
     assert int((near >= COVERED).sum()) == 300
-    closer = snapshot_index._near(best, index._codes, query, 10, 0.01, None, 40)
+    closer = snapshot_index._near(best, index._codes, query, 10, 0.01, None, (40, best.ids.shape[1]))
     assert 10 <= int((closer >= COVERED).sum()) < 300
 
 

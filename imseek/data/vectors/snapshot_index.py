@@ -239,7 +239,7 @@ class SnapshotIndex:
             else:
                 share = len(codes) / max(1, self._snapshot.facts.rows)
                 first = depth + _TAIL_CANDIDATES + int(2 * share * count)
-                near = _near(best, codes, block, depth, slack, allowed, first)
+                near = _near(best, codes, block, depth, slack, allowed, (first, max(k, effort.rescore)))
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
@@ -325,19 +325,26 @@ class SnapshotIndex:
 
 
 def _near(
-    best: Candidates, codes: TailCodes, queries: Float32, k: int, slack: float | None, allowed: IdSet | None, first: int
+    best: Candidates,
+    codes: TailCodes,
+    queries: Float32,
+    k: int,
+    slack: float | None,
+    allowed: IdSet | None,
+    counts: tuple[int, int],
 ) -> Ids:
     """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
 
-    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last. ``first`` of
-    the tail are looked at, and more only if all of these are good.
+    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last, unless it has
+    no more. The first of ``counts`` of the tail are looked at, and the second only if all of these are good.
     """
-    count = best.ids.shape[1]
+    first, count = counts
     bits = None if allowed is None else codes.bitmap_of(allowed)
     few = min(count, first)
     while True:
         tail = codes.candidates(queries, few, bits)
-        least = np.where(best.ids[:, -1:] >= 0, best.scores[:, -1:], -np.inf)
+        has_more = (best.ids[:, -1:] >= 0) & (best.ids.shape[1] >= count)
+        least = np.where(has_more, best.scores[:, -1:], -np.inf)
         top = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
         if slack is not None and top.shape[1] >= k:
             least = np.maximum(least, -np.partition(-top, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
