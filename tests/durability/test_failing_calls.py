@@ -32,8 +32,9 @@ UNOPENED = ("unable to open database file", "attempt to write a readonly databas
 UNRENEWED = "the vector index could not be renewed"
 #: Trials for each command in every run, of some three hundred calls and two errors.
 SAMPLE = 1
-#: How often a command is given until the call that is to fail happens.
+#: How often a command is given until the call that is to fail happens, and how many calls fewer a quick run may make.
 AGAIN = 5
+FEWER = 6
 
 
 @pytest.mark.always
@@ -65,9 +66,9 @@ def test_every_call_may_fail(
             home = fast_folder / f"{n}"
             place = f"{error} at {call} {ordinal}: {line}"
             try:
-                # Threads that wake each other make some calls more in one run than in another; a slow run makes one
-                # commit more. The call before is then the last.
-                for when in (*[ordinal] * AGAIN, max(1, ordinal - 1)):
+                # Threads that wake each other make some calls more in one run than in another; a slow run makes a
+                # commit more, of several calls. One before is then the last.
+                for when in (*[ordinal] * AGAIN, *range(ordinal - 1, max(0, ordinal - 1 - FEWER), -1)):
                     shutil.rmtree(home, ignore_errors=True)
                     shutil.copytree(template, home)
                     inject = f"{call}:error={error}:when={when}"
