@@ -32,9 +32,8 @@ UNOPENED = ("unable to open database file", "attempt to write a readonly databas
 UNRENEWED = "the vector index could not be renewed"
 #: Trials for each command in every run, of some three hundred calls and two errors.
 SAMPLE = 1
-#: How often a command is given until the call that is to fail happens, and how many calls fewer a quick run may make.
+#: How often a command is given until the call that is to fail happens, and then the last call that it made.
 AGAIN = 5
-FEWER = 6
 
 
 @pytest.mark.always
@@ -67,14 +66,18 @@ def test_every_call_may_fail(
             place = f"{error} at {call} {ordinal}: {line}"
             try:
                 # Threads that wake each other make some calls more in one run than in another; a slow run makes a
-                # commit more, of several calls. One before is then the last.
-                for when in (*[ordinal] * AGAIN, *range(ordinal - 1, max(0, ordinal - 1 - FEWER), -1)):
+                # commit more, of many calls. The last of a quick run is then the one that fails.
+                when = ordinal
+                for trial in range(2 * AGAIN):
                     shutil.rmtree(home, ignore_errors=True)
                     shutil.copytree(template, home)
                     inject = f"{call}:error={error}:when={when}"
                     _, after = servers[which]("fault", name=name, home=home, inject=inject)
                     if any("(INJECTED)" in line for line in after["calls"]):
                         break
+                    if trial >= AGAIN - 1:
+                        made = sites(after["calls"], Stage(home).root)
+                        when = max((at for same, at, _ in made if same == call and at <= ordinal), default=1)
                 else:
                     raise AssertionError("it did not happen again")
                 if after["refusal"] is None:
