@@ -12,17 +12,14 @@ stay in a temporary library.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import recorder
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from browsing import FLAGS, Pages, pages
+from ui import Pages, browsed
 
 #: Waits for the next key, then counts frames until another group's pictures are there.
 WATCH = """() => {
@@ -52,15 +49,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     given = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        sync_playwright() as playwright,
-        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
-    ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
-        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    with browsed(given.collection, given.browser) as (browser, ui):
         page = _open(browser, ui)
         began = time.perf_counter()
         page.get_by_role("button", name="Find duplicates").click()
@@ -78,7 +67,6 @@ def main() -> None:
         recorder.add_times("page with its first group, groups known", again)
         for key, what in (("j", "next group"), ("k", "keep the picture suggested, next group")):
             _press(page, ui, key, what, given.groups)
-        browser.close()
 
 
 def _open(browser: Any, ui: Pages) -> Any:

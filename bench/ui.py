@@ -20,6 +20,8 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +108,26 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     given = parser.parse_args()
+    with browsed(given.collection, given.browser) as (browser, ui):
+        _paint(browser, ui)
+        _scroll(browser, ui)
+        _search(browser, ui, given.searches)
+
+
+@contextmanager
+def browsed(collection: Path, browser: str) -> Iterator[tuple[Any, Pages]]:
+    """Start the pages of a collection, and the program ``browser`` to look at them."""
     from playwright.sync_api import sync_playwright
 
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+        pages(Path(folder), Path(folder, "home"), str(collection.absolute())) as ui,
     ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=browser, args=FLAGS)
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-        _paint(browser, ui)
-        _scroll(browser, ui)
-        _search(browser, ui, given.searches)
-        browser.close()
+        yield started, ui
+        started.close()
 
 
 def _paint(browser: Any, ui: Pages) -> None:

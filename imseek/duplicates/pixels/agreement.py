@@ -68,7 +68,7 @@ class TileAgreement:
 def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> TileAgreement:
     """Compare two overlaid pictures of one size, cut out of ``a`` from row ``top`` and column ``left``."""
     tiles = _Tiles(first.shape[0], first.shape[1])
-    a, b = tiles.own(smooth(first)), tiles.own(smooth(second))
+    a, b = tiles.own(_smooth(first)), tiles.own(_smooth(second))
     alike, weight, agreement, detail = _agree(tiles.means(a * b), tiles.means(a * a), tiles.means(b * b), tiles.area)
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -161,7 +161,7 @@ class TiledPicture:
             cut = values[inner].reshape(count[0], _TILE, count[1], _TILE).swapaxes(1, 2)
             return np.ascontiguousarray(cut).reshape(*count, _TILE**2)
 
-        squares = tiles(smooth(picture)).reshape(*count, _TILE, _TILE)
+        squares = tiles(_smooth(picture)).reshape(*count, _TILE, _TILE)
         across = squares.mean(axis=3, keepdims=True)
         squares = squares - across - squares.mean(axis=2, keepdims=True) + across.mean(axis=2, keepdims=True)
         own = squares.reshape(*count, _TILE**2)
@@ -270,7 +270,7 @@ def _tile_rows(side: int) -> tuple[np.ndarray, Float32]:
     return edges, sums
 
 
-def smooth(picture: Luminance) -> Float32:
+def _smooth(picture: Luminance) -> Float32:
     """Smooth with (1, 2, 1) / 4 along both axes: the finest detail is an artefact of resizing, which differs between
     methods."""
     along = np.empty_like(picture)

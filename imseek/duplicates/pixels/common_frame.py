@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -31,11 +30,10 @@ _MOST_DRAWN: Final = 192
 _LEAST_TILED: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """A picture at the pixels of a frame."""
+class _Drawn(NamedTuple):
+    """A picture at the pixels of a frame: how many it has, down and across, and its tiles; None if too few."""
 
-    picture: Luminance
+    shape: tuple[int, int]
     tiles: TiledPicture | None
 
 
@@ -64,7 +62,7 @@ class CommonFrame:
         found, pixels, correlation = compared
         code, shares = self.placements.between(a, b)
         overlap_a, overlap_b = find_overlaps(shares)
-        if pixels < _LEAST_TILED * min(overlap_a * one.picture.size, overlap_b * other.picture.size):
+        if pixels < _LEAST_TILED * min(overlap_a * math.prod(one.shape), overlap_b * math.prod(other.shape)):
             return None
         return Registration(
             code,
@@ -74,7 +72,7 @@ class CommonFrame:
             found.agreement,
             found.drift,
             found.detail,
-            min(max(one.picture.shape), max(other.picture.shape)),
+            min(max(one.shape), max(other.shape)),
             found.rest,
             found.rest_drift,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
@@ -101,7 +99,7 @@ class CommonFrame:
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn(values, TiledPicture.of(values, top, left))
+        self._drawn[key] = drawn = _Drawn((values.shape[0], values.shape[1]), TiledPicture.of(values, top, left))
         if len(self._drawn) > _MOST_DRAWN:
             self._drawn.popitem(last=False)
         return drawn
