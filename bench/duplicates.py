@@ -34,18 +34,10 @@ from duplicating.ways import BEYOND, EDITS, WAYS
 from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
-from imseek.duplicates.pixels.classify import (
-    EDITED,
-    INSIDE,
-    SAME,
-    SCENE,
-    UNKNOWN,
-    ClassifiedPairs,
-    Thresholds,
-    classify,
-)
+from imseek.duplicates.pixels.classify import ClassifiedPairs, classify
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.verdict import EDITED, INSIDE, SAME, SCENE, UNKNOWN, Thresholds
 from imseek.encoders.cache import cache_dir
 from imseek.search.near_duplicates import hamming
 

@@ -35,10 +35,11 @@ from PIL import Image
 from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
-from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict, judge_pairs
 from imseek.duplicates.pixels.confidence import plain_share, same_features
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.pair_judge import judge_pairs
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict
 from imseek.media import decode, perceptual_hash
 
 COSINE = 0.93

@@ -21,20 +21,14 @@ from imseek.duplicates.local_features import feature_search
 from imseek.duplicates.local_features.features import is_available
 from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
 from imseek.duplicates.part_cache import PartCache, digest
-from imseek.duplicates.pixels.classify import (
-    DEFAULTS,
-    UNKNOWN,
-    ClassifiedPairs,
-    Positions,
-    Thresholds,
-    judge_pairs,
-    link_pair,
-)
+from imseek.duplicates.pixels.classify import ClassifiedPairs
 from imseek.duplicates.pixels.common_frame import CommonFrame
 from imseek.duplicates.pixels.luminance_cache import SIDE, LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.pair_judge import Positions, judge_pairs, link_pair
 from imseek.duplicates.pixels.placements import Placements
 from imseek.duplicates.pixels.resampling import Luminance
+from imseek.duplicates.pixels.verdict import DEFAULTS, UNKNOWN, Thresholds
 from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cached, load_nothing
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents

@@ -13,7 +13,7 @@ from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.existing_links import mark_hard_links, mark_symbolic_links
 from imseek.duplicates.pair_reports import scope_of
 from imseek.duplicates.pipeline import DuplicatesRequest, OpenIndex, make_group, members_of, report_order
-from imseek.duplicates.pixels.classify import DEFAULTS
+from imseek.duplicates.pixels.verdict import DEFAULTS
 from imseek.duplicates.results import KINDS, Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport
 from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents

@@ -20,9 +20,10 @@ from imseek.duplicates.candidates import pair_candidates
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.pair_reports import reach_of, to_duplicate_pairs
 from imseek.duplicates.part_cache import PartCache, digest
-from imseek.duplicates.pixels.classify import DEFAULTS, UNKNOWN, ClassifiedPairs, Thresholds
+from imseek.duplicates.pixels.classify import ClassifiedPairs
 from imseek.duplicates.pixels.luminance_cache import LuminanceCache
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.duplicates.pixels.verdict import DEFAULTS, UNKNOWN, Thresholds
 from imseek.duplicates.pixels.verdict_cache import classify_cached
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import Digests, Ids, UniqueContents

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from imseek.duplicates.candidates.pair_candidates import CandidateLimits
-from imseek.duplicates.pixels.classify import KINDS, UNKNOWN, ClassifiedPairs, Thresholds
+from imseek.duplicates.pixels.classify import ClassifiedPairs
 from imseek.duplicates.pixels.differences import unpack_places
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, BoxEdges
+from imseek.duplicates.pixels.verdict import KINDS, UNKNOWN, Thresholds
 from imseek.duplicates.results import Box, Difference, DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import Ids
 

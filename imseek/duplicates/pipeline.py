@@ -24,7 +24,7 @@ from imseek.duplicates.grouping.finished_components import IncrementalGroups
 from imseek.duplicates.grouping.groups import Confirm, Group, Grouping, group_pairs
 from imseek.duplicates.grouping.keepers import Folders, Keeper, choose_keeper, richness
 from imseek.duplicates.picture_quality import QualityReader
-from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
+from imseek.duplicates.pixels.verdict import DEFAULTS, Thresholds
 from imseek.duplicates.results import (
     KINDS,
     Duplicate,

@@ -12,8 +12,8 @@ from imseek.analysis.originals import Originals
 from imseek.data.reader import Reader
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.comparison_space import comparison_space
-from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
 from imseek.duplicates.pixels.cosine_calibration import SAMPLE, calibrate, load_thresholds, store_thresholds
+from imseek.duplicates.pixels.verdict import DEFAULTS, Thresholds
 from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder
 from imseek.errors import (

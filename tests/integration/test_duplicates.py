@@ -23,7 +23,7 @@ from imseek.data.vectors import open_index
 from imseek.data.writing.writer import Writer
 from imseek.duplicates import cross_collection_pairs
 from imseek.duplicates.collection_pairs import PairComparer
-from imseek.duplicates.pixels.classify import Thresholds
+from imseek.duplicates.pixels.verdict import Thresholds
 from imseek.duplicates.results import DuplicateGroup, DuplicatePair, DuplicateReport
 from imseek.duplicates.unique_contents import load_contents
 from imseek.errors import ImageNotFoundError, UsageError

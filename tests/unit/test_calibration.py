@@ -12,7 +12,6 @@ import pytest
 import imseek
 from imseek.data.writing.writer import Writer
 from imseek.duplicates.pixels import cosine_calibration
-from imseek.duplicates.pixels.classify import DEFAULTS
 from imseek.duplicates.pixels.cosine_calibration import (
     MIN_SAMPLE,
     Encode,
@@ -20,6 +19,7 @@ from imseek.duplicates.pixels.cosine_calibration import (
     load_thresholds,
     store_thresholds,
 )
+from imseek.duplicates.pixels.verdict import DEFAULTS
 from imseek.encoders.registry import load
 from imseek.media import decode
 from imseek.types.arrays import Float32, Pixels

@@ -11,20 +11,11 @@ import pytest
 from PIL import Image
 
 from imseek.duplicates.candidates.phash_pairs import distances
-from imseek.duplicates.pixels.classify import (
-    DEFAULTS,
-    EDITED,
-    INSIDE,
-    SAME,
-    SCENE,
-    ClassifiedPairs,
-    Verdict,
-    classify,
-    judge,
-    judge_unread,
-)
+from imseek.duplicates.pixels.classify import ClassifiedPairs, classify
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn, turn_hashes
+from imseek.duplicates.pixels.pair_judge import judge
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, INSIDE, SAME, SCENE, Verdict, judge_unread
 from imseek.media import decode, perceptual_hash
 from imseek.progress import Progress, Task
 

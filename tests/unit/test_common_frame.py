@@ -9,11 +9,12 @@ import pytest
 from skimage import data
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled, compare_tiles
-from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, SAME, judge_pairs
 from imseek.duplicates.pixels.common_frame import CommonFrame
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import turn
+from imseek.duplicates.pixels.pair_judge import judge_pairs
 from imseek.duplicates.pixels.placements import Placements
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME
 from imseek.types.arrays import Pixels
 
 PHOTO = data.chelsea()

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from imseek.duplicates.pixels.classify import EDITED, SAME, Verdict, judge
 from imseek.duplicates.pixels.differences import PLACES, PlaceInBoth, pack_places, unpack_places
 from imseek.duplicates.pixels.luminance_cache import to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn
+from imseek.duplicates.pixels.pair_judge import judge
+from imseek.duplicates.pixels.verdict import EDITED, SAME, Verdict
 from imseek.media import decode
 
 Picture = npt.NDArray[np.uint8]

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from imseek.duplicates.pixels import classify as classify_module
-from imseek.duplicates.pixels.classify import DEFAULTS, SAME, Verdict, classify, judge_pairs, judging
+from imseek.duplicates.pixels.classify import classify, judging
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
+from imseek.duplicates.pixels.pair_judge import judge_pairs
+from imseek.duplicates.pixels.verdict import DEFAULTS, SAME, Verdict
 from imseek.media import decode
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.duplicates.pixels import classify as classify_module
-from imseek.duplicates.pixels.classify import DEFAULTS, EDITED, INSIDE, SAME, Verdict, judge, judge_pairs
+from imseek.duplicates.pixels import pair_judge
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn
+from imseek.duplicates.pixels.pair_judge import judge, judge_pairs
 from imseek.duplicates.pixels.placements import Placements, find_overlaps
 from imseek.duplicates.pixels.registration import Registration
 from imseek.duplicates.pixels.resampling import Fit
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, INSIDE, SAME, Verdict
 from imseek.media import decode
 
 #: Windows of the photograph: top, left, height and width, as shares of its sides. The last two have nothing in common.
@@ -107,10 +108,8 @@ def test_crops_are_laid_as_others_say_and_compared_all_the_same(
     crops: list[SmallLuminance], mirrored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[int] = []
-    alone = classify_module._Pairs.judge_alone
-    monkeypatch.setattr(
-        classify_module._Pairs, "judge_alone", lambda self: (looked.append(len(self.a)), alone(self))[1]
-    )
+    alone = pair_judge._Pairs.judge_alone
+    monkeypatch.setattr(pair_judge._Pairs, "judge_alone", lambda self: (looked.append(len(self.a)), alone(self))[1])
     found = _judge([*crops[:2], crops[2][:, ::-1], *crops[3:6]] if mirrored else crops)
     assert sum(looked) < len(found)
     for (a, b), verdict in found.items():

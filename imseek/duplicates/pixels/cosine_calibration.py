@@ -19,7 +19,7 @@ import numpy as np
 from imseek.data.catalog.catalog_writer import set_meta
 from imseek.data.catalog.read_connection import connect_read_only, read_meta
 from imseek.data.writing.writer import Writer
-from imseek.duplicates.pixels.classify import DEFAULTS, Thresholds
+from imseek.duplicates.pixels.verdict import DEFAULTS, Thresholds
 from imseek.types.arrays import Float32, Pixels
 
 #: Sample size in pictures; quantiles are taken over twice as many crops.

@@ -1,7 +1,7 @@
 """The program of a child process that judges pairs for :mod:`imseek.duplicates.pixels.judge_processes`.
 
-It reads pickled arguments of :func:`imseek.duplicates.pixels.classify.judge_pairs` from standard input, and writes the
-verdicts to standard output, until its input ends: with the process that started it, however that ends.
+It reads pickled arguments of :func:`imseek.duplicates.pixels.pair_judge.judge_pairs` from standard input, and writes
+the verdicts to standard output, until its input ends: with the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import signal
 
 from threadpoolctl import threadpool_limits
 
-from imseek.duplicates.pixels.classify import judge_pairs
 from imseek.duplicates.pixels.judge_processes import READY
+from imseek.duplicates.pixels.pair_judge import judge_pairs
 
 
 def main() -> None:

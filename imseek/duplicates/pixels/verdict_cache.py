@@ -22,17 +22,10 @@ import numpy.typing as npt
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.part_cache import CacheTable, ColumnKind, PartCache, digest
-from imseek.duplicates.pixels.classify import (
-    PHASE,
-    ClassifiedPairs,
-    JudgePairs,
-    LoadLuminance,
-    Positions,
-    Thresholds,
-    classify,
-    judging,
-)
+from imseek.duplicates.pixels.classify import PHASE, ClassifiedPairs, JudgePairs, LoadLuminance, classify, judging
 from imseek.duplicates.pixels.differences import PACKED_PLACES
+from imseek.duplicates.pixels.pair_judge import Positions
+from imseek.duplicates.pixels.verdict import Thresholds
 from imseek.duplicates.unique_contents import Digests, Ids
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32

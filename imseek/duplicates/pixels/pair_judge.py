@@ -1,0 +1,387 @@
+"""Judge pairs by their pixels.
+
+All of one picture is laid over all of the other; if they do not match and the vectors still suggest shared content,
+each is searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that
+cannot be pairs. Of many pictures like each other, a few pairs say how all lie, and the others are compared there.
+
+Pictures that would be the same, or one inside the other, are compared pixel by pixel once more
+(:mod:`imseek.duplicates.pixels.differences`): if they differ in places, the same ones are *edited*, and the others no
+pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.duplicates.pixels.coarse_comparison import (
+    CoarseFits,
+    CoarsePictures,
+    compare_closely,
+    compare_inside,
+    compare_whole,
+    find_orientations,
+)
+from imseek.duplicates.pixels.common_frame import CommonFrame
+from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, same_confidence
+from imseek.duplicates.pixels.differences import PlaceInBoth, find_places
+from imseek.duplicates.pixels.luminance_cache import SmallLuminance
+from imseek.duplicates.pixels.orientations import INVERSE, turn
+from imseek.duplicates.pixels.placements import Placements, find_overlaps
+from imseek.duplicates.pixels.registration import (
+    Registration,
+    find_inside,
+    register_near,
+    register_whole,
+)
+from imseek.duplicates.pixels.resampling import Luminance
+from imseek.duplicates.pixels.verdict import (
+    DEFAULTS,
+    EDITED,
+    INSIDE,
+    SAME,
+    Thresholds,
+    Verdict,
+    is_same_picture,
+    most_drift,
+    verdict_of,
+)
+from imseek.types.arrays import Float32
+
+Positions: TypeAlias = npt.NDArray[np.int64]
+
+#: Least correlation and agreement of coarse squares to compare a candidate in full.
+_LEAST: Final = 0.2
+#: As squares of 64 by 64, by the lower of both: below this all of one is not laid over all of the other, from this on
+#: their fit is a good start, and from this on of a part it is searched for.
+_HOPELESS: Final = 0.3
+_CLEAR: Final = 0.5
+_PART: Final = 0.3
+#: An overlap of this share of the squares is no part.
+_ALL: Final = 0.95
+#: Tiles of pictures laid over each other that agree less than this do so by chance.
+_NOWHERE: Final = 0.1
+#: Least correlation of the coarse search for a part of such pictures.
+_PEAK: Final = 0.6
+#: Kinds of pairs that show one picture where they overlap, whose fit holds for all of it.
+_RIGID: Final = (SAME, EDITED, INSIDE)
+#: Pictures that overlap by so much less than the least share, as other pairs say, are no pair, unless all of one
+#: correlates as much with all of the other.
+_MARGIN: Final = 0.1
+_ALIKE: Final = 0.8
+#: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
+_SETTLED: Final = 0.4
+#: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
+_PLACED: Final = 0.5
+
+#: Least correlation of the whole turned pictures for their orientation to be tried for parts.
+_LIKELY: Final = 0.5
+
+
+def judge(
+    distance: int,
+    cosine: float,
+    first: SmallLuminance,
+    second: SmallLuminance,
+    thresholds: Thresholds = DEFAULTS,
+) -> Verdict:
+    """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
+    one, other = np.array([0]), np.array([1])
+    near = np.array([distance], np.uint8), np.array([cosine], np.float32)
+    return judge_pairs({0: first, 1: second}, one, other, *near, thresholds)[0]
+
+
+def judge_pairs(
+    pictures: Mapping[int, SmallLuminance],
+    a: Positions,
+    b: Positions,
+    distance: npt.NDArray[np.uint8],
+    cosine: Float32,
+    thresholds: Thresholds,
+    frame: CommonFrame | None = None,
+) -> list[Verdict]:
+    """Classify n candidates by their pixels: all coarsely, and those that may be pairs in full; those that are linked
+    in ``frame``, which knows pictures by the same positions, in it first."""
+    if not len(a):
+        return []
+    positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
+    small = [pictures[position] for position in positions.tolist()]
+    floats = [picture.astype(np.float32) for picture in small]
+    pairs = _Pairs(
+        positions.tolist(),
+        small,
+        floats,
+        CoarsePictures(floats),
+        both[: len(a)],
+        both[len(a) :],
+        distance,
+        cosine,
+        thresholds,
+    )
+    return pairs.judge(frame)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """n pairs of ``small`` pictures, at positions ``a`` and ``b`` (n,) among them, with what hash and vector say.
+
+    In frames and placements, pictures go by their ``names``."""
+
+    names: Sequence[int]
+    small: Sequence[SmallLuminance]
+    floats: Sequence[Luminance]
+    squares: CoarsePictures
+    a: Positions
+    b: Positions
+    distance: npt.NDArray[np.uint8]
+    cosine: Float32
+    thresholds: Thresholds
+    #: How much of pictures is plain ground, where that was needed.
+    plain: dict[int, float] = field(default_factory=dict)
+
+    def judge(self, known: CommonFrame | None) -> list[Verdict]:
+        """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
+        first, and the others as these say. What is linked in the frame that is ``known`` is judged in it."""
+        ends = [self._ends(n) for n in range(len(self.a))]
+        verdicts: dict[int, Verdict] = {}
+        if known is not None:
+            verdicts = self._judge_linked(known, [n for n, both in enumerate(ends) if known.placements.linked(*both)])
+        placements = Placements()
+        frame = CommonFrame(dict(zip(self.names, self.floats, strict=True)).__getitem__, placements)
+        apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
+        new = [n for n in apart if n not in verdicts]
+        while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
+            verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
+            for n in forest:
+                self._link(placements, n, verdicts[n])
+            # Others may link a pair now that was found to have nothing in common.
+            linked = [n for n in apart if placements.linked(*ends[n])]
+            unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
+            verdicts.update(self._judge_linked(frame, unsure))
+            apart = [n for n in apart if not placements.linked(*ends[n])]
+            new = [n for n in apart if n not in verdicts]
+        if alone := [n for n in range(len(ends)) if n not in verdicts]:
+            verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
+        return [verdicts[n] for n in range(len(ends))]
+
+    def _ends(self, n: int) -> tuple[int, int]:
+        return self.names[int(self.a[n])], self.names[int(self.b[n])]
+
+    def _of(self, rows: Sequence[int]) -> _Pairs:
+        at = np.array(rows, np.int64)
+        return replace(self, a=self.a[at], b=self.b[at], distance=self.distance[at], cosine=self.cosine[at])
+
+    def _link(self, placements: Placements, n: int, verdict: Verdict) -> bool:
+        shapes = self.squares.shapes[int(self.a[n])], self.squares.shapes[int(self.b[n])]
+        return link_pair(placements, *self._ends(n), verdict, shapes, self.thresholds)
+
+    def _judge_linked(self, frame: CommonFrame, rows: Sequence[int]) -> dict[int, Verdict]:
+        """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
+        placements = frame.placements
+        found: dict[int, Verdict] = {}
+        apart: list[int] = []
+        ends = {n: self._ends(n) for n in rows}
+        for n in sorted(rows, key=lambda n: (placements.first_of(ends[n][0]), frame.scale(*ends[n]), ends[n])):
+            code, fit = placements.between(*ends[n])
+            if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
+                apart.append(n)
+                continue
+            if (verdict := self._judge_in_frame(n, frame)) is None:
+                laid = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
+                stays = laid.agreement >= _PLACED and laid.drift <= most_drift(laid, self.thresholds)
+                verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
+            if verdict is not None:
+                found[n] = verdict
+        if apart:
+            _, correlation = find_orientations(self.squares, self.a[apart], self.b[apart])
+            found.update(
+                (n, Verdict(0, 0.0)) for n, one in zip(apart, correlation.tolist(), strict=True) if one < _ALIKE
+            )
+        return found
+
+    def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
+        """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
+        laid = frame.compare(*self._ends(n))
+        if laid is None or laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+            return None
+        if laid.drift > _SETTLED * most_drift(laid, self.thresholds):
+            return None
+        verdict = self._verdict(n, laid)
+        if verdict.kind not in (SAME, INSIDE):
+            return verdict
+        if self._find_places(n, laid):
+            return None
+        return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
+
+    def judge_alone(self) -> list[Verdict]:
+        """Return the verdicts, each by what the two pictures show."""
+        whole, correlation = compare_whole(self.squares, self.a, self.b)
+        # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
+        turned = (whole.orientation > 0) & (correlation >= _LIKELY)
+        straight = _PartFits(self, np.zeros(len(self.a), np.int64))
+        parts = (straight, _PartFits(self, np.where(turned, whole.orientation, 0)))
+        rows = np.flatnonzero(self._find_plausible(whole, parts, turned))
+        close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
+        laid = {n: self._lay_whole(n, close, at) for at, n in enumerate(rows.tolist())}
+        near = ~(self.cosine[rows] < self.thresholds.near_cosine)
+        apart = np.flatnonzero(near & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
+        nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
+        self._lay_parts(laid, rows[apart], close.of(apart), nowhere[apart], parts, turned)
+        found = [Verdict(0, 0.0)] * len(self.a)
+        for n, one in laid.items():
+            found[n] = self._judge_laid(n, one)
+        return found
+
+    def _find_plausible(
+        self, whole: CoarseFits, parts: tuple[_PartFits, _PartFits], turned: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Return which pairs (n,) agree coarsely: all of one with all of the other or, where vectors suggest it, with a
+        part of it."""
+        plausible = np.asarray(whole.likeness >= _LEAST, np.bool_)
+        near = ~(self.cosine < self.thresholds.near_cosine)
+        for fits, chosen in zip(parts, (near, near & turned), strict=True):
+            rows = np.flatnonzero(chosen & ~plausible)
+            plausible[rows] = fits.of(rows)[0].likeness >= _LEAST
+        return plausible
+
+    def _lay_parts(
+        self,
+        laid: dict[int, Registration],
+        rows: Positions,
+        close: CoarseFits,
+        nowhere: npt.NDArray[np.bool_],
+        parts: tuple[_PartFits, _PartFits],
+        turned: npt.NDArray[np.bool_],
+    ) -> None:
+        """Look for a common part of the m pairs at ``rows``, with the ``close`` fits of all of them, and put the better
+        fits into ``laid``."""
+        least = self.thresholds.fine_cosine + (1 - self.thresholds.fine_cosine) / 3
+        may_miss = nowhere & ~(self.cosine[rows] < least)
+        for fits, chosen in zip(parts, (np.ones(len(rows), np.bool_), turned[rows]), strict=True):
+            at = np.flatnonzero(chosen)
+            found, peak = fits.of(rows[at])
+            closer = compare_closely(self.squares, self.a[rows[at]], self.b[rows[at]], found)
+            part = (closer.shared < _ALL) & (closer.likeness >= _PART)
+            # Squares miss a few parts, of pictures with like vectors that agree nowhere else.
+            missed = may_miss[at] & (peak >= _PEAK) & ~part
+            for k in np.flatnonzero(part | missed).tolist():
+                n = int(rows[at[k]])
+                if self._is_same(n, laid[n]):
+                    continue
+                a, b, code = self.floats[int(self.a[n])], self.floats[int(self.b[n])], int(closer.orientation[k])
+                if part[k]:
+                    near = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
+                    laid[n] = max(laid[n], near, key=lambda one: one.agreement)
+                # Where tiles agree and yet have moved, the squares' fit is a little off.
+                if missed[k] or (laid[n].agreement >= self.thresholds.part_agreement and not self._is_same(n, laid[n])):
+                    laid[n] = self._search_part(n, a, b, code, laid[n])
+
+    def _lay_whole(self, n: int, close: CoarseFits, at: int) -> Registration:
+        """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
+        one, other = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
+        code, likeness = int(close.orientation[at]), float(close.likeness[at])
+        if likeness < _HOPELESS:
+            return Registration(code, 0.0, 0.0, float(close.correlation[at]), 0.0, 0.0, 0.0, max(one.shape))
+        if likeness >= _CLEAR:
+            return register_near(one, other, code, close.fit[at].tolist())
+        return register_whole(one, other, code)
+
+    def _search_part(self, n: int, a: Luminance, b: Luminance, code: int, laid: Registration) -> Registration:
+        """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
+        cosine = float(self.cosine[n])
+        if cosine < self.thresholds.near_cosine:
+            return laid
+        # Both grids if the cosine is unknown.
+        for found in find_inside(a, b, code, fine=not cosine < self.thresholds.fine_cosine):
+            laid = max(laid, found, key=lambda one: one.agreement)
+            if self._is_same(n, laid):
+                break
+        return laid
+
+    def _judge_laid(self, n: int, laid: Registration) -> Verdict:
+        """Return the verdict on pair ``n`` with its confidence. Where the two differ somewhere, *same* is *edited*, and
+        neither is *inside* the other."""
+        verdict = self._verdict(n, laid)
+        if verdict.kind not in (SAME, INSIDE):
+            return verdict
+        places = self._find_places(n, laid)
+        if verdict.kind == INSIDE:
+            return Verdict(0, 0.0, laid.orientation, laid) if places else verdict
+        if places:
+            return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+        return self._with_confidence(n, verdict)
+
+    def _find_places(self, n: int, laid: Registration) -> tuple[PlaceInBoth, ...]:
+        return find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
+
+    def _verdict(self, n: int, laid: Registration) -> Verdict:
+        return verdict_of(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+
+    def _with_confidence(self, n: int, verdict: Verdict) -> Verdict:
+        """Return the verdict *same* on pair ``n`` with its confidence."""
+        assert verdict.laid is not None
+        most = most_drift(verdict.laid, self.thresholds)
+        plain = 0.0
+        if verdict.laid.orientation:
+            plain = (self._plain_share(int(self.a[n])) + self._plain_share(int(self.b[n]))) / 2
+        return replace(verdict, confidence=same_confidence(verdict.laid, most, plain))
+
+    def _plain_share(self, picture: int) -> float:
+        if picture not in self.plain:
+            self.plain[picture] = plain_share(self.small[picture])
+        return self.plain[picture]
+
+    def _is_same(self, n: int, laid: Registration) -> bool:
+        return is_same_picture(laid, int(self.distance[n]), self.thresholds)
+
+
+class _PartFits:
+    """Coarse fits of pairs of pictures one inside the other, the second turned by ``codes`` (n,), found on demand."""
+
+    def __init__(self, pairs: _Pairs, codes: Positions) -> None:
+        self._pairs, self._codes = pairs, codes
+        self._rows = np.full(len(codes), -1)
+        self._found: list[tuple[CoarseFits, Float32]] = []
+
+    def of(self, rows: Positions) -> tuple[CoarseFits, Float32]:
+        """Return the fits of m pairs, and the highest correlations (m,) of the search, as
+        :func:`imseek.duplicates.pixels.coarse_comparison.compare_inside` does."""
+        new = rows[self._rows[rows] < 0]
+        if len(new) or not self._found:
+            self._rows[new] = np.arange(len(new)) + sum(len(peaks) for _, peaks in self._found)
+            self._found.append(self._compare(new))
+        fits, peaks = zip(*self._found, strict=True)
+        at = self._rows[rows]
+        return CoarseFits.joined(fits).of(at), np.concatenate(peaks)[at]
+
+    def _compare(self, rows: Positions) -> tuple[CoarseFits, Float32]:
+        pairs, codes = self._pairs, self._codes[rows]
+        if not codes.any():
+            return compare_inside(pairs.squares, pairs.a[rows], pairs.b[rows])
+        places: dict[tuple[int, int], int] = {}
+        first = [places.setdefault((position, 0), len(places)) for position in pairs.a[rows].tolist()]
+        second = [
+            places.setdefault(one, len(places)) for one in zip(pairs.b[rows].tolist(), codes.tolist(), strict=True)
+        ]
+        squares = CoarsePictures([turn(pairs.floats[position], INVERSE[code]) for position, code in places])
+        fits, peaks = compare_inside(squares, np.array(first), np.array(second))
+        return replace(fits, orientation=codes), peaks
+
+
+def link_pair(
+    placements: Placements,
+    a: int,
+    b: int,
+    verdict: Verdict,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    thresholds: Thresholds = DEFAULTS,
+) -> bool:
+    """Note how two pictures lie if they surely show one picture where they overlap; return whether that is new."""
+    laid = verdict.laid
+    if laid is None or verdict.kind not in _RIGID or laid.agreement < thresholds.part_agreement:
+        return False
+    return placements.link(a, b, laid, shapes)
