@@ -84,7 +84,10 @@ class QualityReader:
         return Compression(0) if value == _UNKNOWN else Compression(int(value) // 2, bool(int(value) % 2))
 
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
-        """Return whether an image has no more detail than a copy smaller by ``factor``."""
+        """Return whether an image has no more detail than a copy smaller by ``factor``. A drawing of lines has no
+        pixels to be enlarged."""
+        if image.format == "SVG":
+            return False
         thousandths = round(1000 * factor)
 
         def enlarged(data: bytes) -> float:

@@ -72,7 +72,7 @@ def decode(
 
     A camera raw file yields its largest embedded JPEG, in that size; date, camera, place and orientation come from the
     raw file. An SVG is drawn with a longer side of 1024 pixels; with ``preview``, of at most 2·min_side, which takes a
-    tenth of the time where it has blurs and shadows: for a picture that somebody looks at, not for its vector or hash.
+    tenth of the time: for a picture to look at, or to compare small, not for its vector or hash.
 
     Refuses a damaged file instead of decoding half of it. Reasons are those of
     :class:`imseek.types.pictures.SkipReason` (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``,

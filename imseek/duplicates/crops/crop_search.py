@@ -219,7 +219,8 @@ class _CropMatcher:
             data = self._read(position)
             if data is None:
                 return None
-            return to_luminance(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(np.float32)
+            pixels = decode(data, min_side=WHOLE_SIDE, measured=False, preview=True).pixels
+            return to_luminance(pixels, WHOLE_SIDE).astype(np.float32)
         except (MediaError, OSError):
             return None
 

@@ -16,7 +16,7 @@ import numpy as np
 from imseek.duplicates.part_cache import CacheTable, PartCache, digest
 
 #: Increase when the same pictures and rules give other results.
-_VERSION: Final = 1
+_VERSION: Final = 2
 #: Ids per file: 64.
 _BITS: Final = 6
 #: Columns of a :class:`CropVerdict`.

@@ -54,7 +54,9 @@ class LuminanceCache:
     def _load(self, position: int) -> SmallLuminance | None:
         try:
             data = self._read(position)
-            return None if data is None else to_luminance(decode(data, min_side=SIDE, measured=False).pixels)
+            if data is None:
+                return None
+            return to_luminance(decode(data, min_side=SIDE, measured=False, preview=True).pixels)
         except (ImseekError, OSError):
             return None
 
