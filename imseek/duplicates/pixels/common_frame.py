@@ -18,9 +18,9 @@ import numpy as np
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps
-from imseek.duplicates.pixels.registration import Registration, fit_in_pixels
-from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame
+from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares
+from imseek.duplicates.pixels.registration import Registration, fit_in_pixels, register_near
+from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame, fit_gain_offset
 
 #: From one scale to the next.
 _STEP: Final = 1.2
@@ -28,12 +28,24 @@ _STEP: Final = 1.2
 _MOST_DRAWN: Final = 192
 #: Least share of the overlap that lies in whole tiles, or too little of it was looked at.
 _LEAST_TILED: Final = 0.5
+#: A picture is laid over another one of its set if so much of either is covered, and stays so if they agree so much and
+#: tiles have moved by so few pixels.
+_LEAST_COVERED: Final = 0.5
+_CLEAR: Final = 0.8
+_STILL: Final = 0.2
+#: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what is a
+#: place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Fewer pixels than these
+#: tell nothing.
+_SEEN: Final = 10.0
+_LEAST_SIDE: Final = 9
 
 
 class _Drawn(NamedTuple):
-    """A picture at the pixels of a frame: how many it has, down and across, and its tiles; None if too few."""
+    """A picture at the pixels of a frame, from row ``top`` and column ``left`` on, and its tiles; None if too few."""
 
-    shape: tuple[int, int]
+    top: int
+    left: int
+    picture: Luminance
     tiles: TiledPicture | None
 
 
@@ -45,6 +57,8 @@ class CommonFrame:
         #: With the first picture of their set, since sets join.
         self._scales: dict[tuple[int, int], int] = {}
         self._drawn: OrderedDict[tuple[int, int, int], _Drawn] = OrderedDict()
+        #: Pictures that were laid once more over others, with the first picture of their set.
+        self._settled: set[tuple[int, int]] = set()
 
     def scale(self, a: int, b: int) -> int:
         """Return the scale at which two pictures are compared, as an exponent. Pairs cost least in its order."""
@@ -62,7 +76,7 @@ class CommonFrame:
         found, pixels, correlation = compared
         code, shares = self.placements.between(a, b)
         overlap_a, overlap_b = find_overlaps(shares)
-        if pixels < _LEAST_TILED * min(overlap_a * math.prod(one.shape), overlap_b * math.prod(other.shape)):
+        if pixels < _LEAST_TILED * min(overlap_a * one.picture.size, overlap_b * other.picture.size):
             return None
         return Registration(
             code,
@@ -72,11 +86,55 @@ class CommonFrame:
             found.agreement,
             found.drift,
             found.detail,
-            min(max(one.shape), max(other.shape)),
+            min(max(one.picture.shape), max(other.picture.shape)),
             found.rest,
             found.rest_drift,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
+
+    def may_differ(self, a: int, b: int) -> bool:
+        """Return whether two pictures that agree may differ in a place: most show at once that they do not."""
+        scale = self.scale(a, b)
+        one, other = self._draw(a, scale), self._draw(b, scale)
+        first, second = _cut_shared(one, other), _cut_shared(other, one)
+        if min(first.shape) < _LEAST_SIDE:
+            return True
+        gain, offset = fit_gain_offset(second[::2, ::2], first[::2, ::2])
+        left = first - np.float32(gain) * second
+        left -= np.float32(offset)
+        np.abs(left, out=left)
+        sums = left[:-2] + left[1:-1]
+        sums += left[2:]
+        return bool((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max() >= 9 * _SEEN)
+
+    def settle(self, picture: int) -> bool:
+        """Lay a picture over the largest one of its set, if it never was: through others, errors add up. Return whether
+        it has moved."""
+        first = self.placements.first_of(picture)
+        if (first, picture) in self._settled:
+            return False
+        self._settled.add((first, picture))
+        onto = max(self.placements.of_set(picture), key=self._area)
+        self._settled.add((first, onto))
+        if onto == picture:
+            return False
+        code, fit = self.placements.between(onto, picture)
+        if max(find_overlaps(fit)) < _LEAST_COVERED:
+            return False
+        one, other = self._load(onto), self._load(picture)
+        laid = register_near(one, other, code, fit)
+        if laid.fit is None or laid.agreement < _CLEAR or laid.drift > _STILL:
+            return False
+        self.placements.move(picture, onto, fit_in_shares(laid, (one.shape, other.shape)))
+        self._scales.pop((first, picture), None)
+        for key in [key for key in self._drawn if key[:2] == (first, picture)]:
+            del self._drawn[key]
+        return True
+
+    def _area(self, picture: int) -> tuple[float, int]:
+        """Return the area of a picture in its frame; a sort key."""
+        sy, _, sx, _ = self.placements.in_frame(picture)[1]
+        return 1 / (sy * sx), -picture
 
     def _scale_of(self, picture: int) -> int:
         key = self.placements.first_of(picture), picture
@@ -86,9 +144,9 @@ class CommonFrame:
         return self._scales[key]
 
     def _fit(self, picture: int) -> tuple[int, Fit]:
-        """Return how a picture lies over the first of its set: its orientation, and the fit in pixels."""
+        """Return how a picture lies in the frame of its set: its orientation, and the fit in pixels."""
+        code, shares = self.placements.in_frame(picture)
         first = self.placements.first_of(picture)
-        code, shares = self.placements.between(first, picture)
         return code, fit_in_pixels(self._load(first), self._load(picture), code, shares)
 
     def _draw(self, picture: int, scale: int) -> _Drawn:
@@ -99,7 +157,16 @@ class CommonFrame:
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn((values.shape[0], values.shape[1]), TiledPicture.of(values, top, left))
+        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
         if len(self._drawn) > _MOST_DRAWN:
             self._drawn.popitem(last=False)
         return drawn
+
+
+def _cut_shared(one: _Drawn, other: _Drawn) -> Luminance:
+    """Return the pixels of ``one`` that lie over ``other``."""
+    ends = zip((one.top, one.left), (other.top, other.left), one.picture.shape, other.picture.shape, strict=True)
+    rows, columns = (
+        slice(max(0, there - here), max(0, min(side, there + length - here))) for here, there, side, length in ends
+    )
+    return one.picture[rows, columns]

@@ -190,7 +190,11 @@ class _Pairs:
             if max(find_overlaps(fit)) < self.thresholds.overlap - _MARGIN:
                 apart.append(n)
                 continue
-            if (verdict := self._judge_in_frame(n, frame)) is None:
+            verdict = self._judge_in_frame(n, frame)
+            if verdict is None and any([frame.settle(one) for one in ends[n]]):
+                code, fit = placements.between(*ends[n])
+                verdict = self._judge_in_frame(n, frame)
+            if verdict is None:
                 laid = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
                 stays = laid.agreement >= _PLACED and laid.drift <= most_drift(laid, self.thresholds)
                 verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
@@ -213,7 +217,7 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if self._find_places(n, laid):
+        if frame.may_differ(*self._ends(n)) and self._find_places(n, laid):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 

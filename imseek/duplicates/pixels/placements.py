@@ -7,7 +7,7 @@ one to those of another are matrices (3, 3) of homogeneous coordinates (y, x, 1)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -67,20 +67,13 @@ class Placements:
 
     def link(self, a: int, b: int, laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
         """Note how ``b`` was ``laid`` over ``a``; ``shapes`` are those of both pictures. Return whether it is new."""
-        if laid.fit is None:
-            return False
-        (height, width), other = shapes
-        tall, wide = other[::-1] if laid.orientation > 3 else other
-        fit = laid.fit
-        over = fit.sy * height / tall, fit.ty / tall, fit.sx * width / wide, fit.tx / wide
-        return self.link_fit(a, b, (laid.orientation, over))
+        return laid.fit is not None and self.link_fit(a, b, fit_in_shares(laid, shapes))
 
     def link_fit(self, a: int, b: int, fit: TurnedFit) -> bool:
         """Note how ``b`` lies over ``a``, as :meth:`between` says it. Return whether it is new."""
         if self.linked(a, b):
             return False
-        code, (sy, ty, sx, tx) = fit
-        a_to_b = _TURNS[code] @ np.array([[sy, 0, ty], [0, sx, tx], [0, 0, 1]])
+        a_to_b = _matrix_of(fit)
         kept, gone = self.first_of(a), self.first_of(b)
         moved = np.asarray(np.linalg.inv(self._map_of(b)) @ a_to_b @ self._map_of(a), np.float64)
         sets = [self._sets.pop(first, [first]) for first in (kept, gone)]
@@ -95,11 +88,20 @@ class Placements:
 
     def between(self, a: int, b: int) -> TurnedFit:
         """Return the orientation of ``b`` relative to ``a``, and the fit; both must be linked."""
-        a_to_b = self._map_of(b) @ np.linalg.inv(self._map_of(a))
-        fits = _TURNS_BACK @ a_to_b
-        code = int(np.minimum(fits[:, 0, 0], fits[:, 1, 1]).argmax())
-        fit = fits[code]
-        return code, (float(fit[0, 0]), float(fit[0, 2]), float(fit[1, 1]), float(fit[1, 2]))
+        return _fit_of(self._map_of(b) @ np.linalg.inv(self._map_of(a)))
+
+    def of_set(self, picture: int) -> Sequence[int]:
+        """Return the pictures of the set that a picture belongs to."""
+        first = self.first_of(picture)
+        return self._sets.get(first, (first,))
+
+    def in_frame(self, picture: int) -> TurnedFit:
+        """Return how a picture lies over the frame of its set: over the first picture of the set, as it lay at first."""
+        return _fit_of(self._map_of(picture))
+
+    def move(self, picture: int, onto: int, fit: TurnedFit) -> None:
+        """Note that ``picture`` lies over ``onto``, another one of its set, as ``fit`` says, better than was known."""
+        self._maps[picture] = _matrix_of(fit) @ self._map_of(onto)
 
     def first_of(self, picture: int) -> int:
         """Return the first picture of the set that a picture belongs to."""
@@ -107,6 +109,27 @@ class Placements:
 
     def _map_of(self, picture: int) -> Float64:
         return self._maps.get(picture, _UNMOVED)
+
+
+def fit_in_shares(laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> TurnedFit:
+    """Return how the second of two pictures with these ``shapes`` was ``laid`` over the first, which has a fit."""
+    assert laid.fit is not None
+    (height, width), other = shapes
+    tall, wide = other[::-1] if laid.orientation > 3 else other
+    fit = laid.fit
+    return laid.orientation, (fit.sy * height / tall, fit.ty / tall, fit.sx * width / wide, fit.tx / wide)
+
+
+def _matrix_of(fit: TurnedFit) -> Float64:
+    code, (sy, ty, sx, tx) = fit
+    return np.asarray(_TURNS[code] @ np.array([[sy, 0, ty], [0, sx, tx], [0, 0, 1]]), np.float64)
+
+
+def _fit_of(matrix: Float64) -> TurnedFit:
+    fits = _TURNS_BACK @ matrix
+    code = int(np.minimum(fits[:, 0, 0], fits[:, 1, 1]).argmax())
+    fit = fits[code]
+    return code, (float(fit[0, 0]), float(fit[0, 2]), float(fit[1, 1]), float(fit[1, 2]))
 
 
 def find_overlaps(fit: ShareFit) -> tuple[float, float]:
