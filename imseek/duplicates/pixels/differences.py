@@ -137,6 +137,8 @@ def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int,
         if not differ():
             return []
     first, second = _soften(first, second)
+    if not differ():
+        return []
     dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
     low, high, low_second, high_second = *_extremes3(first), *_extremes3(second)
     residual = np.maximum(
@@ -235,18 +237,17 @@ def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
 
 def _extremes3(picture: Luminance) -> tuple[Float32, Float32]:
     """Return the lowest and the highest level of the 3 × 3 pixels around each."""
-    low, high = picture.copy(), picture.copy()
-    for axis in (0, 1):
-        low, high = (_spread3(values, axis, of) for values, of in ((low, np.minimum), (high, np.maximum)))
-    return low, high
+    return _spread3(picture, np.minimum), _spread3(picture, np.maximum)
 
 
-def _spread3(values: Float32, axis: int, of: np.ufunc) -> Float32:
-    moved = np.moveaxis(values, axis, 0)
-    spread = moved.copy()
-    of(spread[1:], moved[:-1], out=spread[1:])
-    of(spread[:-1], moved[1:], out=spread[:-1])
-    return np.moveaxis(spread, 0, axis)
+def _spread3(picture: Luminance, of: np.ufunc) -> Float32:
+    rows = picture.copy()
+    of(rows[1:], picture[:-1], out=rows[1:])
+    of(rows[:-1], picture[1:], out=rows[:-1])
+    both = rows.copy()
+    of(both[:, 1:], rows[:, :-1], out=both[:, 1:])
+    of(both[:, :-1], rows[:, 1:], out=both[:, :-1])
+    return both
 
 
 def _mean3(picture: Float32) -> Float32:

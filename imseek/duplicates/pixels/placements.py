@@ -40,9 +40,10 @@ class Placements:
 
     def __init__(self) -> None:
         #: By picture, if it is linked: the first picture of its set, and the matrix that maps positions in that one to
-        #: its own; and the pictures of each set.
+        #: its own, and its inverse where it was needed; and the pictures of each set.
         self._first: dict[int, int] = {}
         self._maps: dict[int, Float64] = {}
+        self._back: dict[int, Float64] = {}
         self._sets: dict[int, list[int]] = {}
 
     def linked(self, a: int, b: int) -> bool:
@@ -75,7 +76,7 @@ class Placements:
             return False
         a_to_b = _matrix_of(fit)
         kept, gone = self.first_of(a), self.first_of(b)
-        moved = np.asarray(np.linalg.inv(self._map_of(b)) @ a_to_b @ self._map_of(a), np.float64)
+        moved = np.asarray(self._map_back(b) @ a_to_b @ self._map_of(a), np.float64)
         sets = [self._sets.pop(first, [first]) for first in (kept, gone)]
         if len(sets[0]) < len(sets[1]):
             kept, moved = gone, np.asarray(np.linalg.inv(moved), np.float64)
@@ -83,12 +84,13 @@ class Placements:
         for picture in sets[1]:
             self._first[picture] = kept
             self._maps[picture] = self._map_of(picture) @ moved
+            self._back.pop(picture, None)
         self._sets[kept] = sets[0] + sets[1]
         return True
 
     def between(self, a: int, b: int) -> TurnedFit:
         """Return the orientation of ``b`` relative to ``a``, and the fit; both must be linked."""
-        return _fit_of(self._map_of(b) @ np.linalg.inv(self._map_of(a)))
+        return _fit_of(self._map_of(b) @ self._map_back(a))
 
     def of_set(self, picture: int) -> Sequence[int]:
         """Return the pictures of the set that a picture belongs to."""
@@ -102,6 +104,7 @@ class Placements:
     def move(self, picture: int, onto: int, fit: TurnedFit) -> None:
         """Note that ``picture`` lies over ``onto``, another one of its set, as ``fit`` says, better than was known."""
         self._maps[picture] = _matrix_of(fit) @ self._map_of(onto)
+        self._back.pop(picture, None)
 
     def first_of(self, picture: int) -> int:
         """Return the first picture of the set that a picture belongs to."""
@@ -109,6 +112,11 @@ class Placements:
 
     def _map_of(self, picture: int) -> Float64:
         return self._maps.get(picture, _UNMOVED)
+
+    def _map_back(self, picture: int) -> Float64:
+        if picture not in self._back:
+            self._back[picture] = np.linalg.inv(self._map_of(picture))
+        return self._back[picture]
 
 
 def fit_in_shares(laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> TurnedFit:
