@@ -37,6 +37,7 @@ _VERSION: Final = 2
 #: Columns of a key in the cache: the first half of the content hash, and which measure.
 _KEYS: Final = (np.uint64, np.uint64, np.int64)
 _COMPRESSION: Final = 0
+_STATED: Final = -1
 _UNKNOWN: Final = -1.0
 
 
@@ -83,6 +84,11 @@ class QualityReader:
         value = self._measure(image, _COMPRESSION, compression)
         return Compression(0) if value == _UNKNOWN else Compression(int(value) // 2, bool(int(value) % 2))
 
+    def stated_compression(self, image: Duplicate) -> Compression:
+        """Return the compression that an image's file states, without decoding it: what is measured is no better."""
+        value = self._measure(image, _STATED, lambda data: float(_stated_quality(data, image.format)))
+        return Compression(0 if value == _UNKNOWN else int(value))
+
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         """Return whether an image has no more detail than a copy smaller by ``factor``. A drawing of lines has no
         pixels to be enlarged."""
@@ -118,9 +124,12 @@ class QualityReader:
         return value
 
 
+def _stated_quality(data: bytes, name: str) -> int:
+    return (jpeg_quality(data) or 0) if name == "JPEG" else LOSSLESS
+
+
 def _compression(data: bytes, name: str, pixels: Pixels) -> Compression:
-    own = jpeg_quality(data) if name == "JPEG" else LOSSLESS
-    if own is None:
+    if not (own := _stated_quality(data, name)):
         return Compression(0)
     earlier = earlier_jpeg_quality(pixels)
     if earlier is None or earlier >= own - _OWN:

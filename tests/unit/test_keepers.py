@@ -50,6 +50,10 @@ class Measures:
         self.measured.append(image.image_id)
         return self._compressions.get(image.image_id, Compression(101))
 
+    def stated_compression(self, image: Duplicate) -> Compression:
+        found = self._compressions.get(image.image_id, Compression(101))
+        return Compression(101) if found.saved_again else found
+
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         self.measured.append(image.image_id)
         return factor <= self._enlarged.get(image.image_id, 0)
@@ -88,9 +92,11 @@ def test_of_as_many_pixels_the_least_compressed_one() -> None:
         5: Compression(0),
     }
     members = [own(n, count=5 - n) for n in said]
-    found = choose_keeper(members, quality=Measures(said, {}))
-    assert [member.image_id for member in found.members] == [1, 2, 3, 4, 5]
-    assert found.reason == "4 bytes, the next has 3"
+    measures = Measures(said, {})
+    found = choose_keeper(members, quality=measures)
+    # From the third on, what files state is enough: nobody decodes them.
+    assert [member.image_id for member in found.members] == [1, 2, 4, 3, 5]
+    assert (found.reason, measures.measured) == ("4 bytes, the next has 3", [1, 2])
     assert choose_keeper(members[2:], quality=Measures(said, {})).reason == (
         "stored at quality 60, the next saved again from quality 63"
     )
@@ -100,6 +106,18 @@ def test_of_as_many_pixels_the_least_compressed_one() -> None:
     assert choose_keeper([members[3], members[4]], quality=Measures(said, {})).reason == (
         "saved again from quality 63, the next not readable"
     )
+
+
+def test_all_that_seem_lossless_are_measured_until_one_is_best() -> None:
+    said = {n: Compression(50 + 5 * n, saved_again=True) for n in range(1, 5)} | {
+        5: Compression(60),
+        6: Compression(40),
+    }
+    measures = Measures(said, {})
+    found = choose_keeper([own(n) for n in said], quality=measures)
+    assert [member.image_id for member in found.members] == [4, 3, 5, 2, 1, 6]
+    assert found.reason == "saved again from quality 70, the next saved again from quality 65"
+    assert sorted(measures.measured) == [1, 2, 3, 4]
 
 
 def test_nothing_is_measured_that_does_not_decide() -> None:

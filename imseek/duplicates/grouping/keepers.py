@@ -127,13 +127,19 @@ class Quality(Protocol):
     def compression(self, image: Duplicate) -> Compression:
         """Measure what compression has taken from an image of one of the ``MEASURED_FORMATS``."""
 
+    def stated_compression(self, image: Duplicate) -> Compression:
+        """Return the compression that an image's file states, at once: what is measured is no better."""
+
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         """Return whether an image has no more detail than a copy smaller by ``factor``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """``members`` from the one to keep to the most dispensable; ``reason`` says why the first is kept."""
+    """``members`` from the one to keep to the most dispensable; ``reason`` says why the first is kept.
+
+    From the third on, compression counts as the files state it.
+    """
 
     members: tuple[Duplicate, ...]
     reason: str
@@ -186,7 +192,8 @@ def choose_keeper(
         raise ValueError("a group has members")
     rich = _Criterion(richness, partial(_compare_richness, richness))
     pixels = _Resolution(ranked, richness, quality)
-    measured = [*pixels.criteria, *([] if quality is None else _compression_criteria(ranked, quality)), rich, _BYTES]
+    compression = _Compression(ranked, quality)
+    measured = [*pixels.criteria, *compression.criteria, rich, _BYTES]
     criteria += _criteria_of(rule, preferred, measured)
 
     def compare(one: Duplicate, other: Duplicate) -> int:
@@ -196,7 +203,10 @@ def choose_keeper(
         return 0
 
     # A stable sort keeps the order by id. Values are computed where those before them are equal.
-    ranked = sorted(ranked, key=cmp_to_key(compare))
+    by_id = ranked
+    ranked = sorted(by_id, key=cmp_to_key(compare))
+    while compression.measure(ranked[:2]):
+        ranked = sorted(by_id, key=cmp_to_key(compare))
     if len(ranked) == 1:
         return Keeper(tuple(ranked), "it is the only one")
     best, following = ranked[:2]
@@ -270,17 +280,38 @@ def _size(member: Duplicate) -> str:
     return f"{member.width} × {member.height}"
 
 
-def _compression_criteria(members: Sequence[Duplicate], quality: Quality) -> Sequence[_Criterion]:
-    """Return the criterion of compression, if there is more than one content and that of all can be measured."""
-    contents = {member.content_hash for member in members}
-    if len(contents) < 2 or any(member.format not in MEASURED_FORMATS for member in members):
-        return ()
-    return (
-        _Criterion(
-            lambda member: quality.compression(member).step,
-            lambda a, b: f"{quality.compression(a)}, the next {quality.compression(b)}",
-        ),
-    )
+class _Compression:
+    """How images of a group are compressed: what their files state, and for those that :meth:`measure` was given, what
+    their pixels show. So only the best are decoded, and the others rank by what they can be at best."""
+
+    def __init__(self, members: Sequence[Duplicate], quality: Quality | None) -> None:
+        """There is a criterion if there is more than one content and that of all can be measured."""
+        self._quality = quality
+        self._stated: dict[str, Compression] = {}
+        self._measured: dict[str, Compression] = {}
+        contents = {member.content_hash for member in members}
+        known = all(member.format in MEASURED_FORMATS for member in members)
+        self.criteria: Sequence[_Criterion] = ()
+        if quality is not None and len(contents) > 1 and known:
+            says = _Criterion(
+                lambda one: self._best(one).step, lambda a, b: f"{self._best(a)}, the next {self._best(b)}"
+            )
+            self.criteria = (says,)
+
+    def measure(self, members: Sequence[Duplicate]) -> bool:
+        """Measure those of a few members whose compression counted; return whether that tells anything new."""
+        new = [one for one in members if one.content_hash in self._stated.keys() - self._measured.keys()]
+        for member in new:
+            assert self._quality is not None
+            self._measured[member.content_hash] = self._quality.compression(member)
+        return any(self._measured[one.content_hash] != self._stated[one.content_hash] for one in new)
+
+    def _best(self, member: Duplicate) -> Compression:
+        content = member.content_hash
+        if content not in self._stated:
+            assert self._quality is not None
+            self._stated[content] = self._quality.stated_compression(member)
+        return self._measured.get(content, self._stated[content])
 
 
 def _criteria_of(rule: KeepRule, preferred: Folders, best: Sequence[_Criterion]) -> Sequence[_Criterion]:

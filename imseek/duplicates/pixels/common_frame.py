@@ -33,8 +33,8 @@ _LEAST_TILED: Final = 0.5
 _LEAST_COVERED: Final = 0.5
 _CLEAR: Final = 0.8
 _STILL: Final = 0.2
-#: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what is a
-#: place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Fewer pixels than these
+#: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what makes
+#: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Sides of fewer pixels
 #: tell nothing.
 _SEEN: Final = 10.0
 _LEAST_SIDE: Final = 9
@@ -107,9 +107,12 @@ class CommonFrame:
         sums += left[2:]
         return bool((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max() >= 9 * _SEEN)
 
-    def settle(self, picture: int) -> bool:
-        """Lay a picture over the largest one of its set, if it never was: through others, errors add up. Return whether
-        it has moved."""
+    def settle(self, *pictures: int) -> bool:
+        """Lay pictures over the largest one of their set, if they never were: through others, errors add up. Return
+        whether any has moved."""
+        return sum(self._settle(picture) for picture in pictures) > 0
+
+    def _settle(self, picture: int) -> bool:
         first = self.placements.first_of(picture)
         if (first, picture) in self._settled:
             return False

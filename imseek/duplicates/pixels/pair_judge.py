@@ -191,7 +191,7 @@ class _Pairs:
                 apart.append(n)
                 continue
             verdict = self._judge_in_frame(n, frame)
-            if verdict is None and any([frame.settle(one) for one in ends[n]]):
+            if verdict is None and frame.settle(*ends[n]):
                 code, fit = placements.between(*ends[n])
                 verdict = self._judge_in_frame(n, frame)
             if verdict is None:

@@ -98,7 +98,7 @@ class Placements:
         return self._sets.get(first, (first,))
 
     def in_frame(self, picture: int) -> TurnedFit:
-        """Return how a picture lies over the frame of its set: over the first picture of the set, as it lay at first."""
+        """Return how a picture lies over the frame of its set: over where the first picture of the set lay at first."""
         return _fit_of(self._map_of(picture))
 
     def move(self, picture: int, onto: int, fit: TurnedFit) -> None:
@@ -115,7 +115,7 @@ class Placements:
 
     def _map_back(self, picture: int) -> Float64:
         if picture not in self._back:
-            self._back[picture] = np.linalg.inv(self._map_of(picture))
+            self._back[picture] = np.asarray(np.linalg.inv(self._map_of(picture)), np.float64)
         return self._back[picture]
 
 
