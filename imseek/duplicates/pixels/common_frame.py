@@ -34,7 +34,7 @@ _LEAST_COVERED: Final = 0.5
 _CLEAR: Final = 0.8
 _STILL: Final = 0.2
 #: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what makes
-#: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Sides of fewer pixels
+#: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Shorter sides
 #: tell nothing.
 _SEEN: Final = 10.0
 _LEAST_SIDE: Final = 9
