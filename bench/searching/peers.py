@@ -14,7 +14,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,6 +29,8 @@ EFS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6
 #: Graphs: neighbours of a node, and candidates while it is built.
 LINKS = 32
 BUILD = 200
+#: From so many rows on, codes lose more of what queries by words look for, and more candidates are scored again.
+MANY: Final = 300_000
 #: IVF: points per list that k-means is given, and its rounds.
 POINTS = 40
 ROUNDS = 10
@@ -164,8 +166,11 @@ class FaissFastScan(FaissIvf):
     """
 
     file = "ivf-fast-scan.faiss"
-    #: Candidates scored again.
-    again = 600
+
+    @property
+    def again(self) -> int:
+        """Candidates scored again."""
+        return 600 if int(self.spec["count"]) < MANY else 2560
 
     def build(self) -> None:
         import faiss
@@ -260,8 +265,11 @@ class ScaNN(Peer):
 
     file = "scann"
     values = PROBES
-    #: Candidates scored again, by their float32 rows.
-    again = 300
+
+    @property
+    def again(self) -> int:
+        """Candidates scored again, by their float32 rows."""
+        return 300 if int(self.spec["count"]) < MANY else 1500
 
     def build(self) -> None:
         from scann.scann_ops import py
