@@ -85,6 +85,35 @@ def test_a_small_patch_is_seen_in_pairs_that_others_link(box: tuple[int, int, in
     assert found.kind == EDITED
 
 
+def test_a_small_patch_may_differ_and_crops_do_not() -> None:
+    patched = PHOTO.copy()
+    patched[150:165, 90:124] = 100
+    frame = framed([crop(CROPS[0]), crop(CROPS[1]), crop(CROPS[2], patched), crop((0, 0, 40, 60))], placed(CROPS))
+    assert not frame.may_differ(0, 1)
+    assert frame.may_differ(0, 2)
+    assert frame.may_differ(1, 2)
+    few = {0: (0, 0, 300, 451), 1: (293, 0, 300, 451)}
+    assert framed([crop(box) for box in few.values()], placed(few)).may_differ(0, 1)
+
+
+def test_a_picture_placed_a_little_off_is_laid_over_the_largest_one() -> None:
+    pictures = [crop(box) for box in CROPS.values()]
+    frame = framed(pictures, placed(CROPS | {2: (42, 57, 302, 448), 3: (0, 0, 230, 350)}))
+    off = frame.compare(1, 2)
+    assert frame.settle(1, 2)
+    laid = frame.compare(1, 2)
+    assert off is not None
+    assert laid is not None
+    assert laid.drift < off.drift / 3
+    assert laid.agreement > max(0.97, off.agreement)
+    assert not frame.settle(2)
+    assert not frame.settle(0)  # the largest one
+    # What lies elsewhere than it was said to lie stays there.
+    before = frame.placements.between(0, 3)
+    assert not frame.settle(3)
+    assert frame.placements.between(0, 3) == before
+
+
 def test_a_turned_crop_is_turned_back() -> None:
     pictures = [crop(CROPS[0]), np.ascontiguousarray(turn(crop(CROPS[0]), 5))]
     placements = Placements()
