@@ -14,13 +14,12 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
+from imseek.data.vectors.list_centres import train_centres
 from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types.arrays import Float32
 
-#: Iterations of k-means for the lists' centres (Lloyd 1982); more change recall by less than its error.
-ITERATIONS = 8
 _BLOCK = 1 << 16
 #: The sample may take one in this many parts of the memory.
 _SAMPLE_SHARE = 3
@@ -172,19 +171,11 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: ReportShare
 
 
 def _train_centres(index: Any, lists: Any, sample: Float32, tell: ReportShare) -> None:
-    """Train the lists' centres, one iteration at a time, so that progress can be reported and the work stopped."""
+    """Train the lists' centres."""
     sample = _apply_transforms(index, sample)
     if len(sample) < lists.nlist:
         return  # FAISS reports that it needs more.
-    centres = sample[np.random.default_rng(0).choice(len(sample), lists.nlist, replace=False)]
-    for n in range(ITERATIONS):
-        means = faiss.Kmeans(
-            lists.d, lists.nlist, niter=1, spherical=True, seed=n, min_points_per_centroid=1,
-            max_points_per_centroid=len(sample),
-        )  # fmt: skip
-        means.train(sample, init_centroids=centres)
-        centres = means.centroids
-        tell((n + 1) / ITERATIONS)
+    centres = train_centres(sample, lists.nlist, tell)
     lists.quantizer.reset()
     lists.quantizer.train(centres)
     lists.quantizer.add(centres)
