@@ -75,6 +75,8 @@ _MARGIN: Final = 0.1
 _ALIKE: Final = 0.8
 #: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
 _SETTLED: Final = 0.4
+#: Fewer pairs than these are not judged together: a call takes as long as several pairs.
+_FEW: Final = 8
 #: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
 _PLACED: Final = 0.5
 
@@ -155,6 +157,8 @@ class _Pairs:
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
         new = [n for n in apart if n not in verdicts]
         while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
+            # A few more cost next to nothing, and where one pair of two sets tells nothing, the next may.
+            forest = list(dict.fromkeys([*forest, *new[: _FEW - len(forest)]])) if len(forest) < _FEW else forest
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
             for n in forest:
                 self._link(placements, n, verdicts[n])
