@@ -75,6 +75,8 @@ _MARGIN: Final = 0.1
 _ALIKE: Final = 0.8
 #: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
 _SETTLED: Final = 0.4
+#: Tiles of another shot have moved by more than so many times the limit; no search brings them back.
+_OFF: Final = 1.25
 #: Fewer pairs than these are not judged together: a call takes as long as several pairs.
 _FEW: Final = 8
 #: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
@@ -284,9 +286,14 @@ class _Pairs:
                 if part[k]:
                     near = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
                     laid[n] = max(laid[n], near, key=lambda one: one.agreement)
-                # Where tiles agree and yet have moved, the squares' fit is a little off.
-                if missed[k] or (laid[n].agreement >= self.thresholds.part_agreement and not self._is_same(n, laid[n])):
+                if missed[k] or self._is_a_little_off(n, laid[n]):
                     laid[n] = self._search_part(n, a, b, code, laid[n])
+
+    def _is_a_little_off(self, n: int, laid: Registration) -> bool:
+        """Return whether tiles agree and yet have moved by little more than those of one picture: the squares' fit may
+        be to blame."""
+        agrees = laid.agreement >= self.thresholds.part_agreement and not self._is_same(n, laid)
+        return agrees and laid.drift <= _OFF * most_drift(laid, self.thresholds)
 
     def _lay_whole(self, n: int, close: CoarseFits, at: int) -> Registration:
         """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
