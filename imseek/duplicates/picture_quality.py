@@ -85,7 +85,8 @@ class QualityReader:
         return Compression(0) if value == _UNKNOWN else Compression(int(value) // 2, bool(int(value) % 2))
 
     def stated_compression(self, image: Duplicate) -> Compression:
-        """Return the compression that an image's file states, without decoding it: what is measured is no better."""
+        """Return the compression that an image's file states, without decoding it: an upper bound of what is
+        measured."""
         value = self._measure(image, _STATED, lambda data: float(_stated_quality(data, image.format)))
         return Compression(0 if value == _UNKNOWN else int(value))
 

@@ -92,6 +92,11 @@ def test_a_small_patch_may_differ_and_crops_do_not() -> None:
     assert not frame.may_differ(0, 1)
     assert frame.may_differ(0, 2)
     assert frame.may_differ(1, 2)
+    # In a dark copy, the patch differs by fewer levels.
+    dark = crop(CROPS[1], (PHOTO * 0.3).astype(np.uint8))
+    assert framed([crop(CROPS[0]), dark, crop(CROPS[2], patched)], placed({n: CROPS[n] for n in range(3)})).may_differ(
+        1, 2
+    )
     few = {0: (0, 0, 300, 451), 1: (293, 0, 300, 451)}
     assert framed([crop(box) for box in few.values()], placed(few)).may_differ(0, 1)
 

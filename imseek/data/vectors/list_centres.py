@@ -20,8 +20,8 @@ from imseek.types.arrays import Float32
 ITERATIONS: Final = 8
 #: Least number of centres for SuperKMeans.
 _MANY: Final = 512
-#: Seconds between two looks at whether the work is to be stopped.
-_LOOK_SECONDS: Final = 0.2
+#: Seconds between checks for cancellation.
+_CHECK_SECONDS: Final = 0.2
 
 
 def train_centres(sample: Float32, count: int, tell: Callable[[float], None]) -> Float32:
@@ -30,7 +30,9 @@ def train_centres(sample: Float32, count: int, tell: Callable[[float], None]) ->
     ``tell`` receives the share that is done, 0 to 1, and raises to stop.
     """
     if count >= _MANY and hasattr(faiss, "SuperKMeans"):
-        return _train_many(sample, count, tell)
+        parameters = faiss.SuperKMeansParameters()
+        if sample.shape[1] >= 2 * parameters.d_prime_min:
+            return _train_many(sample, count, parameters, tell)
     centres = sample[np.random.default_rng(0).choice(len(sample), count, replace=False)]
     for n in range(ITERATIONS):
         means = faiss.Kmeans(
@@ -43,8 +45,7 @@ def train_centres(sample: Float32, count: int, tell: Callable[[float], None]) ->
     return centres
 
 
-def _train_many(sample: Float32, count: int, tell: Callable[[float], None]) -> Float32:
-    parameters = faiss.SuperKMeansParameters()
+def _train_many(sample: Float32, count: int, parameters: Any, tell: Callable[[float], None]) -> Float32:
     parameters.spherical, parameters.niter = True, ITERATIONS
     parameters.min_points_per_centroid, parameters.max_points_per_centroid = 1, len(sample)
     means = faiss.SuperKMeans(sample.shape[1], count, parameters)
@@ -55,26 +56,36 @@ def _train_many(sample: Float32, count: int, tell: Callable[[float], None]) -> F
 
 
 def _run_stoppable(work: Callable[[], Any], tell: Callable[[float], None]) -> None:
-    """Run one long call of FAISS in a thread, and interrupt it where ``tell`` raises: FAISS itself asks now and then
-    whether to go on, but only a callback that holds for the whole process."""
+    """Run one long call of FAISS in a thread, and interrupt it where ``tell`` raises.
+
+    FAISS checks for interruption through one callback of the process only: a call that another thread is making at that
+    moment fails too, with RuntimeError.
+    """
     failed: list[BaseException] = []
+    over = threading.Event()
+    # OpenMP counts threads for each thread that starts some.
+    threads = faiss.omp_get_max_threads()
 
     def run() -> None:
         try:
+            faiss.omp_set_num_threads(threads)
             work()
         except BaseException as error:
             failed.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=run, name="k-means")
-    thread.start()
+    threading.Thread(target=run, name="k-means").start()
     try:
-        while thread.is_alive():
-            thread.join(_LOOK_SECONDS)
+        # Not by joining the thread, which Python 3.11 takes for over after an interrupt.
+        while not over.wait(_CHECK_SECONDS):
             tell(0.0)
     except BaseException:
-        faiss.TimeoutCallback.reset(1e-6)  # seconds; 0 would be no limit
-        thread.join()
-        faiss.PythonInterruptCallback.reset()
+        try:
+            faiss.TimeoutCallback.reset(1e-6)  # seconds; 0 would be no limit
+            over.wait()
+        finally:
+            faiss.PythonInterruptCallback.reset()
         raise
     if failed:
         raise failed[0]

@@ -128,7 +128,7 @@ class Quality(Protocol):
         """Measure what compression has taken from an image of one of the ``MEASURED_FORMATS``."""
 
     def stated_compression(self, image: Duplicate) -> Compression:
-        """Return the compression that an image's file states, at once: what is measured is no better."""
+        """Return the compression that an image's file states, at once: an upper bound of what is measured."""
 
     def is_enlarged(self, image: Duplicate, factor: float) -> bool:
         """Return whether an image has no more detail than a copy smaller by ``factor``."""
@@ -281,8 +281,8 @@ def _size(member: Duplicate) -> str:
 
 
 class _Compression:
-    """How images of a group are compressed: what their files state, and for those that :meth:`measure` was given, what
-    their pixels show. So only the best are decoded, and the others rank by what they can be at best."""
+    """How images of a group are compressed: by what their files state, and once measured, by their pixels. So only the
+    best are decoded, and the others rank by an upper bound."""
 
     def __init__(self, members: Sequence[Duplicate], quality: Quality | None) -> None:
         """There is a criterion if there is more than one content and that of all can be measured."""
@@ -294,7 +294,7 @@ class _Compression:
         self.criteria: Sequence[_Criterion] = ()
         if quality is not None and len(contents) > 1 and known:
             says = _Criterion(
-                lambda one: self._best(one).step, lambda a, b: f"{self._best(a)}, the next {self._best(b)}"
+                lambda one: self._known_of(one).step, lambda a, b: f"{self._known_of(a)}, the next {self._known_of(b)}"
             )
             self.criteria = (says,)
 
@@ -306,7 +306,7 @@ class _Compression:
             self._measured[member.content_hash] = self._quality.compression(member)
         return any(self._measured[one.content_hash] != self._stated[one.content_hash] for one in new)
 
-    def _best(self, member: Duplicate) -> Compression:
+    def _known_of(self, member: Duplicate) -> Compression:
         content = member.content_hash
         if content not in self._stated:
             assert self._quality is not None

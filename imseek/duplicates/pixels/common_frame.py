@@ -24,7 +24,7 @@ from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame, f
 
 #: From one scale to the next.
 _STEP: Final = 1.2
-#: Drawn pictures that are held in memory, of some 400 KB each.
+#: Drawn pictures that are held in memory, of some 500 KB each.
 _MOST_DRAWN: Final = 192
 #: Least share of the overlap that lies in whole tiles, or too little of it was looked at.
 _LEAST_TILED: Final = 0.5
@@ -34,9 +34,9 @@ _LEAST_COVERED: Final = 0.5
 _CLEAR: Final = 0.8
 _STILL: Final = 0.2
 #: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what makes
-#: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur. Shorter sides
-#: tell nothing.
+#: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur.
 _SEEN: Final = 10.0
+#: Shorter sides tell nothing.
 _LEAST_SIDE: Final = 9
 
 
@@ -59,6 +59,8 @@ class CommonFrame:
         self._drawn: OrderedDict[tuple[int, int, int], _Drawn] = OrderedDict()
         #: Pictures that were laid once more over others, with the first picture of their set.
         self._settled: set[tuple[int, int]] = set()
+        #: By the first picture of a set: how many pictures it had, and the largest of them.
+        self._largest: dict[int, tuple[int, int]] = {}
 
     def scale(self, a: int, b: int) -> int:
         """Return the scale at which two pictures are compared, as an exponent. Pairs cost least in its order."""
@@ -105,11 +107,12 @@ class CommonFrame:
         np.abs(left, out=left)
         sums = left[:-2] + left[1:-1]
         sums += left[2:]
-        return bool((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max() >= 9 * _SEEN)
+        # In the levels of the picture with less contrast.
+        return bool((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max() >= 9 * _SEEN * min(1.0, abs(gain)))
 
     def settle(self, *pictures: int) -> bool:
-        """Lay pictures over the largest one of their set, if they never were: through others, errors add up. Return
-        whether any has moved."""
+        """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether
+        any has moved."""
         return sum(self._settle(picture) for picture in pictures) > 0
 
     def _settle(self, picture: int) -> bool:
@@ -117,7 +120,7 @@ class CommonFrame:
         if (first, picture) in self._settled:
             return False
         self._settled.add((first, picture))
-        onto = max(self.placements.of_set(picture), key=self._area)
+        onto = self._largest_of(first)
         self._settled.add((first, onto))
         if onto == picture:
             return False
@@ -133,6 +136,14 @@ class CommonFrame:
         for key in [key for key in self._drawn if key[:2] == (first, picture)]:
             del self._drawn[key]
         return True
+
+    def _largest_of(self, first: int) -> int:
+        members = self.placements.of_set(first)
+        count, largest = self._largest.get(first, (0, first))
+        if count != len(members):
+            largest = max(members, key=self._area)
+            self._largest[first] = len(members), largest
+        return largest
 
     def _area(self, picture: int) -> tuple[float, int]:
         """Return the area of a picture in its frame; a sort key."""

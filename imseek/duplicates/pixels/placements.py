@@ -98,7 +98,7 @@ class Placements:
         return self._sets.get(first, (first,))
 
     def in_frame(self, picture: int) -> TurnedFit:
-        """Return how a picture lies over the frame of its set: over where the first picture of the set lay at first."""
+        """Return how a picture lies in the frame of its set: relative to the first picture's original position."""
         return _fit_of(self._map_of(picture))
 
     def move(self, picture: int, onto: int, fit: TurnedFit) -> None:
