@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import threading
 
+import faiss
 import numpy as np
 import pytest
 from holding import Held, blobs
@@ -12,6 +14,7 @@ from imseek.clusters import kmeans_clusters
 from imseek.data.vectors import kmeans
 from imseek.errors import MissingExtraError, UsageError
 from imseek.progress import Task
+from imseek.types.arrays import Float32
 
 QUIET = Task()
 
@@ -155,3 +158,60 @@ def test_a_missing_faiss_is_told_and_a_broken_one_is_not_called_missing(
         kmeans.centres_of(rows, 2)
     monkeypatch.undo()
     assert kmeans.nearest_centres(rows, rows, 9)[0][:, 0].tolist() == [0, 1, 2, 3]
+
+
+def classes_of_rows(count: int, dim: int, classes: int) -> Float32:
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((classes, dim))[rng.integers(classes, size=count)] + 0.8 * rng.standard_normal(
+        (count, dim)
+    )
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def similarity(rows: Float32, centres: Float32) -> float:
+    return float((rows @ centres.T).max(axis=1).mean())
+
+
+@pytest.mark.skipif(not hasattr(faiss, "SuperKMeans"), reason="FAISS is too old for SuperKMeans")
+def test_many_centres_are_as_good_as_lloyds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = classes_of_rows(12_000, 64, 700)
+    many = kmeans.centres_of(rows, 512, iterations=8)
+    assert many.shape == (512, 64)
+    assert np.allclose(np.linalg.norm(many, axis=1), 1, atol=1e-5)
+    assert np.array_equal(many, kmeans.centres_of(rows, 512, iterations=8))
+    monkeypatch.setattr(kmeans, "_MANY", 1000)
+    lloyd = kmeans.centres_of(rows, 512, iterations=8)
+    assert not np.array_equal(many, lloyd)
+    assert similarity(rows, many) > similarity(rows, lloyd) - 0.005
+
+
+def test_many_centres_of_few_numbers() -> None:
+    """SuperKMeans needs at least 32."""
+    assert kmeans.centres_of(classes_of_rows(2000, 16, 700), 512, iterations=8).shape == (512, 16)
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("k", [64, 1024])
+def test_training_stops_on_request_and_faiss_goes_on(k: int) -> None:
+    rows = classes_of_rows(30_000, 256, 30_000)
+    shares: list[float] = []
+
+    def tell(share: float) -> None:
+        shares.append(share)
+        if len(shares) == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        kmeans.centres_of(rows, k, iterations=1000, tell=tell)
+    assert shares == [0.0, 0.0]
+    for thread in threading.enumerate():
+        if thread.name == "k-means":
+            thread.join(5)
+            assert not thread.is_alive()
+    shares = [1.0, 1.0]
+    assert np.array_equal(kmeans.centres_of(rows[:2000], 8, tell=tell), kmeans.centres_of(rows[:2000], 8))
+    assert shares[-1] == 1
+    assert faiss.knn(rows[:5], rows[:100], 1)[1].shape == (5, 1)
