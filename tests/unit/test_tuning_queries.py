@@ -11,8 +11,9 @@ import pytest
 
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Matches
+from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import SearchEffort
-from imseek.data.vectors.tuning import QuerySet
+from imseek.data.vectors.tuning import QuerySet, normalise
 
 
 class Rows:
@@ -41,7 +42,7 @@ class Rows:
         return sorted(pairs, key=lambda one: (-one[1], one[0]))
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(0, 0), (3, 0), (4, 1), (100, 25), (1600, 400), (5000, 400)])
+@pytest.mark.parametrize(("rows", "expected"), [(0, 0), (3, 0), (4, 1), (100, 25), (1600, 400), (5000, 1000)])
 def test_at_most_a_quarter_of_the_rows_asks(rows: int, expected: int) -> None:
     found = tuning.query_rows(rows).tolist()
     assert (len(found), found) == (expected, sorted(set(found)))
@@ -142,8 +143,37 @@ def test_what_is_found_of_the_nearest() -> None:
     ]  # fmt: skip
     assert tuning._recall(hits) == pytest.approx((1 + 1 + 0 + 1 + 0.5) / 5)
     for first, found in ((0, 0), (1, 0.5 + 0.5), (2, 1 + 0.5 + 0.5 + 0.5), (3, 1 + 0.5 + 1 + 0.5), (4, 3.5)):
-        assert tuning._recall(hits, first) == pytest.approx(found / 5), first
+        assert tuning._shares(hits, np.full(5, first)).mean() == pytest.approx(found / 5), first
     assert tuning._recall([]) == 1.0
+
+
+def test_recall_exceeds_the_target_by_its_standard_error() -> None:
+    shares = np.array([1.0] * 90 + [0.9] * 10)  # 0.99, known to ± 0.003
+    assert not tuning._is_enough(shares, 0.99, 0.0)
+    assert tuning._is_enough(shares, 0.9869, 0.99)
+    assert not tuning._is_enough(shares, 0.9871, 0.99)
+    assert not tuning._is_enough(shares, 0.9, 0.991)  # too much of what the lists hold is lost by rescoring
+    assert tuning._is_enough(np.ones(1), 1.0, 1.0)
+
+
+def test_the_cheapest_rescoring_finds_what_it_is_said_to_find() -> None:
+    """The effort that is chosen, applied as a search applies it, finds the target of the nearest."""
+    rng = np.random.default_rng(2)
+    rows = normalise(rng.standard_normal((3000, 24))).astype(np.float32)
+    asked = normalise(rng.standard_normal((60, 24))).astype(np.float32)
+    exact = asked @ rows.T
+    codes = exact + rng.normal(0, 0.02, exact.shape).astype(np.float32)
+    order, nearest = np.argsort(-codes, axis=1)[:, :1500], np.argsort(-exact, axis=1)[:, :100]
+    drawn = Candidates(np.take_along_axis(codes, order, 1), order)
+    queries = QuerySet(asked, np.full(60, -1), tuple(nearest), tuple(np.take_along_axis(exact, nearest, 1)))
+    scored, effort = tuning._cheapest_rescoring(drawn, queries, 0.95, 7) or pytest.fail("no effort is enough")
+    near = drawn.near(10, effort.slack)[:, : effort.rescore]
+    found = [len(set(a) & set(b[:10])) / 10 for a, b in zip(near.tolist(), nearest.tolist(), strict=True)]
+    assert effort.probe == 7
+    assert np.mean(found) >= 0.95 + np.std(found) / np.sqrt(60)
+    assert np.mean(found) >= 1 - 0.05 * 0.05
+    assert scored == pytest.approx(np.count_nonzero(near >= 0) / 60)
+    assert tuning._cheapest_rescoring(Candidates(drawn.scores[:, :5], order[:, :5]), queries, 0.95, 7) is None
 
 
 def test_copies_can_take_each_other_s_place() -> None:
@@ -189,7 +219,7 @@ class Drawn:
         return self.ids if slack is None else np.where(self.below <= slack, self.ids, -1)
 
 
-def test_no_more_candidates_are_scored_again_than_the_recall_needs() -> None:
+def test_no_more_candidates_are_scored_again_than_the_recall_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their number first, then by how far below the tenth they may lie."""
     truth = np.arange(10)
     asked = QuerySet(np.zeros((1, 2), np.float32), np.array([-1]), (truth,), (np.linspace(1, 0.9, 10),))
@@ -198,6 +228,9 @@ def test_no_more_candidates_are_scored_again_than_the_recall_needs() -> None:
     below = [0.0] * 9 + [0.03] * 20 + [0.035] + [0.5] * 70
     drawn = Drawn([ids], [below])
     assert tuning._cheapest_rescoring(drawn, asked, 1.0, 8) == (30.0, SearchEffort(8, 40, 0.2))  # type: ignore[arg-type]
+    # Lower recall is for lists that are not probed: what is in those that are is not lost.
+    assert tuning._cheapest_rescoring(drawn, asked, 0.9, 8) == (30.0, SearchEffort(8, 40, 0.2))  # type: ignore[arg-type]
+    monkeypatch.setattr(tuning, "_RESCORING_LOSS", 1.0)
     assert tuning._cheapest_rescoring(drawn, asked, 0.9, 8) == (9.0, SearchEffort(8, 20, 0.025))  # type: ignore[arg-type]
     missing = Drawn([[*range(9), *range(100, 191)]], [[0.0] * 100])
     assert tuning._cheapest_rescoring(missing, asked, 0.95, 8) is None  # type: ignore[arg-type]

@@ -36,15 +36,16 @@ from imseek.types.arrays import Float32
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 #: Queries of each kind: half to tune with, half to measure with.
-QUERIES = 400
+QUERIES = 1000
 _RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 2560, 5120)
 #: How far a candidate may score below the tenth by its codes. Larger errors are rare, and where many images are about
 #: as good as the tenth, more must be rescored.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: True neighbours per query: enough for filtered queries too.
 TRUTH_DEPTH = 1000
-#: Margin above the target: half of the queries measures recall to about this accuracy.
-_MARGIN = 0.004
+#: Of the neighbours that may be missed, the share that may be lost by rescoring too few candidates. Rescoring is cheap,
+#: and how many candidates score about the same differs most between queries here and those of users.
+_RESCORING_LOSS = 0.05
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
 #: Queries of a round by which probing is timed, and rounds.
@@ -167,10 +168,10 @@ def with_neighbours(queries: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> Qu
 def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: Ids) -> TuningResult:
     """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
-    ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
+    Their mean recall must exceed the target by its standard error. ``recall`` is not measured yet. ``present`` are the
+    ids of all images in the snapshot.
     """
     first = queries.half(second=False)
-    wanted = min(1.0, target + _MARGIN)
     probes = _probe_steps(snapshot.widest)
     seconds_of = _time_probes(snapshot, first.queries)
     best: tuple[float, SearchEffort] | None = None
@@ -179,7 +180,7 @@ def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: I
         seconds = seconds_of(probe)
         if best is not None and seconds > best[0]:
             break  # Probing more lists now costs more than rescoring less can save.
-        found = _cheapest_rescoring(drawn, first, wanted, probe)
+        found = _cheapest_rescoring(drawn, first, target, probe)
         if found is None:
             continue
         scored, effort = found
@@ -221,23 +222,35 @@ def _time_probes(snapshot: Snapshot, queries: Float32) -> Callable[[int], float]
 
 
 def _cheapest_rescoring(
-    drawn: Candidates, queries: QuerySet, recall: float, probe: int
+    drawn: Candidates, queries: QuerySet, target: float, probe: int
 ) -> tuple[float, SearchEffort] | None:
-    """Return the mean number of candidates to rescore for a recall of ``recall``, and the effort.
+    """Return the mean number of candidates to rescore for a recall of ``target``, and the effort.
 
     Returns None if rescoring all of them is not enough.
     """
     best: tuple[float, SearchEffort] | None = None
+    hits = _hits(drawn.ids, queries, RECALL_K)
+    least = _recall(hits) - _RESCORING_LOSS * (1 - target)
+    answerable = np.array([len(one) > 0 for one in queries.truth], np.bool_)
     for slack in (None, *reversed(_SLACKS)):
-        near = drawn.near(RECALL_K, slack)
-        hits = _hits(near, queries, RECALL_K)
-        rescore = next((r for r in _RESCORE_STEPS if _recall(hits, r) >= recall), None)
+        near = np.count_nonzero(drawn.near(RECALL_K, slack) >= 0, axis=1)
+        rescore = next(
+            (r for r in _RESCORE_STEPS if _is_enough(_shares(hits, np.minimum(near, r)[answerable]), target, least)),
+            None,
+        )
         if rescore is None:
             break
-        scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())
+        scored = float(np.minimum(near, rescore).mean())
         if best is None or scored < best[0]:
             best = (scored, SearchEffort(probe, rescore, slack))
     return best
+
+
+def _is_enough(shares: Floats, target: float, least: float) -> bool:
+    """Return whether the mean of ``shares``, one per query, is at least ``least``, and above the target by its standard
+    error."""
+    mean, error = shares.mean(), shares.std() / np.sqrt(len(shares))
+    return bool(mean >= least and mean - error >= target)
 
 
 def measure_recall(index: SnapshotIndex, queries: QuerySet, tuned: TuningResult, *, text: bool) -> TuningResult:
@@ -288,11 +301,18 @@ def _hits(drawn: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> list[tuple[I
     return hits
 
 
-def _recall(hits: Sequence[tuple[Ids, int]], first: int | None = None) -> float:
-    """Return the mean share that was found among the ``first`` candidates (None: among all)."""
-    counts = [len(at) if first is None else int(np.searchsorted(at, first)) for at, _ in hits]
-    shares = [min(wanted, count) / wanted for count, (_, wanted) in zip(counts, hits, strict=True)]
-    return float(np.mean(shares)) if shares else 1.0
+def _recall(hits: Sequence[tuple[Ids, int]]) -> float:
+    """Return the mean share of the nearest that was found."""
+    return float(_shares(hits, np.full(len(hits), np.iinfo(np.int64).max)).mean())
+
+
+def _shares(hits: Sequence[tuple[Ids, int]], depths: Ids) -> Floats:
+    """Return, for each query, the share of its nearest among its first ``depths`` candidates; (1.0,) for no queries."""
+    shares = [
+        min(wanted, int(np.searchsorted(at, depth))) / wanted
+        for (at, wanted), depth in zip(hits, depths.tolist(), strict=True)
+    ]
+    return np.array(shares or [1.0])
 
 
 def _without_own(matches: Matches, own: int) -> Ids:
