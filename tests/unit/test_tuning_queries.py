@@ -138,13 +138,13 @@ def test_what_is_found_of_the_nearest() -> None:
         np.array([33, 32, 31, 30]), np.array([41, 0, 0, 0]),
     ]  # fmt: skip
     hits = tuning._hits(drawn, asked, 2)
-    assert [(at.tolist(), wanted) for at, wanted in hits] == [
-        ([0, 1], 2), ([1, 3], 2), ([], 2), ([1, 2], 2), ([0], 2),
-    ]  # fmt: skip
-    assert tuning._recall(hits) == pytest.approx((1 + 1 + 0 + 1 + 0.5) / 5)
+    assert [row[row < 4].tolist() for row in hits.positions] == [[0, 1], [1, 3], [], [1, 2], [0]]
+    assert hits.wanted.tolist() == [2] * 5
+    assert hits.shares().mean() == pytest.approx((1 + 1 + 0 + 1 + 0.5) / 5)
     for first, found in ((0, 0), (1, 0.5 + 0.5), (2, 1 + 0.5 + 0.5 + 0.5), (3, 1 + 0.5 + 1 + 0.5), (4, 3.5)):
-        assert tuning._shares(hits, np.full(5, first)).mean() == pytest.approx(found / 5), first
-    assert tuning._recall([]) == 1.0
+        assert hits.shares(np.full(5, first)).mean() == pytest.approx(found / 5), first
+    nothing = QuerySet(np.zeros((0, 2), np.float32), np.empty(0, np.int64))
+    assert tuning._hits([], nothing, 2).shares().tolist() == [1.0]
 
 
 def test_recall_exceeds_the_target_by_its_standard_error() -> None:
@@ -184,11 +184,12 @@ def test_copies_can_take_each_other_s_place() -> None:
         (np.array([1, 2, 3, 4]), np.array([], np.int64)),
         (np.array([0.9, 0.8, 0.8 - 5e-7, 0.8 - 1e-5]), np.array([])),
     )
-    ((at, wanted),) = tuning._hits([np.array([4, 3, 2, 1]), np.array([1])], asked, 2)
-    assert (at.tolist(), wanted) == ([1, 2, 3], 2)
-    assert tuning._recall([(at, wanted)]) == 1
-    ((at, wanted),) = tuning._hits([np.array([4, 3, 2, 1]), np.array([1])], asked, 9)
-    assert (at.tolist(), wanted) == ([0, 1, 2, 3], 4)
+    drawn = [np.array([4, 3, 2, 1]), np.array([1])]
+    hits = tuning._hits(drawn, asked, 2)
+    assert (hits.positions[0].tolist(), hits.wanted.tolist()) == ([1, 2, 3], [2, 0])
+    assert hits.shares().tolist() == [1], "a query without neighbours does not count"
+    hits = tuning._hits(drawn, asked, 9)
+    assert (hits.positions[0].tolist(), hits.wanted.tolist()) == ([0, 1, 2, 3], [4, 0])
 
 
 def test_a_picture_that_asks_does_not_find_itself() -> None:

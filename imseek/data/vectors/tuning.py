@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,8 @@ _TIMED = 16
 _ROUNDS = 5
 #: Scores that differ by less belong to equal rows, whose float32 products were summed in another order.
 _SAME = 1e-6
+#: A position behind all candidates.
+_PAST: Final = np.iinfo(np.int64).max
 #: Shares at which filters are tuned: more selective ones than the last are exact, none counts as larger than the first.
 _FILTER_SHARES = (MAX_FILTER_SHARE, SCANNED_SHARE)
 
@@ -230,14 +232,10 @@ def _cheapest_rescoring(
     """
     best: tuple[float, SearchEffort] | None = None
     hits = _hits(drawn.ids, queries, RECALL_K)
-    least = _recall(hits) - _RESCORING_LOSS * (1 - target)
-    answerable = np.array([len(one) > 0 for one in queries.truth], np.bool_)
+    least = float(hits.shares().mean()) - _RESCORING_LOSS * (1 - target)
     for slack in (None, *reversed(_SLACKS)):
         near = np.count_nonzero(drawn.near(RECALL_K, slack) >= 0, axis=1)
-        rescore = next(
-            (r for r in _RESCORE_STEPS if _is_enough(_shares(hits, np.minimum(near, r)[answerable]), target, least)),
-            None,
-        )
+        rescore = next((r for r in _RESCORE_STEPS if _is_enough(hits.shares(np.minimum(near, r)), target, least)), None)
         if rescore is None:
             break
         scored = float(np.minimum(near, rescore).mean())
@@ -258,7 +256,7 @@ def measure_recall(index: SnapshotIndex, queries: QuerySet, tuned: TuningResult,
     second = queries.half(second=True)
     answers = index.search(second.queries, RECALL_K + 1, text=text)
     others = [_without_own(m, own) for m, own in zip(answers, second.own, strict=True)]
-    recall = _recall(_hits(others, second, RECALL_K))
+    recall = float(_hits(others, second, RECALL_K).shares().mean())
     return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
 
 
@@ -274,7 +272,7 @@ def _probe_within(
     probes = [p for p in _probe_steps(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
         drawn = snapshot.candidates(queries.queries, count, probe, allowed)
-        if _recall(_hits(drawn.near(RECALL_K, effort.slack), within, RECALL_K)) >= target:
+        if _hits(drawn.near(RECALL_K, effort.slack), within, RECALL_K).shares().mean() >= target:
             return probe
     return probes[-1]
 
@@ -287,32 +285,42 @@ def _probe_steps(most: int) -> list[int]:
     return steps[::-1]
 
 
-def _hits(drawn: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> list[tuple[Ids, int]]:
-    """Return, for each query with a neighbour, where in ``drawn`` its nearest ``k`` are, and how many can be found.
+class _Hits(NamedTuple):
+    """Where, among the candidates of each query, its nearest neighbours are.
+
+    ``positions`` (q, m) are ascending, and past all candidates where there are fewer. ``wanted`` (q,) is how many
+    neighbours can be found: 0 for a query that has none.
+    """
+
+    positions: Ids
+    wanted: Ids
+
+    def shares(self, depths: Ids | None = None) -> Floats:
+        """Return the share of the wanted that are among the first ``depths`` (q,) candidates (None: among all).
+
+        Queries without neighbours have no share; where there is no other, all counts as found.
+        """
+        limits = np.full(len(self.wanted), _PAST) if depths is None else depths
+        found = np.minimum(np.count_nonzero(self.positions < limits[:, np.newaxis], axis=1), self.wanted)
+        some = self.wanted > 0
+        return found[some] / self.wanted[some] if some.any() else np.ones(1)
+
+
+def _hits(drawn: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> _Hits:
+    """Return where in ``drawn`` the nearest ``k`` of each query are.
 
     ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last of
     the nearest is as good: copies of a picture can replace each other.
     """
-    hits = []
-    for ids, truth, scores in zip(drawn, queries.truth, queries.scores, strict=True):
-        if wanted := min(k, len(truth)):
-            good = truth[scores >= scores[wanted - 1] - _SAME]
-            hits.append((np.flatnonzero(np.isin(ids, good)), wanted))
-    return hits
-
-
-def _recall(hits: Sequence[tuple[Ids, int]]) -> float:
-    """Return the mean share of the nearest that was found."""
-    return float(_shares(hits, np.full(len(hits), np.iinfo(np.int64).max)).mean())
-
-
-def _shares(hits: Sequence[tuple[Ids, int]], depths: Ids) -> Floats:
-    """Return, for each query, the share of its nearest among its first ``depths`` candidates; (1.0,) for no queries."""
-    shares = [
-        min(wanted, int(np.searchsorted(at, depth))) / wanted
-        for (at, wanted), depth in zip(hits, depths.tolist(), strict=True)
+    wanted = np.array([min(k, len(truth)) for truth in queries.truth], np.int64)
+    each = [
+        np.flatnonzero(np.isin(ids, truth[scores >= scores[count - 1] - _SAME])) if count else np.empty(0, np.int64)
+        for ids, truth, scores, count in zip(drawn, queries.truth, queries.scores, wanted.tolist(), strict=True)
     ]
-    return np.array(shares or [1.0])
+    positions = np.full((len(each), max(map(len, each), default=0)), _PAST)
+    for row, found in zip(positions, each, strict=True):
+        row[: len(found)] = found
+    return _Hits(positions, wanted)
 
 
 def _without_own(matches: Matches, own: int) -> Ids:
