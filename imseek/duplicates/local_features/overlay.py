@@ -68,8 +68,9 @@ _EDGES_COUNT: Final = 3
 _LEAST_CORE: Final = 12
 _LEAST_AGREEING: Final = 60
 _SHIFTED: Final = (slice(1, None), slice(None, -1))
-#: Greatest number of places reported, and pixels between regions of one place.
+#: Greatest number of places reported, the least side of one, and pixels between regions of one place.
 _PLACES: Final = 4
+_LEAST_SIDE: Final = 4
 _GAP: Final = 9
 
 
@@ -299,11 +300,11 @@ def _boxes(cv2: Any, differs: _Mask) -> tuple[PixelBox, ...]:
     areas = np.bincount(labels[differs], minlength=len(boxes))
     areas[0] = 0
     found = []
-    for n in np.argsort(-areas, kind="stable")[:_PLACES].tolist():
-        if areas[n]:
-            rows, columns = np.nonzero((labels == n) & differs)
+    for n in np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)].tolist():
+        rows, columns = np.nonzero((labels == n) & differs)
+        if min(np.ptp(rows), np.ptp(columns)) + 1 >= _LEAST_SIDE:
             found.append((int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
-    return tuple(found)
+    return tuple(found[:_PLACES])
 
 
 def _erode(cv2: Any, mask: _Mask, side: int) -> _Mask:

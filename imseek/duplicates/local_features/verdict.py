@@ -98,7 +98,7 @@ def overlay_features(laid: Alignment, overlay: Overlay) -> tuple[float, ...]:
         math.log1p(overlay.worst),
         overlay.worst_share,
         math.log(overlay.contrast),
-        float(not overlay.boxes),
+        float(overlay.largest == 0),
         math.log1p(laid.places),
         math.log1p(laid.hue),
     )
