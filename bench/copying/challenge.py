@@ -77,7 +77,7 @@ def make(half: str, stamps: Path, cache: Path, share: float = 1.0, seed: int = 0
 
 def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> list[Entry]:
     entries: list[Entry] = []
-    rng = np.random.default_rng(["AB".index(half), seed] if seed else "AB".index(half))
+    rng = np.random.default_rng([seed, 77 + "AB".index(half)] if seed else "AB".index(half))
     pictures = list(originals(half, stamps))
     order = [pictures[n] for n in rng.permutation(len(pictures)).tolist()]
     # Of a series, every second picture is a reference and the others are asked about.
