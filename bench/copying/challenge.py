@@ -61,21 +61,23 @@ class Challenge:
         return one.name in other.holds or other.name in one.holds or other.name in one.alike
 
 
-def make(half: str, stamps: Path, cache: Path, share: float = 1.0) -> Challenge:
-    """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one."""
-    folder = cache / f"copies-{EDITION}-{half}{'' if share == 1 else f'-{share:g}'}"
+def make(half: str, stamps: Path, cache: Path, share: float = 1.0, seed: int = 0) -> Challenge:
+    """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one. Of another
+    ``seed`` other pictures are references, and edits are drawn anew."""
+    more = ("" if share == 1 else f"-{share:g}") + (f"-seed{seed}" if seed else "")
+    folder = cache / f"copies-{EDITION}-{half}{more}"
     listing = folder / "entries.json"
     if not listing.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share)]))
+        listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share, seed)]))
     stored = json.loads(listing.read_text())
     lists = ("edits", "holds", "alike")
     return Challenge(folder, tuple(Entry(**one | {name: tuple(one[name]) for name in lists}) for one in stored))
 
 
-def _write(half: str, stamps: Path, folder: Path, share: float) -> list[Entry]:
+def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> list[Entry]:
     entries: list[Entry] = []
-    rng = np.random.default_rng("AB".index(half))
+    rng = np.random.default_rng([seed, 77 + "AB".index(half)] if seed else "AB".index(half))
     pictures = list(originals(half, stamps))
     order = [pictures[n] for n in rng.permutation(len(pictures)).tolist()]
     # Of a series, every second picture is a reference and the others are asked about.

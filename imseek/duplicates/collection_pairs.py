@@ -19,7 +19,7 @@ from imseek.duplicates.crops import crop_search
 from imseek.duplicates.crops.tile_vectors import TileEncoder, TileStore
 from imseek.duplicates.local_features import feature_search
 from imseek.duplicates.local_features.features import is_available
-from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_duplicate_pairs
+from imseek.duplicates.pair_reports import cosine_of, reach_of, scope_of, to_differences, to_duplicate_pairs
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import ClassifiedPairs
 from imseek.duplicates.pixels.common_frame import CommonFrame
@@ -207,6 +207,7 @@ class PairComparer:
                 "inside",
                 round(one.confidence, 6),
                 correlation=cosine_of(one.correlation),
+                differences=to_differences(one.places),
             )
             for one in found.pairs
         ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
 
 from imseek.duplicates.candidates.pair_candidates import CandidateLimits
 from imseek.duplicates.pixels.classify import ClassifiedPairs
-from imseek.duplicates.pixels.differences import unpack_places
+from imseek.duplicates.pixels.differences import PlaceInBoth, unpack_places
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, BoxEdges
 from imseek.duplicates.pixels.verdict import KINDS, UNKNOWN, Thresholds
 from imseek.duplicates.results import Box, Difference, DuplicateKind, DuplicatePair
@@ -50,12 +50,15 @@ def to_duplicate_pairs(found: ClassifiedPairs, ids: Ids, kinds: Collection[Dupli
                     distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
                     correlation=cosine_of(found.correlation[n]),
                     orientation=ORIENTATIONS[found.orientation[n]],
-                    differences=tuple(
-                        Difference(_to_box(one.a), _to_box(one.b)) for one in unpack_places(found.places[n])
-                    ),
+                    differences=to_differences(unpack_places(found.places[n])),
                 )
             )
     return pairs
+
+
+def to_differences(places: Iterable[PlaceInBoth]) -> tuple[Difference, ...]:
+    """Convert the places where two pictures differ to those of a pair."""
+    return tuple(Difference(_to_box(one.a), _to_box(one.b)) for one in places)
 
 
 def _to_box(edges: BoxEdges) -> Box:

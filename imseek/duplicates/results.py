@@ -113,7 +113,8 @@ class DuplicatePair:
     judged: bool = False
     """Whether a person has decided."""
     differences: tuple[Difference, ...] = ()
-    """Where they differ, the largest place first; empty unless the kind is edited."""
+    """Where they differ, the largest place first, if the kind is edited; if it is inside, where something lies over one
+    of them. Otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import imseek
 from imseek import duplicates
@@ -21,7 +21,8 @@ from imseek.duplicates.local_features import candidates, feature_search
 from imseek.duplicates.local_features.alignment import align
 from imseek.duplicates.local_features.feature_search import FeatureResult, find
 from imseek.duplicates.local_features.features import FeatureDetector, Features, is_available, unit_descriptors
-from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence
+from imseek.duplicates.local_features.overlay import measure_overlay
+from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence, overlay_confidence
 from imseek.errors import MissingExtraError
 from imseek.progress import Progress, Task
 
@@ -44,6 +45,36 @@ def sureness(one: Image.Image, other: Features, *, mirrored: bool = False) -> fl
     found = FeatureDetector().find(np.asarray(one))
     laid = align(found.mirrored() if mirrored else found, other)
     return 0.0 if laid is None else copy_confidence(laid)
+
+
+def with_text(picture: Image.Image) -> Image.Image:
+    """Write over a picture; the lines begin at 5 % of its width, and the first at 10 % of its height."""
+    written = picture.copy()
+    draw, font = ImageDraw.Draw(written), ImageFont.load_default(picture.width // 9)
+    for top, line in ((0.1, "SUMMER SALE"), (0.45, "when you see it"), (0.75, "so true, Monday again")):
+        place = picture.width * 0.05, picture.height * top
+        draw.text(place, line, font=font, fill="white", stroke_width=2, stroke_fill="black")
+    return written
+
+
+def with_object(picture: Image.Image, thing: Image.Image) -> Image.Image:
+    """Paste a thing into the middle of a picture."""
+    side = min(picture.size) // 4
+    pasted = picture.copy()
+    pasted.paste(thing.resize((side, side)), (picture.width * 2 // 5, picture.height * 2 // 5))
+    return pasted
+
+
+def turned(picture: Image.Image) -> Image.Image:
+    return picture.rotate(17, Image.Resampling.BICUBIC, expand=True, fillcolor="#383")
+
+
+def sureness_by_differences(one: Image.Image, other: Image.Image) -> float:
+    """How sure the second model is, of a pair that the first does not believe."""
+    laid = align(*(FeatureDetector().find(np.asarray(picture)) for picture in (one, other)))
+    assert laid is not None
+    assert copy_confidence(laid) < LEAST_CONFIDENCE
+    return overlay_confidence(laid, measure_overlay(laid))
 
 
 def search(pictures: Sequence[bytes | None], keep: Path | None = None, task: Task | None = None) -> FeatureResult:
@@ -96,6 +127,33 @@ def test_a_texture_is_found_where_it_is_a_fifth_as_large(
 def test_another_photograph_is_no_copy(photos: dict[str, Image.Image], astronaut: Features) -> None:
     assert sureness(photos["coffee"], astronaut) < LEAST_CONFIDENCE
     assert sureness(Image.new("RGB", (200, 100), "red"), astronaut) == 0.0
+
+
+@pytest.mark.parametrize("name", ["coffee", "chelsea"])
+def test_a_copy_under_text_is_one_and_another_picture_under_it_is_not(
+    name: str, photos: dict[str, Image.Image]
+) -> None:
+    photo, thing = photos[name], photos["astronaut"]
+    assert sureness_by_differences(turned(with_text(photo)), photo) > LEAST_CONFIDENCE
+    # Of a series: before one background, other things.
+    others = with_object(photo, thing), with_object(photo, photos["rocket"])
+    assert sureness_by_differences(turned(with_text(others[0])), others[1]) < LEAST_CONFIDENCE - 0.1
+    assert sureness_by_differences(turned(others[0]), others[1]) < LEAST_CONFIDENCE - 0.1
+
+
+def test_search_says_where_text_lies_over_a_copy(tmp_path: Path, photos: dict[str, Image.Image]) -> None:
+    chelsea = photos["chelsea"]
+    pictures = [chelsea, with_text(chelsea.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).rotate(17, expand=True)]
+    found = search([encoded(picture) for picture in (*pictures, photos["coffee"])], tmp_path)
+    assert [(one.a, one.b) for one in found.pairs] == [(0, 1)]
+    assert search([encoded(picture) for picture in (*pictures, photos["coffee"])], tmp_path) == found
+    places = found.pairs[0].places
+    # In the picture without text, which is mirrored, all lines end at 5 % from the right.
+    lines = sorted(place.a for place in places)
+    assert [round(top, 1) for top, *_ in lines] == [0.1, 0.5, 0.6]
+    assert [right for *_, right in lines] == pytest.approx([0.95] * 3, abs=0.02)
+    # The last one is the lowest in the turned picture too, and reaches to its right edge.
+    assert max(places, key=lambda place: place.b[2]).a == lines[2]
 
 
 def test_search_finds_copies_mirrored_and_in_a_collage_and_keeps_them(

@@ -9,14 +9,14 @@ are compared all over the overlap.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.duplicates.local_features.features import Features, unit_descriptors
-from imseek.duplicates.pixels.differences import find_boxes
+from imseek.duplicates.pixels.differences import PlaceInBoth, find_boxes
 from imseek.types.arrays import Float32
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ _AGREE: Final = 0.6
 _CLEAR: Final = 0.85
 _DIFFER: Final = 0.4
 _PLAIN: Final = 0.15
-_LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], np.float32)
 #: Red against green, and blue against both.
 _OPPONENTS: Final = np.array([[0.7, -0.35], [-0.7, -0.35], [0.0, 0.7]], np.float32)
 #: Fewest pixels that colours are fitted to, and shorter side of an overlap that is compared pixel by pixel.
@@ -63,6 +63,31 @@ _SLOPE: Final = 30.0
 _MOST_MOVED: Final = 8.0
 #: Fewest pixels that overlap.
 _LEAST_OVERLAP: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Warped:
+    """The part and the whole warped onto it, (h, w, 3) levels; ``overlap`` and what ``agrees`` (h, w) of it."""
+
+    part: Float32
+    whole: Float32
+    overlap: npt.NDArray[np.bool_]
+    agrees: npt.NDArray[np.bool_]
+    part_is_a: bool
+    onto_whole: Matrix
+    """Maps pixels to shares of the sides of the whole."""
+
+    def locate(self, box: tuple[int, int, int, int]) -> PlaceInBoth:
+        """Return where a box of pixels, as top, left, bottom and right, lies in both pictures: the box around it."""
+        top, left, bottom, right = box
+        rows, columns = self.overlap.shape
+        in_part = top / rows, left / columns, bottom / rows, right / columns
+        # Pixels have their places at their middles.
+        corners = np.array([(x, y) for x in (left, right) for y in (top, bottom)], np.float64) - 0.5
+        mapped = _apply(self.onto_whole, corners).clip(0, 1)
+        (x, y), (far_x, far_y) = mapped.min(axis=0).tolist(), mapped.max(axis=0).tolist()
+        in_whole = y, x, far_y, far_x
+        return PlaceInBoth(in_part, in_whole) if self.part_is_a else PlaceInBoth(in_whole, in_part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +149,7 @@ class Alignment:
     freedom: int
     """0 similarity, 1 affine, 2 homography."""
     contrast: float
+    warped: Warped = field(compare=False, repr=False)
 
 
 def align(a: Features, b: Features) -> Alignment | None:
@@ -154,7 +180,7 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
     inlying = off < _CLOSE
     if np.count_nonzero(inlying) < _LEAST:
         return None
-    measures = _compare(cv2, part, whole, onto, on_part[inlying])
+    measures = _compare(cv2, part, whole, onto, on_part[inlying], part_is_a=part_is_a)
     if measures is None:
         return None
     return Alignment(
@@ -255,7 +281,9 @@ def _covered(one: Features, other: Features, mapping: Matrix) -> float:
     return float(inside.mean())
 
 
-def _compare(cv2: Any, part: Features, whole: Features, onto: Matrix, points: _Points) -> dict[str, Any] | None:
+def _compare(
+    cv2: Any, part: Features, whole: Features, onto: Matrix, points: _Points, *, part_is_a: bool
+) -> dict[str, Any] | None:
     """Compare windows of ``part`` with those of ``whole`` warped onto it; ``points`` are inliers in the part."""
     rows, columns = part.luminance.shape
     shrink = min(1.0, _SIDE / max(rows, columns))
@@ -275,7 +303,7 @@ def _compare(cv2: Any, part: Features, whole: Features, onto: Matrix, points: _P
     elif density < 0.77:
         painted = cv2.GaussianBlur(painted, (0, 0), 0.4 / max(0.05, density))
     repainted = cv2.warpPerspective(repainted, mapping, (width, height), flags=cv2.INTER_LINEAR)
-    first, second = (np.ascontiguousarray(one @ _LUMA_WEIGHTS) for one in (painted, repainted))
+    first, second = (np.ascontiguousarray(one @ LUMA_WEIGHTS) for one in (painted, repainted))
     there = np.ones(whole.luminance.shape, np.uint8)
     seen = cv2.warpPerspective(there, mapping, (width, height), flags=cv2.INTER_NEAREST)
     overlap = cv2.erode(seen, np.ones((3, 3), np.uint8)) > 0
@@ -300,6 +328,8 @@ def _compare(cv2: Any, part: Features, whole: Features, onto: Matrix, points: _P
         agree, *both = _correlate_windows(cv2, one, another, overlap)
         grains.append(_share(agree > _AGREE_SLOPES, shows & (np.maximum(*both) > _SLOPE)))
     boxes = _find_places(first, second, overlap)
+    rows, columns = whole.luminance.shape
+    to_shares = np.array([[1 / columns, 0, 0.5 / columns], [0, 1 / rows, 0.5 / rows], [0, 0, 1]])
     return {
         "agreeing": float(np.count_nonzero(agrees)) / overlap.size,
         "agreement": _share(agrees, shows),
@@ -320,6 +350,7 @@ def _compare(cv2: Any, part: Features, whole: Features, onto: Matrix, points: _P
         "one_sided": _one_sided(first, second, boxes[0]) if boxes else 0.0,
         "hue": _colours_off(cv2, painted, repainted, agrees),
         "contrast": math.sqrt(float(variance[overlap].mean())),
+        "warped": Warped(painted, repainted, overlap, agrees, part_is_a, to_shares @ back),
     }
 
 

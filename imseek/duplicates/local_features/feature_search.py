@@ -2,13 +2,14 @@
 
 Features propose pairs (:mod:`imseek.duplicates.local_features.candidates`), pictures are laid over each other by the
 features that match (:mod:`imseek.duplicates.local_features.alignment`), and a logistic model of what then agrees and
-differs decides (:mod:`imseek.duplicates.local_features.verdict`).
+differs decides (:mod:`imseek.duplicates.local_features.verdict`). Of pairs that it does not believe, a second one looks
+at what differs, as text or a sticker may lie over a copy (:mod:`imseek.duplicates.local_features.overlay`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,17 @@ import numpy as np
 from imseek.duplicates.local_features.alignment import align
 from imseek.duplicates.local_features.candidates import find_candidates
 from imseek.duplicates.local_features.features import SIDE, FeatureDetector, Features, PackedFeatures
-from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence
+from imseek.duplicates.local_features.overlay import measure_overlay
+from imseek.duplicates.local_features.verdict import (
+    LEAST_CONFIDENCE,
+    LEAST_WORTH,
+    copy_confidence,
+    overlay_confidence,
+)
 from imseek.duplicates.part_cache import PartCache, digest
 from imseek.duplicates.pixels.classify import blas_pools
+from imseek.duplicates.pixels.differences import PACKED_PLACES, PlaceInBoth, pack_places, unpack_places
+from imseek.duplicates.pixels.orientations import BoxEdges
 from imseek.duplicates.unique_contents import Digests
 from imseek.errors import ImseekError
 from imseek.media import decode
@@ -34,19 +43,20 @@ MOST_PICTURES: Final = 5_000
 #: Pictures that are held unpacked for comparison, .7 MB of each.
 _HELD: Final = 128
 #: Increase when the same pictures give other results.
-_VERSION: Final = 3
-_COLUMNS: Final = (np.int64, np.int64, np.float64, np.float64)
+_VERSION: Final = 4
+_COLUMNS: Final = (np.int64, np.int64, np.float64, np.float64, PACKED_PLACES)
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePair:
     """Two positions in the contents, ``a`` < ``b``, of which one picture shows in the other, with this probability;
-    ``correlation`` is the median over windows."""
+    ``correlation`` is the median over windows. ``places`` says where something lies over one of them."""
 
     a: int
     b: int
     confidence: float
     correlation: float
+    places: tuple[PlaceInBoth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,8 @@ def find(
     cache = PartCache(keep, digest("features", _VERSION))
     name = f"pairs-{digest(hashes, sorted(known))}"
     if (stored := cache.load(name, _COLUMNS)) is not None:
-        rows = zip(*(column.tolist() for column in stored), strict=True)
+        *numbers, places = stored
+        rows = zip(*(column.tolist() for column in numbers), map(unpack_places, places), strict=True)
         return FeatureResult(tuple(FeaturePair(*row) for row in rows))
     detector = FeatureDetector()
     pictures: list[PackedFeatures | None] = []
@@ -104,9 +115,10 @@ def find(
     if missing or task.is_cancelled:
         return FeatureResult(tuple(pairs), missing, task.is_cancelled)
     table = [(one.a, one.b, one.confidence, one.correlation) for one in pairs]
-    columns = zip(_COLUMNS, zip(*table, strict=True) if table else [()] * len(_COLUMNS), strict=True)
+    columns = zip(_COLUMNS[:-1], zip(*table, strict=True) if table else [()] * (len(_COLUMNS) - 1), strict=True)
     cache.only("pairs", {name})
-    cache.save(name, tuple(np.array(column, kind) for kind, column in columns))
+    places = pack_places([one.places for one in pairs])
+    cache.save(name, (*(np.array(column, kind) for kind, column in columns), places))
     return FeatureResult(tuple(pairs))
 
 
@@ -139,6 +151,23 @@ class _Comparer:
         # For products this small, waking the threads of BLAS costs more than the work.
         with blas_pools().limit(limits=1, user_api="blas"):
             laid = align(one.mirrored() if mirrored else one, other)
-        if laid is None or (confidence := copy_confidence(laid)) < LEAST_CONFIDENCE:
+            if laid is None:
+                return None
+            confidence = copy_confidence(laid)
+            if confidence >= LEAST_CONFIDENCE:
+                return FeaturePair(a, b, confidence, laid.median)
+            if confidence < LEAST_WORTH:
+                return None
+            overlay = measure_overlay(laid)
+        if (confidence := overlay_confidence(laid, overlay)) < LEAST_CONFIDENCE:
             return None
-        return FeaturePair(a, b, confidence, laid.median)
+        places = [laid.warped.locate(box) for box in overlay.boxes]
+        if mirrored:
+            places = [replace(place, a=_mirror(place.a)) for place in places]
+        # As precise as in the cache.
+        return FeaturePair(a, b, confidence, laid.median, unpack_places(pack_places([places])[0]))
+
+
+def _mirror(box: BoxEdges) -> BoxEdges:
+    top, left, bottom, right = box
+    return top, 1 - right, bottom, 1 - left
