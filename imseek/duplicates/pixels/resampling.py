@@ -145,7 +145,8 @@ def _places_and_taps(places: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
-    down, right = _resize_weights(height, picture.shape[0]), _resize_weights(width, picture.shape[1])
+    """Resize a picture, or each of a stack (…, h, w)."""
+    down, right = _resize_weights(height, picture.shape[-2]), _resize_weights(width, picture.shape[-1])
     return np.asarray(down @ picture @ right.T, np.float32)
 
 
