@@ -140,7 +140,7 @@ def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int,
     if not differ():
         return []
     dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
-    low, high, low_second, high_second = *_extremes3(first), *_extremes3(second)
+    low, high, low_second, high_second = *extremes3(first), *extremes3(second)
     residual = np.maximum(
         np.where(low_second > dark, low_second - first, 0), np.where(high_second < bright, first - high_second, 0)
     )
@@ -235,7 +235,7 @@ def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
     return gain, offset
 
 
-def _extremes3(picture: Luminance) -> tuple[Float32, Float32]:
+def extremes3(picture: Luminance) -> tuple[Float32, Float32]:
     """Return the lowest and the highest level of the 3 × 3 pixels around each."""
     return _spread3(picture, np.minimum), _spread3(picture, np.maximum)
 

@@ -78,7 +78,7 @@ _RIGID: Final = (SAME, EDITED, INSIDE)
 _MARGIN: Final = 0.1
 _ALIKE: Final = 0.8
 #: Tiles that have moved by less than this share of the limit, and agree, need no better fit.
-_SETTLED: Final = 0.4
+_IN_PLACE: Final = 0.4
 #: Tiles of another shot have moved by more than so many times the limit; no search brings them back.
 _OFF: Final = 1.25
 #: Fewer pairs than these are not judged together: a call takes as long as some ten pairs.
@@ -221,15 +221,18 @@ class _Pairs:
 
     def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
         """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
-        laid = frame.compare(*self._ends(n))
-        if laid is None or laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+        compared = frame.compare(*self._ends(n))
+        if compared is None:
             return None
-        if laid.drift > _SETTLED * most_drift(laid, self.thresholds):
+        laid = compared.laid
+        if laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+            return None
+        if laid.drift > _IN_PLACE * most_drift(laid, self.thresholds):
             return None
         verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if frame.may_differ(*self._ends(n)) and self._find_places(n, laid):
+        if frame.may_differ(*self._ends(n), compared) and self._find_places(n, laid):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
