@@ -9,7 +9,7 @@ at a range of scales; both guesses are refined by Gauss-Newton, and where that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Final, TypeAlias
@@ -194,32 +194,32 @@ def _search(pictures: CoarsePictures, whole: Ints, part: Ints) -> tuple[Float32,
     Returns the highest correlations (n,), slightly reduced for small windows, and their fits (n, 4). All pairs whose
     part has one size are correlated together, by Fourier transform.
     """
-    best = np.full(len(whole), -1, np.float32)
-    fits = np.tile(np.array([1, 0, 1, 0], np.float32), (len(whole), 1))
-    for heights, widths in _sizes(pictures, whole, part):
-        for code in np.unique(heights * _SIZE_CODE + widths).tolist():
-            h, w = divmod(code, _SIZE_CODE)
-            pairs = np.flatnonzero((heights == h) & (widths == w))
-            field = _correlate(pictures, whole[pairs], part[pairs], h, w)
-            at = field.argmax(axis=1)
-            worth = field[np.arange(len(pairs)), at] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
-            better = worth > best[pairs]
-            chosen, (top, left) = pairs[better], np.divmod(at[better], _SEARCH_SIDE - w + 1)
-            best[chosen] = worth[better]
-            fits[chosen] = np.stack(
-                [np.full(len(chosen), _SEARCH_SIDE / h), -top / h, np.full(len(chosen), _SEARCH_SIDE / w), -left / w], 1
-            )
-    return best, fits
+    if not len(whole):
+        return np.empty(0, np.float32), np.empty((0, 4), np.float32)
+    sizes = _sizes(pictures, whole, part)
+    codes = (sizes[..., 0] * _SIZE_CODE + sizes[..., 1]).reshape(-1)
+    worth, places = np.empty(len(codes), np.float32), np.empty(len(codes), np.int64)
+    order = np.argsort(codes, kind="stable")
+    for tried in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        h, w = divmod(int(codes[tried[0]]), _SIZE_CODE)
+        pairs = tried % len(whole)
+        field = _correlate(pictures, whole[pairs], part[pairs], h, w)
+        places[tried] = at = field.argmax(axis=1)
+        worth[tried] = field[np.arange(len(tried)), at] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
+    best = worth.reshape(len(sizes), -1).argmax(axis=0) * len(whole) + np.arange(len(whole))
+    heights, widths = sizes.reshape(-1, 2)[best].T
+    top, left = np.divmod(places[best], _SEARCH_SIDE - widths + 1)
+    fits = np.stack([_SEARCH_SIDE / heights, -top / heights, _SEARCH_SIDE / widths, -left / widths], axis=1)
+    return worth[best], fits.astype(np.float32)
 
 
-def _sizes(pictures: CoarsePictures, whole: Ints, part: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the heights and widths (n,) of each ``part`` in pixels of the squares of its ``whole``, at each scale."""
+def _sizes(pictures: CoarsePictures, whole: Ints, part: Ints) -> Ints:
+    """Return the height and width (scales, n, 2) of each ``part`` in pixels of the squares of its ``whole``."""
     shapes: Ints = np.array(pictures.shapes, np.int64)
     share = shapes[part] / shapes[whole]
     share = np.maximum(1, np.round(_ASPECT_STEPS * share / share.max(axis=1, keepdims=True))) / _ASPECT_STEPS
-    for scale in _SCALES.tolist():
-        sizes = np.maximum(4, np.round(_SEARCH_SIDE * share * scale)).astype(np.int64)
-        yield sizes[:, 0], sizes[:, 1]
+    sizes = np.maximum(4, np.round(_SEARCH_SIDE * share * _SCALES[:, None, None]))
+    return np.asarray(sizes, np.int64)
 
 
 def _correlate(pictures: CoarsePictures, whole: Ints, part: Ints, height: int, width: int) -> Float32:
