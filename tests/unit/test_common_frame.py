@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled, compare_tiles
@@ -107,6 +108,27 @@ def test_a_small_patch_may_differ_and_crops_do_not() -> None:
     # In a dark copy, the patch differs by fewer levels.
     dark = crop(CROPS[1], (PHOTO * 0.3).astype(np.uint8))
     frame = framed([crop(CROPS[0]), dark, crop(CROPS[2], patched)], placed({n: CROPS[n] for n in range(3)}))
+    assert may_differ(frame, 1, 2)
+
+
+def test_edges_of_a_drawing_do_not_differ_and_a_dot_on_it_does() -> None:
+    """Edges that are drawn at other sizes and a fraction of a pixel off differ by more levels than a faint place."""
+    drawing = np.full((300, 440), 255, np.uint8)
+    for n in range(12, 130, 24):
+        drawing[150 - n : 150 + n, 220 - n : 220 + n] = 255 * (n // 24 % 2)
+    dotted = drawing.copy()
+    dotted[60:72, 40:52] = 150
+    small = Image.fromarray(drawing).resize((200, 136), Image.Resampling.BILINEAR)
+    pictures = [to_luminance(np.stack([one] * 3, axis=2)) for one in (drawing, np.asarray(small), dotted)]
+    placements = Placements()
+    for n in (1, 2):
+        placements.link_fit(0, n, (0, (1.0, 0.001, 1.0, 0.001)))
+    frame = framed(pictures, placements)
+    compared = frame.compare(0, 1)
+    assert compared is not None
+    assert compared.laid.agreement > 0.9
+    assert not frame.may_differ(0, 1, compared)
+    assert may_differ(frame, 0, 2)
     assert may_differ(frame, 1, 2)
 
 
