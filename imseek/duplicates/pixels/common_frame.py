@@ -70,6 +70,28 @@ class FrameComparison(NamedTuple):
     laid: Registration
     gain: float
     offset: float
+    first: _Drawn
+    second: _Drawn
+
+    def may_differ(self) -> bool:
+        """Return whether two pictures that agree may differ in a place: most show at once that they do not."""
+        here, there = self.first.over(self.second), self.second.over(self.first)
+        gain, offset = np.float32(self.gain), np.float32(self.offset)
+        if gain <= 0:
+            return True
+        first = self.first.picture[here]
+        second = gain * self.second.picture[there] + offset
+        # In the levels of the picture with less contrast.
+        least = _SEEN * min(1.0, float(gain))
+        if _largest_mean3(np.abs(first - second)) < least:
+            return False
+        # Edges differ by how they are drawn, but not from all that is around them.
+        low, high = (side[here] for side in self.first.find_extremes())
+        low_second, high_second = (gain * side[there] + offset for side in self.second.find_extremes())
+        left = np.maximum(low_second - first, first - high_second)
+        np.maximum(left, low - second, out=left)
+        np.maximum(left, second - high, out=left)
+        return _largest_mean3(np.maximum(left, 0, out=left)) >= least
 
 
 class CommonFrame:
@@ -116,31 +138,7 @@ class CommonFrame:
             found.rest_drift,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
-        return FrameComparison(laid, compared.gain, compared.offset)
-
-    def may_differ(self, a: int, b: int, compared: FrameComparison) -> bool:
-        """Return whether two pictures that agree, as :meth:`compare` says, may differ in a place: most show at once
-        that they do not."""
-        scale = self.scale(a, b)
-        one, other = self._draw(a, scale), self._draw(b, scale)
-        here, there = one.over(other), other.over(one)
-        gain, offset = np.float32(compared.gain), np.float32(compared.offset)
-        if gain <= 0:
-            return True
-        first = one.picture[here]
-        second = gain * other.picture[there] + offset
-        # In the levels of the picture with less contrast.
-        contrast = min(1.0, float(gain))
-        if _largest_mean3(np.abs(first - second)) < _SEEN * contrast:
-            return False
-        # Edges differ by how they are drawn, but not from all that is around them.
-        (low, high), (low_second, high_second) = (
-            [side[at] for side in drawn.find_extremes()] for drawn, at in ((one, here), (other, there))
-        )
-        left = np.maximum(gain * low_second + offset - first, first - (gain * high_second + offset))
-        np.maximum(left, low - second, out=left)
-        np.maximum(left, second - high, out=left)
-        return _largest_mean3(np.maximum(left, 0, out=left)) >= _SEEN * contrast
+        return FrameComparison(laid, compared.gain, compared.offset, one, other)
 
     def settle(self, *pictures: int) -> bool:
         """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether

@@ -228,7 +228,8 @@ def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
         gain = min(4.0, max(0.25, gain))
         offset = mean_y - gain * mean_x
         error = np.abs(other - gain * one - offset)
-        fits = error <= 2.5 * float(np.median(error)) + 1
+        middle = len(error) // 2  # np.median takes four times as long
+        fits = error <= 2.5 * float(np.partition(error, middle)[middle]) + 1
         if fits.all() or np.count_nonzero(fits) < _MIN_SAMPLE:
             break
         one, other = one[fits], other[fits]

@@ -232,7 +232,7 @@ class _Pairs:
         verdict = self._verdict(n, laid)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if frame.may_differ(*self._ends(n), compared) and self._find_places(n, laid):
+        if compared.may_differ() and self._find_places(n, laid):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
