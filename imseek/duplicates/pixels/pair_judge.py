@@ -300,10 +300,10 @@ class _Pairs:
                     laid[n] = self._search_part(n, a, b, code, laid[n])
 
     def _is_another_shot(self, laid: Registration) -> bool:
-        """Return whether all of one picture agrees with all of the other, and tiles have moved far: none of their parts
-        agrees better."""
+        """Return whether all of one picture agrees with all of the other, not turned, and tiles have moved far: none of
+        their parts agrees better. A symmetric picture that was turned may agree so with its copy."""
         agrees = laid.agreement >= self.thresholds.scene_agreement and laid.overlap >= WHOLE
-        return agrees and laid.drift > _OFF * most_drift(laid, self.thresholds)
+        return agrees and not laid.orientation and laid.drift > _OFF * most_drift(laid, self.thresholds)
 
     def _is_a_little_off(self, n: int, laid: Registration) -> bool:
         """Return whether tiles agree and yet have moved by little more than those of one picture: the squares' fit may
