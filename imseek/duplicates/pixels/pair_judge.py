@@ -162,9 +162,12 @@ class _Pairs:
         frame = CommonFrame(dict(zip(self.names, self.floats, strict=True)).__getitem__, placements)
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
         new = [n for n in apart if n not in verdicts]
-        while 2 * len(forest := placements.find_forest((n, *ends[n]) for n in new)) < len(new):
+        while new:
+            forest = placements.find_forest((n, *ends[n]) for n in new)
+            if 2 * len(forest) >= len(new):
+                forest = new
             # A few more cost next to nothing, and where one pair of two sets tells nothing, the next may.
-            if (more := min(_FEW, len(new) // 2) - len(forest)) > 0:
+            elif (more := min(_FEW, len(new) // 2) - len(forest)) > 0:
                 chosen = set(forest)
                 forest += itertools.islice((n for n in new if n not in chosen), more)
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
@@ -176,6 +179,7 @@ class _Pairs:
             verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             new = [n for n in apart if n not in verdicts]
+        # Those that lie otherwise than others say.
         if alone := [n for n in range(len(ends)) if n not in verdicts]:
             verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
         return [verdicts[n] for n in range(len(ends))]
