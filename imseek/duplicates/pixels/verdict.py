@@ -62,7 +62,7 @@ class Thresholds:
 DEFAULTS: Final = Thresholds()
 
 #: An overlap of at least this share counts as all of the picture.
-WHOLE: Final = 0.85
+_WHOLE: Final = 0.85
 
 #: Around what is written over a picture, tiles may have moved by this share of the limit. Of half A's copies with text
 #: none has moved by more, of other pictures that would pass a third has.
@@ -103,7 +103,7 @@ def is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -
     most = most_drift(laid, thresholds)
     if laid.agreement >= thresholds.rest_agreement:
         return laid.drift <= 1.5 * most
-    if laid.overlap >= WHOLE:
+    if laid.overlap >= _WHOLE:
         least = thresholds.agreement
     elif laid.overlap >= thresholds.overlap:
         least = thresholds.part_agreement
@@ -114,7 +114,7 @@ def is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -
     return (
         laid.rest_agreement >= thresholds.rest_agreement
         and laid.rest_drift <= _REST_DRIFT * most
-        and laid.overlap >= WHOLE
+        and laid.overlap >= _WHOLE
         and distance <= thresholds.rest_bits
     )
 
