@@ -88,7 +88,9 @@ class PairComparer:
         self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
         self._read: Callable[[int], bytes | None] = lambda position: read(int(contents.ids[position]))
         self._looks = LuminanceCache(self._read)
-        #: How contents lie over each other by the pairs that were compared in this call.
+        #: How contents lie over each other by the pairs that were compared in this call. A question to :meth:`confirm`
+        #: may lay two of them once more, so that the next one finds them a fraction of a pixel elsewhere than it would
+        #: if the first had been answered from the cache.
         self._placements = Placements()
         self._frame = CommonFrame(self._load_luminance, self._placements)
         self._rows: StoredRows | None = None

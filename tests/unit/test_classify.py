@@ -100,6 +100,17 @@ def test_another_shot_is_not_the_same_however_near_its_vector_is(stereo: tuple[P
     assert judge(4, 0.99, left, left).kind == SAME
 
 
+def test_a_crop_of_a_picture_that_is_nearly_symmetric_is_the_same(coffee: Picture) -> None:
+    """Mirrored, all of one agrees with all of the other but for waves of two pixels, in a picture 160 wide."""
+    height, width = coffee.shape[0], coffee.shape[1] // 2
+    rows, columns = np.mgrid[:height, :width]
+    moved = (columns + 2 * width / 80 * np.sin(rows / width * 80 / 30)).round().astype(int).clip(0, width - 1)
+    picture = np.concatenate([coffee[:, :width], coffee[rows, moved][:, ::-1]], axis=1)
+    cut = width // 10
+    verdict = judge(14, 0.85, _small(picture[:, cut:]), _small(picture[:, :-cut]))
+    assert (verdict.kind, verdict.orientation) == (SAME, 0)
+
+
 def test_what_agrees_but_has_moved_is_a_scene(coffee: Picture) -> None:
     """Waves of three pixels, in a picture 160 wide."""
     rows, columns = np.mgrid[: coffee.shape[0], : coffee.shape[1]]

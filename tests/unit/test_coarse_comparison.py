@@ -81,6 +81,24 @@ def test_many_pairs_give_what_each_gives_alone(smalls: list[SmallLuminance]) -> 
         assert together.likeness[n::16] == pytest.approx(np.repeat(alone.likeness, 6), abs=1e-3)
 
 
+def test_parts_of_many_shapes_are_found_together_where_each_is_found_alone(smalls: list[SmallLuminance]) -> None:
+    parts = [
+        smalls[0][rows, columns] for rows in (slice(0, 80), slice(20, 95)) for columns in (slice(0, 90), slice(40, 160))
+    ]
+    pictures = CoarsePictures([*smalls, *parts])
+    a, b = np.array([0, 0, 0, 0, 4, 6, 1, 2]), np.array([4, 5, 6, 7, 0, 0, 7, 3])
+    together, peaks = compare_inside(pictures, a, b)
+    assert peaks[:6].min() > 0.85
+    assert peaks[6:].max() < 0.8
+    for n in range(len(a)):
+        alone, peak = compare_inside(pictures, a[n : n + 1], b[n : n + 1])
+        assert peaks[n] == pytest.approx(peak[0], abs=1e-4)
+        assert together.fit[n] == pytest.approx(alone.fit[0], abs=1e-3)
+        assert together.swapped[n] == alone.swapped[0]
+    none = np.empty(0, np.int64)
+    assert len(compare_inside(pictures, none, none)[1]) == 0
+
+
 def test_proportions_decide_between_turns_that_look_alike() -> None:
     rows, columns = np.mgrid[:60, :100]
     bright = 255 * np.exp(-((rows - 29.5) ** 2 / 300 + (columns - 49.5) ** 2 / 800))

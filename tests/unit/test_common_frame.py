@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled, compare_tiles
@@ -14,6 +15,7 @@ from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminanc
 from imseek.duplicates.pixels.orientations import turn
 from imseek.duplicates.pixels.pair_judge import judge_pairs
 from imseek.duplicates.pixels.placements import Placements
+from imseek.duplicates.pixels.registration import Registration
 from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME
 from imseek.types.arrays import Pixels
 
@@ -43,6 +45,17 @@ def framed(pictures: Sequence[SmallLuminance], placements: Placements) -> Common
     return CommonFrame(lambda n: pictures[n].astype(np.float32), placements)
 
 
+def lay(frame: CommonFrame, a: int, b: int) -> Registration | None:
+    compared = frame.compare(a, b)
+    return None if compared is None else compared.laid
+
+
+def may_differ(frame: CommonFrame, a: int, b: int) -> bool:
+    compared = frame.compare(a, b)
+    assert compared is not None
+    return compared.may_differ()
+
+
 @pytest.fixture
 def frame() -> CommonFrame:
     return framed([crop(box) for box in CROPS.values()], placed(CROPS))
@@ -50,14 +63,14 @@ def frame() -> CommonFrame:
 
 def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
     for a, b in ((0, 1), (1, 2), (2, 3), (1, 3)):
-        laid = frame.compare(a, b)
+        laid = lay(frame, a, b)
         assert laid is not None
         assert laid.agreement > 0.95
         assert laid.drift < 0.15
         assert laid.correlation > 0.99
     top, left, bottom, right = (max(CROPS[1][0], CROPS[2][0]), 60, 260, 400)
     area = (bottom - top) * (right - left)
-    assert (laid := frame.compare(1, 2)) is not None
+    assert (laid := lay(frame, 1, 2)) is not None
     assert laid.overlap_a == pytest.approx(area / (250 * 380))
     assert laid.overlap_b == pytest.approx(area / (260 * 391))
 
@@ -65,7 +78,7 @@ def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
 def test_a_wrong_place_does_not_agree() -> None:
     pictures = [crop(box) for box in CROPS.values()]
     moved = CROPS | {2: (40, 90, 300, 451)}
-    laid = framed(pictures, placed(moved)).compare(1, 2)
+    laid = lay(framed(pictures, placed(moved)), 1, 2)
     assert laid is not None
     assert laid.agreement < 0.5
 
@@ -89,24 +102,42 @@ def test_a_small_patch_may_differ_and_crops_do_not() -> None:
     patched = PHOTO.copy()
     patched[150:165, 90:124] = 100
     frame = framed([crop(CROPS[0]), crop(CROPS[1]), crop(CROPS[2], patched), crop((0, 0, 40, 60))], placed(CROPS))
-    assert not frame.may_differ(0, 1)
-    assert frame.may_differ(0, 2)
-    assert frame.may_differ(1, 2)
+    assert not may_differ(frame, 0, 1)
+    assert may_differ(frame, 0, 2)
+    assert may_differ(frame, 1, 2)
     # In a dark copy, the patch differs by fewer levels.
     dark = crop(CROPS[1], (PHOTO * 0.3).astype(np.uint8))
-    assert framed([crop(CROPS[0]), dark, crop(CROPS[2], patched)], placed({n: CROPS[n] for n in range(3)})).may_differ(
-        1, 2
-    )
-    few = {0: (0, 0, 300, 451), 1: (293, 0, 300, 451)}
-    assert framed([crop(box) for box in few.values()], placed(few)).may_differ(0, 1)
+    frame = framed([crop(CROPS[0]), dark, crop(CROPS[2], patched)], placed({n: CROPS[n] for n in range(3)}))
+    assert may_differ(frame, 1, 2)
+
+
+def test_edges_of_a_drawing_do_not_differ_and_a_dot_on_it_does() -> None:
+    """Edges that are drawn at other sizes and a fraction of a pixel off differ by more levels than a faint place."""
+    drawing = np.full((300, 440), 255, np.uint8)
+    for n in range(12, 130, 24):
+        drawing[150 - n : 150 + n, 220 - n : 220 + n] = 255 * (n // 24 % 2)
+    dotted = drawing.copy()
+    dotted[60:72, 40:52] = 150
+    small = Image.fromarray(drawing).resize((200, 136), Image.Resampling.BILINEAR)
+    pictures = [to_luminance(np.stack([one] * 3, axis=2)) for one in (drawing, np.asarray(small), dotted)]
+    placements = Placements()
+    for n in (1, 2):
+        placements.link_fit(0, n, (0, (1.0, 0.001, 1.0, 0.001)))
+    frame = framed(pictures, placements)
+    compared = frame.compare(0, 1)
+    assert compared is not None
+    assert compared.laid.agreement > 0.9
+    assert not compared.may_differ()
+    assert may_differ(frame, 0, 2)
+    assert may_differ(frame, 1, 2)
 
 
 def test_a_picture_placed_a_little_off_is_laid_over_the_largest_one() -> None:
     pictures = [crop(box) for box in CROPS.values()]
     frame = framed(pictures, placed(CROPS | {2: (42, 57, 302, 448), 3: (0, 0, 230, 350)}))
-    off = frame.compare(1, 2)
+    off = lay(frame, 1, 2)
     assert frame.settle(1, 2)
-    laid = frame.compare(1, 2)
+    laid = lay(frame, 1, 2)
     assert off is not None
     assert laid is not None
     assert laid.drift < off.drift / 3
@@ -123,7 +154,7 @@ def test_a_turned_crop_is_turned_back() -> None:
     pictures = [crop(CROPS[0]), np.ascontiguousarray(turn(crop(CROPS[0]), 5))]
     placements = Placements()
     placements.link_fit(0, 1, (5, (1, 0, 1, 0)))
-    laid = framed(pictures, placements).compare(0, 1)
+    laid = lay(framed(pictures, placements), 0, 1)
     assert laid is not None
     assert laid.orientation == 5
     assert laid.overlap_a == pytest.approx(1)
@@ -133,11 +164,11 @@ def test_a_turned_crop_is_turned_back() -> None:
 def test_too_little_in_common_is_not_compared() -> None:
     boxes = {0: (0, 0, 300, 451), 1: (0, 0, 100, 150), 2: (80, 130, 300, 451)}
     frame = framed([crop(box) for box in boxes.values()], placed(boxes))
-    assert frame.compare(1, 2) is None
+    assert lay(frame, 1, 2) is None
     # A picture of a few pixels has no tiles.
     boxes[1] = (0, 0, 12, 16)
     frame = framed([crop(box) for box in boxes.values()], placed(boxes))
-    assert frame.compare(0, 1) is None
+    assert lay(frame, 0, 1) is None
 
 
 def test_tiles_of_a_shared_grid_say_what_tiles_of_a_pair_say() -> None:
@@ -148,11 +179,11 @@ def test_tiles_of_a_shared_grid_say_what_tiles_of_a_pair_say() -> None:
     found = compare_tiled(tiled[0], tiled[1])
     assert found is not None
     expected = compare_tiles(one, other, 0, 0)
-    assert found[0].agreement == pytest.approx(expected.agreement, abs=0.02)
-    assert found[0].drift == pytest.approx(expected.drift, abs=0.03)
-    assert found[0].detail == pytest.approx(expected.detail, rel=0.1)
-    assert found[1] == tiled[0].own.size
-    assert found[2] > 0.999
+    assert found.tiles.agreement == pytest.approx(expected.agreement, abs=0.02)
+    assert found.tiles.drift == pytest.approx(expected.drift, abs=0.03)
+    assert found.tiles.detail == pytest.approx(expected.detail, rel=0.1)
+    assert found.pixels == tiled[0].own.size
+    assert found.correlation > 0.999
 
 
 @pytest.mark.parametrize("pasted", [False, True])

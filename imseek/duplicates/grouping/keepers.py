@@ -192,7 +192,7 @@ def choose_keeper(
         raise ValueError("a group has members")
     rich = _Criterion(richness, partial(_compare_richness, richness))
     pixels = _Resolution(ranked, richness, quality)
-    compression = _Compression(ranked, quality)
+    compression = _CompressionBounds(ranked, quality)
     measured = [*pixels.criteria, *compression.criteria, rich, _BYTES]
     criteria += _criteria_of(rule, preferred, measured)
 
@@ -280,7 +280,7 @@ def _size(member: Duplicate) -> str:
     return f"{member.width} × {member.height}"
 
 
-class _Compression:
+class _CompressionBounds:
     """How images of a group are compressed: by what their files state, and once measured, by their pixels. So only the
     best are decoded, and the others rank by an upper bound."""
 

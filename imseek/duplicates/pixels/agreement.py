@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -171,9 +171,20 @@ class TiledPicture:
         return cls(rows[0], columns[0], own, values, _tile_means(own, own), products, values.mean(axis=3))
 
 
-def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int, float] | None:
+class TiledComparison(NamedTuple):
+    """How two pictures agree in the ``pixels`` of the tiles that both have, their ``correlation`` there, and the
+    ``gain`` and ``offset`` that map the levels of the second to those of the first."""
+
+    tiles: TileAgreement
+    pixels: int
+    correlation: float
+    gain: float
+    offset: float
+
+
+def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
     """Compare two pictures on one grid as :func:`compare_tiles` does, by the whole tiles that both have, without
-    looking for a band; also returns the pixels in them and the correlation. None if there are too few tiles."""
+    looking for a band; None if there are too few."""
     rows = max(a.top, b.top), min(a.top + len(a.own), b.top + len(b.own))
     columns = max(a.left, b.left), min(a.left + a.own.shape[1], b.left + b.own.shape[1])
     if min(rows[1] - rows[0], columns[1] - columns[0]) < 2:
@@ -199,7 +210,8 @@ def compare_tiled(a: TiledPicture, b: TiledPicture) -> tuple[TileAgreement, int,
     drift = _weighted_median(_solve_shifts(yy, xx, xy, ye, xe), weight)
     norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
     correlation = together / norm if norm > 0 else 0.0
-    return TileAgreement(agreement, drift, detail, agreement, drift), count * _TILE**2, correlation
+    agreed = TileAgreement(agreement, drift, detail, agreement, drift)
+    return TiledComparison(agreed, count * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
 
 
 def _tile_means(one: Float32, other: Float32) -> Float32:
@@ -218,14 +230,23 @@ def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool,
         right, total = (
             np.append(0.0, values.sum(axis=1 if across else 0).cumsum()) for values in (weight * alike, weight)
         )
-        for width in range(1, math.ceil(_BAND * (len(total) - 1)) + 1):
-            kept = total[-1] - total[width:] + total[:-width]
-            shares = (right[-1] - right[width:] + right[:-width]) / np.maximum(kept, 1e-9)
-            shares[kept < total[-1] / 4] = 0
-            start = int(shares.argmax())
-            if shares[start] > best[0]:
-                best = (float(shares[start]), across, start, start + width)
+        starts, stops = _bands(len(total) - 1)
+        kept = total[-1] - total[stops] + total[starts]
+        shares = (right[-1] - right[stops] + right[starts]) / np.maximum(kept, 1e-9)
+        shares[kept < total[-1] / 4] = 0
+        at = int(shares.argmax())
+        if shares[at] > best[0]:
+            best = (float(shares[at]), across, int(starts[at]), int(stops[at]))
     return best
+
+
+@lru_cache(maxsize=512)
+def _bands(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and end row (or column) of all bands of ``count`` rows of tiles, narrow ones first."""
+    widths = range(1, math.ceil(_BAND * count) + 1)
+    bands = [(start, start + width) for width in widths for start in range(count - width + 1)]
+    starts, stops = np.array(bands, np.int64).T
+    return starts, stops
 
 
 class _Tiles:

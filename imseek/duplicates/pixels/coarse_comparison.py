@@ -16,14 +16,14 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from imseek.duplicates.pixels.agreement import NOISE
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.duplicates.pixels.resampling import Luminance, find_gradient, resize_luminance, standardise
+from imseek.duplicates.pixels.resampling import Luminance, find_gradient, resize_luminance
 from imseek.types.arrays import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
+Complex64: TypeAlias = npt.NDArray[np.complex64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 #: Sides of the squares: for orientations, for the search, for fits, for closer fits, and for what is searched for.
@@ -36,6 +36,8 @@ _PART_SIDE: Final = 48
 _SCALES: Final = np.arange(_SEARCH_SIDE, _SEARCH_SIDE // 2 - 1, -2) / _SEARCH_SIDE
 #: Aspect ratios of a part and the whole are rounded to so many steps, so that parts share their windows.
 _ASPECT_STEPS: Final = 16
+#: Heights and widths are less.
+_SIZE_CODE: Final = 32
 #: Gauss-Newton steps, those of closer fits, and the least overlap in pixels of the square.
 _STEPS: Final = 8
 _CLOSE_STEPS: Final = 4
@@ -44,7 +46,7 @@ _CONVERGED: Final = 0.05
 _DIAGONAL: Final = np.arange(4)
 _MIN_EXTENT: Final = 5
 #: Pixels of the squares refined together, so that they stay in the processor's cache.
-_TOGETHER: Final = 2**15
+_TOGETHER: Final = 2**17
 #: Side of a tile whose detail is compared, and standard deviations as in :mod:`imseek.duplicates.pixels.agreement`.
 _TILE: Final = 8
 _FAINT: Final = 1.0
@@ -105,6 +107,10 @@ class CoarsePictures:
         return self._squares(_SEARCH_SIDE)
 
     @cached_property
+    def spectra(self) -> Complex64:
+        return np.asarray(np.fft.rfft2(self.search), np.complex64)
+
+    @cached_property
     def fits(self) -> Float32:
         return self._squares(_SIDE)
 
@@ -137,8 +143,8 @@ def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFi
 
     Also returns the highest correlation (n,) of the search, before the fit.
     """
-    there, fit = _search(pictures, a, b)
-    back, inverse = _search(pictures, b, a)
+    peaks, fits = _search(pictures, np.concatenate([a, b]), np.concatenate([b, a]))
+    (there, back), (fit, inverse) = np.split(peaks, 2), np.split(fits, 2)
     swapped = back > there
     whole, part = np.where(swapped, b, a), np.where(swapped, a, b)
     start = np.where(swapped[:, None], inverse, fit).astype(np.float32)
@@ -185,43 +191,62 @@ def _turn_back(squares: Float32, codes: Ints) -> Float32:
 def _search(pictures: CoarsePictures, whole: Ints, part: Ints) -> tuple[Float32, Float32]:
     """Try each ``part`` (n,) at each scale and position inside its ``whole`` (n,).
 
-    Returns the highest correlations (n,), slightly reduced for small windows, and their fits (n, 4). Pairs with the
-    same whole and aspect ratio are searched together: windows times parts is one matrix product.
+    Returns the highest correlations (n,), slightly reduced for small windows, and their fits (n, 4). All pairs whose
+    part has one size are correlated together, by Fourier transform.
     """
-    best = np.full(len(whole), -1, np.float32)
-    fits = np.tile(np.array([1, 0, 1, 0], np.float32), (len(whole), 1))
-    together: dict[tuple[int, float, float], list[int]] = {}
-    for n, (one, other) in enumerate(zip(whole.tolist(), part.tolist(), strict=True)):
-        (height, width), (h, w) = pictures.shapes[one], pictures.shapes[other]
-        largest = min(height / h, width / w)
-        tall, wide = (
-            max(1, round(_ASPECT_STEPS * share)) / _ASPECT_STEPS
-            for share in (h * largest / height, w * largest / width)
-        )
-        together.setdefault((one, tall, wide), []).append(n)
-    templates: dict[tuple[int, int, int], Float32] = {}
-    for (one, tall, wide), members in together.items():
-        pairs = np.array(members, np.int64)
-        parts = part[pairs].tolist()
-        picture = pictures.search[one]
-        sizes = [(max(4, round(_SEARCH_SIDE * tall * s)), max(4, round(_SEARCH_SIDE * wide * s))) for s in _SCALES]
-        for h, w in dict.fromkeys(sizes):
-            for n in parts:
-                if (n, h, w) not in templates:
-                    templates[n, h, w] = standardise(resize_luminance(pictures.parts[n], h, w)).reshape(-1)
-            wanted = np.stack([templates[n, h, w] for n in parts], axis=1)
-            windows = sliding_window_view(picture, (h, w)).reshape(-1, h * w)
-            variance = np.einsum("pq,pq->p", windows, windows) - windows.mean(axis=1) ** 2 * (h * w)
-            field = windows @ wanted / np.sqrt(np.maximum(variance, h * w * NOISE**2))[:, None]
-            at = field.argmax(axis=0)
-            worth = field[at, np.arange(len(parts))] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
-            better = worth > best[pairs]
-            chosen, (top, left) = pairs[better], np.divmod(at[better], _SEARCH_SIDE - w + 1)
-            best[chosen] = worth[better]
-            fits[chosen] = np.stack(
-                [np.full(len(chosen), _SEARCH_SIDE / h), -top / h, np.full(len(chosen), _SEARCH_SIDE / w), -left / w], 1
-            )
-    return best, fits
+    if not len(whole):
+        return np.empty(0, np.float32), np.empty((0, 4), np.float32)
+    sizes = _sizes(pictures, whole, part)
+    codes = (sizes[..., 0] * _SIZE_CODE + sizes[..., 1]).reshape(-1)
+    worth, places = np.empty(len(codes), np.float32), np.empty(len(codes), np.int64)
+    order = np.argsort(codes, kind="stable")
+    for tried in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        h, w = divmod(int(codes[tried[0]]), _SIZE_CODE)
+        pairs = tried % len(whole)
+        field = _correlate(pictures, whole[pairs], part[pairs], h, w)
+        places[tried] = at = field.argmax(axis=1)
+        worth[tried] = field[np.arange(len(tried)), at] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
+    best = worth.reshape(len(sizes), -1).argmax(axis=0) * len(whole) + np.arange(len(whole))
+    heights, widths = sizes.reshape(-1, 2)[best].T
+    top, left = np.divmod(places[best], _SEARCH_SIDE - widths + 1)
+    fits = np.stack([_SEARCH_SIDE / heights, -top / heights, _SEARCH_SIDE / widths, -left / widths], axis=1)
+    return worth[best], fits.astype(np.float32)
+
+
+def _sizes(pictures: CoarsePictures, whole: Ints, part: Ints) -> Ints:
+    """Return the height and width (scales, n, 2) of each ``part`` in pixels of the squares of its ``whole``."""
+    shapes: Ints = np.array(pictures.shapes, np.int64)
+    share = shapes[part] / shapes[whole]
+    share = np.maximum(1, np.round(_ASPECT_STEPS * share / share.max(axis=1, keepdims=True))) / _ASPECT_STEPS
+    sizes = np.maximum(4, np.round(_SEARCH_SIDE * share * _SCALES[:, None, None]))
+    return np.asarray(sizes, np.int64)
+
+
+def _correlate(pictures: CoarsePictures, whole: Ints, part: Ints, height: int, width: int) -> Float32:
+    """Return the normalised cross-correlations (n, positions) of each ``part`` (n,), at one size, with its ``whole``
+    (n,), row by row."""
+    parts, of_part = np.unique(part, return_inverse=True)
+    wholes, of_whole = np.unique(whole, return_inverse=True)
+    templates = np.zeros((len(parts), _SEARCH_SIDE, _SEARCH_SIDE), np.float32)
+    templates[:, :height, :width] = _standardise(resize_luminance(pictures.parts[parts], height, width))
+    product = np.conj(np.fft.rfft2(templates))[of_part] * pictures.spectra[whole]
+    # Positions at which parts would lie over an edge come last in each direction, and are left out.
+    down, across = _window_sums(height), _window_sums(width)
+    field = np.fft.irfft2(product)[:, : len(down), : len(across)]
+    squares = pictures.search[wholes]
+    squares = squares - squares.mean(axis=(1, 2), keepdims=True)
+    count = height * width
+    variance = down @ (squares * squares) @ across.T - (down @ squares @ across.T) ** 2 / np.float32(count)
+    norms = np.sqrt(np.maximum(variance, count * NOISE**2))
+    return np.asarray((field / norms[of_whole]).reshape(len(part), -1), np.float32)
+
+
+@cache
+def _window_sums(length: int) -> Float32:
+    """Return a matrix (positions, side) that sums windows of this length along a side of the squares searched."""
+    return np.array(
+        [np.roll(np.arange(_SEARCH_SIDE) < length, at) for at in range(_SEARCH_SIDE - length + 1)], np.float32
+    )
 
 
 # -- refining, and measuring ---------------------------------------------------------------------------------

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled
+from imseek.duplicates.pixels.differences import extremes3
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares
 from imseek.duplicates.pixels.registration import Registration, fit_in_pixels, register_near
-from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame, fit_gain_offset
+from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame
 
 #: From one scale to the next.
 _STEP: Final = 1.2
@@ -36,8 +37,6 @@ _STILL: Final = 0.2
 #: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what makes
 #: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur.
 _SEEN: Final = 10.0
-#: Shorter sides tell nothing.
-_LEAST_SIDE: Final = 9
 
 
 class _Drawn(NamedTuple):
@@ -47,6 +46,52 @@ class _Drawn(NamedTuple):
     left: int
     picture: Luminance
     tiles: TiledPicture | None
+    extremes: list[Luminance]
+
+    def find_extremes(self) -> Sequence[Luminance]:
+        """Return the lowest and the highest level around each pixel."""
+        if not self.extremes:
+            self.extremes.extend(extremes3(self.picture))
+        return self.extremes
+
+    def over(self, other: _Drawn) -> tuple[slice, slice]:
+        """Return an index of the pixels that lie over ``other``."""
+        ends = zip((self.top, self.left), (other.top, other.left), self.picture.shape, other.picture.shape, strict=True)
+        rows, columns = (
+            slice(max(0, there - here), max(0, min(side, there + length - here))) for here, there, side, length in ends
+        )
+        return rows, columns
+
+
+class FrameComparison(NamedTuple):
+    """How two pictures were ``laid`` over each other in a frame, and the ``gain`` and ``offset`` that map the levels of
+    the second to those of the first."""
+
+    laid: Registration
+    gain: float
+    offset: float
+    first: _Drawn
+    second: _Drawn
+
+    def may_differ(self) -> bool:
+        """Return whether two pictures that agree may differ in a place: most show at once that they do not."""
+        here, there = self.first.over(self.second), self.second.over(self.first)
+        gain, offset = np.float32(self.gain), np.float32(self.offset)
+        if gain <= 0:
+            return True
+        first = self.first.picture[here]
+        second = gain * self.second.picture[there] + offset
+        # In the levels of the picture with less contrast.
+        least = _SEEN * min(1.0, float(gain))
+        if _largest_mean3(np.abs(first - second)) < least:
+            return False
+        # Edges differ by how they are drawn, but not from all that is around them.
+        low, high = (side[here] for side in self.first.find_extremes())
+        low_second, high_second = (gain * side[there] + offset for side in self.second.find_extremes())
+        left = np.maximum(low_second - first, first - high_second)
+        np.maximum(left, low - second, out=left)
+        np.maximum(left, second - high, out=left)
+        return _largest_mean3(np.maximum(left, 0, out=left)) >= least
 
 
 class CommonFrame:
@@ -66,7 +111,7 @@ class CommonFrame:
         """Return the scale at which two pictures are compared, as an exponent. Pairs cost least in its order."""
         return min(self._scale_of(a), self._scale_of(b))
 
-    def compare(self, a: int, b: int) -> Registration | None:
+    def compare(self, a: int, b: int) -> FrameComparison | None:
         """Return how ``b`` lies over ``a``, which must be linked, and how well both agree; None if too little of their
         overlap can be compared."""
         scale = self.scale(a, b)
@@ -75,16 +120,16 @@ class CommonFrame:
             return None
         if (compared := compare_tiled(one.tiles, other.tiles)) is None:
             return None
-        found, pixels, correlation = compared
+        found = compared.tiles
         code, shares = self.placements.between(a, b)
         overlap_a, overlap_b = find_overlaps(shares)
-        if pixels < _LEAST_TILED * min(overlap_a * one.picture.size, overlap_b * other.picture.size):
+        if compared.pixels < _LEAST_TILED * min(overlap_a * one.picture.size, overlap_b * other.picture.size):
             return None
-        return Registration(
+        laid = Registration(
             code,
             overlap_a,
             overlap_b,
-            correlation,
+            compared.correlation,
             found.agreement,
             found.drift,
             found.detail,
@@ -93,22 +138,7 @@ class CommonFrame:
             found.rest_drift,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
-
-    def may_differ(self, a: int, b: int) -> bool:
-        """Return whether two pictures that agree may differ in a place: most show at once that they do not."""
-        scale = self.scale(a, b)
-        one, other = self._draw(a, scale), self._draw(b, scale)
-        first, second = _cut_shared(one, other), _cut_shared(other, one)
-        if min(first.shape) < _LEAST_SIDE:
-            return True
-        gain, offset = fit_gain_offset(second[::2, ::2], first[::2, ::2])
-        left = first - np.float32(gain) * second
-        left -= np.float32(offset)
-        np.abs(left, out=left)
-        sums = left[:-2] + left[1:-1]
-        sums += left[2:]
-        # In the levels of the picture with less contrast.
-        return bool((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max() >= 9 * _SEEN * min(1.0, abs(gain)))
+        return FrameComparison(laid, compared.gain, compared.offset, one, other)
 
     def settle(self, *pictures: int) -> bool:
         """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether
@@ -171,16 +201,14 @@ class CommonFrame:
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
+        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left), [])
         if len(self._drawn) > _MOST_DRAWN:
             self._drawn.popitem(last=False)
         return drawn
 
 
-def _cut_shared(one: _Drawn, other: _Drawn) -> Luminance:
-    """Return the pixels of ``one`` that lie over ``other``."""
-    ends = zip((one.top, one.left), (other.top, other.left), one.picture.shape, other.picture.shape, strict=True)
-    rows, columns = (
-        slice(max(0, there - here), max(0, min(side, there + length - here))) for here, there, side, length in ends
-    )
-    return one.picture[rows, columns]
+def _largest_mean3(values: Luminance) -> float:
+    """Return the largest mean of 3 × 3 values."""
+    sums = values[:-2] + values[1:-1]
+    sums += values[2:]
+    return float((sums[:, :-2] + sums[:, 1:-1] + sums[:, 2:]).max()) / 9

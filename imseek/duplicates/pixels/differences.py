@@ -140,7 +140,7 @@ def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int,
     if not differ():
         return []
     dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
-    low, high, low_second, high_second = *_extremes3(first), *_extremes3(second)
+    low, high, low_second, high_second = *extremes3(first), *extremes3(second)
     residual = np.maximum(
         np.where(low_second > dark, low_second - first, 0), np.where(high_second < bright, first - high_second, 0)
     )
@@ -228,14 +228,15 @@ def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
         gain = min(4.0, max(0.25, gain))
         offset = mean_y - gain * mean_x
         error = np.abs(other - gain * one - offset)
-        fits = error <= 2.5 * float(np.median(error)) + 1
+        middle = len(error) // 2  # np.median takes four times as long
+        fits = error <= 2.5 * float(np.partition(error, middle)[middle]) + 1
         if fits.all() or np.count_nonzero(fits) < _MIN_SAMPLE:
             break
         one, other = one[fits], other[fits]
     return gain, offset
 
 
-def _extremes3(picture: Luminance) -> tuple[Float32, Float32]:
+def extremes3(picture: Luminance) -> tuple[Float32, Float32]:
     """Return the lowest and the highest level of the 3 × 3 pixels around each."""
     return _spread3(picture, np.minimum), _spread3(picture, np.maximum)
 

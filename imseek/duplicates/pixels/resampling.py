@@ -145,7 +145,8 @@ def _places_and_taps(places: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
-    down, right = _resize_weights(height, picture.shape[0]), _resize_weights(width, picture.shape[1])
+    """Resize a picture, or each of a stack (…, h, w)."""
+    down, right = _resize_weights(height, picture.shape[-2]), _resize_weights(width, picture.shape[-1])
     return np.asarray(down @ picture @ right.T, np.float32)
 
 
@@ -186,11 +187,12 @@ def find_gradient(picture: Luminance) -> tuple[Float32, Float32]:
     Equal to those of ``np.gradient``, in half its time.
     """
     down, right = np.empty_like(picture), np.empty_like(picture)
-    for slope, axis in ((down, -2), (right, -1)):
-        there, values = np.moveaxis(slope, axis, 0), np.moveaxis(picture, axis, 0)
-        np.subtract(values[2:], values[:-2], out=there[1:-1])
-        there[1:-1] *= np.float32(0.5)
-        there[0], there[-1] = values[1] - values[0], values[-1] - values[-2]
+    np.subtract(picture[..., 2:, :], picture[..., :-2, :], out=down[..., 1:-1, :])
+    down[..., 1:-1, :] *= np.float32(0.5)
+    down[..., 0, :], down[..., -1, :] = (picture[..., at, :] - picture[..., at - 1, :] for at in (1, -1))
+    np.subtract(picture[..., 2:], picture[..., :-2], out=right[..., 1:-1])
+    right[..., 1:-1] *= np.float32(0.5)
+    right[..., 0], right[..., -1] = (picture[..., at] - picture[..., at - 1] for at in (1, -1))
     return down, right
 
 

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.duplicates.pixels.differences import PlaceInBoth
-from imseek.duplicates.pixels.registration import (
-    Registration,
-)
+from imseek.duplicates.pixels.registration import Registration
 from imseek.duplicates.results import KINDS as KIND_NAMES
 from imseek.duplicates.results import DuplicateKind
 
