@@ -331,7 +331,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=Path, metavar="FOLDER", help="write the most confident wrong pairs there")
     options = parser.parse_args()
     challenge = make(options.half, options.stamps or find_stamps(), options.cache, options.share)
-    keep = challenge.folder.with_suffix(".imseek")
+    keep = challenge.keep
     mine, seconds = ours(challenge, keep, tiles=options.tiles)
     rows = vectors_of(challenge, keep)
     first = challenge.references

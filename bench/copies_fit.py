@@ -124,7 +124,7 @@ def main() -> None:
     every, copies = [], 0
     for seed in options.seed or [0]:
         challenge = make("A", options.stamps or find_stamps(), options.cache, options.share, seed)
-        every.append(pairs_of(challenge, challenge.folder.with_suffix(".imseek")))
+        every.append(pairs_of(challenge, challenge.keep))
         copies += sum(one.query and one.source != "" for one in challenge.entries)
     edited, features, what_differs, right = (
         np.concatenate([getattr(one, name) for one in every])

@@ -54,6 +54,11 @@ class Challenge:
     def references(self) -> int:
         return sum(not one.query for one in self.entries)
 
+    @property
+    def keep(self) -> Path:
+        """The folder for what is computed from the files."""
+        return self.folder.with_name(f"{self.folder.name}.imseek")
+
     def is_open(self, query: int, reference: int) -> bool:
         """Whether a pair is neither right nor wrong: one was put together from the other and something else, or the
         query might as well have been made of the reference."""
