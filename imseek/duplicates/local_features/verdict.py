@@ -23,7 +23,6 @@ CONSTANT: Final = -10.086
 #: Pairs of which both are less sure are none: from here on, .87 were right on half A, by cross-validation.
 LEAST_CONFIDENCE: Final = 0.53
 
-
 #: Weights of :func:`overlay_features`, and the constant.
 OVERLAY_WEIGHTS: Final = (
     *(-0.081, -2.133, -0.207, -4.9, 0.252, -8.23, -1.122),
