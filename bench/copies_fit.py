@@ -117,7 +117,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, action="append", help="edits of another seed, also several: 0 if none")
+    parser.add_argument(
+        "--seed", type=int, action="append", help="seed of the edits; may be given several times (default: 0)"
+    )
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     options = parser.parse_args()
     began = time.process_time()

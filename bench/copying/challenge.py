@@ -67,8 +67,8 @@ class Challenge:
 
 
 def make(half: str, stamps: Path, cache: Path, share: float = 1.0, seed: int = 0) -> Challenge:
-    """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one. Of another
-    ``seed`` other pictures are references, and edits are drawn anew."""
+    """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one. Another
+    ``seed`` chooses other references and draws the edits anew."""
     more = ("" if share == 1 else f"-{share:g}") + (f"-seed{seed}" if seed else "")
     folder = cache / f"copies-{EDITION}-{half}{more}"
     listing = folder / "entries.json"

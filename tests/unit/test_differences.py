@@ -144,3 +144,14 @@ def test_places_fit_into_an_array() -> None:
     places = tuple(PlaceInBoth((0.0, n / 255, 0.2, 40 / 255), (n / 255, 0.0, 1.0, 0.4)) for n in range(PLACES))
     given = (places, places[:1], ())
     assert [unpack_places(packed) for packed in pack_places(given)] == list(given)
+
+
+def test_a_narrow_place_keeps_its_width() -> None:
+    """Where it was, and the same when it is packed again."""
+    narrow = PlaceInBoth((0.0, 0.3, 0.0019, 0.4), (0.5, 0.4257, 0.52, 0.4273))
+    (packed,) = pack_places([(narrow,)])
+    (found,) = unpack_places(packed)
+    for (top, left, bottom, right), wanted in ((found.a, narrow.a), (found.b, narrow.b)):
+        assert top <= wanted[0] < wanted[2] <= bottom <= wanted[2] + 1 / 255
+        assert left <= wanted[1] < wanted[3] <= right <= wanted[3] + 1 / 255
+    assert unpack_places(pack_places([(found,)])[0]) == (found,)

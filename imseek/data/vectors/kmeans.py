@@ -1,8 +1,8 @@
 """Spherical k-means by FAISS (Dhillon and Modha 2001): centres are unit vectors, similarity is the cosine.
 
 Many centres are trained by FAISS's SuperKMeans, which compares a row with a centre by a few axes of a random rotation
-first, and mostly drops it then: for CLIP's vectors in a third of the time, with centres as good. Where FAISS is too old
-for that, and for few centres or axes, it is Lloyd's algorithm (1982).
+first, and mostly drops it then: for the lists of a million of CLIP's vectors in a third of the time, with centres as
+good. Where FAISS is too old for that, and for few centres, rows or axes, it is Lloyd's algorithm (1982).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _RESTARTS: Final = ((5e8, 10), (1e10, 3))
 #: Up to this many multiplications, threads cost more than they save: they wait for each other in every iteration.
 _COST_OF_ONE_THREAD: Final = 1e10
 
-#: Least number of centres for SuperKMeans.
+#: Least numbers of centres and rows for SuperKMeans, which does not stop where nothing changes any more.
 _MANY: Final = 512
+_MANY_ROWS: Final = 20_000
 #: Seconds between checks for cancellation.
 _CHECK_SECONDS: Final = 0.2
 
@@ -53,7 +54,8 @@ def centres_of(
     rows = np.ascontiguousarray(rows, np.float32)
     dim = rows.shape[1]
     cost = rows.size * k * iterations
-    many = k >= _MANY and hasattr(faiss, "SuperKMeans") and dim >= 2 * faiss.SuperKMeansParameters().d_prime_min
+    many = k >= _MANY and len(rows) >= _MANY_ROWS and hasattr(faiss, "SuperKMeans")
+    many = many and dim >= 2 * faiss.SuperKMeansParameters().d_prime_min
     parameters = faiss.SuperKMeansParameters() if many else faiss.ClusteringParameters()
     parameters.spherical = True
     parameters.niter = iterations

@@ -44,7 +44,7 @@ _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.
 #: True neighbours per query: enough for filtered queries too.
 TRUTH_DEPTH = 1000
 #: Of the neighbours that may be missed, the share that may be lost by rescoring too few candidates. Rescoring is cheap,
-#: and how many candidates score about the same differs most between queries here and those of users.
+#: and users' queries differ from these mostly in how many candidates score about the same, so little is risked here.
 _RESCORING_LOSS = 0.05
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7

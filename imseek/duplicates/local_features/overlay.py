@@ -38,8 +38,8 @@ _LEAST_AROUND: Final = 25
 #: Levels beyond which a colour is clipped, to the pixel's neighbours and to itself.
 _DARK: Final = 4.0
 _BRIGHT: Final = 250.0
-#: Levels across an outline that are an edge, also as a share of the least residual; share of another's edge below which
-#: a picture has none.
+#: Levels across an outline that are an edge, also as a share of the least residual; a picture has no edge where its step
+#: is below this share of the other picture's.
 _EDGE: Final = 14.0
 _EDGE_SHARE: Final = 0.8
 _NO_EDGE: Final = 0.5
@@ -58,7 +58,7 @@ _PULL: Final = 1.2
 #: Softening ends when the energies of the gradients differ by no more than this factor, or after so many times.
 _AS_SHARP: Final = 1.25
 _MAX_SOFTENING: Final = 5
-#: Pixels at the edge of the overlap that are not compared.
+#: Pixels along the edge of the overlap that are not compared, except at the picture's own border.
 _MARGIN: Final = 3
 #: Movement from which pixels are compared with those two away.
 _MOVED: Final = 1.0
@@ -98,7 +98,7 @@ class Overlay:
     flat: float = 0.0
     """Share of what differs in which the picture over it is flat."""
     worst: int = 0
-    """What speaks against an overlay in the region where that is most: strange pixels beneath, and twice the edges."""
+    """Evidence against an overlay in the region that has most of it: strange pixels beneath, and twice the edges."""
     worst_share: float = 0.0
     """Share of this region that is strange beneath."""
     contrast: float = 1.0

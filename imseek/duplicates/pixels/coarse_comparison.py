@@ -36,7 +36,7 @@ _PART_SIDE: Final = 48
 _SCALES: Final = np.arange(_SEARCH_SIDE, _SEARCH_SIDE // 2 - 1, -2) / _SEARCH_SIDE
 #: Aspect ratios of a part and the whole are rounded to so many steps, so that parts share their windows.
 _ASPECT_STEPS: Final = 16
-#: Heights and widths are less.
+#: Heights and widths of parts are below this, so that height × this + width names a size.
 _SIZE_CODE: Final = 32
 #: Gauss-Newton steps, those of closer fits, and the least overlap in pixels of the square.
 _STEPS: Final = 8

@@ -36,7 +36,7 @@ _CLEAR: Final = 0.8
 _STILL: Final = 0.2
 #: Least mean residual of 3 × 3 pixels of a frame, in grey levels, to look for places more closely: half of what makes
 #: a place (:mod:`imseek.duplicates.pixels.differences`), since pictures that are drawn twice blur.
-_SEEN: Final = 10.0
+_LEAST_RESIDUAL: Final = 10.0
 
 
 class _Drawn(NamedTuple):
@@ -74,24 +74,25 @@ class FrameComparison(NamedTuple):
     second: _Drawn
 
     def may_differ(self) -> bool:
-        """Return whether two pictures that agree may differ in a place: most show at once that they do not."""
+        """Return whether two pictures that agree may differ in a place. Most pairs can be ruled out here; the others
+        must be compared at full size."""
         here, there = self.first.over(self.second), self.second.over(self.first)
         gain, offset = np.float32(self.gain), np.float32(self.offset)
-        if gain <= 0:
+        if not gain > 0:  # or NaN
             return True
         first = self.first.picture[here]
         second = gain * self.second.picture[there] + offset
         # In the levels of the picture with less contrast.
-        least = _SEEN * min(1.0, float(gain))
+        least = _LEAST_RESIDUAL * min(1.0, float(gain))
         if _largest_mean3(np.abs(first - second)) < least:
             return False
         # Edges differ by how they are drawn, but not from all that is around them.
         low, high = (side[here] for side in self.first.find_extremes())
         low_second, high_second = (gain * side[there] + offset for side in self.second.find_extremes())
-        left = np.maximum(low_second - first, first - high_second)
-        np.maximum(left, low - second, out=left)
-        np.maximum(left, second - high, out=left)
-        return _largest_mean3(np.maximum(left, 0, out=left)) >= least
+        unexplained = np.maximum(low_second - first, first - high_second)
+        np.maximum(unexplained, low - second, out=unexplained)
+        np.maximum(unexplained, second - high, out=unexplained)
+        return _largest_mean3(np.maximum(unexplained, 0, out=unexplained)) >= least
 
 
 class CommonFrame:

@@ -55,6 +55,8 @@ _MIN_SAMPLE: Final = 50
 _MARGIN: Final = 2
 #: Greatest number of places.
 PLACES: Final = 4
+#: Of 255ths, that are no more than an error of rounding.
+_ROUNDING: Final = 1e-6
 #: Rows and columns of touching cells.
 _Cells: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -73,13 +75,26 @@ PackedPlaces: TypeAlias = npt.NDArray[np.void]
 
 
 def pack_places(pairs: Sequence[Sequence[PlaceInBoth]]) -> PackedPlaces:
-    """Pack the places of n pairs into an array (n,), their edges in 255ths."""
+    """Pack the places of n pairs into an array (n,), their edges rounded outwards to 255ths."""
     size = PACKED_PLACES.itemsize
     packed = [
-        bytes(round(255 * edge) for place in places[:PLACES] for edge in (*place.a, *place.b)).ljust(size, b"\0")
+        bytes(value for place in places[:PLACES] for box in (place.a, place.b) for value in _round_out(box)).ljust(
+            size, b"\0"
+        )
         for places in pairs
     ]
     return np.array(packed, f"V{size}").view(PACKED_PLACES)
+
+
+def _round_out(box: BoxEdges) -> tuple[int, int, int, int]:
+    # Packing what was unpacked changes nothing: a 255th times 255 may be a little off.
+    top, left, bottom, right = (255 * edge for edge in box)
+    return (
+        math.floor(top + _ROUNDING),
+        math.floor(left + _ROUNDING),
+        math.ceil(bottom - _ROUNDING),
+        math.ceil(right - _ROUNDING),
+    )
 
 
 def unpack_places(packed: np.void) -> tuple[PlaceInBoth, ...]:

@@ -62,7 +62,7 @@ _LEAST: Final = 0.2
 _HOPELESS: Final = 0.3
 _CLEAR: Final = 0.5
 _PART: Final = 0.3
-#: As squares of 32 by 32, a part that agrees by less is not looked at more closely: of 607 parts found, none did.
+#: As squares of 32 by 32, a part that agrees by less is not looked at more closely: none of 607 parts found had less.
 _FAINT: Final = 0.25
 #: An overlap of this share of the squares is no part.
 _ALL: Final = 0.95
@@ -80,7 +80,7 @@ _ALIKE: Final = 0.8
 _IN_PLACE: Final = 0.4
 #: Tiles of another shot have moved by more than so many times the limit; no search brings them back.
 _OFF: Final = 1.25
-#: Fewer pairs than these are not judged together: a call takes as long as some ten pairs.
+#: Fewer pairs than these are not judged together: the fixed cost of a call is that of some ten pairs.
 _FEW: Final = 24
 #: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
 _PLACED: Final = 0.5
@@ -178,7 +178,7 @@ class _Pairs:
             verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             new = [n for n in apart if n not in verdicts]
-        # Those that lie otherwise than others say.
+        # Pairs whose pictures do not lie as the placements say.
         if alone := [n for n in range(len(ends)) if n not in verdicts]:
             verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
         return [verdicts[n] for n in range(len(ends))]
