@@ -38,8 +38,8 @@ _LEAST_AROUND: Final = 25
 #: Levels beyond which a colour is clipped, to the pixel's neighbours and to itself.
 _DARK: Final = 4.0
 _BRIGHT: Final = 250.0
-#: Levels across an outline that are an edge, also as a share of the least residual; a picture has no edge where its step
-#: is below this share of the other picture's.
+#: Levels across an outline that are an edge, also as a share of the least residual; a picture has no edge where its
+#: step is below this share of the other picture's.
 _EDGE: Final = 14.0
 _EDGE_SHARE: Final = 0.8
 _NO_EDGE: Final = 0.5

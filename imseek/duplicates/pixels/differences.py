@@ -55,7 +55,7 @@ _MIN_SAMPLE: Final = 50
 _MARGIN: Final = 2
 #: Greatest number of places.
 PLACES: Final = 4
-#: Of 255ths, that are no more than an error of rounding.
+#: Parts of a 255th that are an error of rounding.
 _ROUNDING: Final = 1e-6
 #: Rows and columns of touching cells.
 _Cells: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
