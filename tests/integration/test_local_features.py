@@ -22,7 +22,12 @@ from imseek.duplicates.local_features.alignment import align
 from imseek.duplicates.local_features.feature_search import FeatureResult, find
 from imseek.duplicates.local_features.features import FeatureDetector, Features, is_available, unit_descriptors
 from imseek.duplicates.local_features.overlay import measure_overlay
-from imseek.duplicates.local_features.verdict import LEAST_CONFIDENCE, copy_confidence, overlay_confidence
+from imseek.duplicates.local_features.verdict import (
+    LEAST_CONFIDENCE,
+    LEAST_OVERLAY_CONFIDENCE,
+    copy_confidence,
+    overlay_confidence,
+)
 from imseek.errors import MissingExtraError
 from imseek.progress import Progress, Task
 
@@ -134,11 +139,11 @@ def test_a_copy_under_text_is_one_and_another_picture_under_it_is_not(
     name: str, photos: dict[str, Image.Image]
 ) -> None:
     photo, thing = photos[name], photos["astronaut"]
-    assert sureness_by_differences(turned(with_text(photo)), photo) > LEAST_CONFIDENCE
+    assert sureness_by_differences(turned(with_text(photo)), photo) > LEAST_OVERLAY_CONFIDENCE
     # Of a series: before one background, other things.
     others = with_object(photo, thing), with_object(photo, photos["rocket"])
-    assert sureness_by_differences(turned(with_text(others[0])), others[1]) < LEAST_CONFIDENCE - 0.1
-    assert sureness_by_differences(turned(others[0]), others[1]) < LEAST_CONFIDENCE - 0.1
+    assert sureness_by_differences(turned(with_text(others[0])), others[1]) < LEAST_OVERLAY_CONFIDENCE - 0.1
+    assert sureness_by_differences(turned(others[0]), others[1]) < LEAST_OVERLAY_CONFIDENCE - 0.1
 
 
 def test_search_says_where_text_lies_over_a_copy(tmp_path: Path, photos: dict[str, Image.Image]) -> None:

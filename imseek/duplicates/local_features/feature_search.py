@@ -22,6 +22,7 @@ from imseek.duplicates.local_features.features import SIDE, FeatureDetector, Fea
 from imseek.duplicates.local_features.overlay import measure_overlay
 from imseek.duplicates.local_features.verdict import (
     LEAST_CONFIDENCE,
+    LEAST_OVERLAY_CONFIDENCE,
     LEAST_WORTH,
     copy_confidence,
     overlay_confidence,
@@ -159,7 +160,7 @@ class _Comparer:
             if confidence < LEAST_WORTH:
                 return None
             overlay = measure_overlay(laid)
-        if (confidence := overlay_confidence(laid, overlay)) < LEAST_CONFIDENCE:
+        if (confidence := overlay_confidence(laid, overlay)) < LEAST_OVERLAY_CONFIDENCE:
             return None
         places = [laid.warped.locate(box) for box in overlay.boxes]
         if mirrored:
