@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -39,20 +41,19 @@ _STILL: Final = 0.2
 _LEAST_RESIDUAL: Final = 10.0
 
 
-class _Drawn(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Drawn:
     """A picture at the pixels of a frame, from row ``top`` and column ``left`` on, and its tiles; None if too few."""
 
     top: int
     left: int
     picture: Luminance
     tiles: TiledPicture | None
-    extremes: list[Luminance]
 
-    def find_extremes(self) -> Sequence[Luminance]:
-        """Return the lowest and the highest level around each pixel."""
-        if not self.extremes:
-            self.extremes.extend(extremes3(self.picture))
-        return self.extremes
+    @cached_property
+    def extremes(self) -> tuple[Luminance, Luminance]:
+        """The lowest and the highest level around each pixel."""
+        return extremes3(self.picture)
 
     def over(self, other: _Drawn) -> tuple[slice, slice]:
         """Return an index of the pixels that lie over ``other``."""
@@ -64,8 +65,10 @@ class _Drawn(NamedTuple):
 
 
 class FrameComparison(NamedTuple):
-    """How two pictures were ``laid`` over each other in a frame, and the ``gain`` and ``offset`` that map the levels of
-    the second to those of the first."""
+    """How two pictures, drawn as ``first`` and ``second``, were ``laid`` over each other in a frame.
+
+    ``gain`` and ``offset`` map the levels of the second to those of the first.
+    """
 
     laid: Registration
     gain: float
@@ -87,8 +90,8 @@ class FrameComparison(NamedTuple):
         if _largest_mean3(np.abs(first - second)) < least:
             return False
         # Edges differ by how they are drawn, but not from all that is around them.
-        low, high = (side[here] for side in self.first.find_extremes())
-        low_second, high_second = (gain * side[there] + offset for side in self.second.find_extremes())
+        low, high = (side[here] for side in self.first.extremes)
+        low_second, high_second = (gain * side[there] + offset for side in self.second.extremes)
         unexplained = np.maximum(low_second - first, first - high_second)
         np.maximum(unexplained, low - second, out=unexplained)
         np.maximum(unexplained, second - high, out=unexplained)
@@ -202,7 +205,7 @@ class CommonFrame:
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left), [])
+        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
         if len(self._drawn) > _MOST_DRAWN:
             self._drawn.popitem(last=False)
         return drawn
