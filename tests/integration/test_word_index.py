@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from imseek.data import layout
 from imseek.data.catalog.migrations import MIGRATIONS
 from imseek.data.catalog.read_connection import connect_read_only
 from imseek.data.catalog.sqlite import catalog_backups, word_index
+from imseek.data.catalog.sqlite.catalog_file import CatalogConnection
 from imseek.data.reader import Reader
 from imseek.data.repair.repair import repair
 from imseek.data.repair.verify import verify
@@ -153,6 +155,20 @@ def test_a_damaged_length_for_which_there_is_no_memory(root: Path, monkeypatch: 
 
     monkeypatch.setattr(matching, "_match", fail)
     assert "damaged (it asks for too much memory)" in (note(root) or "")
+
+
+def test_a_check_for_which_there_is_no_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above: damage, of the catalog or of its backup."""
+    execute = CatalogConnection.execute
+
+    def fail(connection: CatalogConnection, query: str, values: Any = (), /) -> sqlite3.Cursor:
+        if query == "PRAGMA integrity_check":
+            raise MemoryError
+        return execute(connection, query, values)
+
+    monkeypatch.setattr(CatalogConnection, "execute", fail)
+    assert "a check of it asks for too much memory" in str(verify(root).problems)
+    assert not catalog_backups.is_usable(root / layout.CATALOG, None)
 
 
 def test_random_damage_to_the_index(root: Path) -> None:

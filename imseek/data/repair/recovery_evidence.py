@@ -92,6 +92,8 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
         check_version(path)
     except CorruptCollectionError as error:
         return str(error)
+    except MemoryError:  # SQLite needs more than it may have for a wrong length in the index of words.
+        return "a check of it asks for too much memory"
     return None
 
 

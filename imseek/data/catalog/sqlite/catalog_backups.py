@@ -88,7 +88,7 @@ def _query_row(path: Path, query: str, *values: str) -> Any:
     try:
         with closing(open_catalog(path)) as connection:
             return connection.execute(query, values).fetchone()
-    except CorruptCollectionError:
+    except (CorruptCollectionError, MemoryError):  # More memory than SQLite may have, for a wrong length.
         return None
     except sqlite3.DatabaseError as error:
         trouble = storage_error(error, path)
