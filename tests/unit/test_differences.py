@@ -58,6 +58,26 @@ def test_a_sticker_is_found_in_its_place(coffee: Picture) -> None:
         assert _covers(verdict.places[0].b, wanted)
 
 
+@pytest.mark.parametrize(("share", "contrast", "colour"), [(0.14, 1.0, 1.0), (0.14, 1.0, 2.0), (0.1, 1.4, 2.0)])
+def test_a_ball_is_found_in_a_brightened_copy(
+    photo_files: list[Path], share: float, contrast: float, colour: float
+) -> None:
+    """Clipped colours leave residuals all around, which connect the ball with other places."""
+    photo = Image.fromarray(decode(next(one for one in photo_files if one.stem == "astronaut").read_bytes()).pixels)
+    brightened = ImageEnhance.Contrast(ImageEnhance.Brightness(photo).enhance(1.7)).enhance(contrast)
+    brightened = ImageEnhance.Color(brightened).enhance(colour)
+    assert _judge(np.asarray(brightened), np.asarray(photo)).kind == SAME
+    width, height = photo.size
+    side, left, top = round(share * width), round(0.22 * width), round(0.53 * height)
+    draw = ImageDraw.Draw(photo)
+    draw.ellipse((left, top, left + side, top + side), fill="white", outline="black", width=2)
+    for x, y in ((0.3, 0.3), (0.6, 0.25), (0.25, 0.6), (0.5, 0.75), (0.7, 0.55)):
+        draw.regular_polygon((left + x * side, top + y * side, side / 9), 5, fill="#224")
+    verdict = _judge(np.asarray(brightened), np.asarray(photo))
+    assert verdict.kind == EDITED
+    assert _covers(verdict.places[0].a, (top / height, left / width, (top + side) / height, (left + side) / width))
+
+
 @pytest.mark.parametrize("code", range(1, len(ORIENTATIONS)))
 def test_the_place_turns_with_the_picture(coffee: Picture, code: int) -> None:
     edited, wanted = _with_sticker(coffee)

@@ -40,6 +40,8 @@ _TEXTURE: Final = 12.0
 #: Cells of a place have at least this residual, in grey levels and as a share of its greatest.
 _FAINT: Final = 8.0
 _CORE: Final = 0.4
+#: Least residual of a place that is looked at by itself, in grey levels: clipped colours leave up to 54.
+_STRONG: Final = 60.0
 #: Greatest correlation of the pictures in a place where they differ, the noise that it allows for, and pixels around
 #: the place that are looked at.
 _MAX_CORRELATION: Final = 0.9
@@ -59,6 +61,8 @@ PLACES: Final = 4
 _ROUNDING: Final = 1e-6
 #: Rows and columns of touching cells.
 _Cells: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+#: Top, left, bottom and right edges in pixels.
+PixelBox: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ def _clip(box: BoxEdges) -> BoxEdges:
     return top, left, bottom, right
 
 
-def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int, int]]:
+def find_boxes(first: Luminance, second: Luminance) -> list[PixelBox]:
     """Return the edges of the places where two overlaid pictures differ, in pixels, the largest first."""
     inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
 
@@ -167,20 +171,34 @@ def find_boxes(first: Luminance, second: Luminance) -> list[tuple[int, int, int,
     textured = _cell_maxima(np.minimum(high - low, high_second - low_second)[inner]) >= _TEXTURE
     noise = float(np.median(cells[textured])) if textured.any() else 0.0
     least = max(_LEAST, _NOISE_FACTOR * min(noise, _MAX_NOISE))
-    boxes = []
-    for rows, columns in _connected(cells >= _FAINT, cells >= least):
-        values = cells[rows, columns]
-        core = values >= max(_FAINT, _CORE * float(values.max()))
-        top, left = (_MARGIN + _CELL * int(at[core].min()) for at in (rows, columns))
-        bottom, right = (_MARGIN + _CELL * (int(at[core].max()) + 1) for at in (rows, columns))
+
+    def differ_around(box: PixelBox) -> bool:
+        top, left, bottom, right = box
         around = (
             slice(max(0, top - _AROUND), bottom + _AROUND),
             slice(max(0, left - _AROUND), right + _AROUND),
         )
-        if _correlation(first[around], second[around]) <= _MAX_CORRELATION:
-            boxes.append((top, left, bottom, right))
+        return _correlation(first[around], second[around]) <= _MAX_CORRELATION
+
+    boxes: list[PixelBox] = []
+    for rows, columns in _connected(cells >= _FAINT, cells >= least):
+        core = np.zeros(cells.shape, np.bool_)
+        core[rows, columns] = cells[rows, columns] >= max(_FAINT, _CORE * float(cells[rows, columns].max()))
+        if differ_around(box := _box_of(np.nonzero(core))):
+            boxes.append(box)
+        else:
+            # The bent tone curve of a brightened copy leaves residuals that connect cells far apart, so that the box
+            # around all of them correlates.
+            boxes += filter(differ_around, map(_box_of, _connected(core, core & (cells >= _STRONG))))
     boxes.sort(key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box))
     return boxes[:PLACES]
+
+
+def _box_of(cells: _Cells) -> PixelBox:
+    """Return the edges in pixels of the rectangle around cells."""
+    top, left = (_MARGIN + _CELL * int(at.min()) for at in cells)
+    bottom, right = (_MARGIN + _CELL * (int(at.max()) + 1) for at in cells)
+    return top, left, bottom, right
 
 
 def _soften(first: Luminance, second: Luminance) -> tuple[Luminance, Luminance]:

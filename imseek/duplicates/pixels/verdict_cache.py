@@ -38,7 +38,7 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 12
+_VERSION: Final = 13
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
