@@ -254,7 +254,7 @@ class PairComparer:
         """Note how the pictures of pairs lie that were compared now."""
         pairs = zip(classified.a.tolist(), classified.b.tolist(), classified.verdicts, strict=False)
         for a, b, verdict in pairs:
-            if verdict.laid is None:
+            if verdict.registration is None:
                 continue
             picture_a, picture_b = self._pictures(a), self._pictures(b)
             if picture_a is not None and picture_b is not None:
