@@ -181,9 +181,9 @@ def ensure_cached(reference: str, parts: Sequence[Part]) -> Path:
     path = cached_path(parts[0])
     if path is None:
         licences.refuse_restricted(reference, parts[0].repository)
-        described = describe(parts, reference)
-        licences.check_licence(reference, parts[0].repository, described[0].licence, accepted=False)
-        fetch(reference, parts, described)
+        repositories = describe(parts, reference)
+        licences.check_licence(reference, parts[0].repository, repositories[0].licence, accepted=False)
+        fetch(reference, parts, repositories)
         path = cached_path(parts[0])
     if path is None:
         raise EncoderUnavailableError(f"the weights of {reference} were fetched, but are not in the hub's cache")

@@ -45,10 +45,10 @@ def check_pictures(batch: np.ndarray[Any, Any], size: int) -> None:
         )
 
 
-def check_modality(modality: str, modalities: Sequence[str], reference: str) -> None:
+def check_modality(modality: str, loaded: Sequence[str], reference: str) -> None:
     """Raise EncoderError if the encoder was loaded without the modality ``modality``."""
-    if modality not in modalities:
-        raise EncoderError(f"the encoder {reference} was loaded for {' and '.join(modalities)} only, not {modality}")
+    if modality not in loaded:
+        raise EncoderError(f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {modality}")
 
 
 def no_text_error(reference: str) -> EncoderError:
