@@ -113,8 +113,8 @@ def _gather(captions: caption_pairs.ImageCaptions, seed: int) -> Mapping[str, Id
         ids_by_text.setdefault(text, []).append(image_id)
     texts = list(ids_by_text)
     if len(texts) > MAX_QUERIES:
-        drawn = np.random.default_rng(seed).choice(len(texts), MAX_QUERIES, replace=False)
-        texts = [texts[n] for n in np.sort(drawn).tolist()]
+        sample = np.random.default_rng(seed).choice(len(texts), MAX_QUERIES, replace=False)
+        texts = [texts[n] for n in np.sort(sample).tolist()]
     return {text: np.unique(np.array(ids_by_text[text], np.int64)) for text in texts}
 
 

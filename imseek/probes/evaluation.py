@@ -226,8 +226,8 @@ def _accuracy_intervals(
 
         def balanced(values: Numbers, weights: Numbers) -> float:
             total = np.bincount(truth, weights, classes)
-            there = total > 0
-            return float(np.mean(np.bincount(truth, weights * values, classes)[there] / total[there]))
+            is_present = total > 0
+            return float(np.mean(np.bincount(truth, weights * values, classes)[is_present] / total[is_present]))
 
     return accuracy, bootstrap.interval(is_right, balanced, groups=numbers, resamples=_RESAMPLES)
 

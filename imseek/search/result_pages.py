@@ -352,11 +352,11 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     The fields ``page`` and ``limit`` are ignored. A picture file is represented by its path, size and modification
     time.
     """
-    seen = hashlib.sha256()
+    hasher = hashlib.sha256()
     for uuid in collections:
-        _update(seen, uuid)
-    _update(seen, query)
-    return seen.digest()[:_DIGEST]
+        _update(hasher, uuid)
+    _update(hasher, query)
+    return hasher.digest()[:_DIGEST]
 
 
 @lru_cache

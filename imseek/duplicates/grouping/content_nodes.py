@@ -52,8 +52,8 @@ class Nodes:
         #: By node: the nodes that a person judged different from it.
         self.apart: dict[int, set[int]] = {}
         for a, others in self._apart.items():
-            if a in self._node and (known := {self._node[b] for b in others if b in self._node}):
-                self.apart.setdefault(self._node[a], set()).update(known)
+            if a in self._node and (apart_nodes := {self._node[b] for b in others if b in self._node}):
+                self.apart.setdefault(self._node[a], set()).update(apart_nodes)
 
     def __len__(self) -> int:
         return len(self.contents)

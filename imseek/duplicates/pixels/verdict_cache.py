@@ -333,7 +333,7 @@ class _VerdictArrays:
         return is_stored
 
     def put(self, positions: Positions, pairs: ClassifiedPairs) -> None:
-        """Fill in the pairs that were ``pairs``, which lie at these ``positions`` of the run."""
+        """Fill in the results of ``pairs``, which lie at these ``positions`` of the run."""
         for name, array in self.fields.items():
             array[positions] = getattr(pairs, name)
 
