@@ -233,11 +233,11 @@ def main() -> None:
 
 
 def _features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, ...]:
-    laid = verdict.laid
-    assert laid is not None, "it was compared"
-    most = max(DEFAULTS.drift_pixels, DEFAULTS.drift * laid.pixels)
+    registration = verdict.registration
+    assert registration is not None, "it was compared"
+    most = max(DEFAULTS.drift_pixels, DEFAULTS.drift * registration.pixels)
     plain = (plain_share(pictures.small[pair.a]) + plain_share(pictures.small[pair.b])) / 2
-    return same_features(laid, most, plain)
+    return same_features(registration, most, plain)
 
 
 if __name__ == "__main__":

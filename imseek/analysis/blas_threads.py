@@ -10,7 +10,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 _lock = threading.Lock()
-#: How many calls need one thread now, and what sets the number back.
+#: Number of calls that need one thread now, and the limit to lift after the last of them.
 _users = 0
 _limits: Any = None
 
@@ -19,8 +19,8 @@ _limits: Any = None
 def one_blas_thread() -> Iterator[None]:
     """Have BLAS use one thread in the whole process.
 
-    Of several overlapping calls, the last to end restores the number of threads. If each restored the number that it
-    found, a call that began inside another would leave BLAS at one thread for good.
+    If several calls overlap, the last to end restores the number of threads. If each restored the number that it found,
+    a call that began inside another would leave BLAS at one thread for good.
     """
     global _users, _limits
     with _lock:

@@ -22,16 +22,18 @@ def read_timeline(reader: Reader) -> Timeline:
     ids: list[Int64] = [np.empty(0, np.int64)]
     seconds: list[Int64] = [np.empty(0, np.int64)]
     ratios = [np.empty(0, np.float32)]
-    for some, columns in values(reader, ["aspect", *(["taken_at"] if has_dates else [])]):
-        ids.append(some)
+    for part_ids, columns in values(reader, ["aspect", *(["taken_at"] if has_dates else [])]):
+        ids.append(part_ids)
         ratios.append(columns[0].cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False))
         times = (
-            columns[1].to_numpy(zero_copy_only=False) if has_dates else np.full(len(some), np.datetime64("NaT", "s"))
+            columns[1].to_numpy(zero_copy_only=False)
+            if has_dates
+            else np.full(len(part_ids), np.datetime64("NaT", "s"))
         )
         seconds.append(times.astype("datetime64[s]").astype(np.int64))
-    image_ids, taken, shapes = np.concatenate(ids), np.concatenate(seconds), np.concatenate(ratios)
-    order = np.lexsort((-image_ids, -np.maximum(taken, -(1 << 60))))
-    days = np.where(taken == NO_DAY, NO_DAY, np.floor_divide(taken, 86_400))
+    image_ids, timestamps, shapes = np.concatenate(ids), np.concatenate(seconds), np.concatenate(ratios)
+    order = np.lexsort((-image_ids, -np.maximum(timestamps, -(1 << 60))))
+    days = np.where(timestamps == NO_DAY, NO_DAY, np.floor_divide(timestamps, 86_400))
     return Timeline(image_ids[order], np.nan_to_num(shapes, nan=1.0)[order], days[order])
 
 
@@ -40,8 +42,8 @@ def read_ids(reader: Reader, filters: Filters, where: str | None, hits: Iterable
 
     Raises QueryError, StaleGenerationError.
     """
-    chosen = None if where is None else filters.ids(reader, where)
+    filtered = None if where is None else filters.ids(reader, where)
     if hits is None:
-        return chosen
-    found = np.fromiter(hits, np.int64)
-    return found if chosen is None else found[np.isin(found, chosen)]
+        return filtered
+    hit_ids = np.fromiter(hits, np.int64)
+    return hit_ids if filtered is None else hit_ids[np.isin(hit_ids, filtered)]

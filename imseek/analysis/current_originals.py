@@ -37,15 +37,15 @@ class CurrentOriginals:
     """
 
     def __init__(self, searching: BaseEngine[Any] | GenerationCache) -> None:
-        self._searching = searching
+        self._engine = searching
 
     def place(self, image_id: int) -> IndexedPlace:
         """Return where an image is and what was indexed there.
 
         Raises ImageNotFoundError if the image is not live or its place is unknown.
         """
-        found: IndexedPlace = self._searching.read(lambda reader: reader.indexed_place(image_id))
-        return found
+        place: IndexedPlace = self._engine.read(lambda reader: reader.indexed_place(image_id))
+        return place
 
     def load(self, image_id: int) -> IndexedPicture:
         """Return the picture of an image.

@@ -26,11 +26,11 @@ _SPARE: Final = 2
 Nearest = tuple[Ids, Float32]
 
 
-def knn_within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nearest:
+def knn_within(vectors: Vectors, count: int, on_progress: Callable[[int], None]) -> Nearest:
     """Find the ``count`` nearest other images of each image of a set.
 
-    Ties are broken by the lower position. A row of zeros has no neighbours. ``tell`` receives the number of rows that
-    have been compared with all others, and may raise. Memory: 12 · (count + 2) bytes for each image, plus 100 MB.
+    Ties are broken by the lower position. A row of zeros has no neighbours. ``on_progress`` receives the number of rows
+    that have been compared with all others, and may raise. Memory: 12 · (count + 2) bytes for each image, plus 100 MB.
     """
     n, best = len(vectors), _TopK(len(vectors), count + _SPARE)
     for start in range(0, n, _BLOCK):
@@ -41,27 +41,27 @@ def knn_within(vectors: Vectors, count: int, tell: Callable[[int], None]) -> Nea
             if other == start:
                 np.fill_diagonal(products, -np.inf)
             else:
-                best.look(other, start, products.T)
-            best.look(start, other, products)
+                best.add(other, start, products.T)
+            best.add(start, other, products)
         # The share of all pairs that lie below this row, as a number of rows.
-        tell((start + len(rows)) ** 2 // n)
+        on_progress((start + len(rows)) ** 2 // n)
     return best.rank_exactly(vectors, vectors, count)
 
 
-def knn_between(a: Vectors, b: Vectors, count: int, tell: Callable[[int], None]) -> tuple[Nearest, Nearest]:
+def knn_between(a: Vectors, b: Vectors, count: int, on_progress: Callable[[int], None]) -> tuple[Nearest, Nearest]:
     """Find the ``count`` nearest images of ``b`` for each image of ``a``, and the reverse; otherwise like
     :func:`knn_within`.
 
-    ``tell`` receives the number of rows of ``a`` that have been compared with all of ``b``.
+    ``on_progress`` receives the number of rows of ``a`` that have been compared with all of ``b``.
     """
     of_a, of_b = _TopK(len(a), count + _SPARE), _TopK(len(b), count + _SPARE)
     for start in range(0, len(a), _BLOCK):
         rows = a.at(np.arange(start, min(start + _BLOCK, len(a))))
         for other in range(0, len(b), _BLOCK):
             products = rows @ b.at(np.arange(other, min(other + _BLOCK, len(b)))).T
-            of_a.look(start, other, products)
-            of_b.look(other, start, products.T)
-        tell(start + len(rows))
+            of_a.add(start, other, products)
+            of_b.add(other, start, products.T)
+        on_progress(start + len(rows))
     return of_a.rank_exactly(a, b, count), of_b.rank_exactly(b, a, count)
 
 
@@ -73,7 +73,7 @@ class _TopK:
         self._at, self._products = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf, np.float32)
         self._least = np.full(n, -np.inf, np.float32)
 
-    def look(self, start: int, other: int, products: Float32) -> None:
+    def add(self, start: int, other: int, products: Float32) -> None:
         """Add candidates: ``products`` (r, c) of the rows from ``start`` with those from ``other``."""
         r, k = len(products), self._k
         better = products > self._least[start : start + r, np.newaxis]
@@ -90,24 +90,24 @@ class _TopK:
             return
         order = np.argsort(row, kind="stable")
         row, column = row[order], column[order]
-        touched, at = np.unique(row, return_inverse=True)
+        updated, at = np.unique(row, return_inverse=True)
         width = k + int(np.bincount(at).max())
-        place = k + np.arange(len(row)) - np.searchsorted(row, touched)[at]
-        found = np.full((len(touched), width), -1, np.int64)
-        scores = np.full((len(touched), width), -np.inf, np.float32)
-        found[:, :k], scores[:, :k] = self._at[start + touched], self._products[start + touched]
-        found[at, place], scores[at, place] = other + column, products[row, column]
+        place = k + np.arange(len(row)) - np.searchsorted(row, updated)[at]
+        positions = np.full((len(updated), width), -1, np.int64)
+        scores = np.full((len(updated), width), -np.inf, np.float32)
+        positions[:, :k], scores[:, :k] = self._at[start + updated], self._products[start + updated]
+        positions[at, place], scores[at, place] = other + column, products[row, column]
         order = np.argpartition(scores, width - k, axis=1)[:, width - k :]
-        self._at[start + touched] = np.take_along_axis(found, order, axis=1)
+        self._at[start + updated] = np.take_along_axis(positions, order, axis=1)
         kept_scores = np.take_along_axis(scores, order, axis=1)
-        self._products[start + touched], self._least[start + touched] = kept_scores, kept_scores.min(axis=1)
+        self._products[start + updated], self._least[start + updated] = kept_scores, kept_scores.min(axis=1)
 
     def _most(self, products: Float32, row: Ids) -> tuple[Ids, Ids]:
         """Return the best k entries (or all) of some rows of ``products``, as row and column numbers."""
-        some, k = products[row], min(self._k, products.shape[1])
-        best = np.argpartition(some, -k, axis=1)[:, -k:]
-        there = np.take_along_axis(some, best, axis=1) > -np.inf
-        return np.repeat(row, there.sum(axis=1)), best[there]
+        part, k = products[row], min(self._k, products.shape[1])
+        best = np.argpartition(part, -k, axis=1)[:, -k:]
+        is_valid = np.take_along_axis(part, best, axis=1) > -np.inf
+        return np.repeat(row, is_valid.sum(axis=1)), best[is_valid]
 
     def rank_exactly(self, mine: Vectors, theirs: Vectors, count: int) -> Nearest:
         """Rank the candidates by sums along rows and return the best ``count``."""
@@ -115,18 +115,18 @@ class _TopK:
         cosines = np.full((len(mine), count), -1, np.float32)
         for start in range(0, len(mine), _BLOCK):
             part = slice(start, min(start + _BLOCK, len(mine)))
-            rows, found = mine.at(np.arange(part.start, part.stop)), self._at[part]
-            scores = np.full(found.shape, -np.inf, np.float32)
-            for column in range(found.shape[1]):
-                some = np.flatnonzero(found[:, column] >= 0)
-                other = theirs.at(found[some, column])
-                sums = np.clip((rows[some] * other).sum(axis=1), -1, 1)
-                scores[some, column] = np.where(rows[some].any(axis=1), sums, -np.inf)
-            order = np.lexsort((found, -scores), axis=1)[:, :count]
+            rows, candidates = mine.at(np.arange(part.start, part.stop)), self._at[part]
+            scores = np.full(candidates.shape, -np.inf, np.float32)
+            for column in range(candidates.shape[1]):
+                valid = np.flatnonzero(candidates[:, column] >= 0)
+                other = theirs.at(candidates[valid, column])
+                sums = np.clip((rows[valid] * other).sum(axis=1), -1, 1)
+                scores[valid, column] = np.where(rows[valid].any(axis=1), sums, -np.inf)
+            order = np.lexsort((candidates, -scores), axis=1)[:, :count]
             best = np.take_along_axis(scores, order, axis=1)
-            there = best > -np.inf
-            at[part, : order.shape[1]] = np.where(there, np.take_along_axis(found, order, axis=1), -1)
-            cosines[part, : order.shape[1]] = np.where(there, best, -1)
+            is_found = best > -np.inf
+            at[part, : order.shape[1]] = np.where(is_found, np.take_along_axis(candidates, order, axis=1), -1)
+            cosines[part, : order.shape[1]] = np.where(is_found, best, -1)
         return at, cosines
 
 
@@ -136,9 +136,9 @@ def _find_true(flags: Bools) -> tuple[Ids, Ids]:
         column, row = _find_true(np.ascontiguousarray(flags.T))
         return row, column
     flat = flags.reshape(-1)
-    whole = len(flat) // 8 * 8
-    words = np.flatnonzero(flat[:whole].view(np.uint64))
-    word, byte = np.nonzero(flat[:whole].reshape(-1, 8)[words])
-    at = np.concatenate([8 * words[word] + byte, whole + np.flatnonzero(flat[whole:])])
+    aligned = len(flat) // 8 * 8
+    words = np.flatnonzero(flat[:aligned].view(np.uint64))
+    word, byte = np.nonzero(flat[:aligned].reshape(-1, 8)[words])
+    at = np.concatenate([8 * words[word] + byte, aligned + np.flatnonzero(flat[aligned:])])
     row, column = np.divmod(at, max(1, flags.shape[1]))
     return row, column

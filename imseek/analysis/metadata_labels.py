@@ -43,17 +43,17 @@ def values_of(reader: Reader, name: str, ids: Ids) -> dict[int, str]:
     columns = ColumnCache(0)
     types = columns.types(reader)
     kinds = kinds_of(types)
-    found = ColumnNames(kinds).column(name)
-    made = name.lower() in VIRTUAL or name.lower() in ALIASES or found.inputs[0].what != "stored"
-    if made or found.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):
+    column = ColumnNames(kinds).column(name)
+    is_derived = name.lower() in VIRTUAL or name.lower() in ALIASES or column.inputs[0].what != "stored"
+    if is_derived or column.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):
         raise UsageError(
             f"{name!r} holds no classes",
             hint="a stored column of text, whole numbers, or true and false; --truth folder for folders",
         )
-    reading = columns.read(reader, types)
+    column_reader = columns.read(reader, types)
     values: dict[int, str] = {}
     for shard in reader.current.shards:
-        rows, table = reading.table([shard], (Source("stored", found.inputs[0].name),))
+        rows, table = column_reader.table([shard], (Source("stored", column.inputs[0].name),))
         for image_id, value in zip(rows.tolist(), table.column(0).to_pylist(), strict=True):
             if value is not None and (text := str(value).strip()):
                 values[image_id] = text

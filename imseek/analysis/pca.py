@@ -60,5 +60,5 @@ def principal_axes(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
 
 
 def nonzero_rows(rows: Float32) -> npt.NDArray[np.bool_]:
-    """Tell which rows (m,) are not all zeros."""
+    """Return which rows (m,) are not all zeros."""
     return np.asarray(rows.any(axis=1), np.bool_)

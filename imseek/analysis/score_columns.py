@@ -73,22 +73,22 @@ def check_name(
         )
     if name in _RESERVED:
         raise UsageError(f"{name!r} is the column set of {_RESERVED[name]}", hint="choose another name")
-    known = models.find(reader.root, name)
-    if known is not None and kind_of(known) != kind:
-        what = _KIND_PHRASES.get(known.kind, kind_of(known))
-        raise UsageError(f"{name!r} is the name of {what} already", hint="choose another name")
-    if known is not None and not replace:
+    existing = models.find(reader.root, name)
+    if existing is not None and kind_of(existing) != kind:
+        owner = _KIND_PHRASES.get(existing.kind, kind_of(existing))
+        raise UsageError(f"{name!r} is the name of {owner} already", hint="choose another name")
+    if existing is not None and not replace:
         raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")
     if known_to_filters := sorted(set(columns) & {*VIRTUAL, *ALIASES}):
         raise UsageError(
             f"{known_to_filters[0]!r} is reserved", hint="it has a meaning in filters: choose another name"
         )
     for shard in reader.current.shards:
-        mine = shard.columns.get(name)  # Without a record (lost, then repaired), they may be replaced.
+        own_file = shard.columns.get(name)  # Without a record (lost, then repaired), they may be replaced.
         for file in stored_facts.files_of(shard):
-            taken = set() if file == mine else set(columns) & set(stored_facts.schema_of(reader, file))
-            if taken:
-                raise UsageError(f"there is a column {min(taken)!r} already", hint="choose another name")
+            clashes = set() if file == own_file else set(columns) & set(stored_facts.schema_of(reader, file))
+            if clashes:
+                raise UsageError(f"there is a column {min(clashes)!r} already", hint="choose another name")
 
 
 def save_scores(root: Path, name: str, ids: Ids, scores: Float32, kind: str, facts: Mapping[str, Any]) -> int:

@@ -64,8 +64,8 @@ class Vectors:
 
     def stored_rows(self, ids: Ids) -> Float16:
         """Return rows (m, dim) of live images exactly as stored, unchecked."""
-        found, rows = self._rows.of(np.asarray(ids, np.int64))
-        assert len(found) == len(ids), "an image without a vector"
+        found_ids, rows = self._rows.of(np.asarray(ids, np.int64))
+        assert len(found_ids) == len(ids), "an image without a vector"
         return rows
 
     def at(self, positions: Ids) -> Float32:
@@ -90,6 +90,6 @@ def image_space(reader: Reader, number: int | None) -> SpaceInfo:
     if number is None:
         return reader.current.space
     if number not in spaces:
-        known = ", ".join(f"{i} ({space.encoder})" for i, space in spaces.items())
-        raise UsageError(f"no space {number} of images", hint=f"there is {known}")
+        available = ", ".join(f"{i} ({space.encoder})" for i, space in spaces.items())
+        raise UsageError(f"no space {number} of images", hint=f"there is {available}")
     return spaces[number]

@@ -34,7 +34,7 @@ from imseek.search.where.columns_and_functions import Source
 from imseek.search.where.facets import column_chunks
 from imseek.types.word_completions import Suggestion, SuggestionKind
 
-#: Of entries of the same spelling, the kind that stands first here is shown.
+#: If entries are spelt the same, the kind that stands first here is shown.
 KINDS: Final[tuple[SuggestionKind, ...]] = get_args(SuggestionKind)
 #: Kinds of words that nobody said of a picture as a whole; they come after the others.
 _PLAIN: Final = frozenset({"word", "name"})
@@ -71,14 +71,14 @@ class Vocabulary:
 
     def __init__(self, counts: Mapping[SuggestionKind, Mapping[str, int]], generation: int = 0) -> None:
         self.generation = generation
-        # For each folded text whether nobody said it of a picture, how often it is there, less than none, and an entry.
-        shown: dict[str, tuple[bool, int, _Entry]] = {}
+        # For each folded text: whether nobody said it of a picture, minus its number of occurrences, and an entry.
+        by_key: dict[str, tuple[bool, int, _Entry]] = {}
         for kind in KINDS:
             for text, count in counts.get(kind, {}).items():
                 key = fold(text)
-                is_plain, others, entry = shown.get(key, (kind in _PLAIN, 0, (text, kind)))
-                shown[key] = is_plain, others - count, entry
-        order = sorted(shown.items(), key=itemgetter(1))
+                is_plain, minus_count, entry = by_key.get(key, (kind in _PLAIN, 0, (text, kind)))
+                by_key[key] = is_plain, minus_count - count, entry
+        order = sorted(by_key.items(), key=itemgetter(1))
         # Where an entry may be entered: its folded text from there on, and its place in the order, inner words last.
         starts = []
         for rank, (key, _) in enumerate(order):
@@ -98,22 +98,22 @@ class Vocabulary:
         Behind ``tag:``, only tags are suggested.
         """
         if fold(text).startswith(_TAG):
-            begun = fold(text).removeprefix(_TAG).lstrip()
-            tags = [tag for key, tag in self._tags if key.startswith(begun)] if "tag" in kinds else []
+            prefix = fold(text).removeprefix(_TAG).lstrip()
+            tags = [tag for key, tag in self._tags if key.startswith(prefix)] if "tag" in kinds else []
             return tuple(Suggestion(tag, "tag") for tag in tags[:limit])
-        found: dict[str, Suggestion] = {}
+        suggestions: dict[str, Suggestion] = {}
         used: set[_Entry] = set()
         for start in [one.start() for one in _WORD_START.finditer(text)][-_MAX_TAIL:]:
             head = text[:start]
             # A tag is a filter, which cannot stand among words.
             fitting = [kind for kind in kinds if kind != "tag" or not head.strip()]
             for entry, kind in self._entries_from(fold(text[start:]), fitting):
-                if len(found) == limit:
-                    return tuple(found.values())
+                if len(suggestions) == limit:
+                    return tuple(suggestions.values())
                 if (entry, kind) not in used:  # Not "new New York", too.
                     used.add((entry, kind))
-                    found.setdefault(fold(head + entry), Suggestion(head + entry, kind))
-        return tuple(found.values())
+                    suggestions.setdefault(fold(head + entry), Suggestion(head + entry, kind))
+        return tuple(suggestions.values())
 
     def _entries_from(self, start: str, kinds: Container[SuggestionKind]) -> Iterator[_Entry]:
         """Yield entries that go on from a folded text, in order."""
@@ -133,7 +133,7 @@ class VocabularyCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[_Key, Vocabulary] = {}
+        self._vocabularies: dict[_Key, Vocabulary] = {}
         self._counting: dict[_Key, threading.Lock] = {}
 
     def get(self, root: Path) -> Vocabulary:
@@ -144,27 +144,27 @@ class VocabularyCache:
         current = read_current(root)
         key = root, current.uuid
         with self._lock:
-            known = self._known.get(key)
+            cached = self._vocabularies.get(key)
             counting = self._counting.setdefault(key, threading.Lock())
-        if known is None:
+        if cached is None:
             with counting:
-                return self._known.get(key) or self._count(key)
-        if known.generation != current.generation and counting.acquire(blocking=False):
+                return self._vocabularies.get(key) or self._count(key)
+        if cached.generation != current.generation and counting.acquire(blocking=False):
             threading.Thread(target=self._renew, args=(key,), name="vocabulary", daemon=True).start()
-        return known
+        return cached
 
     def _renew(self, key: _Key) -> None:
         try:
-            with suppress(ImseekError):  # Whoever looks into the collection next is told.
+            with suppress(ImseekError):  # The next reader of the collection gets the error.
                 self._count(key)
         finally:
             self._counting[key].release()
 
     def _count(self, key: _Key) -> Vocabulary:
-        made = run_with_reader(key[0], count_words)
+        vocabulary = run_with_reader(key[0], count_words)
         with self._lock:
-            self._known[key] = made
-        return made
+            self._vocabularies[key] = vocabulary
+        return vocabulary
 
 
 def count_words(reader: Reader) -> Vocabulary:
@@ -174,7 +174,7 @@ def count_words(reader: Reader) -> Vocabulary:
     counts: dict[SuggestionKind, Mapping[str, int]] = {}
     for kind, names in _COLUMNS.items():
         split = _split_words if kind == "word" else _split_entries
-        found = [
+        tables = [
             split(part)
             for name in names
             if name in types
@@ -182,7 +182,7 @@ def count_words(reader: Reader) -> Vocabulary:
             if pa.types.is_string(chunk.type)
             for part in _slices(chunk)
         ]
-        counts[kind] = {text: n for text, n in _add_up(found).items() if kind == "word" or _is_entry(text)}
+        counts[kind] = {text: n for text, n in _add_up(tables).items() if kind == "word" or _is_entry(text)}
     counts["name"] = _add_up([_split_names(part) for names in names_in_places(reader) for part in _slices(names)])
     tags: Counter[str] = Counter()
     for tag, provenance, images in tag_reader.count_tags(reader.root):

@@ -94,8 +94,8 @@ def agreement(collection: AnyCollection) -> Iterator[Agreement]:
     and, while iterating, StaleGenerationError if a purge has removed files meanwhile.
     """
     reader = Reader(path_of(collection))
-    both = find_spaces(reader.current)
-    return (row for block in score_stored_captions(reader, *both) for row in _agreements_of(reader, block))
+    spaces = find_spaces(reader.current)
+    return (row for block in score_stored_captions(reader, *spaces) for row in _agreements_of(reader, block))
 
 
 def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
@@ -231,17 +231,17 @@ def ref_clip_scores(
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
     """Return the ``limit`` captions with the lowest scores, the worst first; ties are ordered by id."""
 
-    def look(reader: Reader) -> tuple[Agreement, ...]:
+    def read_worst(reader: Reader) -> tuple[Agreement, ...]:
         order = np.lexsort((found.ids, found.scores))[:limit]
         ids = found.ids[order]
         if found.texts is not None:
             texts = [found.texts[n] for n in order.tolist()]
         else:
-            said = reader.captions(np.unique(ids).tolist())
-            texts = [said.get(image_id, "") for image_id in ids.tolist()]
+            stored = reader.captions(np.unique(ids).tolist())
+            texts = [stored.get(image_id, "") for image_id in ids.tolist()]
         return tuple(_agreements_of(reader, Block(ids, found.scores[order], texts)))
 
-    return run_with_reader(collection, look)
+    return run_with_reader(collection, read_worst)
 
 
 def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
@@ -254,11 +254,11 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     """
     mask = pair_filters.top_share(found.ids, found.scores, share)
     ids, scores = found.ids[mask], found.scores[mask]
-    passed = np.ones(len(ids), np.bool_)
+    passes = np.ones(len(ids), np.bool_)
     if basic:
-        said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
-        passed = run_with_reader(collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, said))
-    return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
+        texts = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
+        passes = run_with_reader(collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, texts))
+    return Kept(ids[passes], scores[passes], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 
 def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
@@ -298,21 +298,21 @@ def _score(
 def _score_captions(
     reader: Reader, request: _ScoreRequest, task: Task, notify: Callable[[str], None] | None
 ) -> CaptionScores:
-    within = filter_ids(reader, request.where)
+    allowed = filter_ids(reader, request.where)
     embedded = reader.current.caption_space
     space = reader.current.space
     if embedded is not None:
-        alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
-        space = next(alike, space)
-    pictures = Vectors(reader, space, within)
+        matching = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
+        space = next(matching, space)
+    pictures = Vectors(reader, space, allowed)
     as_stored = not request.prefix.strip() and request.captions is None and request.references is None
     left_out, texts = UnusedCaptions(), list[str]()
     if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
-        stored = score_stored_captions(reader, space, embedded, within)
-        parts = [(block.ids, block.scores) for block in stored]
+        blocks = score_stored_captions(reader, space, embedded, allowed)
+        parts = [(block.ids, block.scores) for block in blocks]
     else:
         encoder = load_text_encoder(reader.root, space, notify)
-        parts, texts, left_out = _embed_and_score(pictures, within, encoder, request, task)
+        parts, texts, left_out = _embed_and_score(pictures, allowed, encoder, request, task)
     ids, scores = merge_scores(parts)
     return CaptionScores(
         measure=request.measure,
@@ -329,29 +329,33 @@ def _score_captions(
 
 
 def _embed_and_score(
-    pictures: Vectors, within: IdSet | None, encoder: Encoder, request: _ScoreRequest, task: Task
+    pictures: Vectors, allowed: IdSet | None, encoder: Encoder, request: _ScoreRequest, task: Task
 ) -> tuple[list[tuple[Ids, Float32]], list[str], UnusedCaptions]:
     """Embed captions for this call; return blocks of ids and scores, the captions in that order, and those unused."""
     reader, live = pictures.reader, pictures.ids
     if request.captions is None:
         total, left_out = None, UnusedCaptions()
-        blocks: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, pictures.space, within)
+        blocks: Iterator[tuple[Ids, Sequence[str]]] = iter_own_captions(reader, pictures.space, allowed)
     else:
-        given = load_captions(reader, request.captions, None, live)
-        blocks, total, left_out = iter_caption_blocks(given), len(given.texts), given.left_out
+        given_captions = load_captions(reader, request.captions, None, live)
+        blocks, total, left_out = (
+            iter_caption_blocks(given_captions),
+            len(given_captions.texts),
+            given_captions.left_out,
+        )
     references = None if request.references is None else load_captions(reader, request.references, None, live)
     parts: list[tuple[Ids, Float32]] = []
     texts: list[str] = []
     for block, rows in score_new_captions(pictures, blocks, encoder, request.prefix, total, task):
         if references is None:
-            has, found = np.ones(len(block.ids), np.bool_), block.scores
+            has_reference, scores = np.ones(len(block.ids), np.bool_), block.scores
         else:
-            has, near = nearest_references(block, rows, references, encoder, request.prefix)
-            found = ref_clip_score(clip_score(block.scores[has]), near)
-        parts.append((block.ids[has], found))
+            has_reference, reference_cosines = nearest_references(block, rows, references, encoder, request.prefix)
+            scores = ref_clip_score(clip_score(block.scores[has_reference]), reference_cosines)
+        parts.append((block.ids[has_reference], scores))
         if request.captions is not None:  # Ordered by ascending id, as the scores are.
-            texts += itertools.compress(block.captions, has.tolist())
-        left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
+            texts += itertools.compress(block.captions, has_reference.tolist())
+        left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has_reference)))
     return parts, texts, left_out
 
 
@@ -364,7 +368,7 @@ def _summary(reader: Reader, limit: int) -> AgreementSummary:
         rows = zip(block.scores.tolist(), block.ids.tolist(), block.captions, strict=True)
         worst = heapq.nsmallest(limit, itertools.chain(worst, rows))
     scores = np.concatenate([np.empty(0, np.float32), *parts])
-    chosen = Block(
+    worst_block = Block(
         np.array([image_id for _, image_id, _ in worst], np.int64),
         np.array([score for score, _, _ in worst], np.float32),
         [caption for _, _, caption in worst],
@@ -373,7 +377,7 @@ def _summary(reader: Reader, limit: int) -> AgreementSummary:
         images=reader.current.images,
         captions=len(scores),
         median=float(np.median(scores)) if len(scores) else None,
-        worst=tuple(_agreements_of(reader, chosen)),
+        worst=tuple(_agreements_of(reader, worst_block)),
         encoder=captions.encoder,
         generation=reader.generation,
     )

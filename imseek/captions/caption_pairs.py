@@ -54,9 +54,9 @@ class ImageCaptions:
 def read_own_captions(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> ImageCaptions:
     """Read the collection's own captions of live images. Memory: all their texts."""
     ids, texts = [np.empty(0, np.int64)], []
-    for some, said in iter_own_captions(reader, space, allowed):
-        ids.append(some)
-        texts.extend(said)
+    for part_ids, captions in iter_own_captions(reader, space, allowed):
+        ids.append(part_ids)
+        texts.extend(captions)
     return _sort_by_image(np.concatenate(ids), texts)
 
 
@@ -65,13 +65,13 @@ def iter_own_captions(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -
     for shard, segment in zip(reader.current.shards, reader.segments(space.space_id), strict=True):
         alive = segment.searchable(allowed)
         start = 0
-        for stored in reader.texts(shard, "caption"):
-            wanted = np.flatnonzero(alive[start : start + len(stored)]).tolist()
-            said = [(row, text) for row in wanted if (text := clean_caption(stored[row])) is not None]
-            if said:
-                rows = np.array([row for row, _ in said], np.int64)
-                yield segment.ids[start + rows], [text for _, text in said]
-            start += len(stored)
+        for column in reader.texts(shard, "caption"):
+            live_rows = np.flatnonzero(alive[start : start + len(column)]).tolist()
+            row_texts = [(row, text) for row in live_rows if (text := clean_caption(column[row])) is not None]
+            if row_texts:
+                rows = np.array([row for row, _ in row_texts], np.int64)
+                yield segment.ids[start + rows], [text for _, text in row_texts]
+            start += len(column)
 
 
 def load_captions(reader: Reader, captions: CaptionSource, column: str | None, live: Ids) -> ImageCaptions:
@@ -85,7 +85,7 @@ def captions_from_mapping(captions: Mapping[int, Sequence[str]], live: Ids) -> I
     """Collect captions from a mapping of image id to one or more captions, for the ``live`` ids (ascending)."""
     if not isinstance(captions, Mapping):
         raise UsageError("captions are the name of a table, or lists of texts by image id")
-    rows = [(image_id, [said] if isinstance(said, str) else said) for image_id, said in captions.items()]
+    rows = [(image_id, [texts] if isinstance(texts, str) else texts) for image_id, texts in captions.items()]
     return _keep_live_captions(rows, live)
 
 
@@ -99,12 +99,14 @@ def captions_from_table(path: Path, reader: Reader, live: Ids, column: str | Non
     try:
         with open_sheet(os.fsencode(path), open_input(path)) as sheet:
             key = _find_column(sheet.columns, _KEY_COLUMNS, "which image a caption is of: image_id or path")
-            said = _find_caption_column(sheet.columns, key, column)
+            caption_column = _find_caption_column(sheet.columns, key, column)
             rows = []
-            for _, row in sheet.rows([key, said]):
+            for _, row in sheet.rows([key, caption_column]):
                 if isinstance(row, MalformedRow):
                     raise UsageError(f"{path}: {row.message}")
-                rows.append((row[key], row[said] if isinstance(row[said], list) else [row[said]]))
+                rows.append(
+                    (row[key], row[caption_column] if isinstance(row[caption_column], list) else [row[caption_column]])
+                )
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except MediaError as error:
@@ -112,8 +114,8 @@ def captions_from_table(path: Path, reader: Reader, live: Ids, column: str | Non
     if key == "image_id":
         return _keep_live_captions([(_parse_id(name), texts) for name, texts in rows], live)
     names = {_bytes(name) for name, _ in rows if name is not None}
-    found = find_images_by_name(reader, live, names, os.fsencode(path.absolute().parent))
-    return _keep_live_captions([(found.get(_bytes(name), str(name)), texts) for name, texts in rows], live)
+    id_by_name = find_images_by_name(reader, live, names, os.fsencode(path.absolute().parent))
+    return _keep_live_captions([(id_by_name.get(_bytes(name), str(name)), texts) for name, texts in rows], live)
 
 
 def find_images_by_name(reader: Reader, live: Ids, names: Iterable[bytes], folder: bytes) -> dict[bytes, int]:
@@ -121,19 +123,19 @@ def find_images_by_name(reader: Reader, live: Ids, names: Iterable[bytes], folde
 
     A name with which several paths end is left out. Memory: that of the names.
     """
-    whole: dict[bytes, bytes] = {}
+    name_by_path: dict[bytes, bytes] = {}
     ends: dict[bytes, list[bytes]] = {}
     for name in names:
-        whole[os.path.normpath(os.path.join(folder, name))] = name  # noqa: PTH118 - paths are bytes
-        whole[name] = name
+        name_by_path[os.path.normpath(os.path.join(folder, name))] = name  # noqa: PTH118 - paths are bytes
+        name_by_path[name] = name
         ends.setdefault(name.rpartition(b"/")[2], []).append(name)
     exact: dict[bytes, int] = {}
     by_end: dict[bytes, int | None] = {}
     for start in range(0, len(live), _PLACE_BATCH):
         for image_id, place in reader.places(live[start : start + _PLACE_BATCH].tolist()).items():
             for name_of_place in (place.path, place.uri.encode()):
-                if (known := whole.get(name_of_place)) is not None:
-                    exact[known] = image_id
+                if (matched := name_by_path.get(name_of_place)) is not None:
+                    exact[matched] = image_id
             for name in ends.get(place.path.rpartition(b"/")[2], ()):
                 if place.path.endswith(b"/" + name.removeprefix(b"./")):
                     by_end[name] = None if name in by_end else image_id
@@ -155,19 +157,19 @@ def _keep_live_captions(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) ->
     """Keep rows whose id belongs to a live image (unmatched names stand for themselves) and that have a usable text."""
     ids: list[int] = []
     texts: list[str] = []
-    unknown: list[str] = []
+    unmatched: list[str] = []
     missing = empty = 0
-    for image_id, said in rows:
+    for image_id, row_texts in rows:
         if not isinstance(image_id, int | np.integer) or not _contains(live, int(image_id)):
             missing += 1
-            if len(unknown) < MAX_NAMES:
-                unknown.append(str(image_id))
+            if len(unmatched) < MAX_NAMES:
+                unmatched.append(str(image_id))
             continue
-        good = [text for one in said if (text := clean_caption(one)) is not None]
-        empty += not good
-        ids += [int(image_id)] * len(good)
-        texts += good
-    return _sort_by_image(np.array(ids, np.int64), texts, UnusedCaptions(missing, empty, names=tuple(unknown)))
+        usable = [text for one in row_texts if (text := clean_caption(one)) is not None]
+        empty += not usable
+        ids += [int(image_id)] * len(usable)
+        texts += usable
+    return _sort_by_image(np.array(ids, np.int64), texts, UnusedCaptions(missing, empty, names=tuple(unmatched)))
 
 
 def _contains(live: Ids, image_id: int) -> bool:
@@ -180,20 +182,20 @@ def _sort_by_image(ids: Ids, texts: Sequence[str], left_out: UnusedCaptions = AL
     return ImageCaptions(ids[order], tuple(texts[n] for n in order.tolist()), left_out)
 
 
-def _find_caption_column(columns: Sequence[Column], key: str, named: str | None) -> str:
-    if named is not None:
-        return _find_column(columns, (named,), f"captions: there is no {named!r}")
+def _find_caption_column(columns: Sequence[Column], key: str, requested: str | None) -> str:
+    if requested is not None:
+        return _find_column(columns, (requested,), f"captions: there is no {requested!r}")
     others = [column for column in columns if column.name != key]
     return find_caption_column(others) or _find_column(others, _CAPTION_COLUMNS, "the captions: name it caption")
 
 
-def _find_column(columns: Sequence[Column], names: Sequence[str], what: str) -> str:
-    there = {column.name.lower(): column.name for column in reversed(columns)}
-    found = next((there[name.lower()] for name in names if name.lower() in there), None)
-    if found is None:
-        listed = ", ".join(column.name for column in columns[:MAX_NAMES]) or "none"
-        raise UsageError(f"no column says {what}", hint=f"columns: {listed}")
-    return found
+def _find_column(columns: Sequence[Column], names: Sequence[str], purpose: str) -> str:
+    by_lower_name = {column.name.lower(): column.name for column in reversed(columns)}
+    name_found = next((by_lower_name[name.lower()] for name in names if name.lower() in by_lower_name), None)
+    if name_found is None:
+        list_of_names = ", ".join(column.name for column in columns[:MAX_NAMES]) or "none"
+        raise UsageError(f"no column says {purpose}", hint=f"columns: {list_of_names}")
+    return name_found
 
 
 def _parse_id(cell: Any) -> Any:

@@ -46,13 +46,13 @@ def check_text_support(encoder: Encoder) -> None:
 def encode_unique_texts(encoder: Encoder, texts: Sequence[str], task: Task = SILENT) -> Float32:
     """Encode n texts as (n, dim) float32 unit rows, each distinct text once. Raises Cancelled."""
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
-    wanted = list(number)
-    rows = np.zeros((len(wanted), encoder.info.dim), np.float32)
-    for start in range(0, len(wanted), _BATCH):
+    distinct = list(number)
+    rows = np.zeros((len(distinct), encoder.info.dim), np.float32)
+    for start in range(0, len(distinct), _BATCH):
         task.check()
-        rows[start : start + _BATCH] = encoder.encode_texts(wanted[start : start + _BATCH])
-        task.report("captions", min(start + _BATCH, len(wanted)), len(wanted))
-    if len(wanted) == len(texts):
+        rows[start : start + _BATCH] = encoder.encode_texts(distinct[start : start + _BATCH])
+        task.report("captions", min(start + _BATCH, len(distinct)), len(distinct))
+    if len(distinct) == len(texts):
         return rows
-    found: Float32 = rows[[number[text] for text in texts]]
-    return found
+    repeated: Float32 = rows[[number[text] for text in texts]]
+    return repeated

@@ -54,12 +54,12 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     count = math.floor(share * len(ids) + 1e-9)
     if not count:
         raise UsageError(f"a share of {share:g} of {len(ids):,} captions is less than one caption")
-    kept = np.zeros(len(ids), np.bool_)
+    is_kept = np.zeros(len(ids), np.bool_)
     bar = np.partition(scores, len(ids) - count)[len(ids) - count]
-    kept[scores > bar] = True
+    is_kept[scores > bar] = True
     ties = np.flatnonzero(scores == bar)
-    kept[ties[np.argsort(ids[ties], kind="stable")[: count - np.count_nonzero(kept)]]] = True
-    return kept
+    is_kept[ties[np.argsort(ids[ties], kind="stable")[: count - np.count_nonzero(is_kept)]]] = True
+    return is_kept
 
 
 def passes_basic_filter(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
@@ -67,19 +67,19 @@ def passes_basic_filter(reader: Reader, ids: Ids, captions: Sequence[str] | None
 
     Uses the stored width and height, and n ``captions``, or the stored ones.
     """
-    once, place = np.unique(ids, return_inverse=True)
-    passed = np.zeros(len(once), np.bool_)
-    for shard, rows, at in _iter_shard_rows(reader, once):
+    unique_ids, place = np.unique(ids, return_inverse=True)
+    passes = np.zeros(len(unique_ids), np.bool_)
+    for shard, rows, at in _iter_shard_rows(reader, unique_ids):
         sizes = _read_columns(reader, shard, ["width", "height"])
         width, height = (sizes.column(n).to_numpy()[rows].astype(np.float64) for n in ("width", "height"))
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
-        good = (shorter >= MIN_SIDE) & (longer <= MAX_ASPECT * shorter)
+        is_good = (shorter >= MIN_SIDE) & (longer <= MAX_ASPECT * shorter)
         if captions is None:
-            said = [text or "" for some in reader.texts(shard, "caption") for text in some]
-            good &= np.array([_is_long(text) for text in said], np.bool_)[rows]
-        passed[at] = good
-    found: npt.NDArray[np.bool_] = passed[place]
-    return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
+            texts = [text or "" for block in reader.texts(shard, "caption") for text in block]
+            is_good &= np.array([_is_long(text) for text in texts], np.bool_)[rows]
+        passes[at] = is_good
+    mask: npt.NDArray[np.bool_] = passes[place]
+    return mask if captions is None else mask & np.array([_is_long(text) for text in captions], np.bool_)
 
 
 def iter_pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
@@ -94,25 +94,25 @@ def _iter_pair_batch(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair
     for shard, rows, at in _iter_shard_rows(reader, ids):
         table = _read_columns(reader, shard, ["uid"])
         if "uid" in table.column_names:
-            found = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
-            uids.update({image_id: str(uid) for image_id, uid in found if uid is not None})
+            uid_pairs = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
+            uids.update({image_id: str(uid) for image_id, uid in uid_pairs if uid is not None})
     for start in range(0, len(ids), _PLACE_BATCH):
-        some = ids[start : start + _PLACE_BATCH].tolist()
-        places = reader.places(some)
-        for image_id, score in zip(some, scores[start : start + _PLACE_BATCH].tolist(), strict=True):
+        batch = ids[start : start + _PLACE_BATCH].tolist()
+        places = reader.places(batch)
+        for image_id, score in zip(batch, scores[start : start + _PLACE_BATCH].tolist(), strict=True):
             yield Pair(image_id, uids.get(image_id), places.get(image_id), score)
 
 
 def _iter_shard_rows(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
     """Yield, by shard, the rows that are live and among ``ids``, and their positions in ``ids``."""
     for shard in reader.current.shards:
-        there = reader.shard_ids(shard)
-        if not len(ids) or not len(there) or there[-1] < ids[0] or there[0] > ids[-1]:
+        shard_ids = reader.shard_ids(shard)
+        if not len(ids) or not len(shard_ids) or shard_ids[-1] < ids[0] or shard_ids[0] > ids[-1]:
             continue
-        rows = np.flatnonzero(np.isin(there, ids))
+        rows = np.flatnonzero(np.isin(shard_ids, ids))
         rows = np.setdiff1d(rows, reader.dead_rows(shard))
         if len(rows):
-            yield shard, rows, np.searchsorted(ids, there[rows])
+            yield shard, rows, np.searchsorted(ids, shard_ids[rows])
 
 
 def _read_columns(reader: Reader, shard: Shard, names: list[str]) -> Any:

@@ -49,10 +49,10 @@ def clip_score(cosines: Float32) -> Float32:
 
 def ref_clip_score(scores: Float32, references: Float32) -> Float32:
     """RefCLIPScore from (n,) CLIPScores and (n,) cosines with the nearest reference → (n,); 0 where either is 0."""
-    near = np.maximum(references, np.float32(0))
-    total = scores + near
-    found: Float32 = np.divide(2 * scores * near, total, out=np.zeros_like(total), where=total > 0)
-    return found
+    reference = np.maximum(references, np.float32(0))
+    total = scores + reference
+    means: Float32 = np.divide(2 * scores * reference, total, out=np.zeros_like(total), where=total > 0)
+    return means
 
 
 def find_spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
@@ -70,16 +70,20 @@ def score_stored_captions(
     reader: Reader, pictures: SpaceInfo, captions: SpaceInfo, allowed: IdSet | None = None
 ) -> Iterator[Block]:
     """Yield cosines of live images with their embedded captions, one block per row group of the metadata."""
-    shown, said = reader.segments(pictures.space_id), reader.segments(captions.space_id)
-    for shard, seen, heard in zip(reader.current.shards, shown, said, strict=True):
-        alive = heard.searchable(allowed)
+    picture_segments, caption_segments = reader.segments(pictures.space_id), reader.segments(captions.space_id)
+    for shard, picture_segment, caption_segment in zip(
+        reader.current.shards, picture_segments, caption_segments, strict=True
+    ):
+        alive = caption_segment.searchable(allowed)
         start = 0
-        for some in reader.texts(shard, "caption"):
-            at = start + np.flatnonzero(alive[start : start + len(some)])
+        for texts in reader.texts(shard, "caption"):
+            at = start + np.flatnonzero(alive[start : start + len(texts)])
             if len(at):
-                scores = cosines(seen.rows[at].astype(np.float64), heard.rows[at].astype(np.float64))
-                yield Block(heard.ids[at], scores, [some[row - start] or "" for row in at.tolist()])
-            start += len(some)
+                scores = cosines(
+                    picture_segment.rows[at].astype(np.float64), caption_segment.rows[at].astype(np.float64)
+                )
+                yield Block(caption_segment.ids[at], scores, [texts[row - start] or "" for row in at.tolist()])
+            start += len(texts)
 
 
 def score_new_captions(
@@ -94,18 +98,18 @@ def score_new_captions(
 
     ``total`` is the number of captions, if known. Ends early where the task is cancelled.
     """
-    done = 0
+    count = 0
     for ids, captions in blocks:
         for start in range(0, len(captions), _BATCH):
             if task.is_cancelled:
                 return
             part = slice(start, start + _BATCH)
             rows = encoder.encode_texts([add_prefix(prefix, text) for text in captions[part]])
-            shown = pictures.of(ids[part])
-            scores = cosines(shown.astype(np.float64), rows.astype(np.float64))
+            picture_rows = pictures.of(ids[part])
+            scores = cosines(picture_rows.astype(np.float64), rows.astype(np.float64))
             yield Block(ids[part], scores, captions[part]), rows
-            done += len(captions[part])
-            task.report("captions", done, total)
+            count += len(captions[part])
+            task.report("captions", count, total)
 
 
 def nearest_references(
@@ -119,13 +123,13 @@ def nearest_references(
     last = np.searchsorted(references.ids, candidates.ids, side="right")
     has = last > first
     owner = np.repeat(np.flatnonzero(has), (last - first)[has])
-    wanted = [n for a, b in zip(first[has].tolist(), last[has].tolist(), strict=True) for n in range(a, b)]
+    numbers = [n for a, b in zip(first[has].tolist(), last[has].tolist(), strict=True) for n in range(a, b)]
     best = np.full(len(has), -np.inf, np.float32)
-    for start in range(0, len(wanted), _BATCH):
+    for start in range(0, len(numbers), _BATCH):
         part = slice(start, start + _BATCH)
-        theirs = encoder.encode_texts([add_prefix(prefix, references.texts[n]) for n in wanted[part]])
-        found = cosines(rows[owner[part]].astype(np.float64), theirs.astype(np.float64))
-        np.maximum.at(best, owner[part], found)
+        reference_rows = encoder.encode_texts([add_prefix(prefix, references.texts[n]) for n in numbers[part]])
+        similarities = cosines(rows[owner[part]].astype(np.float64), reference_rows.astype(np.float64))
+        np.maximum.at(best, owner[part], similarities)
     return has, best[has]
 
 
@@ -133,8 +137,8 @@ def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
     """Row-wise cosines of (n, dim) and (n, dim); 0 for a row of zeros."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     dots = (a * b).sum(axis=1)
-    found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
-    clipped: Float32 = np.clip(found, -1, 1).astype(np.float32)
+    quotients = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+    clipped: Float32 = np.clip(quotients, -1, 1).astype(np.float32)
     return clipped
 
 

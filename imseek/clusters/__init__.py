@@ -105,10 +105,10 @@ def word_for(
     The others are all images, or those that meet ``where``. :attr:`GroupWord.text` is None if no word stands out;
     ``note`` then gives the reason. Raises UsageError, QueryError, InterruptedError.
     """
-    chosen = tuple(images)
+    group = tuple(images)
     return run_with_reader(
         collection,
-        lambda reader: pipeline.word_for(reader, chosen, read_vocabulary(names), where, Task(progress, stop)),
+        lambda reader: pipeline.word_for(reader, group, read_vocabulary(names), where, Task(progress, stop)),
     )
 
 

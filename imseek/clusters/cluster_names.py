@@ -69,28 +69,31 @@ def name_clusters(
     k = len(members)
     if k < 2 or not len(words):
         return [ClusterName(None, None)] * k
-    each = max(_MIN_IMAGES_PER_CLUSTER, _MAX_IMAGES // k)
-    chosen = [mine[sample_positions(len(mine), each, seed + number)] for number, mine in enumerate(members)]
-    means, rows = _centre_rows(vectors, chosen, task)
+    per_cluster = max(_MIN_IMAGES_PER_CLUSTER, _MAX_IMAGES // k)
+    samples = [
+        positions[sample_positions(len(positions), per_cluster, seed + number)]
+        for number, positions in enumerate(members)
+    ]
+    means, rows = _centre_rows(vectors, samples, task)
     best, directions = _find_best_words(means, word_rows, word_mean)
-    contrasts, spreads = _contrasts(rows, [len(mine) for mine in chosen], directions)
-    shown = [words[word] if value >= stands_out else None for word, value in zip(best.tolist(), contrasts, strict=True)]
+    contrasts, spreads = _contrasts(rows, [len(positions) for positions in samples], directions)
+    names = [words[word] if value >= stands_out else None for word, value in zip(best.tolist(), contrasts, strict=True)]
     return [
         ClusterName(text, contrast if spread >= _SMALLEST_SPREAD else None)
-        for text, contrast, spread in zip(_number_repeated_names(shown), contrasts, spreads, strict=True)
+        for text, contrast, spread in zip(_number_repeated_names(names), contrasts, spreads, strict=True)
     ]
 
 
-def _centre_rows(vectors: Vectors, chosen: Sequence[Ids], task: Task) -> tuple[Float32, Float32]:
+def _centre_rows(vectors: Vectors, samples: Sequence[Ids], task: Task) -> tuple[Float32, Float32]:
     """Return the mean (k, dim) of each cluster and all rows (m, dim), cluster by cluster.
 
     Rows are centred by the mean of the cluster means and normalised.
     """
-    rows = np.empty((sum(map(len, chosen)), vectors.dim), np.float32)
-    ends = np.cumsum([len(mine) for mine in chosen])
-    for number, (mine, end) in enumerate(zip(chosen, ends.tolist(), strict=True)):
-        task.step(NAMING, number, len(chosen))
-        rows[end - len(mine) : end] = vectors.at(mine)
+    rows = np.empty((sum(map(len, samples)), vectors.dim), np.float32)
+    ends = np.cumsum([len(positions) for positions in samples])
+    for number, (positions, end) in enumerate(zip(samples, ends.tolist(), strict=True)):
+        task.step(NAMING, number, len(samples))
+        rows[end - len(positions) : end] = vectors.at(positions)
     parts = np.split(rows, ends[:-1])
     rows -= np.mean([part.mean(axis=0) for part in parts], axis=0)
     rows[:] = unit_rows(rows)
@@ -134,17 +137,17 @@ def _contrasts(rows: Float32, sizes: Sequence[int], directions: Float32) -> tupl
 
 def _number_repeated_names(names: Sequence[str | None]) -> list[str | None]:
     """Make names unique by numbering repeated ones, starting at 1."""
-    many = {name for name, times in Counter(names).items() if name is not None and times > 1}
-    taken = {name for name in names if name is not None} - many
-    seen: Counter[str] = Counter()
+    repeated = {name for name, times in Counter(names).items() if name is not None and times > 1}
+    used = {name for name in names if name is not None} - repeated
+    numbers: Counter[str] = Counter()
     out: list[str | None] = []
     for name in names:
         text = name
-        while name in many and (text in many or text in taken):
-            seen[name] += 1
-            text = f"{name} ({seen[name]})"
+        while name in repeated and (text in repeated or text in used):
+            numbers[name] += 1
+            text = f"{name} ({numbers[name]})"
         if text is not None:
-            taken.add(text)
+            used.add(text)
         out.append(text)
     return out
 

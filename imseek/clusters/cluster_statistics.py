@@ -44,40 +44,46 @@ def members_of(label: Ids, k: int) -> list[Ids]:
 
 
 def describe_clusters(
-    vectors: Vectors, found: Assignment, members: Sequence[Ids], seed: int, task: Task
+    vectors: Vectors, assignment: Assignment, members: Sequence[Ids], seed: int, task: Task
 ) -> list[ClusterStatistics]:
     """Compute the statistics of each cluster, none of which may be empty. Raises Cancelled."""
-    out = []
-    for number, mine in enumerate(members):
+    statistics = []
+    for number, positions in enumerate(members):
         task.step(DESCRIBING, number, len(members))
-        own, other, beside = found.own[mine], found.other[mine], found.next[mine]
-        beside, near, far = beside[beside >= 0], 1 - own[beside >= 0], 1 - other[beside >= 0]
+        own_cosine, other_cosine, beside = (
+            assignment.own[positions],
+            assignment.other[positions],
+            assignment.next[positions],
+        )
+        beside, near, far = beside[beside >= 0], 1 - own_cosine[beside >= 0], 1 - other_cosine[beside >= 0]
         separation = neighbour = None
         if len(beside):
             # Rounding leaves the distance of an image to itself slightly off 0.
             larger = np.maximum(np.maximum(near, far), 1e-6)
             separation = float(np.mean((far - near) / larger, dtype=np.float64))
             neighbour = int(np.bincount(beside).argmax())
-        medoids = _find_medoids(vectors, mine, own, seed + number)
-        out.append(ClusterStatistics(len(mine), float(own.mean(dtype=np.float64)), separation, neighbour, medoids))
-    return out
+        medoids = _find_medoids(vectors, positions, own_cosine, seed + number)
+        statistics.append(
+            ClusterStatistics(len(positions), float(own_cosine.mean(dtype=np.float64)), separation, neighbour, medoids)
+        )
+    return statistics
 
 
-def _find_medoids(vectors: Vectors, members: Ids, own: Float32, seed: int) -> Ids:
+def _find_medoids(vectors: Vectors, members: Ids, own_cosine: Float32, seed: int) -> Ids:
     """Choose the image with the highest mean cosine to all members, then repeatedly the one farthest from those chosen.
 
     The first is the image closest to the mean; the rest follow Gonzalez 1985.
     """
-    central = members[int(own.argmax())]
-    inner = members[own >= np.quantile(own, _CENTRAL_SHARE)]
+    central = members[int(own_cosine.argmax())]
+    inner = members[own_cosine >= np.quantile(own_cosine, _CENTRAL_SHARE)]
     inner = np.union1d(inner[sample_positions(len(inner), _CANDIDATES, seed)], [central])
     rows = vectors.at(inner)
-    chosen = [int(np.searchsorted(inner, central))]
-    nearest = rows @ rows[chosen[0]]
-    while len(chosen) < MEDOID_COUNT:
-        farthest = int(nearest.argmin())
-        if nearest[farthest] > 1 - 1e-5:  # Only copies are left.
+    medoids = [int(np.searchsorted(inner, central))]
+    closeness = rows @ rows[medoids[0]]
+    while len(medoids) < MEDOID_COUNT:
+        farthest = int(closeness.argmin())
+        if closeness[farthest] > 1 - 1e-5:  # Only copies are left.
             break
-        chosen.append(farthest)
-        np.maximum(nearest, rows @ rows[farthest], out=nearest)
-    return inner[chosen]
+        medoids.append(farthest)
+        np.maximum(closeness, rows @ rows[farthest], out=closeness)
+    return inner[medoids]

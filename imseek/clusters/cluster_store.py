@@ -23,31 +23,31 @@ def columns_of(name: str) -> tuple[str, str, str]:
 
 
 def values_of(
-    name: str, ids: Sequence[int], found: Assignment, words: Sequence[str | None]
+    name: str, ids: Sequence[int], assignment: Assignment, words: Sequence[str | None]
 ) -> dict[str, dict[int, Any]]:
     """Build the column values by image id. Memory: a few hundred bytes for each image."""
     number, text, score = columns_of(name)
-    label = found.label.tolist()
+    label = assignment.label.tolist()
     values: dict[str, dict[int, Any]] = {
         number: dict(zip(ids, (one + 1 for one in label), strict=True)),
-        score: {i: round(one, 6) for i, one in zip(ids, found.own.tolist(), strict=True)},
+        score: {i: round(one, 6) for i, one in zip(ids, assignment.own.tolist(), strict=True)},
     }
     if any(words):
         values[text] = {i: words[one] for i, one in zip(ids, label, strict=True) if one >= 0 and words[one] is not None}
-    return {column: mine for column, mine in values.items() if mine}
+    return {column: column_values for column, column_values in values.items() if column_values}
 
 
-def model_of(name: str, vectors: Vectors, fitted: Fit, words: Sequence[str | None], facts: Mapping[str, Any]) -> Model:
+def model_of(name: str, vectors: Vectors, fit: Fit, words: Sequence[str | None], facts: Mapping[str, Any]) -> Model:
     """Build the model that stores the centres, names and parameters."""
-    arrays: dict[str, Any] = {"centres": fitted.centres}
-    if fitted.least is not None:
-        arrays["least"] = fitted.least.astype(np.float32)
+    arrays: dict[str, Any] = {"centres": fit.centres}
+    if fit.least is not None:
+        arrays["least"] = fit.least.astype(np.float32)
     return Model(
         name,
         KIND,
         {
-            "method": fitted.method,
-            "chosen": fitted.chosen,
+            "method": fit.method,
+            "chosen": fit.chosen,
             "encoder": vectors.space.encoder,
             "fingerprint": vectors.space.fingerprint,
             "names": list(words),
@@ -72,5 +72,5 @@ def fit_of(model: Model, space: SpaceInfo) -> tuple[Fit, tuple[str | None, ...]]
             hint=f"find them again: imseek clusters --save {model.name} --force",
         )
     centres: Float32 = model.arrays["centres"]
-    fitted = Fit(facts["method"], centres, model.arrays.get("least"), facts["chosen"])
-    return fitted, tuple(facts["names"])
+    fit = Fit(facts["method"], centres, model.arrays.get("least"), facts["chosen"])
+    return fit, tuple(facts["names"])

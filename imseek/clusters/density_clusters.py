@@ -33,17 +33,18 @@ _OUTSIDE_SHARE: Final = 0.05
 def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
     """Find clusters of at least ``smallest`` images, by default max(5, √n / 4) for n clustered images.
 
-    Of more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are farther
-    from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError, Cancelled.
+    With more than SAMPLE images, only a sample is clustered. The others go to the nearest centre unless they are
+    farther from it than 95 % of its own images. Raises UsageError, MissingExtraError, CorruptCollectionError,
+    Cancelled.
     """
     if smallest is not None and not 2 <= smallest <= SAMPLE:
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")
     at = sample_positions(len(vectors), SAMPLE, seed)
     rows = vectors.at(at)
-    full = rows.any(axis=1)
-    at, rows = at[full], rows[full]
+    is_nonzero = rows.any(axis=1)
+    at, rows = at[is_nonzero], rows[is_nonzero]
     size = smallest or max(MIN_CLUSTER_SIZE, round(len(rows) ** 0.5 / 4))
-    said = f"in groups of {size} at least"
+    description = f"in groups of {size} at least"
     task.step(FITTING, 0, None)
     label = _label_groups(rows, size, seed, task)
     k = int(label.max(initial=-1)) + 1
@@ -55,7 +56,7 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, task: Task) -> Fit:
         length = float(np.linalg.norm(mean))
         centres[number] = mean / length if length else members[0]
         least[number] = np.quantile(members @ centres[number], _OUTSIDE_SHARE)
-    return Fit("density", centres, least, said, (at, label))
+    return Fit("density", centres, least, description, (at, label))
 
 
 def _label_groups(rows: Float32, smallest: int, seed: int, task: Task) -> Ids:
@@ -72,8 +73,8 @@ def _label_groups(rows: Float32, smallest: int, seed: int, task: Task) -> Ids:
     start = principal_axes([rows], rows.shape[1], _DIMENSIONS).project(rows)
     layout = fit_layout(positions, distances, start, 0.0, seed, task)
     min_samples = min(smallest, MIN_CLUSTER_SIZE)
-    found = HDBSCAN(min_cluster_size=smallest, min_samples=min_samples, copy=True).fit(layout)
-    label: Ids = found.labels_.astype(np.int64)
+    clusterer = HDBSCAN(min_cluster_size=smallest, min_samples=min_samples, copy=True).fit(layout)
+    label: Ids = clusterer.labels_.astype(np.int64)
     return np.maximum(label, -1)
 
 
@@ -81,7 +82,7 @@ def _nearest(rows: Float32, k: int) -> tuple[Labels, Float32]:
     """Return the k nearest others of each row and their cosine distances, both (n, k), the nearest first."""
     numbers, cosines = nearest_centres(rows, rows, k + 1)
     # Of equal rows, any may come first, and a row itself may be missing: then the farthest is left out.
-    own = numbers == np.arange(len(rows))[:, np.newaxis]
-    own[~own.any(axis=1), -1] = True
+    is_self = numbers == np.arange(len(rows))[:, np.newaxis]
+    is_self[~is_self.any(axis=1), -1] = True
     shape = (len(rows), k)
-    return numbers[~own].reshape(shape), np.maximum(1 - cosines[~own].reshape(shape), 0)
+    return numbers[~is_self].reshape(shape), np.maximum(1 - cosines[~is_self].reshape(shape), 0)

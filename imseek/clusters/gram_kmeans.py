@@ -24,12 +24,12 @@ _EQUAL: Final = 1e-6
 def fit_labels(gram: Float32, k: int, seed: int | tuple[int, ...], *, starts: int = 1) -> Labels:
     """Cluster unit vectors, given their dot products (n, n), and return the cluster of each (n,), 0 to k − 1.
 
-    Of several starts, the one with the highest sum of cosines to the centres is taken. A cluster is empty only where
-    fewer than k vectors differ. The same seed gives the same labels.
+    The best of several starts is taken: the one with the highest sum of cosines to the centres. A cluster is empty only
+    where fewer than k vectors differ. The same seed gives the same labels.
     """
-    chance = np.random.default_rng(seed)
-    found = [_improve(gram, _start(gram, k, chance), k) for _ in range(starts)]
-    return max(found, key=lambda one: one[1])[0]
+    rng = np.random.default_rng(seed)
+    solutions = [_improve(gram, _start(gram, k, rng), k) for _ in range(starts)]
+    return max(solutions, key=lambda solution: solution[1])[0]
 
 
 def cluster_sums(rows: Float32, labels: Labels, k: int) -> Float32:
@@ -40,9 +40,9 @@ def cluster_sums(rows: Float32, labels: Labels, k: int) -> Float32:
 
 def _memberships(labels: Labels, k: int) -> Float32:
     """Return 1 where a vector is in a cluster, else 0: (k, n). A product with it is the quickest way to add rows up."""
-    found = np.zeros((k, len(labels)), np.float32)
-    found[labels, np.arange(len(labels))] = 1
-    return found
+    memberships = np.zeros((k, len(labels)), np.float32)
+    memberships[labels, np.arange(len(labels))] = 1
+    return memberships
 
 
 def nearest_clusters(sums: Float32, squares: Float32) -> tuple[Labels, Float32]:
@@ -61,22 +61,22 @@ def nearest_clusters(sums: Float32, squares: Float32) -> tuple[Labels, Float32]:
 
 def squared_norms(sums: Float32, labels: Labels) -> Float32:
     """Return the squared norm of each cluster's sum (k,), given its dot products (k, n) with the vectors clustered."""
-    own = sums[labels, np.arange(len(labels))]
-    squares: Float32 = np.bincount(labels, own, minlength=len(sums)).astype(np.float32)
+    products = sums[labels, np.arange(len(labels))]
+    squares: Float32 = np.bincount(labels, products, minlength=len(sums)).astype(np.float32)
     return squares
 
 
-def _start(gram: Float32, k: int, chance: np.random.Generator) -> Labels:
+def _start(gram: Float32, k: int, rng: np.random.Generator) -> Labels:
     """Assign vectors to k of them, chosen by greedy k-means++ (Arthur and Vassilvitskii 2007): (n,)."""
     n, tries = len(gram), 2 + int(np.log(k))
-    centres = [int(chance.integers(n))]
+    centres = [int(rng.integers(n))]
     distance = _distances(gram[centres[0]])
     for _ in range(k - 1):
         reach = np.cumsum(distance, dtype=np.float64)
-        tried = np.searchsorted(reach, chance.random(tries) * reach[-1], side="right").clip(max=n - 1)
-        distances = np.minimum(distance, _distances(gram[tried]))
+        candidates = np.searchsorted(reach, rng.random(tries) * reach[-1], side="right").clip(max=n - 1)
+        distances = np.minimum(distance, _distances(gram[candidates]))
         best = int(distances.sum(axis=1).argmin())
-        centres.append(int(tried[best]))
+        centres.append(int(candidates[best]))
         distance = distances[best]
     labels: Labels = gram[centres].argmax(axis=0)
     labels[centres] = np.arange(k)
@@ -100,12 +100,12 @@ def _improve(gram: Float32, labels: Labels, k: int) -> tuple[Labels, float]:
             farthest = np.argsort(cosines, kind="stable")[: len(empty)]
             farthest = farthest[cosines[farthest] < 1 - _EQUAL]
             nearest[farthest] = empty[: len(farthest)]
-        moved = np.flatnonzero(nearest != labels)
-        if not len(moved):
+        movers = np.flatnonzero(nearest != labels)
+        if not len(movers):
             break
-        if 2 * len(moved) > len(labels):
+        if 2 * len(movers) > len(labels):
             sums = cluster_sums(gram, nearest, k)
         else:
-            sums += (_memberships(nearest[moved], k) - _memberships(labels[moved], k)) @ gram[moved]
+            sums += (_memberships(nearest[movers], k) - _memberships(labels[movers], k)) @ gram[movers]
         labels = nearest
     return labels, float(np.sqrt(np.maximum(squared_norms(sums, labels), 0)).sum())

@@ -82,19 +82,19 @@ def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     Where there are fewer unique vectors than clusters requested, each gets a cluster. Raises UsageError for a k outside
     1 to the number of images, MissingExtraError, CorruptCollectionError, Cancelled.
     """
-    said = "as asked for"
+    description = "as asked for"
     if k is not None and not 1 <= k <= min(len(vectors), MAX_CLUSTERS):
         most = min(len(vectors), MAX_CLUSTERS)
         images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
         raise UsageError(f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}")
     if k is None:
-        k, said = choose_cluster_count(vectors, seed, task)
+        k, description = choose_cluster_count(vectors, seed, task)
     rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)
-    differ = len(np.unique(hash_rows(rows)))
-    if differ < k:
-        k, said = differ, f"{said}, but no more vectors differ"
+    distinct = len(np.unique(hash_rows(rows)))
+    if distinct < k:
+        k, description = distinct, f"{description}, but no more vectors differ"
     task.step(FITTING, 0, None)
-    return Fit("k-means", _centres_of(rows, k, seed), None, said)
+    return Fit("k-means", _centres_of(rows, k, seed), None, description)
 
 
 def _centres_of(rows: Float32, k: int, seed: int) -> Float32:
@@ -118,26 +118,26 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
     adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
     """
     rows = sample_rows(vectors, _SELECTION_SAMPLE, seed)
-    differ = len(np.unique(hash_rows(rows)))
-    tried = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= differ]
-    if not tried:
+    distinct = len(np.unique(hash_rows(rows)))
+    counts = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= distinct]
+    if not counts:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
     gram = rows @ rows.T
-    agreed: list[list[float]] = []
+    agreements: list[list[float]] = []
     task.step(CHOOSING, 0, _HALVINGS)
     with one_blas_thread(), ThreadPoolExecutor(available_cpus()) as pool:
         try:
-            for scores in pool.map(lambda halving: _agreements(gram, tried, (seed, halving)), range(_HALVINGS)):
-                agreed.append(scores)
-                task.step(CHOOSING, len(agreed), _HALVINGS)
+            for scores in pool.map(lambda halving: _agreements(gram, counts, (seed, halving)), range(_HALVINGS)):
+                agreements.append(scores)
+                task.step(CHOOSING, len(agreements), _HALVINGS)
         finally:
             pool.shutdown(cancel_futures=True)
-    means = np.mean(agreed, axis=0).tolist()
+    means = np.mean(agreements, axis=0).tolist()
     best = next(n for n, score in enumerate(means) if score >= max(means) - _TOLERANCE)
-    return tried[best], f"the most stable of {', '.join(map(str, tried))} ({means[best]:.2f})"
+    return counts[best], f"the most stable of {', '.join(map(str, counts))} ({means[best]:.2f})"
 
 
-def _agreements(gram: Float32, tried: Sequence[int], seed: tuple[int, int]) -> list[float]:
+def _agreements(gram: Float32, counts: Sequence[int], seed: tuple[int, int]) -> list[float]:
     """Compute, for each number of centres, the agreement of two clusterings, each fitted to one half of the images.
 
     ``gram`` (n, n) has the dot products of the images.
@@ -147,12 +147,14 @@ def _agreements(gram: Float32, tried: Sequence[int], seed: tuple[int, int]) -> l
     for side, half in enumerate(halves):
         rows = gram[half]
         inside = np.ascontiguousarray(rows[:, half])
-        found = []
-        for k in tried:
-            own = gram_kmeans.fit_labels(inside, k, (*seed, k, side))
-            sums = gram_kmeans.cluster_sums(rows, own, k)
-            found.append(gram_kmeans.nearest_clusters(sums, gram_kmeans.squared_norms(sums[:, half], own))[0])
-        clusterings.append(found)
+        labelings = []
+        for k in counts:
+            half_labels = gram_kmeans.fit_labels(inside, k, (*seed, k, side))
+            sums = gram_kmeans.cluster_sums(rows, half_labels, k)
+            labelings.append(
+                gram_kmeans.nearest_clusters(sums, gram_kmeans.squared_norms(sums[:, half], half_labels))[0]
+            )
+        clusterings.append(labelings)
     return [adjusted_mutual_information(a, b) for a, b in zip(*clusterings, strict=True)]
 
 
@@ -162,22 +164,22 @@ def sample_rows(vectors: Vectors, most: int, seed: int) -> Float32:
     rows = np.empty((len(at), vectors.dim), np.float32)
     for start in range(0, len(at), _READ_BATCH):
         rows[start : start + _READ_BATCH] = vectors.at(at[start : start + _READ_BATCH])
-    full = rows.any(axis=1)
-    return rows if full.all() else rows[full]
+    is_nonzero = rows.any(axis=1)
+    return rows if is_nonzero.all() else rows[is_nonzero]
 
 
 def sample_positions(n: int, most: int, seed: int) -> Ids:
     """Draw at most ``most`` of the numbers below ``n``, ascending."""
     if n <= most:
         return np.arange(n)
-    chosen: Ids = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
-    return chosen
+    positions: Ids = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    return positions
 
 
 def assign(vectors: Vectors, fitted: Fit, task: Task) -> Assignment:
     """Assign each image to its nearest centre, in blocks. Memory: 24 bytes for each image."""
     n, k = len(vectors), len(fitted.centres)
-    found = Assignment(
+    assignment = Assignment(
         np.full(n, -1, np.int64),
         np.zeros(n, np.float32),
         np.full(n, -1, np.int64),
@@ -188,41 +190,43 @@ def assign(vectors: Vectors, fitted: Fit, task: Task) -> Assignment:
         if not k:
             continue
         numbers, cosines = kmeans.nearest_centres(rows, fitted.centres)
-        mine = numbers[:, 0].copy()
+        labels = numbers[:, 0].copy()
         if fitted.least is not None:
-            mine[cosines[:, 0] < fitted.least[mine]] = -1
-        mine[~rows.any(axis=1)] = -1
-        found.label[part], found.own[part] = mine, cosines[:, 0]
+            labels[cosines[:, 0] < fitted.least[labels]] = -1
+        labels[~rows.any(axis=1)] = -1
+        assignment.label[part], assignment.own[part] = labels, cosines[:, 0]
         if k > 1:
-            found.next[part], found.other[part] = numbers[:, 1], cosines[:, 1]
+            assignment.next[part], assignment.other[part] = numbers[:, 1], cosines[:, 1]
     if fitted.fixed is not None and k:
-        _apply_fixed_labels(vectors, fitted, found)
-    return found
+        _apply_fixed_labels(vectors, fitted, assignment)
+    return assignment
 
 
-def _apply_fixed_labels(vectors: Vectors, fitted: Fit, found: Assignment) -> None:
+def _apply_fixed_labels(vectors: Vectors, fitted: Fit, assignment: Assignment) -> None:
     """Assign images with a known cluster to it, even if another centre is nearer."""
     assert fitted.fixed is not None
     for start in range(0, len(fitted.fixed[0]), _READ_BATCH):
         at, label = (part[start : start + _READ_BATCH] for part in fitted.fixed)
         cosines = vectors.at(at) @ fitted.centres.T
-        here = np.arange(len(at))
-        known = label >= 0
-        own = np.where(known, label, cosines.argmax(axis=1))
-        found.label[at], found.own[at] = label, cosines[here, own]
+        rows = np.arange(len(at))
+        has_cluster = label >= 0
+        clusters = np.where(has_cluster, label, cosines.argmax(axis=1))
+        assignment.label[at], assignment.own[at] = label, cosines[rows, clusters]
         if len(fitted.centres) > 1:
-            cosines[here, own] = -2
-            found.next[at] = cosines.argmax(axis=1)
-            found.other[at] = cosines.max(axis=1)
+            cosines[rows, clusters] = -2
+            assignment.next[at] = cosines.argmax(axis=1)
+            assignment.other[at] = cosines.max(axis=1)
 
 
-def order_by_size(fitted: Fit, found: Assignment) -> tuple[Fit, Assignment]:
+def order_by_size(fitted: Fit, assignment: Assignment) -> tuple[Fit, Assignment]:
     """Sort clusters by size, largest first, and drop empty ones."""
-    sizes = np.bincount(found.label[found.label >= 0], minlength=len(fitted.centres))
+    sizes = np.bincount(assignment.label[assignment.label >= 0], minlength=len(fitted.centres))
     order = np.lexsort((np.arange(len(sizes)), -sizes))
-    kept = order[sizes[order] > 0]
-    to = np.full(len(sizes) + 1, -1, np.int64)  # The last entry maps -1 to -1.
-    to[kept] = np.arange(len(kept))
-    least = None if fitted.least is None else fitted.least[kept]
-    same = Fit(fitted.method, fitted.centres[kept], least, fitted.chosen)
-    return same, Assignment(to[found.label], found.own, to[found.next], found.other)
+    remaining = order[sizes[order] > 0]
+    new_number = np.full(len(sizes) + 1, -1, np.int64)  # The last entry maps -1 to -1.
+    new_number[remaining] = np.arange(len(remaining))
+    least = None if fitted.least is None else fitted.least[remaining]
+    ordered_fit = Fit(fitted.method, fitted.centres[remaining], least, fitted.chosen)
+    return ordered_fit, Assignment(
+        new_number[assignment.label], assignment.own, new_number[assignment.next], assignment.other
+    )

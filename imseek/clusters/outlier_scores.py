@@ -83,50 +83,50 @@ def find_outliers(reader: Reader, request: OutlierRequest, task: Task) -> Outlie
     vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
     if request.save is not None and not len(vectors):
         raise UsageError("there are no images to analyse", hint="index some, or widen --where")
-    differ = find_unique_vectors(vectors, task)
+    unique = find_unique_vectors(vectors, task)
     notes: list[str] = []
-    k = min(request.k, max(0, len(differ.first) - 1))
+    k = min(request.k, max(0, len(unique.first) - 1))
     if 0 < k < request.k:
-        notes.append(f"only {len(differ.first):,} contents differ: each has {k} neighbours")
+        notes.append(f"only {len(unique.first):,} contents differ: each has {k} neighbours")
     if k == 0:
         notes.append("fewer than two contents: none is farther from the others than another")
         scores = np.zeros(0)
     elif request.method == "isolation":
-        scores = isolation_scores(vectors, differ, request.seed, task)
+        scores = isolation_scores(vectors, unique, request.seed, task)
     else:
-        graph = find_neighbours(vectors, differ, k, request.seed, task)
+        graph = find_neighbours(vectors, unique, k, request.seed, task)
         if request.method == "knn":
-            scores, known = verify_largest(vectors, differ, graph, request.limit, task)
-            if not known:
+            scores, is_certain = verify_largest(vectors, unique, graph, request.limit, task)
+            if not is_certain:
                 notes.append("there may be others as far from everything: not all were compared with all")
         else:
             scores = local_outlier_factors(graph)
-            if len(differ.first) > MAX_EXACT:
+            if len(unique.first) > MAX_EXACT:
                 notes.append("neighbours were looked for among the nearest cells: a few may have been missed")
-    report = _build_report(vectors, differ, request, k, scores, notes)
-    return report if request.save is None else _save(vectors, differ, request, scores, report)
+    report = _build_report(vectors, unique, request, k, scores, notes)
+    return report if request.save is None else _save(vectors, unique, request, scores, report)
 
 
-def find_neighbours(vectors: Vectors, differ: UniqueVectors, k: int, seed: int, task: Task) -> NeighbourGraph:
+def find_neighbours(vectors: Vectors, unique: UniqueVectors, k: int, seed: int, task: Task) -> NeighbourGraph:
     """Find the ``k`` nearest other contents of each content.
 
-    Exact up to EACH_WITH_EACH contents. Larger sets are split by k-means into cells of about a thousand, and each
+    Exact up to ``MAX_EXACT`` contents. Larger sets are split by k-means into cells of about a thousand, and each
     content is compared with its own cell and the nearest cells. A closer neighbour in another cell is missed, so
     distances are never too small. Memory: 12 · k bytes for each content, plus 200 MB.
     """
-    m = len(differ.first)
+    m = len(unique.first)
     best = _TopNeighbours(m, k)
-    for at, others in _iter_cells(vectors, differ, seed, task):
+    for at, others in _iter_cells(vectors, unique, seed, task):
         for start in range(0, len(at), _BATCH):
-            mine = at[start : start + _BATCH]
-            best.look(vectors, differ.first, mine, others)
-            task.step(NEIGHBOURS_PHASE, best.done, m)
+            block = at[start : start + _BATCH]
+            best.compare(vectors, unique.first, block, others)
+            task.step(NEIGHBOURS_PHASE, best.compared_count, m)
     return NeighbourGraph(best.near, np.maximum(0, 1 - best.cosine))
 
 
-def _iter_cells(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Iterator[tuple[Ids, Ids]]:
+def _iter_cells(vectors: Vectors, unique: UniqueVectors, seed: int, task: Task) -> Iterator[tuple[Ids, Ids]]:
     """Yield, for each cell, the numbers of its contents and those of the contents to compare them with."""
-    m = len(differ.first)
+    m = len(unique.first)
     if m <= MAX_EXACT:
         yield np.arange(m), np.arange(m)
         return
@@ -138,12 +138,12 @@ def _iter_cells(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) 
     for start in range(0, m, _BATCH):
         task.step(kmeans_clusters.ASSIGNING, start, m)
         part = slice(start, start + _BATCH)
-        label[part] = kmeans.nearest_centres(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
+        label[part] = kmeans.nearest_centres(vectors.at(unique.first[part]), centres, 1)[0][:, 0]
     members = members_of(label, len(centres))
     beside = np.argsort(-(centres @ centres.T), axis=1)[:, :_CELLS_SEARCHED]
-    for at, near in zip(members, beside.tolist(), strict=True):
+    for at, cells in zip(members, beside.tolist(), strict=True):
         if len(at):
-            yield at, np.sort(np.concatenate([members[n] for n in near]))
+            yield at, np.sort(np.concatenate([members[n] for n in cells]))
 
 
 class _TopNeighbours:
@@ -155,32 +155,32 @@ class _TopNeighbours:
     def __init__(self, m: int, k: int) -> None:
         self.near = np.full((m, k), -1, np.int64)
         self.cosine = np.full((m, k), np.nan, np.float32)
-        self.done = 0
+        self.compared_count = 0
 
-    def look(self, vectors: Vectors, first: Ids, mine: Ids, others: Ids) -> None:
-        """Compare all of ``mine`` with all of ``others``; both are indexes into ``first``, the positions of the
+    def compare(self, vectors: Vectors, first: Ids, block: Ids, others: Ids) -> None:
+        """Compare all of ``block`` with all of ``others``; both are indexes into ``first``, the positions of the
         contents."""
         k = self.near.shape[1]
-        rows = vectors.at(first[mine])
-        near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
+        rows = vectors.at(first[block])
+        near, cosine = np.full((len(block), k), -1, np.int64), np.full((len(block), k), -2, np.float32)
         for start in range(0, len(others), _BATCH):
-            theirs = others[start : start + _BATCH]
+            batch = others[start : start + _BATCH]
             # One more than needed: each content is its own nearest neighbour.
-            number, product = kmeans.nearest_centres(rows, vectors.at(first[theirs]), k + 1)
-            found = theirs[number]
-            product = np.where(found == mine[:, np.newaxis], np.float32(-2), product)
-            near, cosine = np.hstack([near, found]), np.hstack([cosine, product])
+            number, product = kmeans.nearest_centres(rows, vectors.at(first[batch]), k + 1)
+            numbers = batch[number]
+            product = np.where(numbers == block[:, np.newaxis], np.float32(-2), product)
+            near, cosine = np.hstack([near, numbers]), np.hstack([cosine, product])
             order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
             near = np.take_along_axis(near, order, axis=1)
             cosine = np.take_along_axis(cosine, order, axis=1)
-        known = cosine > -2
-        self.near[mine] = np.where(known, near, -1)
-        self.cosine[mine] = np.where(known, cosine, np.nan)
-        self.done += len(mine)
+        is_found = cosine > -2
+        self.near[block] = np.where(is_found, near, -1)
+        self.cosine[block] = np.where(is_found, cosine, np.nan)
+        self.compared_count += len(block)
 
 
 def verify_largest(
-    vectors: Vectors, differ: UniqueVectors, graph: NeighbourGraph, limit: int, task: Task
+    vectors: Vectors, unique: UniqueVectors, graph: NeighbourGraph, limit: int, task: Task
 ) -> tuple[Floats, bool]:
     """Return mean distances (m,), exact for the largest, and whether the ``limit`` largest are certain.
 
@@ -191,26 +191,26 @@ def verify_largest(
     if m <= MAX_EXACT or not limit:
         return scores, True
     best, order = _TopNeighbours(m, k), np.argsort(-scores, kind="stable")
-    done, wanted = 0, max(_FIRST_VERIFIED, limit)
+    verified, target = 0, max(_FIRST_VERIFIED, limit)
     while True:
-        upto = min(wanted, m)
-        for start in range(done, upto, _BATCH):
+        upto = min(target, m)
+        for start in range(verified, upto, _BATCH):
             task.step(VERIFYING_PHASE, start, upto)
-            best.look(vectors, differ.first, order[start : min(start + _BATCH, upto)], np.arange(m))
-        done, mine = upto, order[:upto]
-        exact = mean_distances(NeighbourGraph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
-        known = bool(upto == m or np.sort(exact)[-min(limit, upto)] >= scores[order[upto]])
-        if known or upto >= _MAX_VERIFIED:
-            scores[mine] = exact
-            return scores, known
-        wanted *= 4
+            best.compare(vectors, unique.first, order[start : min(start + _BATCH, upto)], np.arange(m))
+        verified, largest = upto, order[:upto]
+        exact = mean_distances(NeighbourGraph(best.near[largest], np.maximum(0, 1 - best.cosine[largest])))
+        is_certain = bool(upto == m or np.sort(exact)[-min(limit, upto)] >= scores[order[upto]])
+        if is_certain or upto >= _MAX_VERIFIED:
+            scores[largest] = exact
+            return scores, is_certain
+        target *= 4
 
 
 def mean_distances(graph: NeighbourGraph) -> Floats:
     """Mean distance to the k nearest neighbours (m,) (Angiulli and Pizzuti 2002); 2 where no neighbour was found."""
-    known = graph.near >= 0
-    counts = known.sum(axis=1)
-    sums = np.where(known, graph.distance, 0).sum(axis=1, dtype=np.float64)
+    is_found = graph.near >= 0
+    counts = is_found.sum(axis=1)
+    sums = np.where(is_found, graph.distance, 0).sum(axis=1, dtype=np.float64)
     means: Floats = np.divide(sums, counts, out=np.full(len(sums), 2.0), where=counts > 0)
     return means
 
@@ -220,18 +220,18 @@ def local_outlier_factors(graph: NeighbourGraph) -> Floats:
 
     About 1 inside a cluster, at most 2⁶⁴ (Breunig et al. 2000, *LOF*, definitions 5 to 7).
     """
-    known = graph.near >= 0
-    counts = np.maximum(known.sum(axis=1), 1)
-    reach = np.where(known, graph.distance, -np.inf).max(axis=1)  # The distance to the k-th nearest.
-    at = np.where(known, graph.near, 0)
-    reachable = np.where(known, np.maximum(reach[at], graph.distance), 0).sum(axis=1, dtype=np.float64)
+    is_found = graph.near >= 0
+    counts = np.maximum(is_found.sum(axis=1), 1)
+    reach = np.where(is_found, graph.distance, -np.inf).max(axis=1)  # The distance to the k-th nearest.
+    at = np.where(is_found, graph.near, 0)
+    reachable = np.where(is_found, np.maximum(reach[at], graph.distance), 0).sum(axis=1, dtype=np.float64)
     density = counts / np.maximum(reachable, 1e-10)
-    factor: Floats = np.where(known, density[at], 0).sum(axis=1) / counts / density
-    factor[~known.any(axis=1)] = 2.0**64
+    factor: Floats = np.where(is_found, density[at], 0).sum(axis=1) / counts / density
+    factor[~is_found.any(axis=1)] = 2.0**64
     return factor
 
 
-def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: Task) -> Floats:
+def isolation_scores(vectors: Vectors, unique: UniqueVectors, seed: int, task: Task) -> Floats:
     """Anomaly scores (m,) of an isolation forest, in (0, 1), 0.5 for a typical image (Liu, Ting and Zhou 2008).
 
     Raises MissingExtraError.
@@ -240,24 +240,26 @@ def isolation_scores(vectors: Vectors, differ: UniqueVectors, seed: int, task: T
         from sklearn.ensemble import IsolationForest
     except ModuleNotFoundError as error:
         raise MissingExtraError("scikit-learn", "explore") from error
-    m = len(differ.first)
+    m = len(unique.first)
     task.step(ISOLATION_PHASE, 0, m)
-    drawn = vectors.at(differ.first[sample_positions(m, _FOREST_SAMPLE, seed)])
-    forest = IsolationForest(n_estimators=_TREES, max_samples=min(_PER_TREE, len(drawn)), random_state=seed).fit(drawn)
+    sample = vectors.at(unique.first[sample_positions(m, _FOREST_SAMPLE, seed)])
+    forest = IsolationForest(n_estimators=_TREES, max_samples=min(_PER_TREE, len(sample)), random_state=seed).fit(
+        sample
+    )
     scores = np.empty(m)
     for start in range(0, m, _BATCH):
         task.step(ISOLATION_PHASE, start, m)
-        scores[start : start + _BATCH] = -forest.score_samples(vectors.at(differ.first[start : start + _BATCH]))
+        scores[start : start + _BATCH] = -forest.score_samples(vectors.at(unique.first[start : start + _BATCH]))
     return scores
 
 
 def _build_report(
-    vectors: Vectors, differ: UniqueVectors, request: OutlierRequest, k: int, scores: Floats, notes: list[str]
+    vectors: Vectors, unique: UniqueVectors, request: OutlierRequest, k: int, scores: Floats, notes: list[str]
 ) -> OutlierReport:
-    order = np.lexsort((differ.first[: len(scores)], -scores))[: request.limit]
-    ids = vectors.ids[differ.first[order]].tolist()
+    order = np.lexsort((unique.first[: len(scores)], -scores))[: request.limit]
+    ids = vectors.ids[unique.first[order]].tolist()
     places = vectors.reader.places(ids)
-    copies = differ.copies()[order].tolist() if len(order) else []
+    copies = unique.copies()[order].tolist() if len(order) else []
     reader = vectors.reader
     return OutlierReport(
         collection=reader.identity.uuid,
@@ -265,7 +267,7 @@ def _build_report(
         encoder=vectors.space.encoder,
         method=request.method,
         images=len(vectors),
-        contents=len(differ.first),
+        contents=len(unique.first),
         neighbours=0 if request.method == "isolation" else k,
         outliers=tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, scores[order].tolist(), strict=True)),
         typical=float(np.median(scores)) if len(scores) else None,
@@ -275,15 +277,15 @@ def _build_report(
 
 
 def _save(
-    vectors: Vectors, differ: UniqueVectors, request: OutlierRequest, scores: Floats, report: OutlierReport
+    vectors: Vectors, unique: UniqueVectors, request: OutlierRequest, scores: Floats, report: OutlierReport
 ) -> OutlierReport:
     from imseek.data.shards import derived_results
 
     assert request.save is not None
     if not len(scores):
         raise UsageError("there is nothing to store: fewer than two contents")
-    known = differ.group >= 0
-    ids, mine = vectors.ids[known].tolist(), scores[differ.group[known]].round(6).tolist()
+    has_vector = unique.group >= 0
+    ids, image_scores = vectors.ids[has_vector].tolist(), scores[unique.group[has_vector]].round(6).tolist()
     facts: dict[str, Any] = {
         "method": request.method,
         "neighbours": report.neighbours,
@@ -293,6 +295,6 @@ def _save(
         "fingerprint": vectors.space.fingerprint,
         "typical": report.typical,
     }
-    values = {request.save: dict(zip(ids, mine, strict=True))}
+    values = {request.save: dict(zip(ids, image_scores, strict=True))}
     generation = derived_results.store(vectors.reader.root, values, Model(request.save, KIND, facts))
     return replace(report, generation=generation, saved=request.save)

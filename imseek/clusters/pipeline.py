@@ -56,37 +56,39 @@ def find(reader: Reader, request: ClusterRequest, task: Task) -> ClusterReport:
         if request.save is not None:
             raise UsageError("there are no images to cluster", hint="index some, or widen --where")
         method: ClusterMethod = "density" if request.density else "k-means"
-        nothing = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
-        return _build_report(vectors, nothing, [], None, [], {}, notes)
+        empty_fit = Fit(method, np.zeros((0, vectors.dim), np.float32), None, "there are no images")
+        return _build_report(vectors, empty_fit, [], None, [], {}, notes)
     if request.density:
         fitted = density_clusters.fit(vectors, request.smallest, request.seed, task)
     else:
         fitted = kmeans_clusters.fit(vectors, request.k, request.seed, task)
-    fitted, found = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
-    members = members_of(found.label, len(fitted.centres))
-    facts = cluster_statistics.describe_clusters(vectors, found, members, request.seed, task)
+    fitted, assignment = kmeans_clusters.order_by_size(fitted, kmeans_clusters.assign(vectors, fitted, task))
+    members = members_of(assignment.label, len(fitted.centres))
+    facts = cluster_statistics.describe_clusters(vectors, assignment, members, request.seed, task)
     names = _name_clusters(vectors, request, members, task, notes)
-    noise = np.flatnonzero(found.label < 0)
+    noise = np.flatnonzero(assignment.label < 0)
     _add_notes(fitted, vectors, notes)
-    shown = np.concatenate([*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]).astype(np.int64)
-    places = reader.places(vectors.ids[shown].tolist())
-    report = _build_report(vectors, fitted, facts, noise, names, places, notes, found)
-    return report if request.save is None else _save(vectors, request, fitted, found, report)
+    examples = np.concatenate([*(one.medoids for one in facts), noise[: cluster_statistics.MEDOID_COUNT]]).astype(
+        np.int64
+    )
+    places = reader.places(vectors.ids[examples].tolist())
+    report = _build_report(vectors, fitted, facts, noise, names, places, notes, assignment)
+    return report if request.save is None else _save(vectors, request, fitted, assignment, report)
 
 
 def _name_clusters(
     vectors: Vectors, request: ClusterRequest, members: Sequence[Ids], task: Task, notes: list[str]
 ) -> list[ClusterName]:
-    nobody = [ClusterName(None, None)] * len(members)
+    no_names = [ClusterName(None, None)] * len(members)
     if not request.words or not members:
-        return nobody
+        return no_names
     if len(members) == 1:
         notes.append("no names: one cluster has nothing to stand out from")
-        return nobody
-    found = vocabulary.encode_vocabulary(vectors, request.words, task, notes)
-    if found is None:
-        return nobody
-    return cluster_names.name_clusters(vectors, members, request.words, *found, request.seed, task)
+        return no_names
+    encoded = vocabulary.encode_vocabulary(vectors, request.words, task, notes)
+    if encoded is None:
+        return no_names
+    return cluster_names.name_clusters(vectors, members, request.words, *encoded, request.seed, task)
 
 
 def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, task: Task) -> GroupWord:
@@ -98,17 +100,17 @@ def word_for(reader: Reader, images: Sequence[int], words: tuple[str, ...], wher
     if not len(at) or not len(rest):
         return GroupWord(None, None, "there is nothing to tell them from")
     notes: list[str] = []
-    found = vocabulary.encode_vocabulary(vectors, words, task, notes)
-    if found is None:
+    encoded = vocabulary.encode_vocabulary(vectors, words, task, notes)
+    if encoded is None:
         return GroupWord(None, None, notes[-1])
-    name = cluster_names.name_clusters(vectors, [at, rest], words, *found, 0, task)[0]
+    name = cluster_names.name_clusters(vectors, [at, rest], words, *encoded, 0, task)[0]
     return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
-def _add_notes(fitted: Fit, vectors: Vectors, notes: list[str]) -> None:
-    if fitted.method == "density" and not len(fitted.centres):
+def _add_notes(fit: Fit, vectors: Vectors, notes: list[str]) -> None:
+    if fit.method == "density" and not len(fit.centres):
         notes.append("no group is dense enough: fewer images each (--smallest), or k-means (-k)")
-    if fitted.method == "density" and len(vectors) > density_clusters.SAMPLE:
+    if fit.method == "density" and len(vectors) > density_clusters.SAMPLE:
         notes.append(
             f"density was looked for among {density_clusters.SAMPLE:,} images; the others went to the nearest centre"
         )
@@ -116,31 +118,31 @@ def _add_notes(fitted: Fit, vectors: Vectors, notes: list[str]) -> None:
 
 def _build_report(
     vectors: Vectors,
-    fitted: Fit,
+    fit: Fit,
     facts: Sequence[ClusterStatistics],
     noise: Ids | None,
     names: Sequence[ClusterName],
     places: dict[int, Place],
     notes: Sequence[str],
-    found: Assignment | None = None,
+    assignment: Assignment | None = None,
 ) -> ClusterReport:
     def images_at(at: Ids) -> tuple[Shown, ...]:
-        assert found is not None
-        ids, own = vectors.ids[at].tolist(), found.own[at].tolist()
-        return tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, own, strict=True))
+        assert assignment is not None
+        ids, cosines = vectors.ids[at].tolist(), assignment.own[at].tolist()
+        return tuple(Shown(i, score, places.get(i)) for i, score in zip(ids, cosines, strict=True))
 
     clusters = tuple(
         Cluster(
             number,
-            one.size,
-            one.cohesion,
-            one.separation,
-            None if one.neighbour is None else one.neighbour + 1,
-            images_at(one.medoids),
+            statistics.size,
+            statistics.cohesion,
+            statistics.separation,
+            None if statistics.neighbour is None else statistics.neighbour + 1,
+            images_at(statistics.medoids),
             name.text,
             name.contrast,
         )
-        for number, (one, name) in enumerate(zip(facts, names, strict=True), start=1)
+        for number, (statistics, name) in enumerate(zip(facts, names, strict=True), start=1)
     )
     outside = None
     if noise is not None and len(noise):
@@ -150,26 +152,26 @@ def _build_report(
         reader.identity.uuid,
         reader.generation,
         vectors.space.encoder,
-        fitted.method,
+        fit.method,
         len(vectors),
         clusters,
         outside,
-        fitted.chosen,
+        fit.chosen,
         None,
         tuple(notes),
     )
 
 
 def _save(
-    vectors: Vectors, request: ClusterRequest, fitted: Fit, found: Assignment, report: ClusterReport
+    vectors: Vectors, request: ClusterRequest, fit: Fit, assignment: Assignment, report: ClusterReport
 ) -> ClusterReport:
     from imseek.data.shards import derived_results
 
     assert request.save is not None
     words = [cluster.name for cluster in report.clusters]
     facts: dict[str, Any] = {"where": request.where, "seed": request.seed, "images": report.images}
-    model = cluster_store.model_of(request.save, vectors, fitted, words, facts)
-    values = cluster_store.values_of(request.save, vectors.ids.tolist(), found, words)
+    model = cluster_store.model_of(request.save, vectors, fit, words, facts)
+    values = cluster_store.values_of(request.save, vectors.ids.tolist(), assignment, words)
     generation = derived_results.store(vectors.reader.root, values, model)
     return replace(report, generation=generation, saved=request.save)
 
@@ -180,22 +182,22 @@ def assign_new_images(reader: Reader, name: str, task: Task) -> AssignReport:
 
     model = models.find(reader.root, name)
     if model is None:
-        known = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
-        hint = f"there are: {', '.join(known)}" if known else "imseek clusters --save NAME stores some"
+        names = [one.name for one in models.of_kind(reader.root, cluster_store.KIND)]
+        hint = f"there are: {', '.join(names)}" if names else "imseek clusters --save NAME stores some"
         raise UsageError(f"no clusters are stored as {name!r}", hint=hint)
     fitted, words = cluster_store.fit_of(model, reader.current.space)
     before = derived_columns.read_columns(reader, name)
     number, _, _ = cluster_store.columns_of(name)
     inside = Vectors(reader, allowed=filter_ids(reader, model.facts["where"]))
-    had = before.get(number, {})
-    new = np.array([i for i in inside.ids.tolist() if i not in had], np.int64)
-    if not len(new):
+    old_numbers = before.get(number, {})
+    new_ids = np.array([i for i in inside.ids.tolist() if i not in old_numbers], np.int64)
+    if not len(new_ids):
         return AssignReport(name, reader.generation, len(inside))
-    some = Vectors(reader, allowed=IdSet(new))
-    found = kmeans_clusters.assign(some, fitted, task)
-    values = cluster_store.values_of(name, new.tolist(), found, words)
-    merged = {column: {**before.get(column, {}), **values.get(column, {})} for column in {**before, **values}}
-    generation = derived_results.store(reader.root, merged, model)
-    numbers, counts = np.unique(found.label + 1, return_counts=True)
+    new_vectors = Vectors(reader, allowed=IdSet(new_ids))
+    assignment = kmeans_clusters.assign(new_vectors, fitted, task)
+    values = cluster_store.values_of(name, new_ids.tolist(), assignment, words)
+    columns = {column: {**before.get(column, {}), **values.get(column, {})} for column in {**before, **values}}
+    generation = derived_results.store(reader.root, columns, model)
+    numbers, counts = np.unique(assignment.label + 1, return_counts=True)
     added = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
     return AssignReport(name, generation, len(inside), added)

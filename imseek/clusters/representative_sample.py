@@ -43,23 +43,23 @@ class SampleRequest:
 def choose_sample(reader: Reader, request: SampleRequest, task: Task) -> SampleReport:
     """Choose a sample and report it; raises like :func:`imseek.clusters.sample`."""
     vectors = Vectors(reader, allowed=filter_ids(reader, request.where))
-    differ = find_unique_vectors(vectors, task)
+    unique = find_unique_vectors(vectors, task)
     notes: list[str] = []
-    count = min(request.count, len(differ.first))
+    count = min(request.count, len(unique.first))
     if count < request.count:
         notes.append(f"there are no more than {count:,} contents that differ")
     if not count:
         at, scores = np.empty(0, np.int64), np.empty(0, np.float32)
     elif request.method == "k-centre":
-        at, scores = k_centre(vectors, differ, count, request.seed, task)
+        at, scores = k_centre(vectors, unique, count, request.seed, task)
     elif request.method == "facility":
         if count > MAX_FACILITY:
             raise UsageError(f"facility location chooses {MAX_FACILITY:,} images at most", hint="--method k-centre")
-        at, scores = facility_location(vectors, differ, count, request.seed, task)
-        if len(differ.first) > MAX_FACILITY:
+        at, scores = facility_location(vectors, unique, count, request.seed, task)
+        if len(unique.first) > MAX_FACILITY:
             notes.append(f"chosen from and by {MAX_FACILITY:,} images at random")
     else:
-        at = np.random.default_rng(request.seed).permutation(differ.first)[:count]
+        at = np.random.default_rng(request.seed).permutation(unique.first)[:count]
         scores = np.zeros(count, np.float32)
     weights, farthest, mean = coverage(vectors, at, task)
     ids = vectors.ids[at].tolist()
@@ -78,7 +78,7 @@ def choose_sample(reader: Reader, request: SampleRequest, task: Task) -> SampleR
     )
 
 
-def k_centre(vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task) -> tuple[Ids, Float32]:
+def k_centre(vectors: Vectors, unique: UniqueVectors, count: int, seed: int, task: Task) -> tuple[Ids, Float32]:
     """Greedy k-centre: positions (count,), each farthest from those before it, with its distance when it was chosen.
 
     The largest distance (as an angle) of any image to the sample is at most twice the optimum (Gonzalez 1985). The
@@ -87,39 +87,39 @@ def k_centre(vectors: Vectors, differ: UniqueVectors, count: int, seed: int, tas
     shrink. The result is therefore exact, and most passes choose many images. Memory: 4 bytes for each image, plus
     4,096 rows.
     """
-    m = len(differ.first)
+    m = len(unique.first)
     first = int(np.random.default_rng(seed).integers(m))
-    chosen, scores, known = [first], [0.0], 0
+    chosen, scores, compared = [first], [0.0], 0
     distance = np.full(m, np.inf, np.float32)  # To the nearest image chosen before this pass.
     while len(chosen) < count:
         task.step(CHOOSING, len(chosen), count)
-        fresh, known = vectors.at(differ.first[chosen[known:]]), len(chosen)
+        fresh, compared = vectors.at(unique.first[chosen[compared:]]), len(chosen)
         for start in range(0, m, _CANDIDATES):
-            rows = vectors.at(differ.first[start : start + _CANDIDATES])
-            near = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))
-            np.minimum(distance[start : start + _CANDIDATES], near, out=distance[start : start + _CANDIDATES])
+            rows = vectors.at(unique.first[start : start + _CANDIDATES])
+            nearest = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))
+            np.minimum(distance[start : start + _CANDIDATES], nearest, out=distance[start : start + _CANDIDATES])
             task.check()
         distance[chosen] = 0
         pool = np.sort(np.argpartition(-distance, min(_CANDIDATES, m) - 1)[:_CANDIDATES])
         beyond = np.ones(m, np.bool_)
         beyond[pool] = False
         bound = float(distance[beyond].max(initial=-1))
-        rows, near = vectors.at(differ.first[pool]), distance[pool].copy()
+        rows, nearest = vectors.at(unique.first[pool]), distance[pool].copy()
         while len(chosen) < count:
-            best = int(near.argmax())
-            if near[best] < bound:
+            best = int(nearest.argmax())
+            if nearest[best] < bound:
                 break
-            if near[best] <= _COPY_DISTANCE:
-                return differ.first[chosen], np.array(scores, np.float32)
+            if nearest[best] <= _COPY_DISTANCE:
+                return unique.first[chosen], np.array(scores, np.float32)
             chosen.append(int(pool[best]))
-            scores.append(float(near[best]))
-            np.minimum(near, np.maximum(0, 1 - rows @ rows[best]), out=near)
-            near[best] = 0
-    return differ.first[chosen], np.array(scores, np.float32)
+            scores.append(float(nearest[best]))
+            np.minimum(nearest, np.maximum(0, 1 - rows @ rows[best]), out=nearest)
+            nearest[best] = 0
+    return unique.first[chosen], np.array(scores, np.float32)
 
 
 def facility_location(
-    vectors: Vectors, differ: UniqueVectors, count: int, seed: int, task: Task
+    vectors: Vectors, unique: UniqueVectors, count: int, seed: int, task: Task
 ) -> tuple[Ids, Float32]:
     """Facility location: positions (count,) that greedily maximise the mean cosine of images to their nearest choice.
 
@@ -127,7 +127,7 @@ def facility_location(
     optimum over the sampled images (Nemhauser, Wolsey and Fisher 1978). Gains only fall, so few are recomputed (Minoux
     1978).
     """
-    at = differ.first[sample_positions(len(differ.first), MAX_FACILITY, seed)]
+    at = unique.first[sample_positions(len(unique.first), MAX_FACILITY, seed)]
     rows = vectors.at(at)
     cosines = rows @ rows.T
     best = np.full(len(at), -1, np.float32)
@@ -161,7 +161,7 @@ def coverage(vectors: Vectors, chosen: Ids, task: Task) -> tuple[Ids, float | No
         task.step(MEASURING, part.start, len(vectors))
         cosines = rows @ centres.T
         weights += np.bincount(cosines.argmax(axis=1), minlength=len(chosen))
-        near = np.maximum(0, 1 - cosines.max(axis=1))
-        farthest = max(farthest, float(near.max()))
-        total += float(near.sum(dtype=np.float64))
+        nearest = np.maximum(0, 1 - cosines.max(axis=1))
+        farthest = max(farthest, float(nearest.max()))
+        total += float(nearest.sum(dtype=np.float64))
     return weights, farthest, total / len(vectors)

@@ -35,19 +35,19 @@ def read_vocabulary(names: str | Path | Iterable[str]) -> tuple[str, ...]:
         return ()
     if names == IMAGENET:
         return tuple(dict.fromkeys(imagenet_classes()))
-    given = _read_lines(expand_user(names)) if isinstance(names, str | Path) else list(names)
-    found: dict[str, str] = {}
-    for word in given:
+    entries = _read_lines(expand_user(names)) if isinstance(names, str | Path) else list(names)
+    words: dict[str, str] = {}
+    for word in entries:
         text = " ".join(word.split())
         if len(text) > _MAX_WORD_LENGTH:
             raise UsageError(f"a word of {len(text)} letters is none: {text[:40]}…", hint="one name a line")
         if text:
-            found.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
-    if not found:
+            words.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
+    if not words:
         raise UsageError("the vocabulary has no words", hint="one a line; or --names imagenet, or none")
-    if len(found) > MAX_WORDS:
-        raise UsageError(f"a vocabulary has at most {MAX_WORDS:,} words, not {len(found):,}")
-    return tuple(found.values())
+    if len(words) > MAX_WORDS:
+        raise UsageError(f"a vocabulary has at most {MAX_WORDS:,} words, not {len(words):,}")
+    return tuple(words.values())
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -56,9 +56,9 @@ def _read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         hint = "a file with a name a line, or imagenet, or none"
-        raise UsageError(f"cannot read the names in {path}: {said}", hint=hint) from error
+        raise UsageError(f"cannot read the names in {path}: {reason}", hint=hint) from error
     return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
 

@@ -81,13 +81,13 @@ class PairComparer:
         candidates, only the most promising are compared by pixels. ``where`` names the condition that selected the
         contents."""
         self._reader, self._contents, self._space, self._index = reader, contents, space, index
-        self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
+        self._kinds, self._thresholds, self._max_looks = frozenset(kinds), thresholds, looks
         self._where = where
         self._cache = PartCache(reader.root, digest("looked", where))
         # Both are duplicates of other members of their groups: compare the pixels at any hash distance.
         self._single = SingleVerdicts(self._cache, replace(thresholds, near_bits=UNKNOWN))
         self._read: Callable[[int], bytes | None] = lambda position: read(int(contents.ids[position]))
-        self._looks = LuminanceCache(self._read)
+        self._pictures = LuminanceCache(self._read)
         #: How contents lie over each other by the pairs that were compared in this call. A question to :meth:`confirm`
         #: may lay two of them once more, so that the next one finds them a fraction of a pixel elsewhere than it would
         #: if the first had been answered from the cache.
@@ -97,7 +97,7 @@ class PairComparer:
         #: Images of pairs of any kind.
         self._related: set[tuple[int, int]] = set()
         #: Keys of all candidates, ascending: those that did not become pairs need not be compared again.
-        self._proposed = np.empty(0, np.int64)
+        self._candidate_keys = np.empty(0, np.int64)
         self._questions = 0
 
     def save(self) -> None:
@@ -105,7 +105,7 @@ class PairComparer:
 
     def find(self, task: Task = SILENT, listener: PairListener | None = None) -> ComparisonResult:
         """Find all pairs."""
-        proposed = pair_candidates.find(
+        candidates = pair_candidates.find(
             pair_candidates.side_of(self._reader, self._contents, self._space, self._index),
             reach=reach_of(self._thresholds, len(self._contents)),
             turn=turn_hashes,
@@ -114,54 +114,56 @@ class PairComparer:
             scope=scope_of(self._where),
             task=task,
         )
-        if proposed.interrupted:
-            return ComparisonResult([], proposed.notes, interrupted=True)
-        self._proposed = proposed.a * len(self._contents) + proposed.b
+        if candidates.interrupted:
+            return ComparisonResult([], candidates.notes, interrupted=True)
+        self._candidate_keys = candidates.a * len(self._contents) + candidates.b
         contents = self._contents
 
-        def add(found: ClassifiedPairs, a: Positions, b: Positions) -> None:
-            self._link(found)
+        def add(batch: ClassifiedPairs, a: Positions, b: Positions) -> None:
+            self._link(batch)
             if listener is not None:
-                listener.add(self._report_pairs(found), contents.ids[np.concatenate([a, b])].tolist())
+                listener.add(self._report_pairs(batch), contents.ids[np.concatenate([a, b])].tolist())
 
         if listener is not None:
-            listener.begin(contents.ids[np.concatenate([proposed.a, proposed.b])].tolist())
-        found = classify_cached(
-            proposed.a,
-            proposed.b,
-            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
-            proposed.orientation,
-            proposed.cosine,
-            self._looks,
+            listener.begin(contents.ids[np.concatenate([candidates.a, candidates.b])].tolist())
+        classified = classify_cached(
+            candidates.a,
+            candidates.b,
+            np.minimum(candidates.distance, np.uint8(UNKNOWN)),
+            candidates.orientation,
+            candidates.cosine,
+            self._pictures,
             self._thresholds,
-            contents.ids[proposed.a],
-            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            contents.ids[candidates.a],
+            (contents.hashes[candidates.a], contents.hashes[candidates.b]),
             self._cache,
             task,
-            self._looks_at_most,
+            self._max_looks,
             add,
         )
-        pairs = found.kind > 0
+        pairs = classified.kind > 0
         self._related = set(
-            zip(contents.ids[found.a[pairs]].tolist(), contents.ids[found.b[pairs]].tolist(), strict=True)
+            zip(contents.ids[classified.a[pairs]].tolist(), contents.ids[classified.b[pairs]].tolist(), strict=True)
         )
-        return ComparisonResult(self._report_pairs(found), proposed.notes + found.notes, found.interrupted)
+        return ComparisonResult(
+            self._report_pairs(classified), candidates.notes + classified.notes, classified.interrupted
+        )
 
     def find_inside(
         self,
         encoder: Encoder,
-        known: Iterable[DuplicatePair],
+        known_pairs: Iterable[DuplicatePair],
         task: Task = SILENT,
     ) -> ComparisonResult:
-        """Find pairs of a picture and a crop of it, except pairs already ``known`` to be related; where OpenCV is
+        """Find pairs of a picture and a crop of it, except ``known_pairs``, which are related already; where OpenCV is
         there, also as :meth:`find_by_features` does.
 
         ``encoder`` is the encoder of the space; it encodes tiles of every picture, which are cached.
         """
-        known = tuple(known)
+        known_pairs = tuple(known_pairs)
         space = self._space
         tiler = TileEncoder(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, self._read)
-        found = crop_search.find(
+        crops = crop_search.find(
             self._contents.ids,
             self._contents.hashes,
             lambda ids: unit_rows(self._reader, ids, space),
@@ -171,50 +173,50 @@ class PairComparer:
             keep=self._reader.root,
             task=task,
         )
-        related = {(pair.a, pair.b) for pair in known}
+        related = {(pair.a, pair.b) for pair in known_pairs}
         pairs: dict[tuple[int, int], DuplicatePair] = {}
-        for one in found.pairs:
-            a, b = sorted((int(self._contents.ids[one.whole]), int(self._contents.ids[one.part])))
+        for crop in crops.pairs:
+            a, b = sorted((int(self._contents.ids[crop.whole]), int(self._contents.ids[crop.part])))
             if (a, b) not in related:
                 pairs[a, b] = DuplicatePair(
                     a,
                     b,
                     "inside",
                     crop_search.CONFIDENCE,
-                    cosine=cosine_of(one.cosine),
-                    correlation=cosine_of(one.correlation),
+                    cosine=cosine_of(crop.cosine),
+                    correlation=cosine_of(crop.correlation),
                 )
-        lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
-        notes = (lost,) if found.missing else ()
-        result = ComparisonResult(list(pairs.values()), notes, found.interrupted)
-        if found.interrupted or not is_available():
+        note = f"nothing was looked for in pictures that cannot be read: {crops.missing:,}"
+        notes = (note,) if crops.missing else ()
+        result = ComparisonResult(list(pairs.values()), notes, crops.interrupted)
+        if crops.interrupted or not is_available():
             return result
-        return result.merged_with(self.find_by_features((*known, *result.pairs), task))
+        return result.merged_with(self.find_by_features((*known_pairs, *result.pairs), task))
 
-    def find_by_features(self, known: Iterable[DuplicatePair], task: Task = SILENT) -> ComparisonResult:
-        """Find pairs of which one picture shows in the other, by local features, except pairs already ``known`` to be
-        related, or found by :meth:`find` to be so in any way. Raises MissingExtraError."""
+    def find_by_features(self, known_pairs: Iterable[DuplicatePair], task: Task = SILENT) -> ComparisonResult:
+        """Find pairs in which one picture shows in the other, by local features, except ``known_pairs`` and pairs that
+        :meth:`find` found to be related in any way. Raises MissingExtraError."""
         contents = self._contents
         if len(contents) > feature_search.MOST_PICTURES:
             most = f"{feature_search.MOST_PICTURES:,}"
             return ComparisonResult([], (f"local features are compared in up to {most} pictures: left out",))
         at = {int(image): n for n, image in enumerate(contents.ids)}
-        related = self._related | {(pair.a, pair.b) for pair in known}
+        related = self._related | {(pair.a, pair.b) for pair in known_pairs}
         positions = {(at[a], at[b]) for a, b in related}
-        found = feature_search.find(contents.hashes, self._read, positions, keep=self._reader.root, task=task)
+        matches = feature_search.find(contents.hashes, self._read, positions, keep=self._reader.root, task=task)
         pairs = [
             DuplicatePair(
-                int(contents.ids[one.a]),
-                int(contents.ids[one.b]),
+                int(contents.ids[match.a]),
+                int(contents.ids[match.b]),
                 "inside",
-                round(one.confidence, 6),
-                correlation=cosine_of(one.correlation),
-                differences=to_differences(one.places),
+                round(match.confidence, 6),
+                correlation=cosine_of(match.correlation),
+                differences=to_differences(match.places),
             )
-            for one in found.pairs
+            for match in matches.pairs
         ]
-        lost = f"local features were not looked for in pictures that cannot be read: {found.missing:,}"
-        return ComparisonResult(pairs, (lost,) if found.missing else (), found.interrupted)
+        note = f"local features were not looked for in pictures that cannot be read: {matches.missing:,}"
+        return ComparisonResult(pairs, (note,) if matches.missing else (), matches.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
         """Return the pair of two images that have no pair yet, or None if they are not duplicates.
@@ -222,39 +224,41 @@ class PairComparer:
         ``a`` < ``b`` are the first images of their contents. After ``looks`` calls, pictures are no longer read.
         """
         ids = np.array([a]), np.array([b])
-        one, other = (self._contents.positions(image) for image in ids)
-        key = int(one[0]) * len(self._contents) + int(other[0])
-        at = int(np.searchsorted(self._proposed, key))
-        if at < len(self._proposed) and self._proposed[at] == key:
+        position_a, position_b = (self._contents.positions(image) for image in ids)
+        key = int(position_a[0]) * len(self._contents) + int(position_b[0])
+        at = int(np.searchsorted(self._candidate_keys, key))
+        if at < len(self._candidate_keys) and self._candidate_keys[at] == key:
             return None
         if self._rows is None:
             self._rows = StoredRows(self._index.segments, self._index.dim)
         self._questions += 1
-        look = self._looks if self._questions <= self._looks_at_most else load_nothing
+        load = self._pictures if self._questions <= self._max_looks else load_nothing
         hashes = self._contents.phashes
-        apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
+        apart, codes = distances(hashes[position_a], hashes[position_b], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
-        known = np.minimum(apart, np.uint8(UNKNOWN))
-        digests = self._contents.hashes[one], self._contents.hashes[other]
+        distance = np.minimum(apart, np.uint8(UNKNOWN))
+        digests = self._contents.hashes[position_a], self._contents.hashes[position_b]
         judge = partial(judge_pairs, frame=self._frame)
-        found = self._single.classify(one, other, known, codes, cosine, look, ids[0], digests, judge)
-        pairs = self._report_pairs(found)
+        classified = self._single.classify(
+            position_a, position_b, distance, codes, cosine, load, ids[0], digests, judge
+        )
+        pairs = self._report_pairs(classified)
         return pairs[0] if pairs else None
 
     def _load_luminance(self, position: int) -> Luminance:
         """Return a picture that was compared before, at black if it is gone by now."""
-        small = self._looks(position)
+        small = self._pictures(position)
         return np.zeros((SIDE, SIDE), np.float32) if small is None else small.astype(np.float32)
 
-    def _link(self, found: ClassifiedPairs) -> None:
+    def _link(self, classified: ClassifiedPairs) -> None:
         """Note how the pictures of pairs lie that were compared now."""
-        pairs = zip(found.a.tolist(), found.b.tolist(), found.verdicts, strict=False)
+        pairs = zip(classified.a.tolist(), classified.b.tolist(), classified.verdicts, strict=False)
         for a, b, verdict in pairs:
-            if verdict.laid is None:
+            if verdict.registration is None:
                 continue
-            one, other = self._looks(a), self._looks(b)
-            if one is not None and other is not None:
-                link_pair(self._placements, a, b, verdict, (one.shape, other.shape), self._thresholds)
+            picture_a, picture_b = self._pictures(a), self._pictures(b)
+            if picture_a is not None and picture_b is not None:
+                link_pair(self._placements, a, b, verdict, (picture_a.shape, picture_b.shape), self._thresholds)
 
-    def _report_pairs(self, found: ClassifiedPairs) -> list[DuplicatePair]:
-        return to_duplicate_pairs(found, self._contents.ids, self._kinds)
+    def _report_pairs(self, classified: ClassifiedPairs) -> list[DuplicatePair]:
+        return to_duplicate_pairs(classified, self._contents.ids, self._kinds)

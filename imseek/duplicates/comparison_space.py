@@ -1,4 +1,4 @@
-"""Choose the image space by whose vectors duplicates are proposed."""
+"""Choose the image space whose vectors propose duplicates."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 from imseek.types.collection_info import SpaceInfo
 
-#: How references of encoders begin that were trained to recognise altered copies.
+#: Prefixes of the references of encoders that were trained to recognise altered copies.
 _COPY_DETECTORS: Final = ("timm:sscd_",)
 
 
 def comparison_space(spaces: Sequence[SpaceInfo], kinds: Collection[str]) -> SpaceInfo:
     """Return the first space of an encoder that was trained on copies, or else the first of ``spaces``.
 
-    Where ``kinds`` has scenes, it is the first in any case: to such an encoder another shot is another picture.
+    If ``kinds`` has scenes, it is the first in any case: to a copy detector, another shot is another picture.
     """
     copies = (space for space in spaces if space.encoder.startswith(_COPY_DETECTORS))
     return spaces[0] if "scene" in kinds else next(copies, spaces[0])

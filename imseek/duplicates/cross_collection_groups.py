@@ -43,38 +43,38 @@ def find(
     shared = shared_spaces(reader, other) if set(request.kinds) - {"exact"} else []
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
-        mine = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
-        there = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
+        own_side = cross_collection_pairs.OverlapSide(reader, contents, stack.enter_context(Originals(reader)).read)
+        other_side = cross_collection_pairs.OverlapSide(other, theirs, stack.enter_context(Originals(other)).read)
         if shared:
             spaces = [one for one, _ in shared]
             space, limits, notes = choose_space(reader, spaces, request.kinds, contents, load, task)
-            same = next(second for first, second in shared if first is space)
-            mine = replace(mine, space=space, index=open_index(space))
-            there = replace(there, space=same, index=open_other(same))
-        found = cross_collection_pairs.find(
-            mine,
-            there,
+            other_space = next(second for first, second in shared if first is space)
+            own_side = replace(own_side, space=space, index=open_index(space))
+            other_side = replace(other_side, space=other_space, index=open_other(other_space))
+        overlap = cross_collection_pairs.find(
+            own_side,
+            other_side,
             request.shown_kinds,
             thresholds=limits,
             where=scope_of(request.where),
             looks=request.looks,
             task=task,
         )
-    said = (*duplicate_judgements.read(reader.root), *duplicate_judgements.read(other.root))
-    pairs, left_out = _apply_judgements(found.pairs, contents, theirs, said, request.shown_kinds)
-    counted: dict[DuplicateKind, int] = dict.fromkeys(request.shown_kinds, 0)
+    judgements = (*duplicate_judgements.read(reader.root), *duplicate_judgements.read(other.root))
+    pairs, left_out = _apply_judgements(overlap.pairs, contents, theirs, judgements, request.shown_kinds)
+    counts: dict[DuplicateKind, int] = dict.fromkeys(request.shown_kinds, 0)
     for pair in pairs:
-        counted[pair.kind] += 1
+        counts[pair.kind] += 1
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
         groups=_build_groups(reader, other, contents, _best_pairs(pairs), request),
-        pairs=counted,
+        pairs=counts,
         judged=left_out,
-        notes=notes + found.notes,
+        notes=notes + overlap.notes,
         against=other.identity.uuid,
-        interrupted=found.interrupted,
+        interrupted=overlap.interrupted,
     )
 
 
@@ -92,17 +92,17 @@ def _apply_judgements(
     verdicts = {(one.a, one.b): one.verdict for one in judgements}
     if not verdicts:
         return list(pairs), 0
-    kept, left_out = [], 0
+    remaining, left_out = [], 0
     for pair in pairs:
         a, b = sorted((_hash(mine, pair.a), _hash(theirs, pair.b)))
         verdict = verdicts.get((a, b))
         if verdict == "different":
             left_out += 1
         elif verdict == "same" and "same" in kinds:
-            kept.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
+            remaining.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
         else:
-            kept.append(pair)
-    return kept, left_out
+            remaining.append(pair)
+    return remaining, left_out
 
 
 def _hash(contents: UniqueContents, image_id: int) -> str:

@@ -84,14 +84,14 @@ def find(
     stored in the cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
     """
     mine, theirs = one.contents, other.contents
-    at, there = match_hashes(mine.hashes, theirs.hashes)
+    exact_a, exact_b = match_hashes(mine.hashes, theirs.hashes)
     pairs: list[DuplicatePair] = []
     if "exact" in kinds:
         exact = partial(DuplicatePair, kind="exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)
-        pairs = [exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
+        pairs = [exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(exact_a, exact_b, strict=True)]
     if not set(kinds) - {"exact"} or not len(mine) or not len(theirs):
         return Overlap(tuple(pairs))
-    proposed = pair_candidates.find(
+    candidates = pair_candidates.find(
         _candidate_side(one),
         _candidate_side(other),
         reach=reach_of(thresholds, len(theirs)),
@@ -101,15 +101,15 @@ def find(
         scope=where,
         task=task,
     )
-    notes = proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
-    if proposed.interrupted:
+    notes = candidates.notes if one.index is not None and other.index is not None else (NO_VECTORS, *candidates.notes)
+    if candidates.interrupted:
         return Overlap(tuple(pairs), notes, interrupted=True)
     width = len(theirs)
-    new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
-    found = _classify_candidates(one, other, proposed, new, thresholds, where, looks, task)
-    pairs += to_duplicate_pairs(found, np.concatenate([mine.ids, theirs.ids]), kinds)
+    is_new = ~np.isin(candidates.a * width + candidates.b, exact_a * width + exact_b)
+    classified = _classify_candidates(one, other, candidates, is_new, thresholds, where, looks, task)
+    pairs += to_duplicate_pairs(classified, np.concatenate([mine.ids, theirs.ids]), kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
-    return Overlap(tuple(pairs), notes + found.notes, found.interrupted)
+    return Overlap(tuple(pairs), notes + classified.notes, classified.interrupted)
 
 
 def match_hashes(one: Digests, other: Digests) -> tuple[Ids, Ids]:
@@ -135,8 +135,8 @@ def _candidate_side(side: OverlapSide) -> pair_candidates.CandidateSide:
 def _classify_candidates(
     one: OverlapSide,
     other: OverlapSide,
-    proposed: pair_candidates.Candidates,
-    new: pair_candidates.Bools,
+    candidates: pair_candidates.Candidates,
+    is_new: pair_candidates.Bools,
     thresholds: Thresholds,
     where: str,
     looks: int,
@@ -151,13 +151,13 @@ def _classify_candidates(
             return one.read(int(one.contents.ids[position]))
         return other.read(int(other.contents.ids[position - count]))
 
-    a, b = proposed.a[new], proposed.b[new]
+    a, b = candidates.a[is_new], candidates.b[is_new]
     return classify_cached(
         a,
         b + count,
-        np.minimum(proposed.distance[new], np.uint8(UNKNOWN)),
-        proposed.orientation[new],
-        proposed.cosine[new],
+        np.minimum(candidates.distance[is_new], np.uint8(UNKNOWN)),
+        candidates.orientation[is_new],
+        candidates.cosine[is_new],
         LuminanceCache(read),
         thresholds,
         one.contents.ids[a],

@@ -14,13 +14,13 @@ from imseek.duplicates.results import Duplicate
 def mark_symbolic_links(members: Iterable[Duplicate]) -> tuple[Duplicate, ...]:
     """Return the images of a group, with those whose file is a symbolic link marked as such.
 
-    So are those in a folder that is one, if another image of the group is the same file. What is not a file on the
-    disk is no link.
+    So are those in a folder that is one, if another image of the group is the same file. An image that is not a file
+    on the disk is not a link.
     """
-    found = [(member, _file_of(member)) for member in members]
-    names = Counter(file for _, file in found)
+    files = [(member, _file_of(member)) for member in members]
+    names = Counter(file for _, file in files)
     marked = []
-    for member, file in found:
+    for member, file in files:
         symbolic = file is not None and (
             _is_symbolic(member) or (names[file] > 1 and os.path.realpath(_path_of(member)) != _path_of(member))
         )
@@ -52,9 +52,9 @@ def _is_symbolic(member: Duplicate) -> bool:
 
 
 def _file_of(member: Duplicate) -> tuple[int, int] | None:
-    """Return what identifies the file of an image; None where it is no file, or is gone."""
+    """Return the device and inode of an image's file; None if it is not a file, or is gone."""
     try:
-        found = os.stat(_path_of(member))
+        info = os.stat(_path_of(member))
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return info.st_dev, info.st_ino

@@ -73,10 +73,10 @@ def find(
 
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
     """
-    wanted = tuple(dict.fromkeys(kinds))
-    if unknown := [kind for kind in wanted if kind not in KINDS]:
-        raise UsageError(f"{unknown[0]!r} is not a kind of duplicate", hint=f"one of {', '.join(KINDS)}")
-    if not wanted:
+    unique_kinds = tuple(dict.fromkeys(kinds))
+    if unknown_kinds := [kind for kind in unique_kinds if kind not in KINDS]:
+        raise UsageError(f"{unknown_kinds[0]!r} is not a kind of duplicate", hint=f"one of {', '.join(KINDS)}")
+    if not unique_kinds:
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
     if looks < 0:
         raise UsageError(f"the number of pairs to compare cannot be {looks}")
@@ -84,7 +84,7 @@ def find(
         raise UsageError(f"{keep!r} is not a rule for what to keep", hint=f"one of {', '.join(RULES)}")
     if keep == "path-priority" and not prefer:
         raise UsageError("path-priority needs folders in order of preference", hint="prefer (--prefer) names them")
-    if "inside" in wanted and against is not None:
+    if "inside" in unique_kinds and against is not None:
         raise UsageError("pictures inside pictures can be found within one collection only")
     # Each part that is done is kept, so each is reported.
     task = Task(progress, stop, interval=0)
@@ -94,23 +94,23 @@ def find(
         return load_encoder(root, space, ("image",))
 
     with ExitStack() as stack:
-        here = stack.enter_context(SnapshotSession(collection))
-        there = None if against is None else stack.enter_context(SnapshotSession(against))
-        if there is not None and there.reader.identity.uuid == here.reader.identity.uuid:
+        session = stack.enter_context(SnapshotSession(collection))
+        other_session = None if against is None else stack.enter_context(SnapshotSession(against))
+        if other_session is not None and other_session.reader.identity.uuid == session.reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
 
-        given: set[frozenset[tuple[str, int]]] = set()
+        reported: set[frozenset[tuple[str, int]]] = set()
 
-        def give(group: DuplicateGroup) -> None:
+        def report_group(group: DuplicateGroup) -> None:
             images = frozenset((member.collection, member.image_id) for member in group.members)
-            if on_group is not None and images not in given:
-                given.add(images)
+            if on_group is not None and images not in reported:
+                reported.add(images)
                 on_group(group)
 
         def work() -> DuplicateReport:
-            reader = here.reader
+            reader = session.reader
             request = DuplicatesRequest(
-                wanted,
+                unique_kinds,
                 keep,
                 Folders.of(prefer),
                 Folders.of(protect),
@@ -118,15 +118,19 @@ def find(
                 where or "",
                 looks,
             )
-            if there is None:
-                return pipeline.find(reader, here.index, load, request, task, None if on_group is None else give)
-            return cross_collection_groups.find(reader, here.index, there.reader, there.index, load, request, task)
+            if other_session is None:
+                return pipeline.find(
+                    reader, session.index, load, request, task, None if on_group is None else report_group
+                )
+            return cross_collection_groups.find(
+                reader, session.index, other_session.reader, other_session.index, load, request, task
+            )
 
-        report = retry_if_stale(work, *(one for one in (here, there) if one is not None))
-        roots = {one.reader.identity.uuid: one.reader.root for one in (here, there) if one is not None}
+        report = retry_if_stale(work, *(one for one in (session, other_session) if one is not None))
+        roots = {one.reader.identity.uuid: one.reader.root for one in (session, other_session) if one is not None}
         report = replace(report, notes=report.notes + missing_notes(report.groups, roots))
         for group in report.groups:
-            give(group)
+            report_group(group)
         return report
 
 
@@ -141,9 +145,9 @@ def judge(collection: AnyCollection, images: Sequence[int | AnyPath], verdict: V
 
     root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    made = [duplicate_judgements.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
+    new_judgements = [duplicate_judgements.make_judgement(a, b, verdict, PERSON) for a, b in pairs]
     with open_writer(root, "judge") as writer:
-        duplicate_judgements.record(writer, made)
+        duplicate_judgements.record(writer, new_judgements)
     return _judgements_of(root, pairs)
 
 
@@ -181,20 +185,20 @@ def rejudge(
     if not changes:
         return {}
     with open_writer(root, "judge") as writer:
-        said = {(one.a, one.b): one.verdict for one in duplicate_judgements.read(root)}
+        verdicts = {(one.a, one.b): one.verdict for one in duplicate_judgements.read(root)}
         duplicate_judgement_file.update_judgements(writer, changes)
-    return {pair: said.get(pair) for pair in changes}
+    return {pair: verdicts.get(pair) for pair in changes}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
     """Return all judgements, the latest first."""
-    found = duplicate_judgements.read(path_of(collection))
-    return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
+    all_judgements = duplicate_judgements.read(path_of(collection))
+    return tuple(sorted(all_judgements, key=lambda judgement: judgement.decided_at, reverse=True))
 
 
 def _judgements_of(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
-    wanted = set(pairs)
-    return tuple(one for one in duplicate_judgements.read(root) if (one.a, one.b) in wanted)
+    pair_set = set(pairs)
+    return tuple(one for one in duplicate_judgements.read(root) if (one.a, one.b) in pair_set)
 
 
 def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -297,19 +301,19 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
     ids = [image for image in images if isinstance(image, int)]
-    found = run_with_reader(root, lambda reader: {reader.image(one).content_hash for one in ids})
+    hashes = run_with_reader(root, lambda reader: {reader.image(one).content_hash for one in ids})
     for image in images:
         if isinstance(image, int):
             continue
         path = os.fsdecode(image)
         try:
             with open_input(path) as file:
-                found.add(digest_of_file(file).sha256)
+                hashes.add(digest_of_file(file).sha256)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(found) < 2:
+    if len(hashes) < 2:
         raise UsageError(
             "both are the same file, so there is nothing to judge",
             hint="images with the same bytes need no judgement",
         )
-    return sorted(found)
+    return sorted(hashes)

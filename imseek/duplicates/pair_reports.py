@@ -34,23 +34,23 @@ def scope_of(where: str) -> str:
     return hashlib.sha256(where.encode()).hexdigest() if where else ""
 
 
-def to_duplicate_pairs(found: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
+def to_duplicate_pairs(classified: ClassifiedPairs, ids: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
     """Convert found pairs of the given ``kinds`` to DuplicatePairs, in order. ``ids`` maps positions to image ids."""
     pairs = []
-    for n in range(len(found.a)):
-        kind = KINDS[found.kind[n]]
+    for n in range(len(classified.a)):
+        kind = KINDS[classified.kind[n]]
         if kind is not None and kind in kinds:
             pairs.append(
                 DuplicatePair(
-                    int(ids[found.a[n]]),
-                    int(ids[found.b[n]]),
+                    int(ids[classified.a[n]]),
+                    int(ids[classified.b[n]]),
                     kind,
-                    confidence=round(float(found.confidence[n]), 6),
-                    cosine=cosine_of(found.cosine[n]),
-                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
-                    correlation=cosine_of(found.correlation[n]),
-                    orientation=ORIENTATIONS[found.orientation[n]],
-                    differences=to_differences(unpack_places(found.places[n])),
+                    confidence=round(float(classified.confidence[n]), 6),
+                    cosine=cosine_of(classified.cosine[n]),
+                    distance=int(classified.distance[n]) if classified.distance[n] < UNKNOWN else None,
+                    correlation=cosine_of(classified.correlation[n]),
+                    orientation=ORIENTATIONS[classified.orientation[n]],
+                    differences=to_differences(unpack_places(classified.places[n])),
                 )
             )
     return pairs

@@ -50,13 +50,13 @@ def find_related(
 ) -> RelatedPairs:
     """Find pairs as :func:`imseek.duplicates.pipeline.find` does, without those that a person judged different."""
     contents = load_contents(reader, allowed)
-    said = match_judgements(duplicate_judgements.read(reader.root), contents)
-    compared, notes = ComparisonResult([]), tuple[str, ...]()
+    judgements = match_judgements(duplicate_judgements.read(reader.root), contents)
+    comparison, notes = ComparisonResult([]), tuple[str, ...]()
     if set(kinds) - {"exact"} and len(contents) > 1:
         space, limits, notes = choose_space(reader, reader.current.image_spaces, kinds, contents, load, task)
         index = open_index(space)
         with Originals(reader) as originals:
             comparer = PairComparer(reader, originals.read, contents, space, index, kinds, limits, looks, where)
-            compared = comparer.find(task)
-    pairs, _ = said.resolve(compared.pairs, kinds)
-    return RelatedPairs(contents, tuple(pairs), notes + compared.notes, compared.interrupted)
+            comparison = comparer.find(task)
+    pairs, _ = judgements.resolve(comparison.pairs, kinds)
+    return RelatedPairs(contents, tuple(pairs), notes + comparison.notes, comparison.interrupted)

@@ -46,15 +46,15 @@ class PartCache:
 
     def only(self, stage: str, names: Collection[str]) -> set[str]:
         """Return those of ``names`` that are cached for a stage, and remove all others of that stage."""
-        kept = set()
+        cached = set()
         for file in () if self._folder is None else self._folder.files():
             if file.startswith(f"{stage}-") and self._folder is not None:
                 stem, _, ending = file.partition(".")
                 if stem in names and ending == "npz":
-                    kept.add(stem)
+                    cached.add(stem)
                 else:
                     self._folder.remove(file)
-        return kept
+        return cached
 
     def load(self, name: str, kinds: Sequence[ColumnKind]) -> Arrays | None:
         """Return the arrays of a name, of equal length and of the dtypes ``kinds``; None if missing or damaged."""

@@ -78,8 +78,8 @@ class QualityReader:
         """Measure the compression of an image of one of the ``MEASURED_FORMATS``."""
 
         def compression(data: bytes) -> float:
-            found = _compression(data, image.format, decode(data, measured=False).pixels)
-            return float(2 * found.quality + found.saved_again)
+            measured = _compression(data, image.format, decode(data, measured=False).pixels)
+            return float(2 * measured.quality + measured.saved_again)
 
         value = self._measure(image, _COMPRESSION, compression)
         return Compression(0) if value == _UNKNOWN else Compression(int(value) // 2, bool(int(value) % 2))
@@ -108,12 +108,12 @@ class QualityReader:
     def save(self) -> None:
         self._table.save()
 
-    def _measure(self, image: Duplicate, what: int, measure: Callable[[bytes], float]) -> float:
-        key = int(image.content_hash[:16], 16), int(image.content_hash[16:32], 16), what
+    def _measure(self, image: Duplicate, kind: int, measure: Callable[[bytes], float]) -> float:
+        key = int(image.content_hash[:16], 16), int(image.content_hash[16:32], 16), kind
         with self._lock:
-            known = self._table.get(*key)
-        if known is not None:
-            return float(known[0])
+            cached = self._table.get(*key)
+        if cached is not None:
+            return float(cached[0])
         data = self._read(image.image_id)
         try:
             value = _UNKNOWN if data is None else measure(data)
@@ -130,9 +130,9 @@ def _stated_quality(data: bytes, name: str) -> int:
 
 
 def _compression(data: bytes, name: str, pixels: Pixels) -> Compression:
-    if not (own := _stated_quality(data, name)):
+    if not (quality := _stated_quality(data, name)):
         return Compression(0)
     earlier = earlier_jpeg_quality(pixels)
-    if earlier is None or earlier >= own - _OWN:
-        return Compression(own)
+    if earlier is None or earlier >= quality - _OWN:
+        return Compression(quality)
     return Compression(earlier, saved_again=True)

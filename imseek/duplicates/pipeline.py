@@ -93,10 +93,12 @@ def find(
     and CorruptCollectionError.
     """
     contents = load_contents(reader, request.allowed)
-    said = match_judgements(duplicate_judgements.read(reader.root), contents)
+    judgements = match_judgements(duplicate_judgements.read(reader.root), contents)
     copies = contents.copies if "exact" in request.kinds else {}
-    grouper = _Grouper(reader, request, {first: ids.tolist() for first, ids in copies.items()}, said, task, on_group)
-    compared = ComparisonResult([])
+    grouper = _Grouper(
+        reader, request, {first: ids.tolist() for first, ids in copies.items()}, judgements, task, on_group
+    )
+    comparison = ComparisonResult([])
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         originals = stack.enter_context(Originals(reader))
@@ -120,11 +122,11 @@ def find(
             )
             stack.callback(comparer.save)
             grouper.compare_by(comparer.confirm, limits)
-            compared = comparer.find(task, None if on_group is None else grouper)
-            if "inside" in request.kinds and not compared.interrupted:
-                insides = comparer.find_inside(load(space), compared.pairs, task)
-                compared = compared.merged_with(insides)
-        pairs, left_out = said.resolve(compared.pairs, request.shown_kinds)
+            comparison = comparer.find(task, None if on_group is None else grouper)
+            if "inside" in request.kinds and not comparison.interrupted:
+                insides = comparer.find_inside(load(space), comparison.pairs, task)
+                comparison = comparison.merged_with(insides)
+        pairs, left_out = judgements.resolve(comparison.pairs, request.shown_kinds)
         groups, interrupted = grouper.finish(pairs)
     return DuplicateReport(
         collection=reader.identity.uuid,
@@ -133,8 +135,8 @@ def find(
         groups=groups,
         pairs=_count_pairs(pairs, contents, request.shown_kinds),
         judged=left_out,
-        notes=notes + compared.notes,
-        interrupted=compared.interrupted or interrupted,
+        notes=notes + comparison.notes,
+        interrupted=comparison.interrupted or interrupted,
     )
 
 
@@ -147,18 +149,18 @@ class _Grouper:
         reader: Reader,
         request: DuplicatesRequest,
         alike: Mapping[int, Sequence[int]],
-        said: PairJudgements,
+        judgements: PairJudgements,
         task: Task,
         on_group: OnGroup | None,
     ) -> None:
-        """``alike`` maps contents to their images; ``said`` has the judgements on the contents."""
-        self._reader, self._request, self._alike, self._said = reader, request, alike, said
+        """``alike`` maps contents to their images; ``judgements`` has the judgements on the contents."""
+        self._reader, self._request, self._alike, self._judgements = reader, request, alike, judgements
         self._task, self._on_group = task, on_group
         self._confirm: Confirm = _confirm_nothing
         self._limits = DEFAULTS
         self._quality: QualityReader | None = None
         self._confirmed: dict[tuple[int, int], DuplicatePair | None] = {}
-        self._incremental = IncrementalGroups(alike, said.same if "same" in request.kinds else ())
+        self._incremental = IncrementalGroups(alike, judgements.same if "same" in request.kinds else ())
         self._due = 0.0
 
     def compare_by(self, confirm: Confirm, limits: Thresholds) -> None:
@@ -182,32 +184,34 @@ class _Grouper:
 
     def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
         """Return all groups in report order, and whether the task was cancelled on the way."""
-        made = self._group(pairs, self._alike, self._said, self._task)
-        groups, interrupted = _choose_keepers(self._reader, made, self._request, self._quality, self._task)
-        return groups, made.interrupted or interrupted
+        grouping = self._group(pairs, self._alike, self._judgements, self._task)
+        groups, interrupted = _choose_keepers(self._reader, grouping, self._request, self._quality, self._task)
+        return groups, grouping.interrupted or interrupted
 
     def _give(self) -> None:
         if not (components := self._incremental.take()):
             return
-        contents = [content for one in components for content in one.contents]
-        said = self._said.among(contents)
-        pairs, _ = said.resolve([pair for one in components for pair in one.pairs], self._request.shown_kinds)
+        contents = [content for component in components for content in component.contents]
+        judgements = self._judgements.among(contents)
+        pairs, _ = judgements.resolve(
+            [pair for component in components for pair in component.pairs], self._request.shown_kinds
+        )
         alike = {content: self._alike[content] for content in contents if content in self._alike}
         silent = Task(stop=self._task.stop)
-        made = self._group(pairs, alike, said, silent)
-        groups, interrupted = _choose_keepers(self._reader, made, self._request, self._quality, silent)
-        if self._on_group is not None and not made.interrupted and not interrupted:
+        grouping = self._group(pairs, alike, judgements, silent)
+        groups, interrupted = _choose_keepers(self._reader, grouping, self._request, self._quality, silent)
+        if self._on_group is not None and not grouping.interrupted and not interrupted:
             for group in groups:
                 self._on_group(group)
 
     def _group(
-        self, pairs: Sequence[DuplicatePair], alike: Mapping[int, Sequence[int]], said: PairJudgements, task: Task
+        self, pairs: Sequence[DuplicatePair], alike: Mapping[int, Sequence[int]], judgements: PairJudgements, task: Task
     ) -> Grouping:
         # How near two pictures must be to a third to count as duplicates without being compared: see groups.
         limits = self._limits
         same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
         reach: dict[DuplicateKind, Reach] = {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
-        return group_pairs(pairs, alike, self._confirm_once, said.different, reach=reach, task=task)
+        return group_pairs(pairs, alike, self._confirm_once, judgements.different, reach=reach, task=task)
 
     def _confirm_once(self, a: int, b: int) -> DuplicatePair | None:
         if (a, b) not in self._confirmed:
@@ -232,25 +236,25 @@ def _count_pairs(
 
 
 def _choose_keepers(
-    reader: Reader, made: Grouping, request: DuplicatesRequest, quality: QualityReader | None, task: Task
+    reader: Reader, grouping: Grouping, request: DuplicatesRequest, quality: QualityReader | None, task: Task
 ) -> tuple[tuple[DuplicateGroup, ...], bool]:
     """Choose the keeper of each group, and return the groups in report order, and whether the task was cancelled on the
     way: from then on, no picture is measured."""
     groups: list[DuplicateGroup] = []
     interrupted = False
     with ThreadPoolExecutor(available_cpus(), "quality") as pool:
-        for some in _batches(made.groups):
-            ids = sorted({i for group in some for i in group.members})
+        for batch in _batches(grouping.groups):
+            ids = sorted({i for group in batch for i in group.members})
             members, rich = members_of(reader, ids, request.protect)
-            task.report(_KEEPER_PHASE, len(groups), len(made.groups))
+            task.report(_KEEPER_PHASE, len(groups), len(grouping.groups))
             choose = partial(_choose_keeper, members=members, rich=rich, request=request, quality=quality, task=task)
-            for group, (chosen, stopped) in zip(some, pool.map(choose, some), strict=True):
-                interrupted |= stopped
-                first, *others = chosen.members
-                related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+            for group, (keeper, is_cancelled) in zip(batch, pool.map(choose, batch), strict=True):
+                interrupted |= is_cancelled
+                first, *others = keeper.members
+                related = [replace(member, pair=grouping.pair(first.image_id, member.image_id)) for member in others]
                 members_marked = mark_hard_links((first, *related))
-                groups.append(make_group(group.kind, members_marked, chosen.reason, request))
-                task.report(_KEEPER_PHASE, len(groups), len(made.groups))
+                groups.append(make_group(group.kind, members_marked, keeper.reason, request))
+                task.report(_KEEPER_PHASE, len(groups), len(grouping.groups))
     return tuple(sorted(groups, key=report_order)), interrupted
 
 
@@ -264,16 +268,16 @@ def _choose_keeper(
     task: Task,
 ) -> tuple[Keeper, bool]:
     """Return the keeper of a group, and whether its pictures were not measured since the task is cancelled."""
-    stopped = group.kind == "same" and task.is_cancelled
+    is_cancelled = group.kind == "same" and task.is_cancelled
     keeper = choose_keeper(
         mark_symbolic_links(members[i] for i in group.members),
         request.keep,
         request.prefer,
         request.protect,
-        richness=lambda one: rich[one.image_id],
-        quality=quality if group.kind == "same" and not stopped else None,
+        richness=lambda member: rich[member.image_id],
+        quality=quality if group.kind == "same" and not is_cancelled else None,
     )
-    return keeper, stopped
+    return keeper, is_cancelled
 
 
 def make_group(
@@ -291,15 +295,15 @@ def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     """Yield the groups in order, in batches of at least ``_BATCH_IMAGES`` images."""
-    some: list[Group] = []
-    held = 0
+    batch: list[Group] = []
+    count = 0
     for group in groups:
-        some.append(group)
-        held += len(group.members)
-        if held >= _BATCH_IMAGES:
-            yield some
-            some, held = [], 0
-    yield some
+        batch.append(group)
+        count += len(group.members)
+        if count >= _BATCH_IMAGES:
+            yield batch
+            batch, count = [], 0
+    yield batch
 
 
 def members_of(
@@ -308,10 +312,10 @@ def members_of(
     """Return the images by id, and the amount of metadata known about each."""
     facts, places = reader.metadata(ids), reader.places(ids)
     tags = tags_of(reader, ids)
-    found = {}
+    images = {}
     for image_id in ids:
         row, place = facts[image_id], places.get(image_id)
-        found[image_id] = Duplicate(
+        images[image_id] = Duplicate(
             collection=reader.identity.uuid,
             image_id=image_id,
             place=place,
@@ -323,4 +327,4 @@ def members_of(
             taken_at=row.get("taken_at"),
             protected=place is not None and protect.hold(place.path),
         )
-    return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}
+    return images, {i: richness(facts[i], tags.get(i, ())) for i in ids}

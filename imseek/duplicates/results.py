@@ -67,8 +67,8 @@ KeepRule: TypeAlias = Literal["best", "largest", "oldest", "newest", "path-prior
 def shown_kinds(kinds: Iterable[DuplicateKind]) -> tuple[DuplicateKind, ...]:
     """Return the kinds of pairs to report for those that were asked for: looking for the same pictures comes upon
     edited ones, which are shown."""
-    wanted = set(kinds)
-    return tuple(kind for kind in KINDS if kind in wanted or (kind == "edited" and "same" in wanted))
+    kind_set = set(kinds)
+    return tuple(kind for kind in KINDS if kind in kind_set or (kind == "edited" and "same" in kind_set))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +211,9 @@ class DuplicateGroup:
         boxes: dict[Box, None] = {}
         for other in self.others if member is self.keeper else (member,):
             # A pair begins with the lower id, or with ours where the keeper is of another collection.
-            begins = self.keeper.collection == other.collection and self.keeper.image_id < other.image_id
-            for one in () if other.pair is None else other.pair.differences:
-                boxes[one.a if begins == (member is self.keeper) else one.b] = None
+            is_first = self.keeper.collection == other.collection and self.keeper.image_id < other.image_id
+            for difference in () if other.pair is None else other.pair.differences:
+                boxes[difference.a if is_first == (member is self.keeper) else difference.b] = None
         return tuple(boxes)
 
     def at_least(self, confidence: float) -> DuplicateGroup | None:
@@ -221,15 +221,15 @@ class DuplicateGroup:
 
         Pairs that a person has judged to be the same stay.
         """
-        sure = [
+        remaining = [
             (member, member.pair)
             for member in self.others
             if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
         ]
-        if not sure:
+        if not remaining:
             return None
-        kind = max((pair.kind for _, pair in sure), key=KINDS.index)
-        return replace(self, kind=kind, members=(self.keeper, *(member for member, _ in sure)))
+        kind = max((pair.kind for _, pair in remaining), key=KINDS.index)
+        return replace(self, kind=kind, members=(self.keeper, *(member for member, _ in remaining)))
 
     @property
     @json_member(Json(name="members"))
@@ -329,11 +329,11 @@ class DuplicateReport:
 
     def _surplus(self) -> Collection[Duplicate]:
         """Return the images that may be removed, each once: one may be in several groups of edited images."""
-        once: dict[tuple[str, int], Duplicate] = {}
+        images: dict[tuple[str, int], Duplicate] = {}
         for group in self.groups:
             for member in group.surplus:
-                once.setdefault((member.collection, member.image_id), member)
-        return once.values()
+                images.setdefault((member.collection, member.image_id), member)
+        return images.values()
 
     @property
     def totals(self) -> DuplicateTotals:

@@ -65,7 +65,7 @@ def choose_space(
     load: LoadEncoder,
     task: Task = SILENT,
 ) -> tuple[SpaceInfo, Thresholds, tuple[str, ...]]:
-    """Return the image space by whose vectors duplicates are proposed, its thresholds, and notes about them.
+    """Return the image space whose vectors propose duplicates, its thresholds, and notes about them.
 
     It is that of :func:`~imseek.duplicates.comparison_space.comparison_space`, or the first one where the encoder of
     that has to be asked and cannot be loaded.
@@ -95,24 +95,24 @@ def _find_thresholds(
     def encode(batch: Sequence[Pixels]) -> Float32:
         return encoder.encode_images(np.stack([encoder.prepare(pixels) for pixels in batch]))
 
-    found = calibrate(pictures, encode)
+    thresholds = calibrate(pictures, encode)
     if len(pictures) == SAMPLE:
         with suppress(LockedError, StorageError), Writer(reader.root, "duplicates") as writer:
-            store_thresholds(writer, space.fingerprint, found)
-    return found
+            store_thresholds(writer, space.fingerprint, thresholds)
+    return thresholds
 
 
 def _sample_pictures(reader: Reader, contents: UniqueContents, side: int | None, task: Task) -> Iterator[Pixels]:
     """Yield at most SAMPLE different pictures, always the same ones; unreadable pictures are replaced by others."""
-    given = 0
-    tried = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]
-    ids = contents.ids[tried].tolist()
+    count = 0
+    positions = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]
+    ids = contents.ids[positions].tolist()
     with Originals(reader, ids) as originals:
         for image_id in ids:
-            task.report(PHASE, given, min(SAMPLE, len(contents)))
-            if given == SAMPLE:
+            task.report(PHASE, count, min(SAMPLE, len(contents)))
+            if count == SAMPLE:
                 return
             with suppress(MediaError):
                 if (data := originals.read(image_id)) is not None:
                     yield decode(data, min_side=side, measured=False).pixels
-                    given += 1
+                    count += 1

@@ -97,11 +97,11 @@ def load_contents(reader: Reader, allowed: IdSet | None = None) -> UniqueContent
     for shard in reader.current.shards:
         live = np.ones(shard.rows, np.bool_)
         live[reader.dead_rows(shard)] = False
-        mine = reader.shard_ids(shard)
+        shard_ids = reader.shard_ids(shard)
         if allowed is not None:
-            live &= allowed.marks(mine)
+            live &= allowed.marks(shard_ids)
         table = columns_of(reader, metadata(shard.shard_id), ["content_hash", "phash"])
-        ids.append(np.asarray(mine[live]))
+        ids.append(np.asarray(shard_ids[live]))
         hashes.append(_digests_of(table.column("content_hash"))[live])
         phashes.append(table.column("phash").to_numpy()[live])
     return group_by_content(np.concatenate(ids), np.concatenate(hashes), np.concatenate(phashes))
@@ -113,12 +113,12 @@ def group_by_content(ids: Ids, hashes: Digests, phashes: Hashes) -> UniqueConten
     ids, hashes, phashes = ids[order], np.ascontiguousarray(hashes[order]), phashes[order]
     words = hashes.view(np.uint64)  # (n, 4): sorting words is much faster than sorting bytes
     order = np.lexsort(words.T)  # stable, so ids ascend within a content
-    begins = np.ones(len(ids), np.bool_)
-    begins[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
-    starts = np.flatnonzero(begins)
+    is_first = np.ones(len(ids), np.bool_)
+    is_first[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    starts = np.flatnonzero(is_first)
     sizes = np.diff(starts, append=len(ids))
-    kept = np.sort(order[starts])
-    return UniqueContents(ids[kept], hashes[kept], phashes[kept], _build_copies(ids, order, starts, sizes))
+    firsts = np.sort(order[starts])
+    return UniqueContents(ids[firsts], hashes[firsts], phashes[firsts], _build_copies(ids, order, starts, sizes))
 
 
 def _build_copies(ids: Ids, order: Ids, starts: Ids, sizes: Ids) -> Copies:

@@ -81,7 +81,7 @@ def train_adapter(
         {"params": [scale, bias], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE)
-    belongs = _PositivePairs(lesson)
+    positives = _PositivePairs(lesson)
     images = torch.from_numpy(lesson.images)
     words = None if lesson.words is None else torch.from_numpy(lesson.words)
 
@@ -93,48 +93,48 @@ def train_adapter(
         if steps % every == 0:
             arrays = [part.detach().numpy().copy() for part in (down, up)]
             yield AdapterCheckpoint(Adapter(*arrays), steps, math.exp(float(scale.detach())))
-        chosen = torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()
-        left, right = lesson.pairs[chosen].T
+        batch = torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()
+        left, right = lesson.pairs[batch].T
         if len(lesson.others):
-            drawn = torch.randint(len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator)
-            right = np.concatenate([right, lesson.others[drawn.numpy()]])
+            extra = torch.randint(len(lesson.others), (min(EXTRA_NEGATIVES, len(lesson.others)),), generator=generator)
+            right = np.concatenate([right, lesson.others[extra.numpy()]])
         queries = adapt(images[left]) if words is None else words[left]
         cosines = queries @ adapt(images[right]).T
-        right_ones = torch.from_numpy(belongs(left, right))
-        found = _infonce if loss == "infonce" else _sigmoid
+        matches = torch.from_numpy(positives(left, right))
+        loss_of = _infonce if loss == "infonce" else _sigmoid
         optimiser.zero_grad()
-        found(cosines, right_ones, scale, bias).backward()
+        loss_of(cosines, matches, scale, bias).backward()
         optimiser.step()
         with torch.no_grad():
             scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         steps += 1
 
 
-def _infonce(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
-    """Score each pair against all non-matching rows and columns. ``belongs`` is (b, b + extra)."""
+def _infonce(cosines: Any, matches: Any, scale: Any, bias: Any) -> Any:
+    """Score each pair against all non-matching rows and columns. ``matches`` is (b, b + extra)."""
     import torch
 
     size = len(cosines)
     target = torch.arange(size)
     logits = cosines * scale.exp()
-    hidden = belongs.clone()
-    hidden[target, target] = False
-    logits = logits.masked_fill(hidden, _MASKED_LOGIT)
+    masked = matches.clone()
+    masked[target, target] = False
+    logits = logits.masked_fill(masked, _MASKED_LOGIT)
     rows = torch.nn.functional.cross_entropy(logits, target)
     columns = torch.nn.functional.cross_entropy(logits[:, :size].T, target)
     return (rows + columns) / 2
 
 
-def _sigmoid(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
+def _sigmoid(cosines: Any, matches: Any, scale: Any, bias: Any) -> Any:
     import torch
 
-    signs = torch.where(belongs, 1.0, -1.0)
+    signs = torch.where(matches, 1.0, -1.0)
     logits = cosines * scale.exp() + bias
     return -torch.nn.functional.logsigmoid(signs * logits).sum() / len(cosines)
 
 
 class _PositivePairs:
-    """Tells which images match which queries."""
+    """The pairs of a query and an image that match."""
 
     def __init__(self, lesson: TrainingData) -> None:
         self._width = len(lesson.images)
@@ -145,7 +145,7 @@ class _PositivePairs:
 
     def __call__(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return an (l, r) boolean matrix of matches."""
-        wanted = left[:, None] * self._width + right[None]
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        found: npt.NDArray[np.bool_] = self._keys[at] == wanted
-        return found
+        keys = left[:, None] * self._width + right[None]
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        is_match: npt.NDArray[np.bool_] = self._keys[at] == keys
+        return is_match

@@ -60,7 +60,7 @@ def build_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Tell whether ``folder`` holds the complete output of :func:`build_once`. Builds nothing."""
+    """Return whether ``folder`` holds the complete output of :func:`build_once`. Builds nothing."""
     try:
         files = json.loads((folder / _MANIFEST).read_bytes())
         return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())

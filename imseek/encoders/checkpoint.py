@@ -48,12 +48,12 @@ def _read_scalars(path: Path, names: Sequence[str]) -> list[float | None]:
     with _translate_errors(path):
         if path.suffix == ".safetensors":
             with _open_safetensors(path) as file:
-                there = set(file.keys())
-                stored = [file.get_tensor(name).item() if name in there else None for name in names]
+                present = set(file.keys())
+                values = [file.get_tensor(name).item() if name in present else None for name in names]
         else:
             state = _load_state(path)
-            stored = [state.get(name) for name in names]
-        return [None if one is None else float(one) for one in stored]
+            values = [state.get(name) for name in names]
+        return [None if one is None else float(one) for one in values]
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -62,8 +62,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
         if path.suffix == ".safetensors":
             with _open_safetensors(path) as file:
                 return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-        held = {name: value for name, value in _load_state(path).items() if hasattr(value, "detach")}
-        return {name: value.detach().float().numpy().copy() for name, value in held.items()}
+        tensors = {name: value for name, value in _load_state(path).items() if hasattr(value, "detach")}
+        return {name: value.detach().float().numpy().copy() for name, value in tensors.items()}
 
 
 @contextmanager

@@ -14,22 +14,22 @@ def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
     """
     if fits(text):
         return [text]
-    found = []
+    pieces = []
     words, start = text.split(), 0
     while start < len(words):
         count = _largest_fitting(len(words) - start, lambda n: fits(" ".join(words[start : start + n])))  # noqa: B023 - called at once
         if count:
-            found.append(" ".join(words[start : start + count]))
+            pieces.append(" ".join(words[start : start + count]))
             start += count
             continue
         word = words[start]
         cut = max(1, _largest_fitting(len(word), lambda n: fits(word[:n])))  # noqa: B023 - called at once
-        found.append(word[:cut])
+        pieces.append(word[:cut])
         if cut < len(word):
             words[start] = word[cut:]
         else:
             start += 1
-    return found
+    return pieces
 
 
 def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:

@@ -155,12 +155,12 @@ def _device(runtime: Runtime, machine: Machine) -> str:
         if runtime.precision == "int8":
             return "cpu"
         return "cuda:0" if machine.gpus else "mps" if machine.mps else "cpu"
-    there = [f"cuda:{i} ({gpu.name})" for i, gpu in enumerate(machine.gpus)]
-    there += (["mps"] if machine.mps else []) + ["cpu"]
+    available = [f"cuda:{i} ({gpu.name})" for i, gpu in enumerate(machine.gpus)]
+    available += (["mps"] if machine.mps else []) + ["cpu"]
     device = "cuda:0" if runtime.device in ("cuda", "all") else runtime.device.partition(",")[0]
-    if not any(name.split(" ")[0] == device for name in there):
+    if not any(name.split(" ")[0] == device for name in available):
         raise EncoderUnavailableError(
-            f"torch finds no device {runtime.device} here, only {', '.join(there)}",
+            f"torch finds no device {runtime.device} here, only {', '.join(available)}",
             hint=_no_gpu_hint() if device.startswith("cuda") and not machine.gpus else None,
         )
     return device
@@ -176,21 +176,21 @@ def _no_gpu_hint() -> str:
 
 def _precision(precision: str, device: str, machine: Machine) -> str:
     if device == "cpu":
-        has = {"fp32": True, "bf16": machine.cpu_bf16, "fp16": False, "int8": True}
+        is_supported = {"fp32": True, "bf16": machine.cpu_bf16, "fp16": False, "int8": True}
     elif device == "mps":
-        has = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
+        is_supported = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
     else:
-        has = {
+        is_supported = {
             "fp32": True,
             "bf16": machine.gpus[int(device.partition(":")[2])].bf16,
             "fp16": True,
             "int8": False,
         }
     if precision == "auto":
-        return next(name for name in ("bf16", "fp16", "fp32") if has[name])
-    if has[precision]:
+        return next(name for name in ("bf16", "fp16", "fp32") if is_supported[name])
+    if is_supported[precision]:
         return precision
-    usable = ", ".join(name for name, there in has.items() if there)
+    usable = ", ".join(name for name, supported in is_supported.items() if supported)
     if device == "cpu" and precision == "bf16":
         raise EncoderUnavailableError(
             "this processor has no instructions for bf16 (AVX512-BF16, AMX-BF16, Arm's BF16): fp32 is faster",

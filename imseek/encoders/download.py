@@ -64,13 +64,13 @@ def download_encoder(
         path = hub.cached_path(parts[0])
         assert path is not None
         return DownloadResult(reference, path, None)
-    described = hub.describe(parts, reference)
-    offer = _offer(reference, parts, described)
+    repositories = hub.describe(parts, reference)
+    offer = _offer(reference, parts, repositories)
     if offered is not None:
         offered(offer)
-    licences.check_licence(reference, parts[0].repository, described[0].licence, accepted=accept_license)
+    licences.check_licence(reference, parts[0].repository, repositories[0].licence, accepted=accept_license)
     with hub.report_downloads(progress):
-        hub.fetch(reference, parts, described)
+        hub.fetch(reference, parts, repositories)
         if tokenizer := _tokenizer(reference):
             hub.fetch(reference, tokenizer, hub.describe(tokenizer, reference))
     path = hub.cached_path(parts[0])
@@ -118,25 +118,25 @@ def _tokenizer(reference: str) -> list[Part]:
     return tokenizer_parts(configuration(reference)["model_cfg"])
 
 
-def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Repository]) -> Offer:
-    known = licences.of_repository(parts[0].repository)
-    on_card = described[0].licence
-    wanted = {
+def _offer(reference: str, parts: Sequence[Part], repositories: Sequence[hub.Repository]) -> Offer:
+    provenance = licences.of_repository(parts[0].repository)
+    on_card = repositories[0].licence
+    files = {
         (repository.name, file.name): file
-        for part, repository in zip(parts, described, strict=True)
+        for part, repository in zip(parts, repositories, strict=True)
         for file in repository.select(part)
     }
-    missing = {key: file for key, file in wanted.items() if hub.cached_path(Part(key[0], (file.name,))) is None}
+    missing = {key: file for key, file in files.items() if hub.cached_path(Part(key[0], (file.name,))) is None}
     offer = Offer(
         reference=reference,
         repository=parts[0].repository,
-        commit=described[0].commit,
+        commit=repositories[0].commit,
         licence=licences.spdx(on_card),
         licence_name=on_card,
-        files=len(wanted),
-        bytes=sum(file.size for file in wanted.values()),
+        files=len(files),
+        bytes=sum(file.size for file in files.values()),
         missing=sum(file.size for file in missing.values()),
     )
-    if on_card is None and known is not None:
-        return replace(offer, licence=known.licence, licence_name=known.licence_name)
+    if on_card is None and provenance is not None:
+        return replace(offer, licence=provenance.licence, licence_name=provenance.licence_name)
     return offer

@@ -110,36 +110,36 @@ def check_encoder(
     fingerprint = encoder.fingerprint()
     load_seconds = time.perf_counter() - started
 
-    drawn = draw_pictures()
-    images, image_speed = _time_runs(lambda: encoder.encode_images(_prepare_batch(encoder, drawn)), len(drawn))
-    found = [_check_rows("pictures", images, image_speed)]
+    pictures = draw_pictures()
+    images, image_speed = _time_runs(lambda: encoder.encode_images(_prepare_batch(encoder, pictures)), len(pictures))
+    results = [_check_rows("pictures", images, image_speed)]
     if "text" in encoder.info.modalities:
         texts, text_speed = _time_runs(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
-        found.append(_check_rows("texts", texts, text_speed))
+        results.append(_check_rows("texts", texts, text_speed))
         if notify is not None:
             for note in encoder.notes(TEXTS):
                 notify(note)
-    problems = [problem for _, of_tower in found for problem in of_tower]
+    problems = [problem for _, of_tower in results for problem in of_tower]
     if not problems:
         # A picture encoded alone must give the same row up to rounding: padding and batching change nothing.
-        alone = encoder.encode_images(_prepare_batch(encoder, drawn[:1]))
-        if float(alone[0] @ images[0]) < 0.99:
+        single = encoder.encode_images(_prepare_batch(encoder, pictures[:1]))
+        if float(single[0] @ images[0]) < 0.99:
             problems.append("a picture alone gets another vector than among others")
     return EncoderCheck(
         info=encoder.info,
         fingerprint=fingerprint,
         precision=encoder.precision,
         load_seconds=load_seconds,
-        images=found[0][0],
-        texts=found[1][0] if len(found) > 1 else None,
+        images=results[0][0],
+        texts=results[1][0] if len(results) > 1 else None,
         problems=tuple(problems),
     )
 
 
 def measure_speed(encoder: Encoder) -> EncoderSpeed:
     """Time both towers on the set of :func:`check_encoder`, for about two seconds after an uncounted first run."""
-    drawn = draw_pictures()
-    _, images = _time_runs(lambda: encoder.encode_images(_prepare_batch(encoder, drawn)), len(drawn))
+    pictures = draw_pictures()
+    _, images = _time_runs(lambda: encoder.encode_images(_prepare_batch(encoder, pictures)), len(pictures))
     if "text" not in encoder.info.modalities:
         return EncoderSpeed(images, None)
     _, texts = _time_runs(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
@@ -150,7 +150,7 @@ def draw_pictures(count: int = PICTURE_COUNT) -> list[Pixels]:
     """Draw ``count`` pictures of (320, 320, 3) uint8, always the same: gradients, stripes, discs, noise."""
     random = np.random.default_rng(20260101)
     down, across = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) / _SIDE
-    drawn = []
+    pictures = []
     for n in range(count):
         near, far = random.uniform(0, 255, (2, 3))
         kind = n % 4
@@ -167,12 +167,12 @@ def draw_pictures(count: int = PICTURE_COUNT) -> list[Pixels]:
             grain = random.uniform(0, 1, (cells, cells))
             amount = np.kron(grain, np.ones((_SIDE // cells + 1,) * 2))[:_SIDE, :_SIDE]
         mixed = near + (far - near) * np.asarray(amount)[..., None]
-        drawn.append(np.clip(mixed, 0, 255).astype(np.uint8))
-    return drawn
+        pictures.append(np.clip(mixed, 0, 255).astype(np.uint8))
+    return pictures
 
 
-def _prepare_batch(encoder: Encoder, drawn: Sequence[Pixels]) -> Pixels:
-    return np.stack([encoder.prepare(picture) for picture in drawn])
+def _prepare_batch(encoder: Encoder, pictures: Sequence[Pixels]) -> Pixels:
+    return np.stack([encoder.prepare(picture) for picture in pictures])
 
 
 def _time_runs(encode: Callable[[], Float32], count: int) -> tuple[Float32, float]:
@@ -184,16 +184,16 @@ def _time_runs(encode: Callable[[], Float32], count: int) -> tuple[Float32, floa
     return rows, runs * count / (time.perf_counter() - started)
 
 
-def _check_rows(what: str, rows: Float32, per_second: float) -> tuple[TowerStatistics, list[str]]:
+def _check_rows(subject: str, rows: Float32, per_second: float) -> tuple[TowerStatistics, list[str]]:
     """Return the statistics of ``rows`` and the problems found in them."""
     if not np.isfinite(rows).all():
         raise EncoderError(
-            f"vectors of {what} hold numbers that are none (NaN or infinite)",
+            f"vectors of {subject} hold numbers that are none (NaN or infinite)",
             hint="try another precision (`--precision fp32`) or device",
         )
     norms = np.linalg.norm(rows, axis=1)
     cosines = (rows @ rows.T)[~np.eye(len(rows), dtype=bool)]
-    found = TowerStatistics(
+    statistics = TowerStatistics(
         count=len(rows),
         norm_min=float(norms.min()),
         norm_max=float(norms.max()),
@@ -203,8 +203,10 @@ def _check_rows(what: str, rows: Float32, per_second: float) -> tuple[TowerStati
         per_second=per_second,
     )
     problems = []
-    if max(abs(1 - found.norm_min), abs(1 - found.norm_max)) > _NORM_TOLERANCE:
-        problems.append(f"vectors of {what} are not of length 1: {found.norm_min:.4f} to {found.norm_max:.4f}")
-    if found.cosine_min > 1 - _MIN_SPREAD:
-        problems.append(f"vectors of {what} are all the same: their cosines are above {found.cosine_min:.6f}")
-    return found, problems
+    if max(abs(1 - statistics.norm_min), abs(1 - statistics.norm_max)) > _NORM_TOLERANCE:
+        problems.append(
+            f"vectors of {subject} are not of length 1: {statistics.norm_min:.4f} to {statistics.norm_max:.4f}"
+        )
+    if statistics.cosine_min > 1 - _MIN_SPREAD:
+        problems.append(f"vectors of {subject} are all the same: their cosines are above {statistics.cosine_min:.6f}")
+    return statistics, problems

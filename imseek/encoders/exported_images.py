@@ -92,7 +92,7 @@ def export(
         ImageTowerMetadata(fingerprint=fingerprint, info=info, refused=refused, checkpoint=facts).write(folder)
 
     try:
-        # Of the same weights in another file, such as one that was downloaded again.
+        # The weights are the same, but their file was replaced, for instance by downloading it again.
         if is_complete(folder) and ImageTowerMetadata.read(folder).is_replaced():
             shutil.rmtree(folder)
         build_once(folder, make)
@@ -152,7 +152,7 @@ class ExportedEncoder:
         self._lock = threading.Lock()
         self._network: Network | None = None
         self._full_batches = 0
-        self._on_torch: Encoder | None = None
+        self._torch_encoder: Encoder | None = None
 
     @classmethod
     def from_cache(
@@ -182,7 +182,7 @@ class ExportedEncoder:
 
     @property
     def precision(self) -> str:
-        return "fp32" if self._on_torch is None else self._on_torch.precision
+        return "fp32" if self._torch_encoder is None else self._torch_encoder.precision
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -200,8 +200,8 @@ class ExportedEncoder:
         if not len(batch):
             return np.empty((0, self._info.dim), dtype=np.float32)
         with self._lock:
-            network = None if self._on_torch is not None else self._next_network(len(batch))
-            on_torch = self._on_torch
+            network = None if self._torch_encoder is not None else self._next_network(len(batch))
+            on_torch = self._torch_encoder
         if on_torch is not None:
             return on_torch.encode_images(batch)
         assert network is not None
@@ -227,11 +227,11 @@ class ExportedEncoder:
 
     def _load_torch(self) -> Encoder:
         """Load the encoder on torch in place of the exported tower. The caller holds the lock."""
-        if self._on_torch is None:
+        if self._torch_encoder is None:
             encoder = self._load()
             check_fingerprint(encoder, self._info.reference, self._fingerprint)
-            self._on_torch, self._network = encoder, None
-        return self._on_torch
+            self._torch_encoder, self._network = encoder, None
+        return self._torch_encoder
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty strings as (n, dim) float32 unit rows. Raises as the encoder on torch does."""

@@ -121,8 +121,8 @@ class FakeEncoder:
         dim = self._info.dim
         colours = self._projection[:-1].reshape(-1, 3, dim).sum(axis=0)
         image = np.concatenate([colours, self._projection[-1:]])
-        nothing = np.zeros(dim, np.float32)
-        return PatchAlignment(image, nothing, np.eye(dim, dtype=np.float32), nothing)
+        no_bias = np.zeros(dim, np.float32)
+        return PatchAlignment(image, no_bias, np.eye(dim, dtype=np.float32), no_bias)
 
     def _project(self, batch: Float32) -> Float32:
         centred = batch.reshape(len(batch), _SIDE * _SIDE * 3) / np.float32(127.5) - 1

@@ -72,13 +72,13 @@ class Repository:
     def select(self, part: Part) -> list[RemoteFile]:
         """Select the files of ``part``, in its order. Raises EncoderUnavailableError if there is none."""
         by_name = {file.name: file for file in self.files}
-        found = [by_name[name] for name in part.names if name in by_name]
-        if not found:
+        matching = [by_name[name] for name in part.names if name in by_name]
+        if not matching:
             raise EncoderUnavailableError(
                 f"the repository {self.name} holds no {' or '.join(part.names)}",
                 hint="is it a repository of this kind of encoder?",
             )
-        return found if part.every else found[:1]
+        return matching if part.every else matching[:1]
 
 
 TransferCallback: TypeAlias = Callable[[Transfer], None]
@@ -135,7 +135,7 @@ def cached_path(part: Part) -> Path | None:
 
 
 def is_complete(part: Part) -> bool:
-    """Tell whether all of ``part`` is in the hub's cache.
+    """Return whether all of ``part`` is in the hub's cache.
 
     With ``every``, each missing file must bear the client's mark that the repository lacks it: otherwise a transfer
     broke off, or another program needed fewer files.
@@ -181,9 +181,9 @@ def ensure_cached(reference: str, parts: Sequence[Part]) -> Path:
     path = cached_path(parts[0])
     if path is None:
         licences.refuse_restricted(reference, parts[0].repository)
-        described = describe(parts, reference)
-        licences.check_licence(reference, parts[0].repository, described[0].licence, accepted=False)
-        fetch(reference, parts, described)
+        repositories = describe(parts, reference)
+        licences.check_licence(reference, parts[0].repository, repositories[0].licence, accepted=False)
+        fetch(reference, parts, repositories)
         path = cached_path(parts[0])
     if path is None:
         raise EncoderUnavailableError(f"the weights of {reference} were fetched, but are not in the hub's cache")
@@ -199,18 +199,18 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
 
     answers: queue.SimpleQueue[list[Repository] | Exception] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def query_hub() -> None:
         try:
             names = dict.fromkeys(part.repository for part in parts)
-            described = {name: _describe_repository(name) for name in names}
-            answers.put([described[part.repository] for part in parts])
+            by_name = {name: _describe_repository(name) for name in names}
+            answers.put([by_name[part.repository] for part in parts])
         except Exception as error:  # from the client, its HTTP library, or the answer of a captive portal
             answers.put(error)
 
     with _client_lock:  # keeps other threads from switching it offline
         if constants.HF_HUB_OFFLINE:
             raise unavailable_error(reference, "HF_HUB_OFFLINE is set")
-        threading.Thread(target=ask, name="imseek-hub", daemon=True).start()
+        threading.Thread(target=query_hub, name="imseek-hub", daemon=True).start()
         try:
             answer = answers.get(timeout=DEADLINE_SECONDS)
         except queue.Empty:
@@ -220,27 +220,27 @@ def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
     return answer
 
 
-def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]) -> None:
-    """Download the files of ``parts`` that the hub's cache lacks. ``described`` is the result of :func:`describe`."""
+def fetch(reference: str, parts: Sequence[Part], repositories: Sequence[Repository]) -> None:
+    """Download the files of ``parts`` that the hub's cache lacks; ``repositories`` is what :func:`describe` returns."""
     from imseek.encoders.resumable_download import DISK_FULL_ERRNOS, client_settings, disk_full_error
 
-    wanted = [
+    files = [
         (repository, file)
-        for part, repository in zip(parts, described, strict=True)
+        for part, repository in zip(parts, repositories, strict=True)
         for file in repository.select(part)
     ]
     report = _watcher.get()
-    total, done = sum(file.size for _, file in wanted), 0
-    for repository, file in wanted:
+    total, done = sum(file.size for _, file in files), 0
+    for repository, file in files:
 
-        def here(size: int, name: str = file.name, before: int = done) -> None:
+        def report_progress(size: int, name: str = file.name, before: int = done) -> None:
             if report is not None:
                 report(Transfer(name, before + size, total))
 
-        here(0)
+        report_progress(0)
         try:
             with _client_lock, client_settings():
-                _fetch(repository, file, here)
+                _fetch(repository, file, report_progress)
         except EncoderError:
             raise
         except OSError as error:
@@ -252,8 +252,8 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
         except Exception as error:  # from the HTTP library, which depends on the client's version
             raise _transfer_error(reference, error) from error
         done += file.size
-        here(0, before=done)
-    for part, repository in zip(parts, described, strict=True):
+        report_progress(0, before=done)
+    for part, repository in zip(parts, repositories, strict=True):
         if part.every:
             _mark_absent(repository, part.names)
 
@@ -277,17 +277,17 @@ def revision(file: Path) -> str | None:
 def _describe_repository(name: str) -> Repository:
     from huggingface_hub import HfApi
 
-    found = HfApi().model_info(name, files_metadata=True, timeout=DEADLINE_SECONDS)
-    if found.sha is None:
+    info = HfApi().model_info(name, files_metadata=True, timeout=DEADLINE_SECONDS)
+    if info.sha is None:
         raise ValueError("what answers is not the hub: it names no commit")
-    card = found.card_data
+    card = info.card_data
     return Repository(
         name=name,
-        commit=found.sha,
+        commit=info.sha,
         licence=None if card is None else (card.get("license_name") or card.get("license")),
         files=tuple(
             RemoteFile(file.rfilename, file.size or 0, None if file.lfs is None else file.lfs["sha256"])
-            for file in found.siblings or ()
+            for file in info.siblings or ()
         ),
     )
 

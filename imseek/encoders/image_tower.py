@@ -111,14 +111,14 @@ class ImageTower:
     def _start(self) -> None:
         precision = self._plan.precision
         if precision == "fp32":
-            self._run = self._on_torch(self._module())
+            self._run = self._torch_images(self._module())
             return
         device = self._plan.device.partition(":")[0]
         key = f"{precision}-{device}-{self._fingerprint()[:32]}"
         guard = PrecisionCheck(key, precision, keep=self._runtime.keep_verdict)
         if guard.verdict is not None and not guard.verdict.passed:
             self._fall_back(guard.verdict)
-            self._run = self._on_torch(self._module())
+            self._run = self._torch_images(self._module())
             return
         on_trial = guard.verdict is None
         run: TorchImages | int8.Int8Images
@@ -127,9 +127,9 @@ class ImageTower:
             run = int8.Int8Images(self._module, self._fingerprint(), self._preprocessing, self._runtime, self._notify)
         else:
             module = self._module()
-            run = self._on_torch(copy.deepcopy(module) if on_trial else module)
+            run = self._torch_images(copy.deepcopy(module) if on_trial else module)
         if on_trial:
-            self._guard, self._exact = guard, self._in_fp32()
+            self._guard, self._exact = guard, self._fp32_images()
         self._run = run  # last, so that a failed step above is retried
 
     def _encode_on_trial(self, batch: Pixels) -> Float32:
@@ -137,9 +137,9 @@ class ImageTower:
         assert self._guard is not None
         assert self._exact is not None
         assert self._run is not None
-        few = batch[: self._guard.missing]
-        rows = self._exact(few)
-        verdict = self._guard.compare(rows, self._run(few))
+        sample = batch[: self._guard.missing]
+        rows = self._exact(sample)
+        verdict = self._guard.compare(rows, self._run(sample))
         if verdict is None:
             return rows
         exact, self._exact, self._guard = self._exact, None, None
@@ -147,7 +147,7 @@ class ImageTower:
             self._run = None  # so that later calls raise as well
             self._fall_back(verdict)
             self._run = exact
-        rest = batch[len(few) :]
+        rest = batch[len(sample) :]
         return np.concatenate([rows, self._run(rest)]) if len(rest) else rows
 
     def _fall_back(self, verdict: Verdict) -> None:
@@ -157,9 +157,9 @@ class ImageTower:
             self._notify(f"{verdict}: fp32 is used")
         self._plan = replace(self._plan, precision="fp32")
 
-    def _on_torch(self, module: torch.nn.Module) -> TorchImages:
+    def _torch_images(self, module: torch.nn.Module) -> TorchImages:
         return TorchImages(module, self._preprocessing, self._runtime, self._plan)
 
-    def _in_fp32(self) -> TorchImages:
+    def _fp32_images(self) -> TorchImages:
         exact = replace(self._plan, precision="fp32")
         return TorchImages(self._module(), self._preprocessing, replace(self._runtime, compile=False), exact)

@@ -52,7 +52,7 @@ def check_modality(modality: str, loaded: Sequence[str], reference: str) -> None
 
 
 def no_text_error(reference: str) -> EncoderError:
-    """Return the error for words that an encoder of pictures only is asked for."""
+    """Return the error for texts given to an encoder that reads pictures only."""
     return EncoderError(
         f"the encoder {reference} knows pictures only, no words",
         hint="search with a picture (`imseek similar`), or make a collection with a CLIP encoder, such as `default`",
@@ -100,11 +100,11 @@ def check_encodes_text(encoder: Encoder) -> None:
 
 def check_fingerprint(encoder: Encoder, reference: str, fingerprint: str) -> None:
     """Raise EncoderMismatchError unless ``encoder`` has the fingerprint recorded in a collection."""
-    found = encoder.fingerprint()
-    if found != fingerprint:
+    actual = encoder.fingerprint()
+    if actual != fingerprint:
         raise EncoderMismatchError(
             f"this collection was made with other weights of {reference}: "
-            f"{fingerprint[:16]}… there, {found[:16]}… here",
+            f"{fingerprint[:16]}… there, {actual[:16]}… here",
             hint="use the weights it was made with, or go over to these: imseek maintain --reencode REFERENCE",
         )
 

@@ -39,14 +39,14 @@ class InteractionPairs:
     """The training data: p pairs of a picture and a text.
 
     ``features`` (n, patches, width) float16 are of pictures, ``states`` of t texts, (words, text width) each. ``pairs``
-    (p, 2) int64 are a text and its picture; ``found`` (t, k) are the first pictures that a search finds for a text, and
-    ``belongs`` (t, n) says which show it.
+    (p, 2) int64 are a text and its picture; ``candidates`` (t, k) are the first pictures that a search finds for a
+    text, and ``belongs`` (t, n) says which show it.
     """
 
     features: npt.NDArray[np.float16]
     states: Sequence[Float32]
     pairs: npt.NDArray[np.int64]
-    found: npt.NDArray[np.int64]
+    candidates: npt.NDArray[np.int64]
     belongs: npt.NDArray[np.bool_]
 
 
@@ -71,16 +71,16 @@ def train_interaction(
         if steps % every == 0:
             yield steps, weights.model()
         pairs = lesson.pairs[torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()]
-        draw = torch.randint(lesson.found.shape[1], (len(pairs), NEGATIVES), generator=generator).numpy()
-        hard = np.take_along_axis(lesson.found[pairs[:, 0]], draw, axis=1).ravel()
+        draw = torch.randint(lesson.candidates.shape[1], (len(pairs), NEGATIVES), generator=generator).numpy()
+        hard = np.take_along_axis(lesson.candidates[pairs[:, 0]], draw, axis=1).ravel()
         pictures = np.unique(np.concatenate([pairs[:, 1], hard]))
-        own = torch.from_numpy(np.searchsorted(pictures, pairs[:, 1]))
-        others = torch.from_numpy(lesson.belongs[pairs[:, 0]][:, pictures])
-        others[torch.arange(len(pairs)), own] = False
+        targets = torch.from_numpy(np.searchsorted(pictures, pairs[:, 1]))
+        other_matches = torch.from_numpy(lesson.belongs[pairs[:, 0]][:, pictures])
+        other_matches[torch.arange(len(pairs)), targets] = False
         tokens = weights.compress(features[pictures].float(), aligned[pictures].float())
         scores = weights.score(texts[pairs[:, 0]], masks[pairs[:, 0]], tokens)
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(scores.masked_fill(others, -torch.inf), own).backward()
+        torch.nn.functional.cross_entropy(scores.masked_fill(other_matches, -torch.inf), targets).backward()
         optimiser.step()
         steps += 1
 
@@ -98,12 +98,12 @@ class _Weights:
         return start + self.learned[f"{name}_down"] @ self.learned[f"{name}_up"]
 
     def compress(self, features: torch.Tensor, aligned: torch.Tensor) -> torch.Tensor:
-        """As :meth:`Interaction.compress`; ``aligned`` are the features by the values of the start."""
+        """As :meth:`Interaction.compress`; ``aligned`` are the features times the starting ``values``."""
         import torch
 
         logits = self["queries"] @ (features @ self["keys"]).transpose(1, 2) / KEY**0.5
-        moved = features @ self.learned["values_down"] @ self.learned["values_up"] + self["values_bias"]
-        gathered = (logits + self["positions"]).softmax(dim=-1) @ (aligned + moved)
+        residuals = features @ self.learned["values_down"] @ self.learned["values_up"] + self["values_bias"]
+        gathered = (logits + self["positions"]).softmax(dim=-1) @ (aligned + residuals)
         return torch.nn.functional.normalize(gathered, dim=-1)
 
     def score(self, states: torch.Tensor, masks: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -116,10 +116,10 @@ class _Weights:
         cosines = flat @ tokens.transpose(1, 2)  # (n, w, m)
         attention = (sharpness * cosines).softmax(dim=-1)
         inner = flat @ self["inner_word"] + attention @ (tokens @ self["inner_token"]) + self["inner_bias"]
-        each = factor * (attention * cosines).sum(dim=-1) + inner.relu() @ self["outer"]
+        word_scores = factor * (attention * cosines).sum(dim=-1) + inner.relu() @ self["outer"]
         gate = (words @ self["gate"]).masked_fill(~masks, -torch.inf).softmax(dim=-1)
         owners = masks.nonzero()[:, 0]
-        return torch.zeros(len(masks), len(tokens)).index_add(0, owners, (each * gate[masks]).T)
+        return torch.zeros(len(masks), len(tokens)).index_add(0, owners, (word_scores * gate[masks]).T)
 
     def model(self) -> Interaction:
         """Return the model as it is now."""
@@ -162,7 +162,7 @@ def _initial(alignment: PatchAlignment, patches: int, generator: Any) -> _Weight
 
 
 def _pad(states: Sequence[Float32]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad the states of texts to one length: (t, words, text width), and which are there."""
+    """Pad the states of texts to one length: (t, words, text width), with a mask of the words that exist."""
     import torch
 
     short = [one[:WORDS] for one in states]

@@ -66,18 +66,18 @@ def check_licence(reference: str, repository: str, on_card: str | None, *, accep
     ``on_card`` is the licence named on the repository's card. It decides for unknown repositories; for known ones, a
     card that has become stricter counts too.
     """
-    known = of_repository(repository)
+    provenance = of_repository(repository)
     refuse_restricted(reference, repository, on_card, accepted=accepted)
     free_card = on_card is not None and on_card.lower() in _ANY_USE
-    if not accepted and not free_card and not (on_card is None and known is not None and known.any_use):
-        raise _refusal(reference, repository, _licence_name(known, on_card))
+    if not accepted and not free_card and not (on_card is None and provenance is not None and provenance.any_use):
+        raise _refusal(reference, repository, _licence_name(provenance, on_card))
 
 
 def refuse_restricted(reference: str, repository: str, on_card: str | None = None, *, accepted: bool = False) -> None:
     """Raise LicenceError for weights known to be restricted, without asking the hub."""
-    known = of_repository(repository)
-    if not accepted and known is not None and known.licence == RESTRICTED:
-        raise _refusal(reference, repository, _licence_name(known, on_card))
+    provenance = of_repository(repository)
+    if not accepted and provenance is not None and provenance.licence == RESTRICTED:
+        raise _refusal(reference, repository, _licence_name(provenance, on_card))
 
 
 def spdx(on_card: str | None) -> str:
@@ -95,9 +95,9 @@ def _refusal(reference: str, repository: str, licence: str) -> LicenceError:
     )
 
 
-def _licence_name(known: Provenance | None, on_card: str | None) -> str:
+def _licence_name(provenance: Provenance | None, on_card: str | None) -> str:
     if on_card is not None:
         return on_card
-    if known is not None and known.licence_name is not None:
-        return known.licence_name
+    if provenance is not None and provenance.licence_name is not None:
+        return provenance.licence_name
     return "not stated"

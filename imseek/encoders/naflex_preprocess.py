@@ -74,8 +74,8 @@ class PatchPreprocessing:
         """Raise UsageError unless ``batch`` is a stack of ``prepare`` results."""
         if not isinstance(batch, np.ndarray):
             raise UsageError(f"pictures are an array, not {type(batch).__name__}")
-        right = batch.dtype == np.uint8 and batch.shape[1:] == self.shape
-        if not right or not self._has_grids(batch):
+        fits = batch.dtype == np.uint8 and batch.shape[1:] == self.shape
+        if not fits or not self._has_grids(batch):
             raise UsageError(
                 f"pictures are an array (n, {self.shape[0]}, {self.shape[1]}) of uint8, with the grid in the first row "
                 f"of each, not {batch.shape} of {batch.dtype}",
@@ -96,7 +96,7 @@ def patch_counts(batch: Pixels) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 @functools.lru_cache(maxsize=4096)
 def _grid(height: int, width: int, patch: int, patches: int) -> tuple[int, int]:
-    """Return rows and columns of the grid: those of transformers, whose rounding training followed."""
+    """Return the rows and columns of the grid, rounded as transformers does, as in training."""
     from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
     rows, columns = (side // patch for side in get_image_size_for_max_num_patches(height, width, patch, patches))

@@ -28,7 +28,7 @@ def write(
     path: Path,
     module: torch.nn.Module,
     example: Mapping[str, torch.Tensor],
-    other: Mapping[str, torch.Tensor],
+    other_sizes: Mapping[str, torch.Tensor],
     *,
     output: str,
     dynamic: Mapping[str, Mapping[int, str]],
@@ -37,10 +37,10 @@ def write(
 ) -> None:
     """Export ``module`` to ``path``, and check that the file computes the same.
 
-    ``example`` holds its inputs by name; ``other`` holds inputs of other sizes along the ``dynamic`` axes, since an
-    axis frozen by tracing only shows at run time. With ``external_data`` the large tensors go to ``path`` + ``.data``,
-    which onnxruntime maps into memory: of an embedding table it then reads only the rows that a query needs. Raises
-    EncoderError for a module that cannot be exported, and where outputs differ by more than ``tolerance``.
+    ``example`` holds its inputs by name; ``other_sizes`` holds inputs of other sizes along the ``dynamic`` axes, since
+    an axis frozen by tracing only shows at run time. With ``external_data`` the large tensors go to ``path`` +
+    ``.data``, which onnxruntime maps into memory: it then reads only the rows of an embedding table that a query needs.
+    Raises EncoderError for a module that cannot be exported, and where outputs differ by more than ``tolerance``.
     """
     import tempfile
 
@@ -82,7 +82,7 @@ def write(
             )
         else:
             traced.replace(path)
-    for inputs in (example, other):
+    for inputs in (example, other_sizes):
         _verify(path, module, inputs, tolerance, mapped=external_data)
 
 
@@ -91,20 +91,20 @@ def _plain_attention() -> Iterator[None]:
     """Disable torch's fused inference attention, which has no counterpart in ONNX."""
     import torch
 
-    fused = torch.backends.mha.get_fastpath_enabled()
+    before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def load_without_denormals(path: Path) -> Any:
     """Load a network in one thread, with weights below the smallest normal float as zeros.
 
     That changes no output. The text detector of rapidocr has a quarter of a million such weights, and processors of
-    Intel multiply them slowly: it takes four times as long there (docs/log.md). ONNX Runtime's own switch for this is
-    that of the first session of a process.
+    Intel multiply them slowly: it takes four times as long there (docs/log.md). ONNX Runtime has a switch for this, but
+    the first session of a process sets it for all others.
     """
     import onnx
     import onnxruntime
@@ -171,11 +171,11 @@ def _verify(
     with torch.inference_mode():
         expected = module(*inputs.values()).numpy()
     try:
-        found = Network(path, threads=1, mapped=mapped)({name: tensor.numpy() for name, tensor in inputs.items()})
+        actual = Network(path, threads=1, mapped=mapped)({name: tensor.numpy() for name, tensor in inputs.items()})
     except MemoryError:
         raise
     except Exception as error:  # from onnxruntime, for a shape frozen by tracing
         raise EncoderError(f"{path.name} does not run: {error}") from error
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else float("inf")
     if not difference <= tolerance:
         raise EncoderError(f"{path.name} differs from the torch network by {difference:.2g}; it is not used")

@@ -28,7 +28,7 @@ class PatchAlignment:
 
 @runtime_checkable
 class PatchEncoder(Protocol):
-    """An encoder that gives more of a picture and a text than one vector each."""
+    """An encoder that also returns vectors of a picture's patches and of a text's tokens."""
 
     def patch_features(self, batch: np.ndarray[Any, Any]) -> Float32:
         """Encode (n, *prepared shape) as (n, patches, width) float32, before any pooling."""

@@ -80,7 +80,7 @@ class PrecisionCheck:
     def _load_verdict(self) -> Verdict | None:
         try:
             verdict = Verdict(**json.loads(self._file.read_bytes()))
-            sound = verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
-            return verdict if sound else None
+            is_valid = verdict.pictures >= PICTURES_TO_COMPARE and verdict.passed in (True, False)
+            return verdict if is_valid else None
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -90,10 +90,10 @@ def _central_square(pixels: Pixels, size: int, fill: int, *, down: bool) -> Pixe
     if (height, width) == (size, size):
         return pixels
     top, left = (max(0, (side - size) // 2 if down else round((side - size) / 2)) for side in (height, width))
-    kept = pixels[top : top + size, left : left + size]
-    if kept.shape[:2] == (size, size):
-        return kept
+    crop = pixels[top : top + size, left : left + size]
+    if crop.shape[:2] == (size, size):
+        return crop
     square = np.full((size, size, 3), fill, dtype=np.uint8)
-    top, left = (size - kept.shape[0]) // 2, (size - kept.shape[1]) // 2
-    square[top : top + kept.shape[0], left : left + kept.shape[1]] = kept
+    top, left = (size - crop.shape[0]) // 2, (size - crop.shape[1]) // 2
+    square[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return square

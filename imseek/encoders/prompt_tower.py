@@ -1,7 +1,7 @@
 """Text towers on torch whose prompts begin with vectors in place of words, as CoOp learns them (Zhou et al. 2022a).
 
 A prompt is tokenised with placeholder words before the class name; a hook on the table of token embeddings replaces
-what the table says of these. So each tower keeps its own code, and a gradient reaches the vectors alone.
+the embeddings of these words. So each tower keeps its own code, and a gradient reaches the vectors alone.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ class Prompts:
     def _placeholder_id(self) -> int:
         """Find the id that occurs once in one placeholder and twice in two."""
         one, two = (self.tower.tokenize([" ".join([_PLACEHOLDER] * n)])[0] for n in (1, 2))
-        found = [int(i) for i in np.unique(one) if (one == i).sum() == 1 and (two == i).sum() == 2]
-        if len(found) != 1:
+        candidates = [int(i) for i in np.unique(one) if (one == i).sum() == 1 and (two == i).sum() == 2]
+        if len(candidates) != 1:
             raise _no_placeholder(self.tower)
-        return found[0]
+        return candidates[0]
 
     def first_contexts(self, seed: int) -> Float32:
         """Return (count, width) vectors to start from: the words "a photo of a" for four, otherwise random ones."""
@@ -125,10 +125,10 @@ class Prompts:
             and len(at) == self.count
             and (np.delete(marks, at) == np.delete(words, at)).all()
         ):
-            found: Float32 = table[words[at].tolist()].float().cpu().numpy()
-            return found
-        drawn = np.random.default_rng(seed).standard_normal((self.count, tower.width))
-        return (tower.scale() * drawn).astype(np.float32)
+            contexts: Float32 = table[words[at].tolist()].float().cpu().numpy()
+            return contexts
+        noise = np.random.default_rng(seed).standard_normal((self.count, tower.width))
+        return (tower.scale() * noise).astype(np.float32)
 
     def encode(self, contexts: torch.Tensor) -> torch.Tensor:
         """Encode the prompts of the n classes as unit rows, with a gradient.
@@ -149,19 +149,18 @@ class Prompts:
             rows = self._encode(vectors, ids, positions, names)
         else:
             parts = [slice(start, start + size) for start in range(0, len(ids), size)]
-            # For its gradient each part is computed again: what a tower keeps of all would not fit into memory.
-            found = [
+            # Each part is computed again for its gradient: the intermediate results of all would not fit into memory.
+            blocks = [
                 checkpoint(self._encode, vectors[at], ids[at], positions[at], names[at], use_reentrant=False)
                 for at in parts
             ]
-            rows = torch.cat(found)
+            rows = torch.cat(blocks)
         return rows.reshape(images, n, -1) if contexts.dim() == 4 else rows
 
     def _encode(
         self, vectors: torch.Tensor, ids: torch.Tensor, positions: torch.Tensor, names: Sequence[str]
     ) -> torch.Tensor:
-        """Encode (m, length) ids with vectors (m, count, width) in place of what the table says at positions (m,
-        count)."""
+        """Encode (m, length) ids with vectors (m, count, width) in place of the embeddings at positions (m, count)."""
 
         def replace(_module: Any, _inputs: Any, embedded: torch.Tensor) -> torch.Tensor:
             index = positions[:, :, None].expand(-1, -1, embedded.shape[2])

@@ -58,8 +58,8 @@ class LearnedPrompts:
         import torch
 
         with torch.inference_mode():
-            found: Float32 = _centred(self.prompts.encode(self._tensor(self.contexts))).cpu().numpy()
-        return found
+            vectors: Float32 = _centred(self.prompts.encode(self._tensor(self.contexts))).cpu().numpy()
+        return vectors
 
     def logits(self, rows: Float32) -> Float32:
         """Compute (m, classes) logits of (m, dim) centred unit rows. With a network, a picture costs as many runs of
@@ -67,18 +67,18 @@ class LearnedPrompts:
         import torch
 
         if not self.network:
-            found: Float32 = np.float32(self.scale) * (rows @ self.class_vectors().T)
-            return found
+            scaled: Float32 = np.float32(self.scale) * (rows @ self.class_vectors().T)
+            return scaled
         logits = np.empty((len(rows), len(self.prompts.names)), np.float32)
         network = {name: self._tensor(one)[None] for name, one in self.network.items()}
-        many = max(1, BATCH // len(self.prompts.names))
+        batch_size = max(1, BATCH // len(self.prompts.names))
         with torch.inference_mode():
-            for start in range(0, len(rows), many):
-                some = self._tensor(rows[start : start + many])[None]
-                moved = _conditioned(self._tensor(self.contexts)[None, None], network, some)
-                vectors = _centred(self.prompts.encode(moved))
-                cosines = torch.einsum("md,mcd->mc", some[0], vectors)
-                logits[start : start + many] = (self.scale * cosines).cpu().numpy()
+            for start in range(0, len(rows), batch_size):
+                batch = self._tensor(rows[start : start + batch_size])[None]
+                contexts = _conditioned(self._tensor(self.contexts)[None, None], network, batch)
+                vectors = _centred(self.prompts.encode(contexts))
+                cosines = torch.einsum("md,mcd->mc", batch[0], vectors)
+                logits[start : start + batch_size] = (self.scale * cosines).cpu().numpy()
         return logits
 
     def _tensor(self, values: Float32) -> torch.Tensor:
@@ -116,11 +116,11 @@ def learn_prompts(
     with torch.inference_mode():
         cosines = images @ _centred(prompts.encode(first)).T
     scale = SHARPNESS / max(float(cosines.std()), _MIN_LENGTH)
-    moved = torch.zeros((sets, classes if per_class else 1, *first.shape), device=device, requires_grad=True)
+    offsets = torch.zeros((sets, classes if per_class else 1, *first.shape), device=device, requires_grad=True)
     network = _new_network(rows.shape[1], tower.width, sets, seed, device) if conditional else {}
     optimizer = torch.optim.Adam(
         [
-            {"params": [moved], "lr": LEARNING_RATE},
+            {"params": [offsets], "lr": LEARNING_RATE},
             {"params": list(network.values()), "lr": NETWORK_LEARNING_RATE},
         ]
     )
@@ -128,30 +128,30 @@ def learn_prompts(
     generator = np.random.default_rng(seed)
     for step in range(1, steps[-1] + 1):
         task.step(PHASE, step - 1, steps[-1])
-        contexts = first + unit * moved
+        contexts = first + unit * offsets
         if conditional:
             at = np.stack([generator.choice(len(rows), PICTURES, p=one / one.sum()) for one in weights])
-            some = images[torch.from_numpy(at).to(device)]
-            vectors = prompts.encode(_conditioned(contexts, network, some))
-            cosines = torch.einsum("fbd,fbcd->fbc", some, _centred(vectors).unflatten(0, (sets, PICTURES)))
-            losses = functional.cross_entropy(scale * cosines.flatten(0, 1), truth[torch.from_numpy(at).flatten()])
-            loss = losses * sets
+            batch = images[torch.from_numpy(at).to(device)]
+            vectors = prompts.encode(_conditioned(contexts, network, batch))
+            cosines = torch.einsum("fbd,fbcd->fbc", batch, _centred(vectors).unflatten(0, (sets, PICTURES)))
+            mean_loss = functional.cross_entropy(scale * cosines.flatten(0, 1), truth[torch.from_numpy(at).flatten()])
+            loss = mean_loss * sets
         else:
             cosines = torch.einsum("nd,fcd->fnc", images, _centred(prompts.encode(contexts)))
-            each = functional.cross_entropy(
+            losses = functional.cross_entropy(
                 scale * cosines.flatten(0, 1), truth.repeat(sets), reduction="none"
             ).unflatten(0, (sets, len(rows)))
-            loss = (each * shares).sum()
+            loss = (losses * shares).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step in steps:
-            now = (first + unit * moved).detach().cpu().numpy()
+            learned = (first + unit * offsets).detach().cpu().numpy()
             arrays = {name: one.detach().cpu().numpy() for name, one in network.items()}
             yield [
                 LearnedPrompts(
                     prompts,
-                    np.array(now[n] if per_class else now[n, 0]),
+                    np.array(learned[n] if per_class else learned[n, 0]),
                     {name: np.array(one[n]) for name, one in arrays.items()},
                     scale,
                     step,
@@ -165,9 +165,9 @@ def _new_network(dim: int, width: int, sets: int, seed: int, device: Any) -> dic
     import torch
 
     hidden = max(1, dim // BOTTLENECK)
-    drawn = np.random.default_rng(seed).standard_normal((hidden, dim)) / np.sqrt(hidden)
+    initial = np.random.default_rng(seed).standard_normal((hidden, dim)) / np.sqrt(hidden)
     arrays = {
-        "inner": np.broadcast_to(drawn, (sets, hidden, dim)),
+        "inner": np.broadcast_to(initial, (sets, hidden, dim)),
         "inner_bias": np.zeros((sets, hidden)),
         "outer": np.zeros((sets, width, hidden)),
         "outer_bias": np.zeros((sets, width)),
@@ -181,8 +181,8 @@ def _conditioned(contexts: torch.Tensor, network: Mapping[str, torch.Tensor], im
     """Add the network's output for each picture: (sets, 1, count, width) and (sets, b, dim) → (sets · b, 1, count,
     width)."""
     inner = (images @ network["inner"].transpose(1, 2) + network["inner_bias"][:, None]).relu()
-    said = inner @ network["outer"].transpose(1, 2) + network["outer_bias"][:, None]
-    return (contexts + said[:, :, None]).flatten(0, 1)[:, None]
+    offsets = inner @ network["outer"].transpose(1, 2) + network["outer_bias"][:, None]
+    return (contexts + offsets[:, :, None]).flatten(0, 1)[:, None]
 
 
 def _centred(vectors: torch.Tensor) -> torch.Tensor:

@@ -39,8 +39,8 @@ class Recipe:
         Raises as :func:`imseek.encoders.registry.load`, and EncoderMismatchError where the weights differ here.
         """
         # For other encoders, a fingerprint would take exported towers, which are slower for many pictures.
-        known = self.base_fingerprint if self.base == "builtin" else None
-        encoder = registry.load(self.base, modalities=("image",), runtime=runtime, fingerprint=known)
+        builtin_fingerprint = self.base_fingerprint if self.base == "builtin" else None
+        encoder = registry.load(self.base, modalities=("image",), runtime=runtime, fingerprint=builtin_fingerprint)
         if self.adapter is not None:
             encoder = AdaptedEncoder(encoder, self.adapter, self.reference)
         check_fingerprint(encoder, self.reference, self.fingerprint)

@@ -83,13 +83,13 @@ def resolve(reference: str) -> Resolution:
     """
     if reference == "builtin":
         return Resolution(reference, note=f'{BASIC_NOTE}; a collection made with the encoder "default" finds more')
-    if isinstance(reference, str) and (cut := truncation_of(reference)) is not None:
-        whole = resolve(cut[1])
+    if isinstance(reference, str) and (truncation := truncation_of(reference)) is not None:
+        whole = resolve(truncation[1])
         if whole.download is not None:  # No encoder of the catalogue was trained so: do not fetch it to say that.
             from imseek.encoders.truncated_vectors import untrained_error
 
-            raise untrained_error(whole.reference, cut[0], whole.download.dim)
-        return replace(whole, reference=truncated_reference(cut[0], whole.reference))
+            raise untrained_error(whole.reference, truncation[0], whole.download.dim)
+        return replace(whole, reference=truncated_reference(truncation[0], whole.reference))
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder
     from imseek.encoders.device import has_torch, require_torch
@@ -142,11 +142,11 @@ def load(
     PluginError where a plugin does not load.
     """
     reference = canonical(reference)
-    if (cut := truncation_of(reference)) is not None:
+    if (truncation := truncation_of(reference)) is not None:
         from imseek.encoders.truncated_vectors import TruncatedEncoder
 
-        whole = load(cut[1], modalities=modalities, runtime=runtime, notify=notify)
-        return TruncatedEncoder(whole, cut[0], reference)
+        whole = load(truncation[1], modalities=modalities, runtime=runtime, notify=notify)
+        return TruncatedEncoder(whole, truncation[0], reference)
     scheme, _, rest = reference.partition(":")
     if scheme == "fake":
         from imseek.encoders.fake import DEFAULT_DIM, FakeEncoder
@@ -171,7 +171,9 @@ def load(
             encoder.export_if_few()
         return encoder
 
-    exported = None if fingerprint is None else _exported(reference, fingerprint, modalities, runtime, load_library)
+    exported = (
+        None if fingerprint is None else _load_exported(reference, fingerprint, modalities, runtime, load_library)
+    )
     return exported or load_library()
 
 
@@ -188,16 +190,16 @@ def load_prompt_tower(reference: str, fingerprint: str, notify: Callable[[str], 
 
     require_torch("a text tower that learns prompts")
     # For other encoders, a fingerprint would take an exported tower.
-    known = fingerprint if reference == "builtin" else None
-    encoder = load(reference, modalities=("text",), fingerprint=known, notify=notify)
+    builtin_fingerprint = fingerprint if reference == "builtin" else None
+    encoder = load(reference, modalities=("text",), fingerprint=builtin_fingerprint, notify=notify)
     if not isinstance(encoder, PromptEncoder):
-        what = "cannot learn prompts" if "text" in encoder.info.modalities else "knows no words"
-        raise EncoderError(f"the encoder {reference} {what}", hint="leave out --method: other probes need no words")
+        reason = "cannot learn prompts" if "text" in encoder.info.modalities else "knows no words"
+        raise EncoderError(f"the encoder {reference} {reason}", hint="leave out --method: other probes need no words")
     check_fingerprint(encoder, reference, fingerprint)
     return encoder.prompt_tower()
 
 
-def _exported(
+def _load_exported(
     reference: str,
     fingerprint: str,
     modalities: Sequence[str],
@@ -263,12 +265,12 @@ def _family(scheme: str) -> LoadFamily:
     if scheme in _FAMILIES:
         return _FAMILIES[scheme]
     plugin = find_plugins("imseek.encoders")[scheme]
-    make: LoadFamily = plugin.load()
-    if not callable(make):
-        raise plugin.error(f"must be a function that makes an encoder, and is a {type(make).__name__}")
+    load_family: LoadFamily = plugin.load()
+    if not callable(load_family):
+        raise plugin.error(f"must be a function that makes an encoder, and is a {type(load_family).__name__}")
 
     def load_plugin(reference: str, **settings: Any) -> Encoder:
-        encoder = make(reference, **settings)
+        encoder = load_family(reference, **settings)
         if not isinstance(encoder, Encoder):
             raise plugin.error(f"makes a {type(encoder).__name__}, which lacks methods of an encoder")
         return encoder
@@ -300,8 +302,8 @@ def canonical(reference: str) -> str:
         raise UnknownEncoderError(f"a reference is a text, not {type(reference).__name__}")
     if reference in PRESETS:
         return PRESETS[reference].reference
-    if (cut := truncation_of(reference)) is not None:
-        return truncated_reference(cut[0], canonical(cut[1]))
+    if (truncation := truncation_of(reference)) is not None:
+        return truncated_reference(truncation[0], canonical(truncation[1]))
     scheme, _, rest = reference.partition(":")
     if reference in ("builtin", "fake") or (scheme == "fake" and _DIMENSIONS.fullmatch(rest)):
         return reference
@@ -313,19 +315,19 @@ def canonical(reference: str) -> str:
     plugins = find_plugins("imseek.encoders")
     if scheme in plugins:
         return reference
-    if (named := adapter_of(reference)) is not None:
+    if (adapter := adapter_of(reference)) is not None:
         raise UnknownEncoderError(
-            f"{named[0]} is an adapter of a collection, and no encoder by itself",
-            hint=f"`imseek tune --use {named[0]}` there, or the encoder below it: {named[1]}",
+            f"{adapter[0]} is an adapter of a collection, and no encoder by itself",
+            hint=f"`imseek tune --use {adapter[0]}` there, or the encoder below it: {adapter[1]}",
         )
     from imseek.encoders.catalogue import list_encoders, near_matches
 
     forms = [*(form for form in _FORMS if form != reference), *plugins]
-    known = [*forms, *(entry.reference for entry in list_encoders())]
-    found = near_matches(reference, known)
+    references = [*forms, *(entry.reference for entry in list_encoders())]
+    matches = near_matches(reference, references)
     raise UnknownEncoderError(
         f"no encoder is called {reference!r}",
-        hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(forms)}",
+        hint=f"did you mean {' or '.join(matches)}?" if matches else f"references are: {', '.join(forms)}",
     )
 
 

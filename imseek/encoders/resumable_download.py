@@ -61,11 +61,11 @@ def fetch_blob(folder: Path, repository: str, commit: str, file: RemoteFile, rep
             )
             os.fsync(stream.fileno())
         with unfinished.open("rb") as complete:
-            arrived = hashlib.file_digest(complete, "sha256").hexdigest()
-        if arrived != sha256:
+            digest = hashlib.file_digest(complete, "sha256").hexdigest()
+        if digest != sha256:
             unfinished.unlink()
             raise EncoderError(
-                f"{file.name} of {repository} arrived damaged: its sha256 is {arrived[:12]}…, not {sha256[:12]}…",
+                f"{file.name} of {repository} arrived damaged: its sha256 is {digest[:12]}…, not {sha256[:12]}…",
                 hint="it was removed; the same command fetches it again",
             )
         unfinished.replace(blob)
@@ -80,9 +80,9 @@ class _ProgressFile:
         report(file.tell())
 
     def write(self, data: bytes) -> int:
-        left = memoryview(data)
-        while left:  # an unbuffered file may write only a part as the disk fills up
-            left = left[self._file.write(left) :]
+        remaining = memoryview(data)
+        while remaining:  # an unbuffered file may write only a part as the disk fills up
+            remaining = remaining[self._file.write(remaining) :]
         self._report(self._file.tell())
         return len(data)
 

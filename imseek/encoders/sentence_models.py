@@ -31,17 +31,17 @@ from imseek.errors import EncoderError, EncoderUnavailableError, MissingExtraErr
 from imseek.tilde_expansion import expand_user
 from imseek.types.arrays import Float32, Pixels
 
-#: The file that tells a folder of sentence-transformers.
+#: The file that marks a folder of sentence-transformers.
 MODULES: Final = "modules.json"
 #: Folders whose models may run code of their own, by absolute paths, separated as in PATH.
 TRUSTED_VARIABLE: Final = "IMSEEK_TRUSTED_MODELS"
-#: Side of a square of as many pixels as are handed to a model at most.
+#: Side of a square with as many pixels as a model receives at most.
 SIDE: Final = 768
 #: Endings of files that affect vectors, beside those of weights.
 _SETTINGS: Final = (".jinja", ".json", ".model", ".py", ".txt")
 _WEIGHTS: Final = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
-#: What trainers leave beside the weights, and weights of another runtime: the library reads them only as a part of
-#: weights, if an index of these names them.
+#: What trainers leave beside the weights, and weights of another runtime: the library reads them only where an index of
+#: weights names them.
 _UNREAD: Final = (
     "openvino_model*.bin", "optimizer.*", "rng_state*.pth", "scaler.pt", "scheduler.*", "training_args.bin",
 )  # fmt: skip
@@ -145,8 +145,8 @@ class SentenceEncoder:
         from imseek.media.resize import as_image
 
         pictures = [
-            as_image(one[_HEAD : _HEAD + height * width].reshape(height, width, 3))
-            for one, (height, width) in zip(batch, sizes, strict=True)
+            as_image(prepared[_HEAD : _HEAD + height * width].reshape(height, width, 3))
+            for prepared, (height, width) in zip(batch, sizes, strict=True)
         ]
         return self._encode(self._model.encode_document, pictures)
 
@@ -191,16 +191,16 @@ class SentenceEncoder:
 
 
 def _check_folder(folder: Path) -> list[Path]:
-    """Return the files of weights in ``folder``, each looked at. Raises EncoderError and UntrustedWeightsError."""
+    """Return the files of weights in ``folder``, after checking each. Raises EncoderError, UntrustedWeightsError."""
     try:
         modules = json.loads((folder / MODULES).read_bytes())
         kinds = [str(module["type"]) for module in modules]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EncoderError(f"{folder / MODULES} is not a list of modules of sentence-transformers") from error
-    own = [kind for kind in kinds if not kind.startswith("sentence_transformers.")]
-    if own and not _is_trusted(folder):
+    custom = [kind for kind in kinds if not kind.startswith("sentence_transformers.")]
+    if custom and not _is_trusted(folder):
         raise UntrustedWeightsError(
-            f"the model in {folder} has code of its own ({own[0]}), which is not run",
+            f"the model in {folder} has code of its own ({custom[0]}), which is not run",
             hint=f"if you have read it and trust it, name the folder in {TRUSTED_VARIABLE}",
         )
     indexes = [path.read_text("utf-8", "replace") for path in folder.rglob("*.index.json")]
@@ -219,8 +219,8 @@ def _check_folder(folder: Path) -> list[Path]:
 
 
 def _is_trusted(folder: Path) -> bool:
-    named = os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep)
-    return any(name and Path(name).is_absolute() and Path(name) == folder for name in named)
+    trusted = os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep)
+    return any(name and Path(name).is_absolute() and Path(name) == folder for name in trusted)
 
 
 def _settings(folder: Path) -> str:
@@ -277,11 +277,11 @@ def _trained_dims(folder: Path) -> tuple[int, ...]:
 
 def _context_length(model: Any) -> int | None:
     """Return the tokens of the longest text that the model reads in one piece; None where it states none."""
-    stated = [model.max_seq_length]
+    limits = [model.max_seq_length]
     network = model.transformers_model
     if network is not None:
-        stated.append(getattr(network.config.get_text_config(), "max_position_embeddings", None))
-    lengths = [int(one) for one in stated if one is not None and 0 < one < _LONGEST]
+        limits.append(getattr(network.config.get_text_config(), "max_position_embeddings", None))
+    lengths = [int(one) for one in limits if one is not None and 0 < one < _LONGEST]
     return min(lengths, default=None)
 
 

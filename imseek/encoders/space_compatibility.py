@@ -33,18 +33,18 @@ class SpaceEncoder:
 
 def check_compatible(spaces: Sequence[SpaceEncoder]) -> None:
     """Raise UsageError where one of these image spaces, in order, duplicates another or must come first."""
-    for n, made in enumerate(spaces):
-        for other in spaces[:n]:
-            if other.fingerprint == made.fingerprint:
+    for n, space in enumerate(spaces):
+        for earlier in spaces[:n]:
+            if earlier.fingerprint == space.fingerprint:
                 raise UsageError(
-                    f"{made.reference} is the encoder {other.reference} under another name",
+                    f"{space.reference} is the encoder {earlier.reference} under another name",
                     hint=ANOTHER_ENCODER_HINT,
                 )
         first = spaces[0].modalities
-        if n and "text" in (made.modalities or ()) and first is not None and "text" not in first:
+        if n and "text" in (space.modalities or ()) and first is not None and "text" not in first:
             raise UsageError(
                 f"words are searched in the first space, and {spaces[0].reference} knows no words",
-                hint=f"put {made.reference} first",
+                hint=f"put {space.reference} first",
             )
 
 

@@ -117,8 +117,8 @@ def weights_of(reference: str) -> tuple[str, tuple[str, ...]]:
         raise EncoderUnavailableError(
             f"timm knows no weights of {name} on the hub", hint=f"name a file: timm:{name}@FILE"
         )
-    named = config.get("hf_hub_filename")
-    return repository, (named,) if named else FILES
+    file = config.get("hf_hub_filename")
+    return repository, (file,) if file else FILES
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -131,13 +131,13 @@ def _config(name: str) -> dict[str, Any]:
     if not is_model(model):
         raise UnknownEncoderError(f"timm knows no model {model!r}", hint=near_matches_hint(model, timm.list_models()))
     try:
-        known = get_pretrained_cfg(name)
+        tag_config = get_pretrained_cfg(name)
     except RuntimeError:  # older versions return None
-        known = None
-    if known is None:
+        tag_config = None
+    if tag_config is None:
         hint = near_matches_hint(name, timm.list_pretrained(f"{model}.*"))
         raise UnknownEncoderError(f"timm knows no weights {tag!r} of {model}", hint=hint)
-    config: dict[str, Any] = known.to_dict()
+    config: dict[str, Any] = tag_config.to_dict()
     return config
 
 
@@ -148,8 +148,8 @@ def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
     data = resolve_data_config({}, pretrained_cfg=config)
     channels, height, width = data["input_size"]
     resize = _RESIZE.get(data["crop_mode"])
-    known = data["interpolation"] in ("bicubic", "bilinear")
-    if channels != 3 or height != width or resize is None or not known:
+    is_known_filter = data["interpolation"] in ("bicubic", "bilinear")
+    if channels != 3 or height != width or resize is None or not is_known_filter:
         raise EncoderError(f"the preprocessing of {reference} is not supported: {data}")
     resized = math.floor(height / data["crop_pct"])
     return Preprocessing(
@@ -180,8 +180,8 @@ def _licence(source: Source) -> str:
     """Return the licence of the published weights; a user's file may hold others."""
     if "@" in source.reference:
         return "unknown"
-    known = licences.of_repository(source.config["hf_hub_id"])
-    return licences.spdx(source.config.get("license")) if known is None else known.licence
+    provenance = licences.of_repository(source.config["hf_hub_id"])
+    return licences.spdx(source.config.get("license")) if provenance is None else provenance.licence
 
 
 def _build(source: Source) -> Any:

@@ -61,15 +61,15 @@ class Interaction:
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """Return the model of stored arrays. Raises ValueError where they do not fit together."""
-        names = [one.name for one in fields(cls)]
+        names = [field.name for field in fields(cls)]
         if missing := [name for name in names if name not in arrays]:
             raise ValueError(f"it lacks {missing[0]}")
-        made = cls(**{name: arrays[name] for name in names})
-        count, dim = made.positions.shape[:1] or (0,), made.values.shape[-1:] or (0,)
-        width, key, hidden = made.keys.shape[:1], made.keys.shape[1:], made.outer.shape
+        model = cls(**{name: arrays[name] for name in names})
+        count, dim = model.positions.shape[:1] or (0,), model.values.shape[-1:] or (0,)
+        width, key, hidden = model.keys.shape[:1], model.keys.shape[1:], model.outer.shape
         shapes = {
-            "queries": count + key, "keys": width + key, "positions": count + made.positions.shape[1:],
-            "values": width + dim, "values_bias": dim, "text": made.text.shape[:1] + dim, "text_bias": dim,
+            "queries": count + key, "keys": width + key, "positions": count + model.positions.shape[1:],
+            "values": width + dim, "values_bias": dim, "text": model.text.shape[:1] + dim, "text_bias": dim,
             "gate": dim, "inner_word": dim + hidden, "inner_token": dim + hidden, "inner_bias": hidden, "outer": hidden,
             "scales": (2,),
         }  # fmt: skip
@@ -82,12 +82,12 @@ class Interaction:
         for name, side in (("queries", count), ("keys", key), ("outer", hidden)):
             if side[0] > _MAX_INNER:
                 raise ValueError(f"{name} is larger than that of any model")
-        return made
+        return model
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The weights by name, as they are stored."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,11 +96,11 @@ class Interaction:
 
     def fingerprint(self, encoder: str) -> str:
         """Return the fingerprint of the tokens that this model makes of the features of an encoder."""
-        summed = hashlib.sha256(f"imseek tokens 1\0{encoder}".encode())
+        digest = hashlib.sha256(f"imseek tokens 1\0{encoder}".encode())
         for name in ("queries", "keys", "positions", "values", "values_bias"):
             array = getattr(self, name)
-            summed.update(f"\0{array.shape}".encode() + np.ascontiguousarray(array, "<f4").tobytes())
-        return summed.hexdigest()
+            digest.update(f"\0{array.shape}".encode() + np.ascontiguousarray(array, "<f4").tobytes())
+        return digest.hexdigest()
 
     def compress(self, features: Float32) -> Float32:
         """Compress features of patches (n, patches, width) to unit tokens (n, m, dim)."""
@@ -115,8 +115,8 @@ class Interaction:
         words = unit_rows(states[:WORDS] @ self.text + self.text_bias)
         widest = 4 * max(len(words), tokens.shape[1]) * max(len(words), len(self.outer), tokens.shape[1])
         block = max(1, _BLOCK_BYTES // widest)
-        found = [self._score(words, tokens[n : n + block]) for n in range(0, len(tokens), block)]
-        return np.concatenate([np.empty(0, np.float32), *found])
+        scores = [self._score(words, tokens[n : n + block]) for n in range(0, len(tokens), block)]
+        return np.concatenate([np.empty(0, np.float32), *scores])
 
     def _score(self, words: Float32, tokens: Float32) -> Float32:
         sharpness, factor = self.scales
@@ -125,9 +125,9 @@ class Interaction:
         attention = _softmax(sharpness * cosines)
         of_tokens = (flat @ self.inner_token).reshape(*tokens.shape[:2], -1)
         inner = words @ self.inner_word + attention @ of_tokens + self.inner_bias
-        each = factor * (attention * cosines).sum(axis=2) + np.maximum(inner, 0) @ self.outer
-        found: Float32 = each @ _softmax(words @ self.gate)
-        return found
+        word_scores = factor * (attention * cosines).sum(axis=2) + np.maximum(inner, 0) @ self.outer
+        scores: Float32 = word_scores @ _softmax(words @ self.gate)
+        return scores
 
 
 _MATRICES: Final = ("queries", "keys", "positions", "values", "text", "inner_word", "inner_token")

@@ -135,7 +135,7 @@ class TorchImages:
     def _encode(self, batch: Pixels) -> Float32:
         import torch
 
-        done: list[torch.Tensor] = []
+        blocks: list[torch.Tensor] = []
         start = 0
         with torch.inference_mode():
             while start < len(batch):
@@ -144,11 +144,11 @@ class TorchImages:
                 if rows is None:
                     self._halve(len(chunk))
                 else:
-                    done.append(rows)
+                    blocks.append(rows)
                     start += len(chunk)
             # A GPU computes while the next chunk is copied to it: wait for its rows only here.
-            found: Float32 = torch.cat(done).cpu().numpy()
-        return found
+            vectors: Float32 = torch.cat(blocks).cpu().numpy()
+        return vectors
 
     def _run(self, chunk: Pixels) -> torch.Tensor | None:
         """Encode a stack of n pictures as (n, dim) on the device; None where memory ran out.

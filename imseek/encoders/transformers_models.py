@@ -266,8 +266,8 @@ def _locate(reference: str) -> Source:
             hint="references of transformers are transformers:ORG/REPO, and local-dir:PATH for a folder",
         )
     else:
-        known = licences.of_repository(name)
-        licence = licences.NOT_VERIFIED if known is None else known.licence
+        provenance = licences.of_repository(name)
+        licence = licences.NOT_VERIFIED if provenance is None else provenance.licence
         parts = parts_of(reference, name, FILES)
         checkpoint = hub.ensure_cached(reference, parts)
         for part in parts[1:]:  # covers a transfer that broke off after the weights
@@ -296,8 +296,8 @@ def _config(path: Path) -> tuple[Family, Any]:
     """Return the family and the configuration that ``path`` describes. Raises EncoderError for another kind."""
     from transformers import AutoConfig
 
-    described = _read_json(path)
-    kind = str(described.get("model_type"))
+    document = _read_json(path)
+    kind = str(document.get("model_type"))
     if kind not in FAMILIES:
         raise EncoderError(
             f"{path} describes a model of the kind {kind!r}, which is none of {', '.join(FAMILIES)}",
@@ -306,10 +306,10 @@ def _config(path: Path) -> tuple[Family, Any]:
     try:
         # The configuration class of the library: never code that a repository names in auto_map.
         with quiet():
-            config = AutoConfig.for_model(**{key: value for key, value in described.items() if key != "auto_map"})
+            config = AutoConfig.for_model(**{key: value for key, value in document.items() if key != "auto_map"})
     except Exception as error:  # its class depends on the version of transformers
         raise EncoderError(f"{path} is not a configuration of {kind}: {error}") from error
-    if kind == "tipsv2" and "vision_config" not in described:
+    if kind == "tipsv2" and "vision_config" not in document:
         raise EncoderError(
             f"{path} is in the form of the authors' own code, which is not run",
             hint="transformers 5.14 and later describe TIPSv2 with a vision_config and a text_config",
@@ -338,25 +338,25 @@ def quiet() -> Iterator[None]:
 def _check_sizes(source: Source) -> None:
     """Raise EncoderError where the image processor makes pictures that the tower does not take."""
     if isinstance(source.preprocessing, PatchPreprocessing):
-        expected, found = source.config.vision_config.patch_size, source.preprocessing.patch
+        expected, actual = source.config.vision_config.patch_size, source.preprocessing.patch
     elif source.family.fixed_size:
-        expected, found = source.config.vision_config.image_size, source.preprocessing.size
+        expected, actual = source.config.vision_config.image_size, source.preprocessing.size
     else:
         return
-    if expected != found:
+    if expected != actual:
         raise EncoderError(
-            f"the model in {source.folder} takes {expected} pixels a side, and its image processor gives {found}"
+            f"the model in {source.folder} takes {expected} pixels a side, and its image processor gives {actual}"
         )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        described: dict[str, Any] = json.loads(path.read_bytes())
+        document: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise EncoderError(f"{path} cannot be read: {error}") from error
-    if not isinstance(described, dict):
+    if not isinstance(document, dict):
         raise EncoderError(f"{path} is not a configuration of transformers")
-    return described
+    return document
 
 
 def _preprocessing(path: Path, family: Family) -> Preprocessing | PatchPreprocessing:
@@ -365,8 +365,8 @@ def _preprocessing(path: Path, family: Family) -> Preprocessing | PatchPreproces
     Processors compute ``pixel · rescale_factor``, subtract 1 with ``rescale_offset``, normalise with ``do_normalize``,
     and divide by the deviation once more with ``include_top``: one linear function per channel.
     """
-    described = _read_json(path)
-    settings = _with_defaults(path, described.get("image_processor", described), family)
+    document = _read_json(path)
+    settings = _with_defaults(path, document.get("image_processor", document), family)
     try:
         if not settings["do_resize"] or not settings["do_rescale"]:
             raise EncoderError(f"{path}: a processor that does not resize and rescale is not supported")
@@ -395,14 +395,14 @@ def _preprocessing(path: Path, family: Family) -> Preprocessing | PatchPreproces
     )
 
 
-def _with_defaults(path: Path, described: Mapping[str, Any], family: Family) -> dict[str, Any]:
-    """Fill in transformers' defaults for settings that ``described`` omits."""
+def _with_defaults(path: Path, options: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Fill in transformers' defaults for settings that ``options`` omits."""
     import transformers
 
-    kind = str(described.get("image_processor_type"))
+    kind = str(options.get("image_processor_type"))
     if not kind.startswith(family.processor):  # it may end in Fast or Pil
         raise EncoderError(f"{path}: the image processor {kind!r} is not that of this kind of model")
-    settings: dict[str, Any] = getattr(transformers, family.processor)(**described).to_dict()
+    settings: dict[str, Any] = getattr(transformers, family.processor)(**options).to_dict()
     return settings
 
 

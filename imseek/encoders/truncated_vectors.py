@@ -1,7 +1,7 @@
 """Vectors cut to their first numbers, for models that were trained for it: ``dim:N+REFERENCE``.
 
 Matryoshka representation learning (Kusupati et al. 2022) trains the first numbers of a vector to serve by themselves.
-Of other models, the first numbers say little; they are refused.
+The first numbers of other models' vectors say little, so those models are refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from imseek.errors import EncoderError
 from imseek.types.arrays import Float32
 
 
-def untrained_error(reference: str, dim: int, whole: int, trained: Sequence[int] = ()) -> EncoderError:
-    """Return the error for a model with vectors of ``whole`` numbers that was not trained for ``dim``."""
-    known = f"only of {', '.join(map(str, trained))}" if trained else "only whole ones"
+def untrained_error(reference: str, dim: int, base_dim: int, trained: Sequence[int] = ()) -> EncoderError:
+    """Return the error for a model with vectors of ``base_dim`` numbers that was not trained for ``dim``."""
+    supported = f"only of {', '.join(map(str, trained))}" if trained else "only whole ones"
     return EncoderError(
-        f"{reference} was not trained for vectors of {dim} numbers, {known}",
-        hint=f"its vectors have {whole} numbers; --dim is for models with matryoshka_dimensions",
+        f"{reference} was not trained for vectors of {dim} numbers, {supported}",
+        hint=f"its vectors have {base_dim} numbers; --dim is for models with matryoshka_dimensions",
     )
 
 
@@ -35,7 +35,7 @@ class TruncatedEncoder(WrappedEncoder):
     def __init__(self, base: Encoder, dim: int, reference: str) -> None:
         """Raise EncoderError where the model of ``base`` was not trained for vectors of ``dim`` numbers."""
         super().__init__(base, reference)
-        trained = tuple(one for one in getattr(base, "trained_dims", ()) if one <= base.info.dim)
+        trained = tuple(length for length in getattr(base, "trained_dims", ()) if length <= base.info.dim)
         if dim not in trained:
             raise untrained_error(base.info.reference, dim, base.info.dim, trained)
         self._dim = dim

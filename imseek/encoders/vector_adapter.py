@@ -61,7 +61,7 @@ class Adapter:
 
 
 class WrappedEncoder:
-    """An encoder under another reference: what does with vectors something else than ``base`` derives from it.
+    """An encoder under another reference. Encoders that change the vectors of ``base`` derive from it.
 
     Subclasses add ``fingerprint``.
     """

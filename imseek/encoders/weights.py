@@ -106,12 +106,12 @@ class LazyModel:
 def check_memory(checkpoint: Path, reference: str) -> None:
     """Raise EncoderError if the weights in float32 exceed the memory: the system would end the process midway.
 
-    Whatever precision the encoder computes in: models are built in float32, as fingerprints are of, and converted then.
+    This holds for every precision: models are built in float32, which fingerprints are of, and converted afterwards.
     """
     needed = 4 * sum(math.prod(shape) for shape in checkpoints.read_shapes(checkpoint).values())
-    if needed > (there := memory_bytes()):
+    if needed > (available := memory_bytes()):
         raise EncoderError(
-            f"{reference} takes {needed / 1e9:.0f} GB of memory, and there are {there / 1e9:.0f}",
+            f"{reference} takes {needed / 1e9:.0f} GB of memory, and there are {available / 1e9:.0f}",
             hint="a machine with more memory, or a smaller encoder: imseek encoders",
         )
 

@@ -72,8 +72,10 @@ def retrieval(
     """
     if among not in get_args(Among):
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
-    wanted = RetrievalRequest(captions, caption_column, space, where, among, ks)
-    return run_with_reader(collection, lambda reader: retrieving.evaluate(reader, wanted, Task(progress, stop), notify))
+    request = RetrievalRequest(captions, caption_column, space, where, among, ks)
+    return run_with_reader(
+        collection, lambda reader: retrieving.evaluate(reader, request, Task(progress, stop), notify)
+    )
 
 
 def ann(
@@ -104,10 +106,10 @@ def ann(
         given = expand_user(given)
     if given_kind not in ("text", "image"):
         raise UsageError(f"{given_kind!r} is not a kind of query", hint="text or image")
-    wanted = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
+    request = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
     task = Task(progress, stop)
     with SnapshotSession(collection) as session:
-        return session.run(lambda reader: neighbours.evaluate(session, wanted, task, notify))
+        return session.run(lambda reader: neighbours.evaluate(session, request, task, notify))
 
 
 def cutoff(
@@ -132,17 +134,17 @@ def cutoff(
     an encoder raises, CollectionNotFoundError, CorruptCollectionError, LockedError, ReadOnlyError, StorageError.
     """
     root, task = path_of(collection), Task(progress, stop)
-    made, report = cutoff_calibration.calibrate(
+    calibration, report = cutoff_calibration.calibrate(
         root, captions, caption_column, runtime=runtime, task=task, notify=notify
     )
-    if made is None:
+    if calibration is None:
         return report
     from imseek.data.catalog import model_files
     from imseek.data.writing.writer_wait import open_writer
 
     facts = {"encoder": report.encoder, "captions_from": report.captions_from}
     with open_writer(root, "evaluate cutoff") as writer:
-        return replace(report, generation=model_files.put(writer, made.model(facts)))
+        return replace(report, generation=model_files.put(writer, calibration.model(facts)))
 
 
 def compare(
@@ -173,10 +175,10 @@ def compare(
         raise UsageError("two encoders, or another collection, are what can be compared")
     if encoders is not None and len(encoders) != 2:
         raise UsageError(f"two encoders are compared, not {len(encoders)}")
-    contest = comparison.ComparisonRequest(encoders, captions, caption_column, where, ks)
+    request = comparison.ComparisonRequest(encoders, captions, caption_column, where, ks)
 
     def work(reader: Reader, other: Reader | None) -> CompareReport:
-        return comparison.compare(reader, other, contest, Task(progress, stop), notify)
+        return comparison.compare(reader, other, request, Task(progress, stop), notify)
 
     if against is None:
         return run_with_reader(collection, lambda reader: work(reader, None))

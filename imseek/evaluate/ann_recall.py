@@ -61,7 +61,7 @@ class _QuerySet:
     """A set of queries: (n, dim) unit rows; ``own`` (n,) are the ids of the images they belong to, -1 for none."""
 
     kind: QueryKind
-    came: QueryOrigin
+    origin: QueryOrigin
     rows: Float32
     own: Ids
 
@@ -77,23 +77,23 @@ def evaluate(
     space = space_of(reader, request.space)
     index = session.index(space)
     ks = _check_request(request, len(index))
-    picked = list(_iter_query_sets(reader, space, request, notify))
+    query_sets = list(_iter_query_sets(reader, space, request, notify))
     allowed = _draw_filter(index, request.filtered)
     if allowed is not None and len(allowed) < max(ks):
         raise UsageError(f"a filter of {request.filtered:g} leaves {len(allowed)} images, and k is {max(ks)}")
     info = info_of(reader, space.space_id)
-    total = sum(len(one.rows) for one in picked) * len(ks)
-    found: list[NeighbourKind] = []
-    done = 0
+    total = sum(len(query_set.rows) for query_set in query_sets) * len(ks)
+    kinds: list[NeighbourKind] = []
+    query_count = 0
 
     def count_query() -> None:
-        nonlocal done
-        done += 1
-        task.report("queries", done, total)
+        nonlocal query_count
+        query_count += 1
+        task.report("queries", query_count, total)
 
     with suppress(Cancelled):
-        for one in picked:
-            found.append(_measure(index, one, ks, allowed, info, count_query, task))
+        for query_set in query_sets:
+            kinds.append(_measure(index, query_set, ks, allowed, info, count_query, task))
     return NeighbourReport(
         encoder=space.encoder,
         space_id=space.space_id,
@@ -101,8 +101,8 @@ def evaluate(
         images=len(index),
         index=None if info is None or index.exact else info.kind,
         filtered=request.filtered,
-        kinds=tuple(found),
-        interrupted=len(found) < len(picked),
+        kinds=tuple(kinds),
+        interrupted=len(kinds) < len(query_sets),
         notes=_notes(session, space, index),
     )
 
@@ -127,42 +127,42 @@ def _iter_query_sets(
         yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
     vectors = Vectors(reader, space)
-    drawn = _draw_ids(vectors, request.queries)
-    rows = vectors.of(drawn)
-    asking = rows.any(axis=1)
-    yield _QuerySet("image", "stored", rows[asking], drawn[asking])
+    drawn_ids = _draw_ids(vectors, request.queries)
+    rows = vectors.of(drawn_ids)
+    is_nonzero = rows.any(axis=1)
+    yield _QuerySet("image", "stored", rows[is_nonzero], drawn_ids[is_nonzero])
     captions = reader.current.caption_space
     if captions is not None and captions.fingerprint == space.fingerprint:
-        said = Vectors(reader, captions)
-        if len(said):
-            some = said.of(_draw_ids(said, request.queries))
-            yield _QuerySet("text", "captions", some, np.full(len(some), -1, np.int64))
+        caption_vectors = Vectors(reader, captions)
+        if len(caption_vectors):
+            rows_of_captions = caption_vectors.of(_draw_ids(caption_vectors, request.queries))
+            yield _QuerySet("text", "captions", rows_of_captions, np.full(len(rows_of_captions), -1, np.int64))
             return
-    made = text_like_queries(rows[asking], seed=_SEED)
-    yield _QuerySet("text", "made from pictures", made, np.full(len(made), -1, np.int64))
+    synthetic = text_like_queries(rows[is_nonzero], seed=_SEED)
+    yield _QuerySet("text", "made from pictures", synthetic, np.full(len(synthetic), -1, np.int64))
 
 
 def _draw_ids(vectors: Vectors, count: int) -> Ids:
     """Draw random ids, ascending, always the same."""
-    chosen = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
-    return vectors.ids[np.sort(chosen)]
+    positions = np.random.default_rng(_SEED).choice(len(vectors), min(count, len(vectors)), replace=False)
+    return vectors.ids[np.sort(positions)]
 
 
 def _load_given_queries(
     reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, QueryKind]:
-    given: Any = request.own_queries
-    if isinstance(given, Path):
-        given = _read_queries(given)
-    if not isinstance(given, np.ndarray):
-        texts = [text.strip() for text in given if text.strip()]
+    queries: Any = request.own_queries
+    if isinstance(queries, Path):
+        queries = _read_queries(queries)
+    if not isinstance(queries, np.ndarray):
+        texts = [text.strip() for text in queries if text.strip()]
         if not texts:
             raise QueryError("no query is given")
         rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), texts)
         return rows, "text"
-    if given.ndim != 2 or given.shape[1] != space.dim or not len(given):
-        raise QueryError(f"queries of shape {given.shape}, and vectors of {space.encoder} have {space.dim} numbers")
-    wide = given.astype(np.float64)
+    if queries.ndim != 2 or queries.shape[1] != space.dim or not len(queries):
+        raise QueryError(f"queries of shape {queries.shape}, and vectors of {space.encoder} have {space.dim} numbers")
+    wide = queries.astype(np.float64)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if not np.isfinite(wide).all() or not norms.all():
         raise QueryError("a query is all zeros, or not finite")
@@ -201,8 +201,8 @@ def _measure(
     truth = []
     for start in range(0, len(queries.rows), _BATCH):
         task.check()
-        some = queries.rows[start : start + _BATCH]
-        truth += index.search(some, deep, allowed=allowed, text=text, exact=True)
+        batch = queries.rows[start : start + _BATCH]
+        truth += index.search(batch, deep, allowed=allowed, text=text, exact=True)
     exact_ms = []
     for row in queries.rows[:_TIMED_QUERIES]:
         began = time.perf_counter()
@@ -215,26 +215,26 @@ def _measure(
         count, shares[k] = k + (queries.own >= 0), []
         index.search(queries.rows[:1], k + 1, allowed=allowed, text=text)  # warm up
         wall, cpu = [], time.process_time()
-        for row, own, best, many in zip(queries.rows, queries.own.tolist(), truth, count.tolist(), strict=True):
+        for row, owner, best, depth in zip(queries.rows, queries.own.tolist(), truth, count.tolist(), strict=True):
             task.check()
             began = time.perf_counter()
-            (answer,) = index.search(row[np.newaxis], many, allowed=allowed, text=text)
+            (answer,) = index.search(row[np.newaxis], depth, allowed=allowed, text=text)
             wall.append(1000 * (time.perf_counter() - began))
-            right, found = best.scores[best.ids != own], answer.scores[answer.ids != own]
-            wanted = min(k, len(right))
-            good = np.count_nonzero(found >= right[wanted - 1] - _SCORE_TOLERANCE)
-            shares[k].append(min(wanted, int(good)) / wanted)
+            exact_scores, scores = best.scores[best.ids != owner], answer.scores[answer.ids != owner]
+            expected = min(k, len(exact_scores))
+            hits = np.count_nonzero(scores >= exact_scores[expected - 1] - _SCORE_TOLERANCE)
+            shares[k].append(min(expected, int(hits)) / expected)
             count_query()
         processor = 1000 * (time.process_time() - cpu) / len(wall)
-    stated = None
+    recorded_recall = None
     if info is not None and allowed is None and not index.exact:
-        stated = info.text_recall if text else info.image_recall
+        recorded_recall = info.text_recall if text else info.image_recall
     return NeighbourKind(
         kind=queries.kind,
-        came=queries.came,
+        came=queries.origin,
         queries=len(queries.rows),
         recall={k: interval(np.array(shares[k])) for k in ks},
-        stated=stated,
+        stated=recorded_recall,
         median_ms=float(np.median(wall)),
         p99_ms=float(np.percentile(wall, 99)),
         cpu_ms=processor,

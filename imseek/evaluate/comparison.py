@@ -66,68 +66,68 @@ class EncoderSide:
 def compare(
     reader: Reader,
     other: Reader | None,
-    contest: ComparisonRequest,
+    request: ComparisonRequest,
     task: Task = SILENT,
     notify: Callable[[str], None] | None = None,
 ) -> CompareReport:
     """Compare two sides; see :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
-    within = filter_ids(reader, contest.where)
-    said = _load_captions(reader, contest, within)
-    ids = np.unique(said.ids)
-    a, b = _find_sides(reader, other, contest, notify)
+    allowed = filter_ids(reader, request.where)
+    captions = _load_captions(reader, request, allowed)
+    ids = np.unique(captions.ids)
+    a, b = _find_sides(reader, other, request, notify)
     with tempfile.TemporaryDirectory(prefix="imseek-") as folder:
         try:
             if other is not None:
-                common, theirs = _match_contents(reader, other, ids)
+                common, common_theirs = _match_contents(reader, other, ids)
                 shown_a, shown_b = Vectors(reader), Vectors(other)
-                rows: list[Rows] = [SelectedRows(shown_a.of, common), SelectedRows(shown_b.of, theirs)]
+                rows: list[Rows] = [SelectedRows(shown_a.of, common), SelectedRows(shown_b.of, common_theirs)]
                 unreadable: tuple[tuple[int, str], ...] = ()
             else:
                 common, rows, unreadable = _load_rows(reader, ids, (a, b), Path(folder), task)
-            return rank_both_sides(said, common, (a, b), rows, contest, unreadable, task)
+            return rank_both_sides(captions, common, (a, b), rows, request, unreadable, task)
         except Cancelled:
-            return CompareReport(a.side, b.side, 0, 0, None, None, said.left_out, interrupted=True)
+            return CompareReport(a.side, b.side, 0, 0, None, None, captions.left_out, interrupted=True)
 
 
-def _load_captions(reader: Reader, contest: ComparisonRequest, within: IdSet | None) -> ImageCaptions:
+def _load_captions(reader: Reader, request: ComparisonRequest, allowed: IdSet | None) -> ImageCaptions:
     space = reader.current.space
-    if contest.captions is None:
-        said = caption_pairs.read_own_captions(reader, space, within)
+    if request.captions is None:
+        captions = caption_pairs.read_own_captions(reader, space, allowed)
     else:
-        live = Vectors(reader, space, within).ids
-        said = caption_pairs.load_captions(reader, contest.captions, contest.column, live)
-    if not said.texts:
-        raise no_captions_error(said.left_out, given=contest.captions is not None)
-    return said
+        live = Vectors(reader, space, allowed).ids
+        captions = caption_pairs.load_captions(reader, request.captions, request.column, live)
+    if not captions.texts:
+        raise no_captions_error(captions.left_out, given=request.captions is not None)
+    return captions
 
 
 def _find_sides(
-    reader: Reader, other: Reader | None, contest: ComparisonRequest, notify: Callable[[str], None] | None
+    reader: Reader, other: Reader | None, request: ComparisonRequest, notify: Callable[[str], None] | None
 ) -> tuple[EncoderSide, EncoderSide]:
     if other is not None:
         if other.identity.uuid == reader.identity.uuid:
             raise UsageError("a collection cannot be compared with itself")
         first, second = (_stored_side(one, one.current.space, notify) for one in (reader, other))
         return first, second
-    assert contest.encoders is not None
-    a, b = (_find_side(reader, named, notify) for named in contest.encoders)
+    assert request.encoders is not None
+    a, b = (_find_side(reader, name, notify) for name in request.encoders)
     if a.encoder.fingerprint() == b.encoder.fingerprint():
         raise UsageError(f"{a.side.encoder} and {b.side.encoder} are the same encoder: nothing to compare")
     return a, b
 
 
-def _find_side(reader: Reader, named: int | str | None, notify: Callable[[str], None] | None) -> EncoderSide:
-    if named is None:
+def _find_side(reader: Reader, name: int | str | None, notify: Callable[[str], None] | None) -> EncoderSide:
+    if name is None:
         return _stored_side(reader, reader.current.space, notify)
-    reference = registry.canonical(named) if isinstance(named, str) and named != registry.AUTO else named
+    reference = registry.canonical(name) if isinstance(name, str) and name != registry.AUTO else name
     for space in reader.current.image_spaces:
-        if space.space_id == named or space.encoder == reference:
+        if space.space_id == name or space.encoder == reference:
             return _stored_side(reader, space, notify)
-    if isinstance(named, int):
-        raise UsageError(f"no space of pictures has the id {named}")
-    encoder = space_compatibility.load_resolved(registry.resolve(named), ("image", "text"), None, notify)
+    if isinstance(name, int):
+        raise UsageError(f"no space of pictures has the id {name}")
+    encoder = space_compatibility.load_resolved(registry.resolve(name), ("image", "text"), None, notify)
     check_text_support(encoder)
-    return EncoderSide(ComparedSide(named, encoder.info.reference, str(reader.root), stored=False), encoder, None)
+    return EncoderSide(ComparedSide(name, encoder.info.reference, str(reader.root), stored=False), encoder, None)
 
 
 def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None] | None) -> EncoderSide:
@@ -137,41 +137,41 @@ def _stored_side(reader: Reader, space: SpaceInfo, notify: Callable[[str], None]
 
 def _match_contents(reader: Reader, other: Reader, ids: Ids) -> tuple[Ids, Ids]:
     """Return those of ``ids`` whose content the other collection also has, and their ids there."""
-    there = Vectors(other)
+    other_vectors = Vectors(other)
     lookup = HashLookup(other.root)
     mine: list[int] = []
     theirs: list[int] = []
     try:
         for start in range(0, len(ids), _LOOKUP_BATCH):
-            some = ids[start : start + _LOOKUP_BATCH].tolist()
-            for image_id, (content, _) in same_contents(reader.root, some).items():
-                if (found := lookup.find(content)) is not None:
+            batch = ids[start : start + _LOOKUP_BATCH].tolist()
+            for image_id, (content, _) in same_contents(reader.root, batch).items():
+                if (other_id := lookup.find(content)) is not None:
                     mine.append(image_id)
-                    theirs.append(found)
+                    theirs.append(other_id)
     finally:
         lookup.close()
-    known = there.positions(np.array(theirs, np.int64)) >= 0
-    return np.array(mine, np.int64)[known], np.array(theirs, np.int64)[known]
+    is_indexed = other_vectors.positions(np.array(theirs, np.int64)) >= 0
+    return np.array(mine, np.int64)[is_indexed], np.array(theirs, np.int64)[is_indexed]
 
 
 def _load_rows(
-    reader: Reader, ids: Ids, halves: Sequence[EncoderSide], folder: Path, task: Task
+    reader: Reader, ids: Ids, sides: Sequence[EncoderSide], folder: Path, task: Task
 ) -> tuple[Ids, list[Rows], tuple[tuple[int, str], ...]]:
     """Return the ids whose images both sides have, their rows on each side, and the unreadable images."""
-    missing = [half for half in halves if half.space is None]
-    made: dict[int, Float32] = {}
-    where = np.arange(len(ids))
+    unencoded = [side for side in sides if side.space is None]
+    rows_by_side: dict[int, Float32] = {}
+    readable = np.arange(len(ids))
     unreadable: tuple[tuple[int, str], ...] = ()
-    if missing:
-        where, held, unreadable = _encode_missing(reader, ids, [half.encoder for half in missing], folder, task)
-        made = {id(half): rows for half, rows in zip(missing, held, strict=True)}
-    common = ids[where]
+    if unencoded:
+        readable, arrays, unreadable = _encode_missing(reader, ids, [side.encoder for side in unencoded], folder, task)
+        rows_by_side = {id(side): rows for side, rows in zip(unencoded, arrays, strict=True)}
+    common = ids[readable]
     rows: list[Rows] = []
-    for half in halves:
-        if half.space is None:
-            rows.append(SelectedRows(made[id(half)].__getitem__, np.arange(len(common))))
+    for side in sides:
+        if side.space is None:
+            rows.append(SelectedRows(rows_by_side[id(side)].__getitem__, np.arange(len(common))))
         else:
-            rows.append(SelectedRows(Vectors(reader, half.space).of, common))
+            rows.append(SelectedRows(Vectors(reader, side.space).of, common))
     return common, rows, unreadable
 
 
@@ -182,58 +182,58 @@ def _encode_missing(
 
     Returns positions (m,) in ``ids`` of the readable images, their rows by encoder, and the unreadable ones.
     """
-    held = [
+    arrays = [
         np.memmap(folder / f"{n}.f32", np.float32, "w+", shape=(len(ids), encoder.info.dim))
         for n, encoder in enumerate(encoders)
     ]
-    good: list[int] = []
+    encoded_ids: list[int] = []
     troubles: list[tuple[int, str]] = []
-    for some in encode_images.encode_stored_images(reader, ids, encoders, task):
-        for array, rows in zip(held, some.rows, strict=True):
-            array[len(good) : len(good) + len(some.ids)] = rows
-        good += some.ids.tolist()
-        troubles += some.troubles
-        task.report("encode", len(good), len(ids), skipped=len(troubles))
+    for batch in encode_images.encode_stored_images(reader, ids, encoders, task):
+        for array, rows in zip(arrays, batch.rows, strict=True):
+            array[len(encoded_ids) : len(encoded_ids) + len(batch.ids)] = rows
+        encoded_ids += batch.ids.tolist()
+        troubles += batch.troubles
+        task.report("encode", len(encoded_ids), len(ids), skipped=len(troubles))
     task.check()
-    return np.searchsorted(ids, np.array(good, np.int64)), [*held], tuple(troubles)
+    return np.searchsorted(ids, np.array(encoded_ids, np.int64)), [*arrays], tuple(troubles)
 
 
 def rank_both_sides(
     captions: ImageCaptions,
     common: Ids,
-    halves: Sequence[EncoderSide],
+    sides: Sequence[EncoderSide],
     rows: Sequence[Rows],
-    contest: ComparisonRequest,
+    request: ComparisonRequest,
     unreadable: tuple[tuple[int, str], ...],
     task: Task,
 ) -> CompareReport:
     """Rank in both directions on both sides, and compare the metrics. Raises QueryError without a caption."""
-    known = np.isin(captions.ids, common)
-    texts = [text for text, good in zip(captions.texts, known.tolist(), strict=True) if good]
+    is_common = np.isin(captions.ids, common)
+    texts = [text for text, is_shown in zip(captions.texts, is_common.tolist(), strict=True) if is_shown]
     if not texts:
         raise QueryError(
             "no captioned picture is on both sides"
             if not unreadable
             else f"none of {len(unreadable):,} pictures can be read: {unreadable[0][1]}"
         )
-    picture = np.searchsorted(common, captions.ids[known])
+    picture = np.searchsorted(common, captions.ids[is_common])
     forth, back = [], []
-    for half, shown in zip(halves, rows, strict=True):
-        words = encode_unique_texts(half.encoder, texts, task)
-        there = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
-        again = RelevantItems.of(picture, np.arange(len(picture)), len(common))
-        forth.append(rank_items(ArrayRows(words), shown, there, task=task))
-        back.append(rank_items(shown, ArrayRows(words), again, task=task))
-    ks = choose_ks(contest.ks, len(common))
+    for side, shown in zip(sides, rows, strict=True):
+        words = encode_unique_texts(side.encoder, texts, task)
+        relevant_pictures = RelevantItems.of(np.arange(len(picture)), picture, len(picture))
+        relevant_captions = RelevantItems.of(picture, np.arange(len(picture)), len(common))
+        forth.append(rank_items(ArrayRows(words), shown, relevant_pictures, task=task))
+        back.append(rank_items(shown, ArrayRows(words), relevant_captions, task=task))
+    ks = choose_ks(request.ks, len(common))
     groups = picture if len(common) < len(picture) else None
-    a, b = halves
+    a, b = sides
     return CompareReport(
         a=a.side,
         b=b.side,
         images=len(common),
         captions=len(picture),
         text_to_image=_compare_ranks(forth[0], forth[1], ks, groups),
-        image_to_text=_compare_ranks(back[0], back[1], choose_ks(contest.ks, len(picture)), None),
+        image_to_text=_compare_ranks(back[0], back[1], choose_ks(request.ks, len(picture)), None),
         left_out=captions.left_out,
         unreadable=len(unreadable),
         reasons=tuple(f"image {image_id}: {reason}" for image_id, reason in unreadable[:_MAX_REASONS]),
@@ -241,10 +241,10 @@ def rank_both_sides(
 
 
 def _compare_ranks(a: Ranks, b: Ranks, ks: Sequence[int], groups: Values | None) -> RetrievalComparison:
-    many = resample_count(len(a.first))
+    resamples = resample_count(len(a.first))
     return RetrievalComparison(
         a=retrieval_metrics(a, ks, groups),
         b=retrieval_metrics(b, ks, groups),
-        recall={k: paired_interval(a.hits(k), b.hits(k), groups=groups, resamples=many) for k in ks},
-        mean_average_precision=paired_interval(a.precision, b.precision, groups=groups, resamples=many),
+        recall={k: paired_interval(a.hits(k), b.hits(k), groups=groups, resamples=resamples) for k in ks},
+        mean_average_precision=paired_interval(a.precision, b.precision, groups=groups, resamples=resamples),
     )

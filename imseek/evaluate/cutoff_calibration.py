@@ -62,39 +62,39 @@ def calibrate(
 ) -> tuple[CutoffCalibration | None, CutoffReport]:
     """Calibrate a collection; see :func:`imseek.evaluate.cutoff`. The calibration is None if it was interrupted."""
     check_trusted(root, "writing to it")  # before minutes of work
-    with collections.open(root, runtime=runtime, notify=notify) as opened:
-        engine = opened.engine
+    with collections.open(root, runtime=runtime, notify=notify) as collection:
+        engine = collection.engine
         reader = engine.reader
         space = reader.current.space
-        said = _load(reader, captions, column)
-        came: CaptionOrigin = "metadata" if captions is None else "given"
-        if not said.texts:
-            raise no_captions_error(said.left_out, given=captions is not None)
-        pairs = _gather(said, seed)
+        read_captions = _load(reader, captions, column)
+        origin: CaptionOrigin = "metadata" if captions is None else "given"
+        if not read_captions.texts:
+            raise no_captions_error(read_captions.left_out, given=captions is not None)
+        pairs = _gather(read_captions, seed)
         if len(pairs) < MIN_QUERIES:
             raise QueryError(
                 f"{len(pairs):,} different texts are too few to calibrate the cutoff: it takes {MIN_QUERIES}",
                 hint="more captions, or --captions FILE with judgements: a text and an image a line",
             )
-        ignored = _CAPTIONS if captions is None else ()
-        kinds = [one for one in _queries(pairs) if len(one[1]) >= MIN_QUERIES]
+        ignored_fields = _CAPTIONS if captions is None else ()
+        kinds = [measured for measured in _queries(pairs) if len(measured[1]) >= MIN_QUERIES]
         try:
-            measured = _measure(engine, kinds, ignored, task)
+            measurements = _measure(engine, kinds, ignored_fields, task)
         except Cancelled:
-            measured = {}
+            measurements = {}
         images = reader.current.images
-        curves = {kind: LossCurve.of(one.relevance) for kind, one in measured.items()}
+        curves = {kind: LossCurve.of(measured.relevance) for kind, measured in measurements.items()}
         report = CutoffReport(
             encoder=space.encoder,
             generation=reader.generation,
             images=images,
-            captions_from=came,
-            kinds=tuple(_describe(kind, one, seed) for kind, one in measured.items()),
-            left_out=said.left_out,
-            interrupted=not measured,
-            notes=() if captions is not None or "auto" not in measured else (_OWN_CAPTIONS,),
+            captions_from=origin,
+            kinds=tuple(_describe(kind, measured, seed) for kind, measured in measurements.items()),
+            left_out=read_captions.left_out,
+            interrupted=not measurements,
+            notes=() if captions is not None or "auto" not in measurements else (_OWN_CAPTIONS,),
         )
-        return CutoffCalibration(space.fingerprint, images, curves) if measured else None, report
+        return CutoffCalibration(space.fingerprint, images, curves) if measurements else None, report
 
 
 def _load(
@@ -106,16 +106,16 @@ def _load(
     return caption_pairs.load_captions(reader, captions, column, Vectors(reader, space, None).ids)
 
 
-def _gather(said: caption_pairs.ImageCaptions, seed: int) -> Mapping[str, Ids]:
+def _gather(captions: caption_pairs.ImageCaptions, seed: int) -> Mapping[str, Ids]:
     """Return the images of each text, of at most ``MAX_QUERIES`` texts drawn at random."""
-    found: dict[str, list[int]] = {}
-    for image_id, text in zip(said.ids.tolist(), said.texts, strict=True):
-        found.setdefault(text, []).append(image_id)
-    texts = list(found)
+    ids_by_text: dict[str, list[int]] = {}
+    for image_id, text in zip(captions.ids.tolist(), captions.texts, strict=True):
+        ids_by_text.setdefault(text, []).append(image_id)
+    texts = list(ids_by_text)
     if len(texts) > MAX_QUERIES:
-        chosen = np.random.default_rng(seed).choice(len(texts), MAX_QUERIES, replace=False)
-        texts = [texts[n] for n in np.sort(chosen).tolist()]
-    return {text: np.unique(np.array(found[text], np.int64)) for text in texts}
+        sample = np.random.default_rng(seed).choice(len(texts), MAX_QUERIES, replace=False)
+        texts = [texts[n] for n in np.sort(sample).tolist()]
+    return {text: np.unique(np.array(ids_by_text[text], np.int64)) for text in texts}
 
 
 def _queries(pairs: Mapping[str, Ids]) -> list[tuple[PromisedKind, list[Query], list[Ids]]]:
@@ -132,25 +132,25 @@ def _queries(pairs: Mapping[str, Ids]) -> list[tuple[PromisedKind, list[Query], 
 def _measure(
     engine: Engine,
     kinds: Sequence[tuple[PromisedKind, Sequence[Query], Sequence[Ids]]],
-    ignored: tuple[str, ...],
+    ignored_fields: tuple[str, ...],
     task: Task,
 ) -> dict[PromisedKind, MeasuredQueries]:
     """Measure the relevance of the relevant images, a batch of all kinds at a time, which encodes each text once.
 
     Raises Cancelled.
     """
-    found: dict[PromisedKind, list[tuple[Float64, RelevanceSample]]] = {kind: [] for kind, _, _ in kinds}
+    measurements_by_kind: dict[PromisedKind, list[tuple[Float64, RelevanceSample]]] = {kind: [] for kind, _, _ in kinds}
     total = max(len(queries) for _, queries, _ in kinds)
     for start in range(0, total, _BATCH):
         task.step(PHASE, start, total)
         part = slice(start, start + _BATCH)
-        queries = [query for _, some, _ in kinds for query in some[part]]
-        relevant = [ids for _, _, some in kinds for ids in some[part]]
-        measured = iter(engine.measure_relevance(queries, relevant, ignored_words=ignored))
-        for kind, some, _ in kinds:
-            found[kind] += islice(measured, len(some[part]))
+        queries = [query for _, items, _ in kinds for query in items[part]]
+        relevant = [ids for _, _, items in kinds for ids in items[part]]
+        measured = iter(engine.measure_relevance(queries, relevant, ignored_words=ignored_fields))
+        for kind, items, _ in kinds:
+            measurements_by_kind[kind] += islice(measured, len(items[part]))
     task.report(PHASE, total, total)
-    return {kind: MeasuredQueries(*zip(*some, strict=True)) for kind, some in found.items()}
+    return {kind: MeasuredQueries(*zip(*items, strict=True)) for kind, items in measurements_by_kind.items()}
 
 
 def _describe(kind: PromisedKind, measured: MeasuredQueries, seed: int) -> CutoffKind:

@@ -59,12 +59,12 @@ def encode_stored_images(reader: Reader, ids: Ids, encoders: Sequence[Encoder], 
     An image that is missing, has changed, or cannot be decoded is reported in ``troubles``. Failures of an encoder as a
     whole are raised. Ends early where the task is cancelled.
     """
-    draft, batch = shared_draft_size(encoders), max([_BATCH, *(one.info.batch_size for one in encoders)])
+    draft, batch = shared_draft_size(encoders), max([_BATCH, *(image.info.batch_size for image in encoders)])
     workers = available_cpus()
     with PlaceReader() as places:
 
-        def read(wanted: _Request) -> _PreparedImage:
-            image_id, place = wanted
+        def read(request: _Request) -> _PreparedImage:
+            image_id, place = request
             try:
                 return _PreparedImage(image_id, _prepare_image(place, places, encoders, draft))
             except FileNotFoundError:
@@ -72,28 +72,28 @@ def encode_stored_images(reader: Reader, ids: Ids, encoders: Sequence[Encoder], 
             except (MediaError, OSError) as error:
                 return _PreparedImage(image_id, trouble=str(getattr(error, "strerror", None) or error))
 
-        reading: OrderedMap[_Request, _PreparedImage] = OrderedMap(
+        reader_map: OrderedMap[_Request, _PreparedImage] = OrderedMap(
             read,
             workers=workers,
             lookahead=batch + 2 * workers,
             deadline=_TIMEOUT,
             late=lambda wanted: _PreparedImage(wanted[0], trouble="reading and decoding took too long"),
         )
-        found = reading(_iter_requests(reader, ids, task))
-        while some := list(islice(found, batch)):
-            good = [one for one in some if one.trouble is None]
+        images = reader_map(_iter_requests(reader, ids, task))
+        while batch_images := list(islice(images, batch)):
+            readable = [image for image in batch_images if image.trouble is None]
             rows = tuple(
-                _encode_batch(encoder, [one.prepared[n] for one in good]) for n, encoder in enumerate(encoders)
+                _encode_batch(encoder, [image.prepared[n] for image in readable]) for n, encoder in enumerate(encoders)
             )
-            troubles = tuple((one.image_id, one.trouble) for one in some if one.trouble is not None)
-            yield EncodedBatch(np.array([one.image_id for one in good], np.int64), rows, troubles)
+            troubles = tuple((image.image_id, image.trouble) for image in batch_images if image.trouble is not None)
+            yield EncodedBatch(np.array([image.image_id for image in readable], np.int64), rows, troubles)
 
 
 def _iter_requests(reader: Reader, ids: Ids, task: Task) -> Iterator[_Request]:
     for start in range(0, len(ids), _LOOKUP_BATCH):
-        some = ids[start : start + _LOOKUP_BATCH].tolist()
-        places = reader.indexed_places(some)
-        for image_id in some:
+        batch = ids[start : start + _LOOKUP_BATCH].tolist()
+        places = reader.indexed_places(batch)
+        for image_id in batch:
             if task.is_cancelled:
                 return
             yield image_id, places.get(image_id)

@@ -75,7 +75,7 @@ def measure(
         raise UsageError(f"a sample needs at least {MIN_IMAGES} pictures")
     if request.texts is not None and not request.texts:
         raise UsageError("no text is given", hint="leave texts out to compare by common words")
-    encoders = [_load(named, runtime, notify) for named in request.encoders]
+    encoders = [_load(name, runtime, notify) for name in request.encoders]
     if encoders[0].fingerprint() == encoders[1].fingerprint():
         raise UsageError(f"{request.encoders[0]} and {request.encoders[1]} are the same encoder")
     ids = _draw(Vectors(reader, allowed=filter_ids(reader, request.where)).ids, request.sample, request.seed)
@@ -117,8 +117,8 @@ def measure(
     )
 
 
-def _load(named: str, runtime: Runtime | None, notify: Callable[[str], None] | None) -> Encoder:
-    return space_compatibility.load_resolved(registry.resolve(named), ("image", "text"), runtime, notify)
+def _load(name: str, runtime: Runtime | None, notify: Callable[[str], None] | None) -> Encoder:
+    return space_compatibility.load_resolved(registry.resolve(name), ("image", "text"), runtime, notify)
 
 
 def _encode_texts(encoder: Encoder, texts: Sequence[str]) -> Float32:
@@ -137,16 +137,16 @@ def _encode(
     reader: Reader, ids: Ids, encoders: Sequence[Encoder], task: Task
 ) -> tuple[Ids, list[Float32], list[tuple[int, str]]]:
     """Return the readable ones of ``ids``, their unit rows (n, dim) by encoder, and (id, reason) of the others."""
-    good: list[int] = []
+    readable_ids: list[int] = []
     parts: list[list[Float32]] = [[np.zeros((0, encoder.info.dim), np.float32)] for encoder in encoders]
     troubles: list[tuple[int, str]] = []
-    for some in encode_stored_images(reader, ids, encoders, task):
-        good += some.ids.tolist()
-        troubles += some.troubles
-        for part, rows in zip(parts, some.rows, strict=True):
-            part.append(rows)
-        task.report("encode", len(good), len(ids), skipped=len(troubles))
-    return np.array(good, np.int64), [np.concatenate(part) for part in parts], troubles
+    for batch in encode_stored_images(reader, ids, encoders, task):
+        readable_ids += batch.ids.tolist()
+        troubles += batch.troubles
+        for encoder_rows, rows in zip(parts, batch.rows, strict=True):
+            encoder_rows.append(rows)
+        task.report("encode", len(readable_ids), len(ids), skipped=len(troubles))
+    return np.array(readable_ids, np.int64), [np.concatenate(encoder_rows) for encoder_rows in parts], troubles
 
 
 def _nearest(similarities: Float32, k: int, *, exclude_self: bool = False) -> Neighbours:
@@ -158,8 +158,8 @@ def _nearest(similarities: Float32, k: int, *, exclude_self: bool = False) -> Ne
 
 def _overlap(a: Neighbours, b: Neighbours) -> npt.NDArray[np.float64]:
     """Return for each query the share of its neighbours in ``a`` that are in ``b``, too."""
-    shared: npt.NDArray[np.float64] = (a[:, :, None] == b[:, None, :]).any(axis=2).mean(axis=1)
-    return shared
+    shares: npt.NDArray[np.float64] = (a[:, :, None] == b[:, None, :]).any(axis=2).mean(axis=1)
+    return shares
 
 
 def _compare_by_captions(
@@ -174,8 +174,8 @@ def _compare_by_captions(
         for one in encoders
     ]
     captioned = np.isin(ids, captions.ids)
-    held = [ArrayRows(one[captioned]) for one in rows]
-    report = rank_both_sides(captions, ids[captioned], sides, held, ComparisonRequest(encoders=None), (), task)
+    caption_rows = [ArrayRows(one[captioned]) for one in rows]
+    report = rank_both_sides(captions, ids[captioned], sides, caption_rows, ComparisonRequest(encoders=None), (), task)
     return report.text_to_image, len(captions.texts)
 
 
@@ -194,7 +194,7 @@ def _cost(encoder: Encoder, images: int) -> EncoderCost:
 
 def _differences(
     overlap: npt.NDArray[np.float64],
-    found: Sequence[Neighbours],
+    neighbours_of_both: Sequence[Neighbours],
     ids: Ids,
     places: dict[int, Place],
     count: int,
@@ -215,8 +215,8 @@ def _differences(
             text=None if texts is None else texts[query],
             image=image(query) if texts is None else None,
             overlap=float(overlap[query]),
-            a=results(found[0], query),
-            b=results(found[1], query),
+            a=results(neighbours_of_both[0], query),
+            b=results(neighbours_of_both[1], query),
         )
         for query in order
     )

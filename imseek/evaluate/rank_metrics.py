@@ -36,17 +36,17 @@ def choose_ks(ks: Sequence[int] | None, items: int) -> tuple[int, ...]:
     return tuple(sorted(set(ks)))
 
 
-def retrieval_metrics(found: Ranks, ks: Sequence[int], groups: Values | None = None) -> RetrievalMetrics:
+def retrieval_metrics(ranks: Ranks, ks: Sequence[int], groups: Values | None = None) -> RetrievalMetrics:
     """Compute retrieval metrics with 95 % intervals.
 
     ``groups`` (n,), counted from 0, ties queries that belong together, such as captions of one image.
     """
-    many = resample_count(len(found.first))
+    resamples = resample_count(len(ranks.first))
     return RetrievalMetrics(
-        questions=len(found.first),
-        items=found.items,
-        recall={k: interval(found.hits(k), mean, groups=groups, resamples=many) for k in ks},
-        median_rank=interval(found.first, median, groups=groups, resamples=many),
-        mean_rank=interval(found.first, mean, groups=groups, resamples=many),
-        mean_average_precision=interval(found.precision, mean, groups=groups, resamples=many),
+        questions=len(ranks.first),
+        items=ranks.items,
+        recall={k: interval(ranks.hits(k), mean, groups=groups, resamples=resamples) for k in ks},
+        median_rank=interval(ranks.first, median, groups=groups, resamples=resamples),
+        mean_rank=interval(ranks.first, mean, groups=groups, resamples=resamples),
+        mean_average_precision=interval(ranks.precision, mean, groups=groups, resamples=resamples),
     )

@@ -41,7 +41,7 @@ class CaptionQueries:
 
     ids: Ids
     rows: Rows
-    came: CaptionOrigin
+    origin: CaptionOrigin
     left_out: UnusedCaptions = caption_pairs.ALL_USED
 
 
@@ -53,24 +53,24 @@ def evaluate(
 ) -> RetrievalReport:
     """Evaluate retrieval; see :func:`imseek.evaluate.retrieval`."""
     space = space_of(reader, request.space)
-    within = filter_ids(reader, request.where)
+    allowed = filter_ids(reader, request.where)
     try:
-        found = _load_queries(reader, space, within, request, task, notify)
+        queries = _load_queries(reader, space, allowed, request, task, notify)
     except Cancelled:
-        found = None
-    ids = np.empty(0, np.int64) if found is None else np.unique(found.ids)
+        queries = None
+    ids = np.empty(0, np.int64) if queries is None else np.unique(queries.ids)
     if request.among == "captioned":
-        within = IdSet(ids)
-    pictures = Vectors(reader, space, within)
+        allowed = IdSet(ids)
+    pictures = Vectors(reader, space, allowed)
 
-    def report(captions: int, came: CaptionOrigin, left_out: UnusedCaptions) -> RetrievalReport:
+    def report(captions: int, origin: CaptionOrigin, left_out: UnusedCaptions) -> RetrievalReport:
         return RetrievalReport(
             encoder=space.encoder,
             space_id=space.space_id,
             generation=reader.generation,
             images=len(pictures),
             captions=captions,
-            captions_from=came,
+            captions_from=origin,
             among=request.among,
             text_to_image=None,
             image_to_text=None,
@@ -79,46 +79,46 @@ def evaluate(
             notes=() if space.note is None else (space.note,),
         )
 
-    if found is None:
+    if queries is None:
         return report(0, "given" if request.captions is not None else "metadata", UnusedCaptions())
-    interrupted = report(len(found.ids), found.came, found.left_out)
-    owner = pictures.positions(found.ids)
-    ks = choose_ks(request.ks, min(len(pictures), len(found.ids)) if request.ks else len(pictures))
-    there = RelevantItems.of(np.arange(len(owner)), owner, len(owner))
-    asking, picture = np.unique(owner, return_inverse=True)
-    again = RelevantItems.of(picture, np.arange(len(owner)), len(asking))
+    interrupted = report(len(queries.ids), queries.origin, queries.left_out)
+    owner = pictures.positions(queries.ids)
+    ks = choose_ks(request.ks, min(len(pictures), len(queries.ids)) if request.ks else len(pictures))
+    relevant_pictures = RelevantItems.of(np.arange(len(owner)), owner, len(owner))
+    captioned, picture = np.unique(owner, return_inverse=True)
+    relevant_captions = RelevantItems.of(picture, np.arange(len(owner)), len(captioned))
     try:
-        forth = rank_items(found.rows, pictures, there, task=task)
-        shown = pictures if len(asking) == len(pictures) else ArrayRows(pictures.at(asking))
-        back = rank_items(shown, found.rows, again, task=task)
+        forth = rank_items(queries.rows, pictures, relevant_pictures, task=task)
+        captioned_pictures = pictures if len(captioned) == len(pictures) else ArrayRows(pictures.at(captioned))
+        back = rank_items(captioned_pictures, queries.rows, relevant_captions, task=task)
     except Cancelled:
         return interrupted
-    several = len(asking) < len(owner)
+    has_several = len(captioned) < len(owner)
     return replace(
         interrupted,
-        text_to_image=retrieval_metrics(forth, ks, picture if several else None),
+        text_to_image=retrieval_metrics(forth, ks, picture if has_several else None),
         image_to_text=retrieval_metrics(back, choose_ks(request.ks, len(owner))),
         interrupted=False,
     )
 
 
-def space_of(reader: Reader, wanted: int | str | None) -> SpaceInfo:
+def space_of(reader: Reader, name: int | str | None) -> SpaceInfo:
     """Find the image space with an id or an encoder's reference. Raises UsageError."""
     spaces = reader.current.image_spaces
-    if wanted is None:
+    if name is None:
         return reader.current.space
-    reference = registry.canonical(wanted) if isinstance(wanted, str) else None
+    reference = registry.canonical(name) if isinstance(name, str) else None
     for space in spaces:
-        if space.space_id == wanted or space.encoder == reference:
+        if space.space_id == name or space.encoder == reference:
             return space
-    known = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
-    raise UsageError(f"no space of pictures is {wanted!r}", hint=f"spaces: {known}")
+    available = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
+    raise UsageError(f"no space of pictures is {name!r}", hint=f"spaces: {available}")
 
 
 def _load_queries(
     reader: Reader,
     space: SpaceInfo,
-    within: IdSet | None,
+    allowed: IdSet | None,
     request: RetrievalRequest,
     task: Task,
     notify: Callable[[str], None] | None,
@@ -126,19 +126,19 @@ def _load_queries(
     """Load and embed the captions. Raises Cancelled, QueryError where there are none."""
     embedded = reader.current.caption_space
     if request.captions is None and embedded is not None and embedded.fingerprint == space.fingerprint:
-        rows = Vectors(reader, embedded, within)
+        rows = Vectors(reader, embedded, allowed)
         if len(rows):
             return CaptionQueries(rows.ids, rows, "space")
-    came: CaptionOrigin
+    origin: CaptionOrigin
     if request.captions is None:
-        said, came = caption_pairs.read_own_captions(reader, space, within), "metadata"
+        captions, origin = caption_pairs.read_own_captions(reader, space, allowed), "metadata"
     else:
-        live = Vectors(reader, space, within).ids
-        said, came = caption_pairs.load_captions(reader, request.captions, request.column, live), "given"
-    if not said.texts:
-        raise no_captions_error(said.left_out, given=came == "given")
-    made = encode_unique_texts(load_text_encoder(reader.root, space, notify), said.texts, task)
-    return CaptionQueries(said.ids, ArrayRows(made), came, said.left_out)
+        live = Vectors(reader, space, allowed).ids
+        captions, origin = caption_pairs.load_captions(reader, request.captions, request.column, live), "given"
+    if not captions.texts:
+        raise no_captions_error(captions.left_out, given=origin == "given")
+    caption_rows = encode_unique_texts(load_text_encoder(reader.root, space, notify), captions.texts, task)
+    return CaptionQueries(captions.ids, ArrayRows(caption_rows), origin, captions.left_out)
 
 
 def no_captions_error(left_out: UnusedCaptions, *, given: bool) -> QueryError:

@@ -1,9 +1,9 @@
 """Zero-shot labels: label images by class names, evaluate the labels, and moderate by a policy.
 
->>> found = imseek.labels.label("photos.imseek", ["cat", "dog"], none=True, save="pet")      # doctest: +SKIP
->>> for one in found.counts():
-...     print(one.label, one.images)
->>> asked = imseek.Query((imseek.Term("asleep"),), where="pet = 'cat'")      # doctest: +SKIP
+>>> labels = imseek.labels.label("photos.imseek", ["cat", "dog"], none=True, save="pet")     # doctest: +SKIP
+>>> for count in labels.counts():
+...     print(count.label, count.images)
+>>> query = imseek.Query((imseek.Term("asleep"),), where="pet = 'cat'")      # doctest: +SKIP
 
 Pictures are not opened: stored vectors are compared with text vectors of the classes (docs/labels.md).
 """
@@ -105,9 +105,9 @@ def label(
     Raises UsageError, QueryError (``where``), EncoderError (the first space has no text tower), EncoderMismatchError,
     LockedError, InterruptedError (``stop``; nothing is stored).
     """
-    wanted = read_classes(classes)
+    parsed_classes = read_classes(classes)
     recipe = Recipe(
-        wanted,
+        parsed_classes,
         wording.resolve_templates(templates),
         wording.background_sentences(none),
         multi,
@@ -129,11 +129,11 @@ def label(
         if caution and (doubt := zero_shot.caution_caveat(space)):
             context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context)
-        found = replace(found, notes=tuple(context.notes))
+        encoded_classes = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
+        labels = zero_shot.label_images(reader, vectors, recipe, scale, encoded_classes, context)
+        labels = replace(labels, notes=tuple(context.notes))
         if name is None:
-            return found
+            return labels
         record = {
             **recipe.facts(scale),
             "encoder": space.encoder,
@@ -142,13 +142,13 @@ def label(
             "tags": tag,
             "last_image_id": label_store.last_id(reader),
         }
-        arrays = {} if prepared.mean is None else {"mean": prepared.mean}
-        values = label_store.values_of(name, found, recipe) if save is not None else {}
-        tags = label_store.tags_of(name, found) if tag else None
-        generation, tagged = label_store.store(
+        arrays = {} if encoded_classes.mean is None else {"mean": encoded_classes.mean}
+        values = label_store.values_of(name, labels, recipe) if save is not None else {}
+        tags = label_store.tags_of(name, labels) if tag else None
+        generation, tag_count = label_store.store(
             root, name, KIND, values, tags, label_store.prefix_of(name), record, arrays
         )
-        return replace(found, stored=generation, tagged=tagged)
+        return replace(labels, stored=generation, tagged=tag_count)
 
     return run_with_reader(collection, work)
 
@@ -191,9 +191,9 @@ def preview(
         vectors = Vectors(reader, space, filter_ids(reader, where))
         n = len(vectors)
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]
-        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context, ids)
-        return LabelPreview(replace(found, notes=tuple(context.notes)), n, scale.bias is not None)
+        encoded_classes = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors)
+        labels = zero_shot.label_images(reader, vectors, recipe, scale, encoded_classes, context, ids)
+        return LabelPreview(replace(labels, notes=tuple(context.notes)), n, scale.bias is not None)
 
     return run_with_reader(collection, work)
 
@@ -216,17 +216,17 @@ def again(
     def work(reader: Reader) -> Labels:
         model = models.find(root, name)
         if model is None or kind_of(model) != KIND:
-            known = [one.name for one in models.of_kind(root, KIND) if kind_of(one) == KIND]
+            names = [one.name for one in models.of_kind(root, KIND) if kind_of(one) == KIND]
             raise UsageError(
                 f"no labels are stored as {name!r}",
-                hint=f"there are: {', '.join(known)}" if known else "imseek label --classes … --save NAME",
+                hint=f"there are: {', '.join(names)}" if names else "imseek label --classes … --save NAME",
             )
         space = reader.current.space
         if model.facts["fingerprint"] != space.fingerprint:
-            theirs = model.facts["encoder"]
+            label_encoder = model.facts["encoder"]
             raise UsageError(
-                f"the labels {name!r} were made with {theirs}, and the collection has "
-                f"{name_beside(space.encoder, theirs)} now",
+                f"the labels {name!r} were made with {label_encoder}, and the collection has "
+                f"{name_beside(space.encoder, label_encoder)} now",
                 hint=f"label all images anew: imseek label --classes … --save {name}",
             )
         recipe, scale = Recipe.of(model.facts)
@@ -235,21 +235,23 @@ def again(
         before = derived_columns.read_columns(reader, name) if model.facts["columns"] else {}
         if model.facts["columns"]:
             known_ids = np.fromiter(before.get(f"{name}_score", {}), np.int64)
-            new = vectors.ids[~np.isin(vectors.ids, known_ids)]
+            new_ids = vectors.ids[~np.isin(vectors.ids, known_ids)]
         else:
-            new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
-        prepared = zero_shot.encode_classes(reader, space, recipe, scale, context, vectors, model.arrays.get("mean"))
-        found = zero_shot.label_images(reader, vectors, recipe, scale, prepared, context, new)
-        if not len(new):
-            return replace(found, stored=reader.generation, notes=tuple(context.notes))
+            new_ids = vectors.ids[vectors.ids > model.facts["last_image_id"]]
+        encoded_classes = zero_shot.encode_classes(
+            reader, space, recipe, scale, context, vectors, model.arrays.get("mean")
+        )
+        labels = zero_shot.label_images(reader, vectors, recipe, scale, encoded_classes, context, new_ids)
+        if not len(new_ids):
+            return replace(labels, stored=reader.generation, notes=tuple(context.notes))
         record = {**model.facts, "last_image_id": label_store.last_id(reader)}
-        values = label_store.values_of(name, found, recipe) if model.facts["columns"] else {}
-        values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
-        tags = label_store.tags_of(name, found) if model.facts["tags"] else None
-        generation, tagged = label_store.store(
+        values = label_store.values_of(name, labels, recipe) if model.facts["columns"] else {}
+        values = {column: {**before.get(column, {}), **new_values} for column, new_values in values.items()}
+        tags = label_store.tags_of(name, labels) if model.facts["tags"] else None
+        generation, tag_count = label_store.store(
             root, name, KIND, values, tags, label_store.prefix_of(name), record, model.arrays, replace=False
         )
-        return replace(found, stored=generation, tagged=tagged, notes=tuple(context.notes))
+        return replace(labels, stored=generation, tagged=tag_count, notes=tuple(context.notes))
 
     return run_with_reader(collection, work)
 
@@ -290,9 +292,9 @@ def evaluate(
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        known = ground_truth.read_truth(reader, vectors.ids, truth, classes_read)
+        truths = ground_truth.read_truth(reader, vectors.ids, truth, classes_read)
         recipe = Recipe(
-            known.classes,
+            truths.classes,
             wording.resolve_templates(templates),
             wording.background_sentences(none),
             multi,
@@ -300,20 +302,22 @@ def evaluate(
             where=where,
         ).checked()
         learning = multi and scale.bias is None and save_temperature is not None
-        prepared = zero_shot.encode_classes(
+        encoded_classes = zero_shot.encode_classes(
             reader, space, recipe if not learning else replace(recipe, multi=False), scale, context, vectors
         )
-        learned = None
+        fitted = None
         if save_temperature is not None:
-            learned = evaluation.learn_temperature(save_temperature, vectors, known, recipe, scale, prepared, context)
-            made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
-            record = {**logit_scale.scale_facts(made, space), "multi": multi, "images": learned.images}
+            fitted = evaluation.learn_temperature(
+                save_temperature, vectors, truths, recipe, scale, encoded_classes, context
+            )
+            fitted_scale = Scale(fitted.factor, fitted.bias, f"temperature {save_temperature!r}", scale.flat)
+            record = {**logit_scale.scale_facts(fitted_scale, space), "multi": multi, "images": fitted.images}
             generation = label_store.store_model(root, save_temperature, logit_scale.KIND, record)
-            learned = replace(learned, generation=generation)
+            fitted = replace(fitted, generation=generation)
             if learning:
-                scale = made
-        found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, context)
-        return replace(found, calibration=learned, notes=(*found.notes, *context.notes))
+                scale = fitted_scale
+        report = evaluation.evaluate(vectors, truths, truth, recipe, scale, encoded_classes, context)
+        return replace(report, calibration=fitted, notes=(*report.notes, *context.notes))
 
     return run_with_reader(collection, work)
 
@@ -342,37 +346,37 @@ def moderate(
     provenance ``moderation NAME: probability``. Both replace the earlier results of that name. Other arguments and
     errors are as for :func:`label`.
     """
-    wanted = policy if isinstance(policy, Policy) else read_policy(policy)
+    parsed_policy = policy if isinstance(policy, Policy) else read_policy(policy)
     root = path_of(collection)
     name = save or (MODERATION if tag else None)
 
     def work(reader: Reader) -> Moderation:
         space = reader.current.space
         if name is not None:
-            columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
+            columns = [name, *(f"{name}_{one.name}" for one in parsed_policy.concepts), f"{name}_caution"]
             check_name(reader, name, POLICY, columns, replace=True)
         scale = logit_scale.resolve_scale(root, space, temperature)
         context = LabelContext(Task(progress, stop))
         if caution and (doubt := zero_shot.caution_caveat(space)):
             context.note(doubt)
         vectors = Vectors(reader, space, filter_ids(reader, where))
-        found = moderation.moderate(reader, vectors, wanted, scale, context, cautious=caution)
-        found = replace(found, notes=tuple(context.notes))
+        flags = moderation.moderate(reader, vectors, parsed_policy, scale, context, cautious=caution)
+        flags = replace(flags, notes=tuple(context.notes))
         if name is None:
-            return found
+            return flags
         record = {
-            "policy": wanted.name,
-            "sha256": wanted.sha256,
-            "concepts": [asdict(one) for one in wanted.concepts],
+            "policy": parsed_policy.name,
+            "sha256": parsed_policy.sha256,
+            "concepts": [asdict(one) for one in parsed_policy.concepts],
             "where": where,
             "factor_source": scale.source,
             **logit_scale.scale_facts(scale, space),
         }
         prefix = label_store.flag_prefix_of(name)
-        values = label_store.flagged_values(name, found) if save is not None else {}
-        tags = label_store.flagged_tags(prefix, found) if tag else None
-        generation, tagged = label_store.store(root, name, POLICY, values, tags, prefix, record, {})
-        return replace(found, stored=generation, tagged=tagged)
+        values = label_store.flagged_values(name, flags) if save is not None else {}
+        tags = label_store.flagged_tags(prefix, flags) if tag else None
+        generation, tag_count = label_store.store(root, name, POLICY, values, tags, prefix, record, {})
+        return replace(flags, stored=generation, tagged=tag_count)
 
     return run_with_reader(collection, work)
 
@@ -390,8 +394,8 @@ def forget(collection: AnyCollection, name: str) -> ForgetReport:
     root = path_of(collection)
     model = models.find(root, name)
     if model is None or model.kind not in (KIND, POLICY, logit_scale.KIND):
-        known = [one.name for kind in (KIND, POLICY, logit_scale.KIND) for one in models.of_kind(root, kind)]
-        hint = f"there are: {', '.join(known)}" if known else "nothing is stored yet"
+        names = [one.name for kind in (KIND, POLICY, logit_scale.KIND) for one in models.of_kind(root, kind)]
+        hint = f"there are: {', '.join(names)}" if names else "nothing is stored yet"
         raise UsageError(f"no labels are stored as {name!r}", hint=hint)
     prefixes = {KIND: label_store.prefix_of(name), POLICY: label_store.flag_prefix_of(name)}
     return label_store.forget(root, model, prefixes.get(model.kind))

@@ -44,13 +44,13 @@ def fit_factor(cosines: Float32, truth: Numbers) -> float:
 
 def softmax_nll(cosines: Float32, truth: Numbers, factor: float) -> Float64:
     """Negative log-likelihood of each true class (n,), by softmax."""
-    found = np.empty(len(truth))
+    losses = np.empty(len(truth))
     for part in _row_slices(cosines):
         logits = factor * cosines[part].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         total = np.log(np.exp(logits).sum(axis=1))
-        found[part] = total - logits[np.arange(len(logits)), truth[part]]
-    return found
+        losses[part] = total - logits[np.arange(len(logits)), truth[part]]
+    return losses
 
 
 def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
@@ -91,10 +91,10 @@ def _slope(cosines: Float32, truth: Numbers, factor: float) -> float:
     class."""
     total = 0.0
     for part in _row_slices(cosines):
-        some = cosines[part].astype(np.float64)
-        powers = np.exp(factor * (some - some.max(axis=1, keepdims=True)))
-        expected = (powers * some).sum(axis=1) / powers.sum(axis=1)
-        total += float((expected - some[np.arange(len(some)), truth[part]]).sum())
+        block = cosines[part].astype(np.float64)
+        powers = np.exp(factor * (block - block.max(axis=1, keepdims=True)))
+        expected = (powers * block).sum(axis=1) / powers.sum(axis=1)
+        total += float((expected - block[np.arange(len(block)), truth[part]]).sum())
     return total / len(truth)
 
 

@@ -98,9 +98,9 @@ def sentence_vectors(
     keys = [_key(sentences(n)) for n in range(count)]
     missing: list[int] = []
     for start in range(0, count, _CHUNK):
-        found = store.read(keys[start : start + _CHUNK])
+        cached = store.read(keys[start : start + _CHUNK])
         for n in range(start, min(start + _CHUNK, count)):
-            row = found.get(keys[n])
+            row = cached.get(keys[n])
             if row is None:
                 missing.append(n)
             else:
@@ -117,15 +117,15 @@ def sentence_vectors(
     pending: dict[str, list[int]] = {}
     for n in missing:
         pending.setdefault(keys[n], []).append(n)
-    done = 0
-    for some in _batches(pending, sentences):
+    encoded_count = 0
+    for batch in _batches(pending, sentences):
         task.check()
-        vectors = _encode_sentences(encoder, [sentences(pending[key][0]) for key in some])
-        done += len(some)
-        task.report("words", done, len(missing))
-        for key, row in zip(some, vectors, strict=True):
+        vectors = _encode_sentences(encoder, [sentences(pending[key][0]) for key in batch])
+        encoded_count += len(batch)
+        task.report("words", encoded_count, len(missing))
+        for key, row in zip(batch, vectors, strict=True):
             rows[pending[key]] = row
-        store.write(dict(zip(some, vectors, strict=True)))
+        store.write(dict(zip(batch, vectors, strict=True)))
     if store.problem and notify is not None:
         notify(f"vectors of classes could not be kept for the next run: {store.problem}")
     return rows
@@ -133,26 +133,26 @@ def sentence_vectors(
 
 def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[str]]) -> Iterator[list[str]]:
     """Yield batches of class keys with about BATCH sentences each."""
-    some: list[str] = []
+    batch: list[str] = []
     size = 0
     for key, at in pending.items():
-        some.append(key)
+        batch.append(key)
         size += len(sentences(at[0]))
         if size >= BATCH:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
-def _encode_sentences(encoder: Encoder, some: Sequence[Sequence[str]]) -> Float32:
+def _encode_sentences(encoder: Encoder, sentence_lists: Sequence[Sequence[str]]) -> Float32:
     """Encode each list of sentences as one row, in batches."""
-    texts = [text for one in some for text in one]
-    counts = [len(one) for one in some]
+    texts = [text for sentences in sentence_lists for text in sentences]
+    counts = [len(sentences) for sentences in sentence_lists]
     if not all(counts):
         raise QueryError("a class has no words", hint="name it, or leave it out")
-    encoded = [encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-    return merge_pieces(np.concatenate(encoded), counts)
+    parts = [encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    return merge_pieces(np.concatenate(parts), counts)
 
 
 def _key(sentences: Sequence[str]) -> str:
@@ -186,7 +186,7 @@ class _VectorCache:
         marks = ",".join("?" * len(keys))
         try:
             with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)) as connection:
-                found = connection.execute(
+                records = connection.execute(
                     f"SELECT key, row, crc FROM classes WHERE key IN ({marks})",  # noqa: S608 - question marks
                     list(keys),
                 ).fetchall()
@@ -198,7 +198,7 @@ class _VectorCache:
             return {}
         return {
             key: np.frombuffer(row, "<f4")
-            for key, row, crc in found
+            for key, row, crc in records
             if isinstance(row, bytes) and len(row) == 4 * self._dim and zlib.crc32(row) == crc
         }
 

@@ -47,8 +47,8 @@ def normalise_name(name: str) -> str:
 
 def classes_from_names(names: Iterable[str]) -> Classes:
     """Build classes from names. Raises UsageError for an empty name, and for two that are the same."""
-    found = [name.strip() for name in names]
-    return _build_classes(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
+    stripped = [name.strip() for name in names]
+    return _build_classes(stripped, [(name,) for name in stripped], [f"class {n + 1}" for n in range(len(stripped))])
 
 
 def imagenet() -> Classes:
@@ -85,39 +85,39 @@ def parse_class_lines(text: str, place: str = "line") -> Classes:
         name, separator, rest = line.partition(": ")
         if not separator and line.endswith(":"):
             name, separator = line[:-1], ":"
-        given = tuple(part.strip() for part in rest.split(",") if part.strip())
-        if separator and not given:
+        class_words = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if separator and not class_words:
             raise UsageError(f"{place} {number}: {name!r} has no words after the colon", hint=_FORMAT_HINT)
         names.append(name.strip())
-        words.append(given or (name.strip(),))
+        words.append(class_words or (name.strip(),))
         lines.append(f"{place} {number}")
     if not names:
-        where = place.removesuffix(", line")
-        raise UsageError("no classes yet" if where == "line" else f"no classes in {where}", hint=_FORMAT_HINT)
+        source = place.removesuffix(", line")
+        raise UsageError("no classes yet" if source == "line" else f"no classes in {source}", hint=_FORMAT_HINT)
     return _build_classes(names, words, lines)
 
 
-def resolve_templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
+def resolve_templates(templates: str | Sequence[str] | None) -> tuple[str, ...]:
     """Resolve templates: a sequence, a string for :func:`read_templates`, or None for the default. Raises
     UsageError."""
-    if given is None:
+    if templates is None:
         return TEMPLATES
-    if isinstance(given, str):
-        return read_templates(given)
-    check_templates(given)
-    return tuple(given)
+    if isinstance(templates, str):
+        return read_templates(templates)
+    check_templates(templates)
+    return tuple(templates)
 
 
-def background_sentences(given: bool | str | Sequence[str]) -> tuple[str, ...]:
+def background_sentences(sentences: bool | str | Sequence[str]) -> tuple[str, ...]:
     """Resolve the sentences for an image of none of the classes; True: the defaults, False: none. Raises UsageError."""
-    if given is True:
+    if sentences is True:
         return BACKGROUND
-    if given is False:
+    if sentences is False:
         return ()
-    found = (given,) if isinstance(given, str) else tuple(given)
-    if not found or not all(text.strip() for text in found):
+    texts = (sentences,) if isinstance(sentences, str) else tuple(sentences)
+    if not texts or not all(text.strip() for text in texts):
         raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
-    return found
+    return texts
 
 
 def read_templates(text: str) -> tuple[str, ...]:
@@ -133,11 +133,11 @@ def read_templates(text: str) -> tuple[str, ...]:
         return prompts.templates(text)
     if _is_file(path) or os.sep in text:
         lines = [line.strip() for line in read_text_file(path).splitlines()]
-        found = tuple(line for line in lines if line and not line.startswith("#"))
-        if not found:
+        templates = tuple(line for line in lines if line and not line.startswith("#"))
+        if not templates:
             raise UsageError(f"no templates in {path}", hint="a sentence a line, with {} for the class name")
-        check_templates(found)
-        return found
+        check_templates(templates)
+        return templates
     if not text.strip():
         check_templates(())
     raise UsageError(
@@ -160,11 +160,11 @@ def _build_classes(names: Sequence[str], words: Sequence[tuple[str, ...]], place
     """Build classes and check that names are present and unique. Raises UsageError."""
     if not names:
         raise UsageError("there are no classes", hint="name two at least: --classes cat,dog")
-    seen: dict[str, int] = {}
+    first_by_name: dict[str, int] = {}
     for n, name in enumerate(names):
         if not name:
             raise UsageError(f"{places[n]}: a class without a name", hint=_FORMAT_HINT)
-        first = seen.setdefault(normalise_name(name), n)
+        first = first_by_name.setdefault(normalise_name(name), n)
         if first != n:
             raise UsageError(
                 f"two classes are called {name!r} ({places[first]} and {places[n]})",

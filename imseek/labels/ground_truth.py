@@ -45,46 +45,48 @@ def read_truth(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> 
     """
     if kind == TAGS and classes is None:
         raise UsageError("tags say many things", hint="name the classes: --classes cat,dog")
-    said: dict[int, set[str]] = {}
+    texts_by_id: dict[int, set[str]] = {}
     for image_id, text in _iter_truth(reader, ids, kind, classes):
-        said.setdefault(image_id, set()).add(text)
+        texts_by_id.setdefault(image_id, set()).add(text)
     if classes is None:
-        spelt: dict[str, str] = {}
-        for texts in said.values():
+        spellings: dict[str, str] = {}
+        for texts in texts_by_id.values():
             for text in texts:
-                spelt.setdefault(normalise_name(text), text.strip())
-        if len(spelt) < 2:
+                spellings.setdefault(normalise_name(text), text.strip())
+        if len(spellings) < 2:
             raise UsageError(
-                f"only {len(spelt)} different class by {kind}: nothing to tell apart",
+                f"only {len(spellings)} different class by {kind}: nothing to tell apart",
                 hint="name the classes (--classes), or another --truth: folder, tags, or a column",
             )
-        classes = classes_from_names(spelt[key] for key in sorted(spelt))
+        classes = classes_from_names(spellings[key] for key in sorted(spellings))
     number = {normalise_name(name): n for n, name in enumerate(classes.names)}
-    numbered: dict[int, int] = {}
+    number_by_id: dict[int, int] = {}
     several = other = 0
-    for image_id, texts in said.items():
+    for image_id, texts in texts_by_id.items():
         numbers = {number[key] for key in map(normalise_name, texts) if key in number}
         if len(numbers) == 1:
-            numbered[image_id] = numbers.pop()
+            number_by_id[image_id] = numbers.pop()
         elif numbers:
             several += 1
         else:
             other += 1
-    if not numbered:
+    if not number_by_id:
         raise UsageError(
             f"no image has one of the classes by {kind}",
             hint="truth is a column, `tags`, or `folder`: the folders' names",
         )
-    found = np.array(sorted(numbered), np.int64)
-    return Truth(found, np.array([numbered[i] for i in found.tolist()], np.int64), classes, several, other)
+    labelled_ids = np.array(sorted(number_by_id), np.int64)
+    return Truth(
+        labelled_ids, np.array([number_by_id[i] for i in labelled_ids.tolist()], np.int64), classes, several, other
+    )
 
 
 def _iter_truth(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Iterator[tuple[int, str]]:
     if kind == FOLDER:
         yield from _iter_folder_classes(reader, ids, classes)
     elif kind == TAGS:
-        wanted = set(ids.tolist())
-        yield from (one for one in tag_reader.manual_tags(reader) if one[0] in wanted)
+        id_set = set(ids.tolist())
+        yield from (one for one in tag_reader.manual_tags(reader) if one[0] in id_set)
     else:
         column = kind.removeprefix(COLUMN_PREFIX)
         record = models.find(reader.root, column.lower())
@@ -98,13 +100,13 @@ def _iter_truth(reader: Reader, ids: Ids, kind: str, classes: Classes | None) ->
 
 def _iter_folder_classes(reader: Reader, ids: Ids, classes: Classes | None) -> Iterator[tuple[int, str]]:
     names = None if classes is None else {normalise_name(name) for name in classes.names}
-    for image_id, one in metadata_labels.folders_of(reader, ids):
-        folders = [*one.around, *(one.inside or ())]
+    for image_id, location in metadata_labels.folders_of(reader, ids):
+        folders = [*location.around, *(location.inside or ())]
         if names is None:
-            chosen = folders[:1]
+            selected = folders[:1]
         else:
-            chosen = [folder for folder in reversed(folders) if normalise_name(folder) in names][:1]
-        for folder in chosen:
+            selected = [folder for folder in reversed(folders) if normalise_name(folder) in names][:1]
+        for folder in selected:
             yield image_id, folder
 
 

@@ -40,15 +40,15 @@ def store(
     from imseek.data.catalog.tags import add, end_by_provenance
     from imseek.data.shards import derived_results
 
-    counted = [0]
+    added = [0]
 
     def change(connection: Connection, generation: int) -> None:
         if replace:  # Without ``tags`` too: the labels of an earlier run no longer hold.
             end_by_provenance(connection, generation, prefix=prefix)
-        counted[0] = len(add(connection, generation, tags or {}))
+        added[0] = len(add(connection, generation, tags or {}))
 
     generation = derived_results.store(root, values, Model(name, kind, record, arrays), also=[change])
-    return generation, counted[0]
+    return generation, added[0]
 
 
 def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> int:
@@ -77,12 +77,12 @@ def flag_prefix_of(name: str) -> str:
 
 def list_saved_labels(root: Path) -> tuple[SavedLabels, ...]:
     """List stored zero-shot labels, by name."""
-    own = read_current(root).space.fingerprint
-    found = []
+    fingerprint = read_current(root).space.fingerprint
+    saved = []
     for model in models.of_kind(root, KIND):
         if kind_of(model) == KIND:
             recipe, scale = Recipe.of(model.facts)
-            found.append(
+            saved.append(
                 SavedLabels(
                     name=model.name,
                     classes=recipe.classes.names,
@@ -95,76 +95,76 @@ def list_saved_labels(root: Path) -> tuple[SavedLabels, ...]:
                     where=recipe.where,
                     factor_source=scale.source,
                     encoder=model.facts["encoder"],
-                    current=model.facts["fingerprint"] == own,
+                    current=model.facts["fingerprint"] == fingerprint,
                     columns=model.facts["columns"],
                     tags=model.facts["tags"],
                     created=model.created,
                 )
             )
-    return tuple(found)
+    return tuple(saved)
 
 
 def columns_of(name: str, recipe: Recipe) -> list[str]:
     """Names of the columns of a set of labels."""
-    found = [name, f"{name}_score"]
+    columns = [name, f"{name}_score"]
     if recipe.multi:
-        found.append(f"{name}_all")
+        columns.append(f"{name}_all")
     if recipe.caution:
-        found.append(f"{name}_caution")
-    return found
+        columns.append(f"{name}_caution")
+    return columns
 
 
-def values_of(name: str, found: Labels, recipe: Recipe) -> dict[str, dict[int, Any]]:
+def values_of(name: str, labels: Labels, recipe: Recipe) -> dict[str, dict[int, Any]]:
     """Build the column values of labels, by image id."""
-    ids = found.image_ids.tolist()
+    ids = labels.image_ids.tolist()
     at = range(len(ids))
     values: dict[str, dict[int, Any]] = {
-        name: dict(zip(ids, map(found.label, at), strict=True)),
-        f"{name}_score": dict(zip(ids, found.probabilities[:, 0].astype(float).tolist(), strict=True)),
+        name: dict(zip(ids, map(labels.label, at), strict=True)),
+        f"{name}_score": dict(zip(ids, labels.probabilities[:, 0].astype(float).tolist(), strict=True)),
     }
     if recipe.multi:
-        joined = (", ".join(found.labels(n)) or None for n in at)
-        values[f"{name}_all"] = dict(zip(ids, joined, strict=True))
-    if found.cautions is not None:
-        values[f"{name}_caution"] = dict(zip(ids, found.cautions.tolist(), strict=True))
+        label_lists = (", ".join(labels.labels(n)) or None for n in at)
+        values[f"{name}_all"] = dict(zip(ids, label_lists, strict=True))
+    if labels.cautions is not None:
+        values[f"{name}_caution"] = dict(zip(ids, labels.cautions.tolist(), strict=True))
     return values
 
 
-def tags_of(name: str, found: Labels) -> dict[tuple[int, str], str]:
+def tags_of(name: str, labels: Labels) -> dict[tuple[int, str], str]:
     """Build the tags of labels, with their provenance."""
-    given: dict[tuple[int, str], str] = {}
-    for at in np.flatnonzero(found.given).tolist():
-        image_id = int(found.image_ids[at])
-        doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at] else ""
-        for label_, probability in zip(found.labels(at), found.probabilities[at].tolist(), strict=False):
-            given[image_id, label_] = f"{prefix_of(name)}{probability:.3f}{doubt}"
-    return given
+    provenances: dict[tuple[int, str], str] = {}
+    for at in np.flatnonzero(labels.given).tolist():
+        image_id = int(labels.image_ids[at])
+        doubt = ", perhaps writing" if labels.cautions is not None and labels.cautions[at] else ""
+        for label_, probability in zip(labels.labels(at), labels.probabilities[at].tolist(), strict=False):
+            provenances[image_id, label_] = f"{prefix_of(name)}{probability:.3f}{doubt}"
+    return provenances
 
 
-def flagged_values(name: str, found: Moderation) -> dict[str, dict[int, Any]]:
+def flagged_values(name: str, moderation: Moderation) -> dict[str, dict[int, Any]]:
     """Build the column values of a policy's flags, by image id."""
-    ids = found.image_ids.tolist()
-    names = [concept.name for concept in found.concepts]
-    rows: list[list[bool]] = found.flagged.tolist()
-    flagged = [", ".join(itertools.compress(names, row)) or None for row in rows]
-    values: dict[str, dict[int, Any]] = {name: dict(zip(ids, flagged, strict=True))}
+    ids = moderation.image_ids.tolist()
+    names = [concept.name for concept in moderation.concepts]
+    rows: list[list[bool]] = moderation.flagged.tolist()
+    flag_texts = [", ".join(itertools.compress(names, row)) or None for row in rows]
+    values: dict[str, dict[int, Any]] = {name: dict(zip(ids, flag_texts, strict=True))}
     for at, concept in enumerate(names):
-        shares = found.probabilities[:, at].astype(float).tolist()
+        shares = moderation.probabilities[:, at].astype(float).tolist()
         values[f"{name}_{concept}"] = dict(zip(ids, shares, strict=True))
-    if found.cautions is not None:
-        doubts = (bool(row.any()) for row in found.cautions)
+    if moderation.cautions is not None:
+        doubts = (bool(row.any()) for row in moderation.cautions)
         values[f"{name}_caution"] = dict(zip(ids, doubts, strict=True))
     return values
 
 
-def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
+def flagged_tags(prefix: str, moderation: Moderation) -> dict[tuple[int, str], str]:
     """Build the tags of a policy's flags, with their provenance."""
-    given: dict[tuple[int, str], str] = {}
-    for at, concept in np.argwhere(found.flagged).tolist():
-        doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at, concept] else ""
-        tag = found.concepts[concept].name
-        given[int(found.image_ids[at]), tag] = f"{prefix}{found.probabilities[at, concept]:.3f}{doubt}"
-    return given
+    provenances: dict[tuple[int, str], str] = {}
+    for at, concept in np.argwhere(moderation.flagged).tolist():
+        doubt = ", perhaps writing" if moderation.cautions is not None and moderation.cautions[at, concept] else ""
+        tag = moderation.concepts[concept].name
+        provenances[int(moderation.image_ids[at]), tag] = f"{prefix}{moderation.probabilities[at, concept]:.3f}{doubt}"
+    return provenances
 
 
 def forget(root: Path, model: Model, prefix: str | None) -> ForgetReport:

@@ -40,7 +40,7 @@ class Scale:
     flat: float = 0.0
 
 
-#: Of the built-in encoder: chosen on half A of the Tux Paint stamps by bench/labels.py (docs/log.md).
+#: Scale of the built-in encoder, chosen on half A of the Tux Paint stamps by bench/labels.py (docs/log.md).
 BUILTIN: Final = Scale(16.0, None, "measured for builtin (docs/labels.md)", flat=0.4)
 
 
@@ -61,9 +61,9 @@ def resolve_scale(root: Path, space: SpaceInfo, temperature: str | float | None)
 
     Raises UsageError where it is not positive, unknown, or was learned with another encoder.
     """
-    own = scale_of_space(root, space)
+    encoder_scale = scale_of_space(root, space)
     if temperature is None:
-        return own
+        return encoder_scale
     number = _parse_number(temperature)
     if number is not None:
         if not (math.isfinite(number) and number > 0):
@@ -71,14 +71,14 @@ def resolve_scale(root: Path, space: SpaceInfo, temperature: str | float | None)
                 f"a temperature is a positive number, not {temperature}",
                 hint="0.01 is what CLIP was trained with; a lower one makes probabilities surer",
             )
-        return replace(own, factor=1 / number, bias=None, source=f"temperature {number:g}")
+        return replace(encoder_scale, factor=1 / number, bias=None, source=f"temperature {number:g}")
     model = models.find(root, str(temperature))
     if model is None or model.kind != KIND:
-        known = [one.name for one in models.of_kind(root, KIND)]
+        names = [one.name for one in models.of_kind(root, KIND)]
         raise UsageError(
             f"no temperature is called {temperature!r}",
-            hint=f"there are: {', '.join(known)}"
-            if known
+            hint=f"there are: {', '.join(names)}"
+            if names
             else "a number, or learn one: imseek evaluate zeroshot --save-temperature NAME",
         )
     facts = model.facts
@@ -107,9 +107,9 @@ def known_scales(root: Path) -> KnownScales:
     """List the scales available for the first space. Raises CorruptCollectionError."""
     space = read_current(root).space
     own = scale_of_space(root, space)
-    learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
-    several = own.bias is not None or any(one.facts["bias"] is not None for one in learned)
-    return KnownScales(own, tuple(one.name for one in learned), several)
+    temperatures = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
+    several = own.bias is not None or any(one.facts["bias"] is not None for one in temperatures)
+    return KnownScales(own, tuple(one.name for one in temperatures), several)
 
 
 def check_name(root: Path, name: str) -> None:
@@ -148,10 +148,10 @@ def offsets(vectors: Float32, scale: Scale, mean: Float32 | None) -> Float32:
         return np.zeros(len(vectors), np.float32)
     from imseek.encoders.builtin.space import CLASS_COUNT
 
-    everything = np.zeros(vectors.shape[1], np.float32)
-    everything[:CLASS_COUNT] = 1 / math.sqrt(CLASS_COUNT)
-    taken: Float32 = np.float32(-scale.flat) * (vectors @ everything)
-    return taken
+    mixture = np.zeros(vectors.shape[1], np.float32)
+    mixture[:CLASS_COUNT] = 1 / math.sqrt(CLASS_COUNT)
+    shift: Float32 = np.float32(-scale.flat) * (vectors @ mixture)
+    return shift
 
 
 def _parse_number(temperature: str | float) -> float | None:

@@ -34,9 +34,9 @@ class _Prompts:
 
     def cosines(self, pictures: Float32) -> Float32:
         """Cosines with offsets (m, p)."""
-        found: Float32 = pictures @ self.rows.T
-        found += self.offsets
-        return found
+        values: Float32 = pictures @ self.rows.T
+        values += self.offsets
+        return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +95,8 @@ def _log_mean_exp(cosines: Float32, factor: float) -> Float32:
     """Log of the mean of e^(factor · cosine): (m, p) → (m,)."""
     logits = np.float32(factor) * cosines
     highest = logits.max(axis=1, keepdims=True)
-    found: Float32 = highest[:, 0] + np.log(np.exp(logits - highest).mean(axis=1))
-    return found
+    log_means: Float32 = highest[:, 0] + np.log(np.exp(logits - highest).mean(axis=1))
+    return log_means
 
 
 def _encode_concept(

@@ -92,11 +92,11 @@ class _PolicyParser:
         name = self._string(members["name"], "a name") if "name" in members else self._path.stem
         return Policy(name, tuple(concepts), digest)
 
-    def _concept(self, node: Any, templates: tuple[str, ...], known: Sequence[str]) -> Concept:
+    def _concept(self, node: Any, templates: tuple[str, ...], earlier_names: Sequence[str]) -> Concept:
         members = self._members(node, _CONCEPT_KEYS, "a concept")
-        for needed in ("name", "positive", "threshold"):
-            if needed not in members:
-                raise self._wrong(node, f"the concept has no `{needed}`")
+        for member in ("name", "positive", "threshold"):
+            if member not in members:
+                raise self._wrong(node, f"the concept has no `{member}`")
         name = self._string(members["name"], "a name")
         if not _NAME.fullmatch(name):
             raise self._wrong(
@@ -104,46 +104,46 @@ class _PolicyParser:
                 f"{name!r} cannot be the name of a concept",
                 hint="lower-case letters, digits and _, a letter first, 31 at most",
             )
-        if name in known:
+        if name in earlier_names:
             raise self._wrong(members["name"], f"there is a concept {name!r} already")
         positive = self._prompts(members["positive"], "positive")
         negative = self._prompts(members["negative"], "negative") if "negative" in members else BACKGROUND
-        if both := set(map(classes.normalise_name, positive)) & set(map(classes.normalise_name, negative)):
-            raise self._wrong(node, f"{sorted(both)[0]!r} is positive and negative")
+        if overlapping := set(map(classes.normalise_name, positive)) & set(map(classes.normalise_name, negative)):
+            raise self._wrong(node, f"{sorted(overlapping)[0]!r} is positive and negative")
         if "templates" in members:
             templates = self._templates(members["templates"])
         return Concept(name, positive, negative, self._threshold(members["threshold"]), templates)
 
-    def _members(self, node: Any, known: Sequence[str], what: str) -> dict[str, Any]:
+    def _members(self, node: Any, keys: Sequence[str], subject: str) -> dict[str, Any]:
         self._check_tag(node)
         if node.id != "mapping":
-            raise self._wrong(node, f"{what} needs members such as `{known[0]}: …`")
-        found: dict[str, Any] = {}
+            raise self._wrong(node, f"{subject} needs members such as `{keys[0]}: …`")
+        members: dict[str, Any] = {}
         for key, value in node.value:
             name = self._string(key, "a key")
-            if name not in known:
-                raise self._wrong(key, f"{what} has no {name!r}", hint=did_you_mean(name, known, "known here"))
-            if name in found:
+            if name not in keys:
+                raise self._wrong(key, f"{subject} has no {name!r}", hint=did_you_mean(name, keys, "known here"))
+            if name in members:
                 raise self._wrong(key, f"{name!r} is there twice")
-            found[name] = value
-        return found
+            members[name] = value
+        return members
 
-    def _items(self, node: Any, what: str) -> Iterator[Any]:
+    def _items(self, node: Any, subject: str) -> Iterator[Any]:
         self._check_tag(node)
         if node.id != "sequence":
-            raise self._wrong(node, f"`{what}` is a list, each item on a line that begins with -")
+            raise self._wrong(node, f"`{subject}` is a list, each item on a line that begins with -")
         yield from node.value
 
-    def _prompts(self, node: Any, what: str) -> tuple[str, ...]:
+    def _prompts(self, node: Any, subject: str) -> tuple[str, ...]:
         """Parse one text, or a list of them."""
-        items = [node] if node.id == "scalar" else list(self._items(node, what))
-        found = tuple(self._string(item, "a prompt") for item in items)
-        if not found:
-            raise self._wrong(node, f"`{what}` is empty")
-        for n, (item, text) in enumerate(zip(items, found, strict=True)):
-            if classes.normalise_name(text) in map(classes.normalise_name, found[:n]):
+        items = [node] if node.id == "scalar" else list(self._items(node, subject))
+        texts = tuple(self._string(item, "a prompt") for item in items)
+        if not texts:
+            raise self._wrong(node, f"`{subject}` is empty")
+        for n, (item, text) in enumerate(zip(items, texts, strict=True)):
+            if classes.normalise_name(text) in map(classes.normalise_name, texts[:n]):
                 raise self._wrong(item, f"{text!r} is there twice")
-        return found
+        return texts
 
     def _templates(self, node: Any) -> tuple[str, ...]:
         """Parse the name of a set, a sentence with {}, or a list of sentences."""
@@ -153,11 +153,11 @@ class _PolicyParser:
                 return classes.read_templates(text)
             except UsageError as error:
                 raise self._wrong(node, str(error), hint=error.hint) from error
-        found = self._prompts(node, "templates")
-        for item, text in zip(node.value, found, strict=True):
+        templates = self._prompts(node, "templates")
+        for item, text in zip(node.value, templates, strict=True):
             if "{}" not in text:
                 raise self._wrong(item, f"the template {text!r} has no place for a prompt", hint="write {} there")
-        return found
+        return templates
 
     def _threshold(self, node: Any) -> float:
         value = math.nan
@@ -170,14 +170,14 @@ class _PolicyParser:
             raise self._wrong(node, "a threshold is a probability between 0 and 1, such as 0.8")
         return value
 
-    def _string(self, node: Any, what: str) -> str:
+    def _string(self, node: Any, subject: str) -> str:
         self._check_tag(node)
         if node.id != "scalar" or node.tag != _STR:
             hint = f'in quotes, "{node.value}" is a text' if node.id == "scalar" and node.value else None
-            raise self._wrong(node, f"{what} is a text", hint=hint)
+            raise self._wrong(node, f"{subject} is a text", hint=hint)
         text = str(node.value).strip()
         if not text:
-            raise self._wrong(node, f"{what} is empty")
+            raise self._wrong(node, f"{subject} is empty")
         return text
 
     def _check_tag(self, node: Any) -> None:
@@ -196,5 +196,5 @@ def _line_error(path: Path, text: str, line: int | None, message: str, hint: str
     if line is None:
         return UsageError(f"{path}: {message}", hint=hint)
     lines = text.splitlines()
-    shown = lines[line].strip()[:80] if line < len(lines) else "the end of the file"
-    return UsageError(f"{path}, line {line + 1}: {message} (in: {shown})", hint=hint)
+    excerpt = lines[line].strip()[:80] if line < len(lines) else "the end of the file"
+    return UsageError(f"{path}, line {line + 1}: {message} (in: {excerpt})", hint=hint)

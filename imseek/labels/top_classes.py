@@ -43,20 +43,20 @@ def _rank_tile(
     # Running sum of the softmax, over exp(logit - highest).
     highest, total = np.full(n, -np.inf, np.float32), np.zeros(n, np.float64)
     for start in range(0, len(classes), TILE_CLASSES):
-        some = rows @ classes[start : start + TILE_CLASSES].T
-        some += offsets[start : start + TILE_CLASSES]
-        some *= np.float32(scale.factor)
-        at = _top(some, k)
-        found = np.take_along_axis(some, at, axis=1)
+        tile = rows @ classes[start : start + TILE_CLASSES].T
+        tile += offsets[start : start + TILE_CLASSES]
+        tile *= np.float32(scale.factor)
+        at = _top(tile, k)
+        top_logits = np.take_along_axis(tile, at, axis=1)
         numbers = np.concatenate([numbers, (at + start).astype(np.int32)], axis=1)
-        logits = np.concatenate([logits, found], axis=1)
+        logits = np.concatenate([logits, top_logits], axis=1)
         keep = _top(logits, k)
         numbers, logits = np.take_along_axis(numbers, keep, axis=1), np.take_along_axis(logits, keep, axis=1)
         if not multi:
             peak = np.maximum(highest, logits[:, 0])
-            some -= peak[:, None]
-            np.exp(some, out=some)
-            total = total * np.exp(highest.astype(np.float64) - peak) + some.sum(axis=1, dtype=np.float64)
+            tile -= peak[:, None]
+            np.exp(tile, out=tile)
+            total = total * np.exp(highest.astype(np.float64) - peak) + tile.sum(axis=1, dtype=np.float64)
             highest = peak
     if multi:
         return numbers, sigmoid(logits + np.float32(scale.bias or 0))
@@ -79,5 +79,5 @@ def _top(logits: Float32, k: int) -> npt.NDArray[Any]:
 
 def sigmoid(logits: Float32) -> Float32:
     """1 / (1 + e^-x), without overflow."""
-    found: Float32 = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))
-    return found
+    shares: Float32 = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))
+    return shares

@@ -118,7 +118,7 @@ def label_images(
     vectors: Vectors,
     recipe: Recipe,
     scale: Scale,
-    prepared: ClassVectors,
+    encoded_classes: ClassVectors,
     context: LabelContext,
     ids: Ids | None = None,
 ) -> Labels:
@@ -128,31 +128,33 @@ def label_images(
     was stopped.
     """
     ids = vectors.ids if ids is None else ids
-    k = min(recipe.top, len(prepared.rows))
+    k = min(recipe.top, len(encoded_classes.rows))
     top = np.empty((len(ids), k), np.int32)
     probabilities = np.empty((len(ids), k), np.float32)
-    cautious = _WritingDetector(reader, vectors.space, recipe, scale, prepared, context) if recipe.caution else None
+    cautious = (
+        _WritingDetector(reader, vectors.space, recipe, scale, encoded_classes, context) if recipe.caution else None
+    )
     cautions = np.zeros(len(ids), np.bool_)
     for start in range(0, len(ids), BLOCK):
         context.task.check()
         part = slice(start, min(start + BLOCK, len(ids)))
         rows = vectors.of(ids[part])
         top[part], probabilities[part] = top_classes.find_top_classes(
-            rows, prepared.rows, prepared.offsets, scale, k, multi=recipe.multi
+            rows, encoded_classes.rows, encoded_classes.offsets, scale, k, multi=recipe.multi
         )
         if cautious is not None:
             cautions[part] = cautious.flags(rows, top[part, 0])
         context.task.report("labels", part.stop, len(ids))
-    if prepared.none is not None:
-        top[top == prepared.none] = -1
-    given = _count_labels(top, probabilities, recipe)
+    if encoded_classes.none is not None:
+        top[top == encoded_classes.none] = -1
+    counts = _count_labels(top, probabilities, recipe)
     return Labels(
         image_ids=ids,
         classes=recipe.classes.names,
         top=top,
         probabilities=probabilities,
-        given=given,
-        cautions=cautions & (given > 0) if recipe.caution else None,
+        given=counts,
+        cautions=cautions & (counts > 0) if recipe.caution else None,
         multi=recipe.multi,
         factor=scale.factor,
         factor_source=scale.source,
@@ -188,20 +190,20 @@ class _WritingDetector:
         space: SpaceInfo,
         recipe: Recipe,
         scale: Scale,
-        prepared: ClassVectors,
+        encoded_classes: ClassVectors,
         context: LabelContext,
     ) -> None:
         self._reader, self._space, self._recipe, self._context = reader, space, recipe, context
-        self._prepared, self._scale = prepared, scale
+        self._encoded_classes, self._scale = encoded_classes, scale
         # By label: the direction from its class to its written text, and a constant.
-        self._written: dict[int, tuple[Float32, float]] = {}
+        self._writing_axes: dict[int, tuple[Float32, float]] = {}
 
     def flags(self, rows: Float32, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """Tell which images (m,) are more similar to written text naming their class than to the class."""
-        there = np.unique(numbers).tolist()
-        missing = [n for n in there if n not in self._written and n != self._prepared.none]
+        """Return which images (m,) are more similar to written text naming their class than to the class."""
+        present = np.unique(numbers).tolist()
+        missing = [n for n in present if n not in self._writing_axes and n != self._encoded_classes.none]
         names = [self._recipe.classes.names[n] for n in missing]
-        made = class_vectors(
+        written_vectors = class_vectors(
             self._reader.root,
             self._space,
             names,
@@ -209,17 +211,17 @@ class _WritingDetector:
             notify=self._context.note,
             task=Task(stop=self._context.task.stop),  # Its few words are no phase of their own.
         )
-        offsets = logit_scale.offsets(made, self._scale, self._prepared.mean)
-        for n, written, offset in zip(missing, made, offsets.tolist(), strict=True):
-            constant = offset - float(self._prepared.offsets[n])
-            self._written[n] = written - self._prepared.rows[n], constant
-        found = np.zeros(len(rows), np.bool_)
-        for n in there:
-            if n != self._prepared.none:
-                mine = numbers == n
-                direction, constant = self._written[n]
-                found[mine] = rows[mine] @ direction + constant > 0
-        return found
+        offsets = logit_scale.offsets(written_vectors, self._scale, self._encoded_classes.mean)
+        for n, written_vector, offset in zip(missing, written_vectors, offsets.tolist(), strict=True):
+            constant = offset - float(self._encoded_classes.offsets[n])
+            self._writing_axes[n] = written_vector - self._encoded_classes.rows[n], constant
+        is_written = np.zeros(len(rows), np.bool_)
+        for n in present:
+            if n != self._encoded_classes.none:
+                is_member = numbers == n
+                direction, constant = self._writing_axes[n]
+                is_written[is_member] = rows[is_member] @ direction + constant > 0
+        return is_written
 
 
 __all__ = [

@@ -85,26 +85,26 @@ def lay_out(
     if method == "pca" and (neighbours is not None or min_dist is not None):
         raise UsageError("principal components know no neighbours and no distance to keep", hint="method umap does")
     root = path_of(collection)
-    wanted = MapRequest(name, method, refit, neighbours, min_dist, seed, where, sample)
+    request = MapRequest(name, method, refit, neighbours, min_dist, seed, where, sample)
     task = Task(progress, stop)
-    outcome = run_with_reader(root, lambda reader: pipeline.lay_out(reader, wanted, task))
+    outcome = run_with_reader(root, lambda reader: pipeline.lay_out(reader, request, task))
     report = outcome.report
     if outcome.places is None:
         return report
     generation = map_store.store(root, report.info, outcome.places, outcome.axes)
-    stored = find(root, name)
-    return replace(report, info=stored or report.info, generation=generation, seconds=task.seconds)
+    stored_info = find(root, name)
+    return replace(report, info=stored_info or report.info, generation=generation, seconds=task.seconds)
 
 
 def find(collection: AnyCollection, name: str = NAME) -> MapInfo | None:
     """Describe a map; None if there is none of that name. Raises CorruptCollectionError."""
-    found = models.find(path_of(collection), name)
-    return None if found is None or found.kind != map_store.KIND else map_store.info_of(found)
+    model = models.find(path_of(collection), name)
+    return None if model is None or model.kind != map_store.KIND else map_store.info_of(model)
 
 
 def maps(collection: AnyCollection) -> tuple[MapInfo, ...]:
     """List all maps of a collection, by name. Raises CorruptCollectionError."""
-    return tuple(map_store.info_of(found) for found in models.of_kind(path_of(collection), map_store.KIND))
+    return tuple(map_store.info_of(model) for model in models.of_kind(path_of(collection), map_store.KIND))
 
 
 def table(
@@ -160,8 +160,8 @@ def representative(table: pa.Table, count: int) -> list[int]:
 def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
     """Delete a map and its columns; returns its description. Raises UsageError if there is no such map."""
     root = path_of(collection)
-    found = find(root, name)
-    if found is None:
+    info = find(root, name)
+    if info is None:
         raise map_table.no_map_error(Reader(root), name)
     map_store.drop(root, name)
-    return found
+    return info

@@ -45,22 +45,22 @@ def fit_pca(vectors: Vectors, task: Task) -> MapLayout:
 
 def project_images(vectors: Vectors, ids: Ids, axes: Axes, task: Task, *, fitted: bool) -> MapPositions:
     """Project images onto axes. Raises Cancelled."""
-    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    placed_ids, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
         rows = vectors.of(part)
         has = nonzero_rows(rows)
-        there.append(part[has])
+        placed_ids.append(part[has])
         coordinates.append(axes.project(rows[has]))
         task.step("placing", start + len(part), len(ids))
-    all_ids = np.concatenate(there)
+    all_ids = np.concatenate(placed_ids)
     return MapPositions(all_ids, np.concatenate(coordinates), np.full(len(all_ids), fitted))
 
 
 def fit_umap(
     reader: Reader,
     vectors: Vectors,
-    near: int,
+    neighbour_count: int,
     min_dist: float,
     seed: int,
     sample: int,
@@ -71,31 +71,31 @@ def fit_umap(
     Raises Cancelled, MissingExtraError.
     """
     umap_layout.check_installed()  # Report a missing package before the work starts.
-    chosen, notes = vectors.ids, []
-    if len(chosen) > sample:
-        drawn = np.random.default_rng(seed).choice(len(chosen), sample, replace=False)
-        chosen = chosen[np.sort(drawn)]
+    fitted_ids, notes = vectors.ids, []
+    if len(fitted_ids) > sample:
+        sampled = np.random.default_rng(seed).choice(len(fitted_ids), sample, replace=False)
+        fitted_ids = fitted_ids[np.sort(sampled)]
         notes.append(f"{sample:,} of {len(vectors):,} images were laid out, and the others placed among them")
-    axes = principal_axes(_iter_rows(vectors, chosen, task), vectors.dim)
-    first = project_images(vectors, chosen, axes, task, fitted=True)
+    axes = principal_axes(_iter_rows(vectors, fitted_ids, task), vectors.dim)
+    first = project_images(vectors, fitted_ids, axes, task, fitted=True)
     n = len(first)
     if n < _MIN_UMAP_IMAGES:
         notes.append(f"so few images ({n}) lie by their principal components")
         return MapLayout(first, None, tuple(notes))
-    k = min(near, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
-    if n <= near:
-        notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
+    k = min(neighbour_count, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
+    if n <= neighbour_count:
+        notes.append(f"{n - 1} neighbours instead of {neighbour_count}: there are only {n} images")
     positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    done = 0
+    count = 0
     for rows, at, apart in _neighbours(reader, vectors, first.ids, k, seed):
         positions[rows], distances[rows] = at, apart
-        done += len(at)
-        task.step("finding neighbours", done, n)
+        count += len(at)
+        task.step("finding neighbours", count, n)
     coordinates = umap_layout.fit_layout(positions, distances, first.coordinates, min_dist, seed, task)
     places = MapPositions(first.ids, coordinates, first.fitted)
-    rest = np.setdiff1d(vectors.ids, chosen, assume_unique=True)
-    added, interrupted = place_among(reader, vectors, rest, places, near, task)
-    return MapLayout(places.union(added), None, tuple(notes), interrupted)
+    rest = np.setdiff1d(vectors.ids, fitted_ids, assume_unique=True)
+    placed, interrupted = place_among(reader, vectors, rest, places, neighbour_count, task)
+    return MapLayout(places.union(placed), None, tuple(notes), interrupted)
 
 
 def _neighbours(
@@ -105,13 +105,15 @@ def _neighbours(
     if len(ids) > _MAX_EXACT:
         yield from neighbours.find_approximate(vectors, ids, k, seed)
         return
-    every = IdSet(ids)
-    for part, at, apart in neighbours.find_nearest(neighbours.index_of(reader, vectors, every), vectors, ids, every, k):
+    id_set = IdSet(ids)
+    for part, at, apart in neighbours.find_nearest(
+        neighbours.index_of(reader, vectors, id_set), vectors, ids, id_set, k
+    ):
         yield np.searchsorted(ids, part), at, apart
 
 
 def place_among(
-    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, near: int, task: Task
+    reader: Reader, vectors: Vectors, ids: Ids, anchors: MapPositions, neighbour_count: int, task: Task
 ) -> tuple[MapPositions, bool]:
     """Place images among fixed ``anchors``; return those placed, and whether the work was stopped early.
 
@@ -119,21 +121,21 @@ def place_among(
     """
     if not len(ids):
         return no_positions(), False
-    there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
-    others = IdSet(anchors.ids)
-    index = neighbours.index_of(reader, vectors, others)
-    k = min(near, len(anchors))
-    done, stopped = 0, False
-    for part, at, apart in neighbours.find_nearest(index, vectors, ids, others, k):
-        there.append(part)
+    placed_ids, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
+    anchor_ids = IdSet(anchors.ids)
+    index = neighbours.index_of(reader, vectors, anchor_ids)
+    k = min(neighbour_count, len(anchors))
+    count, is_cancelled = 0, False
+    for part, at, apart in neighbours.find_nearest(index, vectors, ids, anchor_ids, k):
+        placed_ids.append(part)
         coordinates.append(place_images(at, apart, anchors.coordinates))
-        done += len(part)
-        task.report("placing", done, len(ids))
-        if stopped := task.is_cancelled:
+        count += len(part)
+        task.report("placing", count, len(ids))
+        if is_cancelled := task.is_cancelled:
             break
-    all_ids = np.concatenate(there)
-    found = MapPositions(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
-    return found, stopped and done < len(ids)
+    all_ids = np.concatenate(placed_ids)
+    placed = MapPositions(all_ids, np.concatenate(coordinates), np.zeros(len(all_ids), np.bool_))
+    return placed, is_cancelled and count < len(ids)
 
 
 def _iter_rows(vectors: Vectors, ids: Ids, task: Task) -> Iterator[Float32]:

@@ -36,19 +36,19 @@ class MapPositions:
         return len(self.ids)
 
     def has(self, ids: Ids) -> npt.NDArray[np.bool_]:
-        """Tell which ``ids`` have a position."""
+        """Return which ``ids`` have a position."""
         return np.isin(ids, self.ids, assume_unique=True)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> MapPositions:
+    def only(self, mask: npt.NDArray[np.bool_]) -> MapPositions:
         """Select positions by a mask."""
-        return MapPositions(self.ids[chosen], self.coordinates[chosen], self.fitted[chosen])
+        return MapPositions(self.ids[mask], self.coordinates[mask], self.fitted[mask])
 
     def union(self, other: MapPositions) -> MapPositions:
         """Merge with a disjoint set of positions."""
         ids = np.concatenate([self.ids, other.ids])
         order = np.argsort(ids, kind="stable")
-        both = np.concatenate([self.coordinates, other.coordinates])
-        return MapPositions(ids[order], both[order], np.concatenate([self.fitted, other.fitted])[order])
+        coordinates = np.concatenate([self.coordinates, other.coordinates])
+        return MapPositions(ids[order], coordinates[order], np.concatenate([self.fitted, other.fitted])[order])
 
 
 def no_positions() -> MapPositions:
@@ -61,16 +61,16 @@ def check_name(reader: Reader, name: str) -> Model | None:
     models.check_name(name)
     if "-" in name:
         raise UsageError(f"{name!r} cannot name columns", hint="lower-case letters, digits and _, a letter first")
-    found = models.find(reader.root, name)
-    if found is not None and found.kind != KIND:
-        raise UsageError(f"{name} is the name of something else ({found.kind})", hint="choose another with --name")
-    if found is None:
-        mine = set(map_columns(name))
+    model = models.find(reader.root, name)
+    if model is not None and model.kind != KIND:
+        raise UsageError(f"{name} is the name of something else ({model.kind})", hint="choose another with --name")
+    if model is None:
+        names = set(map_columns(name))
         for shard in reader.current.shards:
             for file in metadata_columns.files_of(shard):
-                if taken := sorted(mine & set(metadata_columns.schema_of(reader, file))):
-                    raise UsageError(f"there is a column {taken[0]} already", hint="choose another name with --name")
-    return found
+                if clashes := sorted(names & set(metadata_columns.schema_of(reader, file))):
+                    raise UsageError(f"there is a column {clashes[0]} already", hint="choose another name with --name")
+    return model
 
 
 def read(reader: Reader, name: str) -> MapPositions:
@@ -82,8 +82,8 @@ def read(reader: Reader, name: str) -> MapPositions:
             continue
         table = metadata_columns.columns_of(reader, file, ["image_id", x, y, fitted])
         table = table.filter(table.column(x).is_valid())
-        ids, across, down, was = (table.column(n).to_numpy() for n in ("image_id", x, y, fitted))
-        parts.append((ids, np.stack([across, down], axis=1).astype(np.float32), was.astype(np.bool_)))
+        ids, across, down, was_fitted = (table.column(n).to_numpy() for n in ("image_id", x, y, fitted))
+        parts.append((ids, np.stack([across, down], axis=1).astype(np.float32), was_fitted.astype(np.bool_)))
     if not parts:
         return no_positions()
     ids = np.concatenate([part[0] for part in parts])
@@ -94,8 +94,8 @@ def read(reader: Reader, name: str) -> MapPositions:
 
 
 def info_of(model: Model) -> MapInfo:
-    known = {field.name: model.facts.get(field.name) for field in fields(MapInfo)}
-    return MapInfo(**{**known, "name": model.name, "created": model.created})  # type: ignore[arg-type]
+    facts = {field.name: model.facts.get(field.name) for field in fields(MapInfo)}
+    return MapInfo(**{**facts, "name": model.name, "created": model.created})  # type: ignore[arg-type]
 
 
 def axes_of(model: Model) -> Axes | None:
@@ -112,9 +112,9 @@ def store(root: Path, info: MapInfo, places: MapPositions, axes: Axes | None) ->
     values: dict[str, Mapping[int, Any]] = dict(
         zip(map_columns(info.name), (x, y, dict(zip(ids, places.fitted.tolist(), strict=True))), strict=True)
     )
-    known = {key: value for key, value in asdict(info).items() if key not in ("name", "created")}
+    facts = {key: value for key, value in asdict(info).items() if key not in ("name", "created")}
     arrays = {} if axes is None else {"mean": axes.mean, "axes": axes.axes}
-    return derived_results.store(root, values, Model(info.name, KIND, known, arrays))
+    return derived_results.store(root, values, Model(info.name, KIND, facts, arrays))
 
 
 def drop(root: Path, name: str) -> None:

@@ -26,7 +26,7 @@ OWN_COLUMNS: Final = ("image_id", "x", "y", "fitted")
 def build_table(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
     """Build the table of a map; see :func:`imseek.maps.table`."""
     _find_map(reader, name)
-    wanted = [column for column in dict.fromkeys(columns) if column not in OWN_COLUMNS]
+    extra_columns = [column for column in dict.fromkeys(columns) if column not in OWN_COLUMNS]
     places = map_store.read(reader, name)
     live = Vectors(reader, allowed=filter_ids(reader, where))
     places = places.only(live.positions(places.ids) >= 0)
@@ -40,8 +40,8 @@ def build_table(reader: Reader, name: str, where: str | None, columns: Sequence[
             "fitted": pa.array(places.fitted),
         }
     )
-    for column, found in zip(wanted, _read_columns(reader, wanted, places.ids), strict=True):
-        table = table.append_column(column, found)
+    for column, column_values in zip(extra_columns, _read_columns(reader, extra_columns, places.ids), strict=True):
+        table = table.append_column(column, column_values)
     return table
 
 
@@ -64,12 +64,12 @@ def _read_columns(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.C
     parts = list(values(reader, columns)) if columns else []
     if not parts:
         return [pa.chunked_array([pa.nulls(0)]) for _ in columns]
-    everything = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
-    order = np.argsort(everything, kind="stable")
-    at = pa.array(order[np.searchsorted(everything, ids, sorter=order)])
-    found = (pa.chunked_array([part[1][n] for part in parts]) for n in range(len(columns)))
+    all_ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
+    order = np.argsort(all_ids, kind="stable")
+    at = pa.array(order[np.searchsorted(all_ids, ids, sorter=order)])
+    chunked = (pa.chunked_array([part[1][n] for part in parts]) for n in range(len(columns)))
     # Perceptual hashes arrive as decimals: convert them to unsigned 64-bit integers.
-    return [_flat(one).take(at) for one in found]
+    return [_flat(one).take(at) for one in chunked]
 
 
 def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -91,6 +91,6 @@ def coordinates(table: pa.Table) -> Float32:
 
 def no_map_error(reader: Reader, name: str) -> UsageError:
     """Build the error for a map that does not exist."""
-    there_are = [model.name for model in models.of_kind(reader.root, map_store.KIND)]
-    hint = f"there are: {', '.join(there_are)}" if there_are else "`imseek map` lays one out"
+    names = [model.name for model in models.of_kind(reader.root, map_store.KIND)]
+    hint = f"there are: {', '.join(names)}" if names else "`imseek map` lays one out"
     return UsageError(f"no map {name!r}", hint=hint)

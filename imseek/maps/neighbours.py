@@ -68,12 +68,12 @@ def find_nearest(
         distances = np.empty((len(part), k), np.float32)
         short = np.arange(len(part))
         for exact in (False, True):  # An approximate index may find fewer.
-            found = index.search(rows[short], k + 1, allowed=allowed, exact=exact) if len(short) else []
-            filled = [
+            matches = index.search(rows[short], k + 1, allowed=allowed, exact=exact) if len(short) else []
+            is_filled = [
                 _fill_row(one, part[at], among, positions[at], distances[at])
-                for at, one in zip(short.tolist(), found, strict=True)
+                for at, one in zip(short.tolist(), matches, strict=True)
             ]
-            short = short[~np.array(filled, np.bool_)]
+            short = short[~np.array(is_filled, np.bool_)]
         assert not len(short), "an image without enough neighbours"
         yield part, positions, distances
 
@@ -90,42 +90,42 @@ def find_approximate(vectors: Vectors, ids: Ids, k: int, seed: int) -> Iterator[
     for start in range(0, len(ids), BLOCK):
         rows[start : start + BLOCK] = vectors.of(ids[start : start + BLOCK])
     count = _CELLS * math.isqrt(len(ids))
-    drawn = np.random.default_rng(seed).choice(len(ids), min(len(ids), _SAMPLE * count), replace=False)
-    sample = np.unique(rows[drawn], axis=0)
+    sampled = np.random.default_rng(seed).choice(len(ids), min(len(ids), _SAMPLE * count), replace=False)
+    sample = np.unique(rows[sampled], axis=0)
     count = min(count, len(sample))
     centres = centres_of(sample.astype(np.float32), count, seed=seed)
     cells = np.concatenate([_nearest(rows[i : i + BLOCK], centres, 1)[0][:, 0] for i in range(0, len(rows), BLOCK)])
     members = np.split(np.argsort(cells, kind="stable"), np.searchsorted(np.sort(cells), np.arange(1, count)))
     order, _ = nearest_centres(centres, centres, count)
-    for cell, own in enumerate(members):
-        if not len(own):
+    for cell, cell_rows in enumerate(members):
+        if not len(cell_rows):
             continue
         sizes = np.cumsum([len(members[other]) for other in order[cell]])
-        near = max(_NEAR_CELLS, int(np.searchsorted(sizes, k + 1)) + 1)
-        others = np.concatenate([members[other] for other in order[cell, :near]])
-        at, cosines = _nearest(rows[own], rows[others].astype(np.float32), k + 1)
-        yield own, *_without_self(own, others[at].astype(np.int32), 1 - cosines)
+        cell_count = max(_NEAR_CELLS, int(np.searchsorted(sizes, k + 1)) + 1)
+        candidates = np.concatenate([members[other] for other in order[cell, :cell_count]])
+        at, cosines = _nearest(rows[cell_rows], rows[candidates].astype(np.float32), k + 1)
+        yield cell_rows, *_without_self(cell_rows, candidates[at].astype(np.int32), 1 - cosines)
 
 
 def _nearest(rows: Float16, among: Float32, count: int) -> tuple[Ids, Float32]:
     return nearest_centres(rows.astype(np.float32), among, count)
 
 
-def _without_self(own: Ids, found: Int32, distances: Float32) -> tuple[Int32, Float32]:
+def _without_self(rows: Ids, positions: Int32, distances: Float32) -> tuple[Int32, Float32]:
     """Drop each image, or else the last, from its list (m, k + 1); a copy of it may stand before it."""
-    is_self = found == own[:, np.newaxis]
+    is_self = positions == rows[:, np.newaxis]
     is_self[~is_self.any(axis=1), -1] = True
-    shape = len(own), found.shape[1] - 1
-    return found[~is_self].reshape(shape), np.maximum(distances[~is_self], 0).reshape(shape)
+    shape = len(rows), positions.shape[1] - 1
+    return positions[~is_self].reshape(shape), np.maximum(distances[~is_self], 0).reshape(shape)
 
 
-def _fill_row(found: Matches, own: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
+def _fill_row(matches: Matches, image_id: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
     """Fill one row; False where too few were found."""
-    others = found.ids != own
-    ids = found.ids[others]
+    is_other = matches.ids != image_id
+    ids = matches.ids[is_other]
     k = len(positions)
     if len(ids) < k:
         return False
     positions[:] = np.searchsorted(among.ids, ids[:k])
-    distances[:] = np.maximum(1 - found.scores[others][:k], 0)
+    distances[:] = np.maximum(1 - matches.scores[is_other][:k], 0)
     return True

@@ -64,11 +64,11 @@ def lay_out(reader: Reader, request: MapRequest, task: Task) -> Outcome:
         if request.where is not None and reader.current.images:
             raise UsageError("no image meets the condition", hint="docs/where.md says what it can be made of")
         raise UsageError("there are no images to lay out", hint="imseek index FOLDER")
-    held = map_store.no_positions() if model is None else map_store.read(reader, request.name)
+    positions = map_store.no_positions() if model is None else map_store.read(reader, request.name)
     builder = _ReportBuilder(reader, vectors, task)
     if model is None or request.refit:
-        return _lay_out_anew(reader, vectors, request, model, held, builder)
-    return _place_new_images(reader, vectors, request, model, held, builder)
+        return _lay_out_anew(reader, vectors, request, model, positions, builder)
+    return _place_new_images(reader, vectors, request, model, positions, builder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +115,25 @@ def _lay_out_anew(
     info = _plan_map(vectors, request, before)
     try:
         if info.neighbours is None or info.min_dist is None:
-            made = fit.fit_pca(vectors, builder.task)
+            layout = fit.fit_pca(vectors, builder.task)
         else:
             settings = info.neighbours, info.min_dist, info.seed, request.sample
-            made = fit.fit_umap(reader, vectors, *settings, builder.task)
+            layout = fit.fit_umap(reader, vectors, *settings, builder.task)
     except Cancelled:
         return Outcome(builder.report(before or info, positions, interrupted=True))
-    info = _measure_map(info, reader, made.places)
-    here, placed, stopped = info.fitted, info.placed, made.interrupted
-    report = builder.report(info, made.places, *made.notes, laid_out=here, placed=placed, interrupted=stopped)
-    return Outcome(report, made.places, made.axes)
+    info = _measure_map(info, reader, layout.places)
+    fitted, placed, interrupted = info.fitted, info.placed, layout.interrupted
+    report = builder.report(info, layout.places, *layout.notes, laid_out=fitted, placed=placed, interrupted=interrupted)
+    return Outcome(report, layout.places, layout.axes)
 
 
 def _plan_map(vectors: Vectors, request: MapRequest, before: MapInfo | None) -> MapInfo:
     """Return the intended parameters: requested values, else those of the existing map, else defaults."""
 
-    def choose(name: str, usual: object) -> object:
+    def choose(name: str, default: object) -> object:
         value = getattr(request, name)
-        was = None if before is None else getattr(before, name)
-        return next((one for one in (value, was) if one is not None), usual)
+        existing = None if before is None else getattr(before, name)
+        return next((one for one in (value, existing) if one is not None), default)
 
     is_umap = choose("method", METHOD) == "umap"
     known_facts = {
@@ -178,7 +178,7 @@ def _place_new_images(
     interrupted = False
     if axes is not None:
         try:
-            added = fit.project_images(vectors, missing, axes, builder.task, fitted=False)
+            placed = fit.project_images(vectors, missing, axes, builder.task, fitted=False)
         except Cancelled:
             return Outcome(builder.report(info, positions, interrupted=True))
     else:
@@ -189,26 +189,26 @@ def _place_new_images(
                 f"all images that map {info.name!r} was computed from have been removed",
                 hint="--refit computes it anew",
             )
-        near = info.neighbours or DEFAULT_NEIGHBOURS
-        added, interrupted = fit.place_among(reader, vectors, missing, anchors, near, builder.task)
-    if not len(added):
+        neighbour_count = info.neighbours or DEFAULT_NEIGHBOURS
+        placed, interrupted = fit.place_among(reader, vectors, missing, anchors, neighbour_count, builder.task)
+    if not len(placed):
         return Outcome(builder.report(info, positions, interrupted=interrupted))
-    places = positions.union(added)
+    places = positions.union(placed)
     info = _measure_map(info, reader, places)
     notes = []
     if info.placed > _REFIT_SHARE * (info.placed + info.fitted) and info.fitted < request.sample:
         notes.append(f"{info.placed:,} images were placed among {info.fitted:,}: --refit lays out all of them")
-    report = builder.report(info, places, *notes, placed=len(added), interrupted=interrupted)
+    report = builder.report(info, places, *notes, placed=len(placed), interrupted=interrupted)
     return Outcome(report, places, axes)
 
 
 def _check_same(request: MapRequest, info: MapInfo) -> None:
     """Raise UsageError where the request contradicts the existing map."""
-    for what in ("method", "neighbours", "min_dist", "seed"):
-        value, has = getattr(request, what), getattr(info, what)
-        if value is not None and value != has and (has is not None or what == "method"):
+    for option in ("method", "neighbours", "min_dist", "seed"):
+        value, existing = getattr(request, option), getattr(info, option)
+        if value is not None and value != existing and (existing is not None or option == "method"):
             raise UsageError(
-                f"map {info.name!r} was computed with {what.replace('_', '-')} {has}, not {value}",
+                f"map {info.name!r} was computed with {option.replace('_', '-')} {existing}, not {value}",
                 hint="--refit computes it anew; --name makes another map",
             )
 
@@ -216,22 +216,22 @@ def _check_same(request: MapRequest, info: MapInfo) -> None:
 def _measure_map(info: MapInfo, reader: Reader, places: MapPositions) -> MapInfo:
     """Update the counts and the trustworthiness, over live images."""
     live = Vectors(reader)
-    here = places.only(live.positions(places.ids) >= 0)
-    fitted = int(here.fitted.sum())
-    size = min(SAMPLE, len(here))
-    drawn = np.sort(np.random.default_rng(info.seed).choice(len(here), size, replace=False))
-    sample = here.only(np.isin(np.arange(len(here)), drawn))
-    near = min(NEIGHBOURS, (size - 1) // 2)
+    live_places = places.only(live.positions(places.ids) >= 0)
+    fitted = int(live_places.fitted.sum())
+    size = min(SAMPLE, len(live_places))
+    sampled = np.sort(np.random.default_rng(info.seed).choice(len(live_places), size, replace=False))
+    sample = live_places.only(np.isin(np.arange(len(live_places)), sampled))
+    neighbour_count = min(NEIGHBOURS, (size - 1) // 2)
     trust = None
-    if near > 0:
+    if neighbour_count > 0:
         rows = live.of(sample.ids)
         assert nonzero_rows(rows).all()
-        trust = round(trustworthiness(rows, sample.coordinates, near), 6)
+        trust = round(trustworthiness(rows, sample.coordinates, neighbour_count), 6)
     return replace(
         info,
         fitted=fitted,
-        placed=len(here) - fitted,
+        placed=len(live_places) - fitted,
         trustworthiness=trust,
-        trust_neighbours=near,
+        trust_neighbours=neighbour_count,
         trust_sample=size,
     )

@@ -25,25 +25,25 @@ def choose_representatives(coordinates: Float32, count: int) -> Ids:
     low = coordinates.min(axis=0) if n else np.zeros(2, np.float32)
     size = float((coordinates - low).max(initial=0)) or 1.0
     scaled = (coordinates - low).astype(np.float64) / size
-    taken = np.zeros(n, np.bool_)
+    is_chosen = np.zeros(n, np.bool_)
     chosen: list[Ids] = []
     for level in range(_MAX_LEVEL + 1):
-        if taken.sum() >= count:
+        if is_chosen.sum() >= count:
             break
-        found = _choose_per_cell(scaled, taken, 1 << level)
-        chosen.append(found)
-        taken[found] = True
-    chosen.append(np.flatnonzero(~taken))
+        picks = _choose_per_cell(scaled, is_chosen, 1 << level)
+        chosen.append(picks)
+        is_chosen[picks] = True
+    chosen.append(np.flatnonzero(~is_chosen))
     return np.concatenate(chosen)[:count]
 
 
-def _choose_per_cell(scaled: np.ndarray, used: np.ndarray, side: int) -> Ids:
+def _choose_per_cell(scaled: np.ndarray, is_chosen: np.ndarray, side: int) -> Ids:
     at = np.minimum((scaled * side).astype(np.int64), side - 1)
     _, cell, counts = np.unique(at[:, 1] * side + at[:, 0], return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(cell, scaled[:, axis]) / counts for axis in (0, 1)], axis=1)
     apart = ((scaled - means[cell]) ** 2).sum(axis=1)
     order = np.lexsort((apart, cell))
     first = order[np.searchsorted(cell[order], np.arange(len(counts)))]
-    empty = np.bincount(cell, used, minlength=len(counts)) == 0
-    found: Ids = first[empty][np.argsort(-counts[empty], kind="stable")]
-    return found
+    empty = np.bincount(cell, is_chosen, minlength=len(counts)) == 0
+    picks: Ids = first[empty][np.argsort(-counts[empty], kind="stable")]
+    return picks

@@ -32,8 +32,8 @@ def neighbour_weights(distances: Float32) -> Float32:
     equal = d[:, 0] < EQUAL_DISTANCE
     strength[equal] = 0
     strength[equal, 0] = 1
-    found: Float32 = (strength / strength.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
+    weights: Float32 = (strength / strength.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
 
 
 def place_images(positions: Int32, distances: Float32, coordinates: Float32) -> Float32:
@@ -42,5 +42,5 @@ def place_images(positions: Int32, distances: Float32, coordinates: Float32) -> 
     places = coordinates[positions]
     apart = ((places - places[:, :1]) ** 2).sum(axis=2)
     weight = neighbour_weights(distances) / (1 + apart / _REACH**2)
-    found: Float32 = np.einsum("mk,mkc->mc", weight / weight.sum(axis=1, keepdims=True), places)
-    return found
+    points: Float32 = np.einsum("mk,mkc->mc", weight / weight.sum(axis=1, keepdims=True), places)
+    return points

@@ -22,14 +22,14 @@ def trustworthiness(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) ->
     n = len(rows)
     if not 0 < k < n / 2:
         raise ValueError(f"{k} neighbours among {n}")
-    near = _order(-rows @ rows.T)
+    by_vector = _order(-rows @ rows.T)
     rank = np.empty((n, n), np.int32)
-    np.put_along_axis(rank, near, np.arange(n, dtype=np.int32)[np.newaxis], axis=1)
+    np.put_along_axis(rank, by_vector, np.arange(n, dtype=np.int32)[np.newaxis], axis=1)
     squares = (coordinates.astype(np.float64) ** 2).sum(axis=1)
     apart = squares[:, np.newaxis] + squares - 2 * coordinates.astype(np.float64) @ coordinates.T.astype(np.float64)
-    shown = _order(apart)[:, 1 : k + 1]
+    by_map = _order(apart)[:, 1 : k + 1]
     # The image itself has rank 0, the nearest 1.
-    beyond = np.maximum(np.take_along_axis(rank, shown, axis=1) - k, 0)
+    beyond = np.maximum(np.take_along_axis(rank, by_map, axis=1) - k, 0)
     return float(1 - 2 / (n * k * (2 * n - 3 * k - 1)) * beyond.sum())
 
 

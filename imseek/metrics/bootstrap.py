@@ -56,8 +56,8 @@ def interval(
     values = np.asarray(values, np.float64)
     order = np.argsort(values, kind="stable")  # sorting sorted values again is cheap
     values = values[order]
-    found = [figure(values, weights[order]) for weights in _resample_weights(len(order), groups, resamples, seed)]
-    return _estimate(figure(values, np.ones(len(values), np.int64)), found, level)
+    figures = [figure(values, weights[order]) for weights in _resample_weights(len(order), groups, resamples, seed)]
+    return _estimate(figure(values, np.ones(len(values), np.int64)), figures, level)
 
 
 def paired_interval(
@@ -77,9 +77,11 @@ def paired_interval(
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
         raise ValueError(f"not of the same questions: {a.shape} and {b.shape}")
-    whole = np.ones(len(a), np.int64)
-    found = [figure(b, weights) - figure(a, weights) for weights in _resample_weights(len(a), groups, resamples, seed)]
-    return _estimate(figure(b, whole) - figure(a, whole), found, level)
+    ones = np.ones(len(a), np.int64)
+    figures = [
+        figure(b, weights) - figure(a, weights) for weights in _resample_weights(len(a), groups, resamples, seed)
+    ]
+    return _estimate(figure(b, ones) - figure(a, ones), figures, level)
 
 
 def _resample_weights(n: int, groups: Values | None, resamples: int, seed: int) -> Iterator[Values]:
@@ -90,18 +92,18 @@ def _resample_weights(n: int, groups: Values | None, resamples: int, seed: int) 
         raise ValueError(f"{len(groups)} groups for {n} values")
     units = n if groups is None else int(groups.max()) + 1
     generator = np.random.default_rng(seed)
-    made = 0
-    while made < resamples:
+    count = 0
+    while count < resamples:
         weights = np.bincount(generator.integers(0, units, units), minlength=units)
-        drawn = weights if groups is None else weights[groups]
-        if drawn.any():  # empty if only groups without values were drawn
-            made += 1
-            yield drawn
+        value_weights = weights if groups is None else weights[groups]
+        if value_weights.any():  # empty if only groups without values were drawn
+            count += 1
+            yield value_weights
 
 
-def _estimate(value: float, found: list[float], level: float) -> Estimate:
+def _estimate(value: float, figures: list[float], level: float) -> Estimate:
     if not 0 < level < 1:
         raise ValueError(f"no level: {level}")
     outside = 50 * (1 - level)
-    low, high = np.percentile(found, [outside, 100 - outside])
+    low, high = np.percentile(figures, [outside, 100 - outside])
     return Estimate(value, float(low), float(high))

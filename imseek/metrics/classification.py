@@ -27,9 +27,9 @@ def ranks(scores: _Numbers, truth: _Numbers) -> _Int64:
 
     Ties count against the true class, so that constant scores are never right.
     """
-    own = np.take_along_axis(scores, np.asarray(truth)[:, None], axis=1)
-    found: _Int64 = (scores >= own).sum(axis=1, dtype=np.int64)
-    return found
+    true_scores = np.take_along_axis(scores, np.asarray(truth)[:, None], axis=1)
+    positions: _Int64 = (scores >= true_scores).sum(axis=1, dtype=np.int64)
+    return positions
 
 
 def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _Float64:
@@ -39,8 +39,8 @@ def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _F
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     total = np.bincount(truth, minlength=classes)
-    right = np.bincount(truth[truth == predicted], minlength=classes)
-    share: _Float64 = np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+    hits = np.bincount(truth[truth == predicted], minlength=classes)
+    share: _Float64 = np.divide(hits, total, out=np.full(classes, np.nan), where=total > 0)
     return share
 
 
@@ -87,13 +87,14 @@ def reliability(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> tu
     edges = np.linspace(0, 1, bins + 1)
     at = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     counts = np.bincount(at, minlength=bins)
-    known = counts > 0
-    sure, right = (
-        np.divide(np.bincount(at, values, bins), counts, out=np.full(bins, np.nan), where=known)
+    is_filled = counts > 0
+    confidences, accuracies = (
+        np.divide(np.bincount(at, values, bins), counts, out=np.full(bins, np.nan), where=is_filled)
         for values in (confidence, correct)
     )
     return tuple(
-        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(sure[i]), float(right[i])) for i in range(bins)
+        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(confidences[i]), float(accuracies[i]))
+        for i in range(bins)
     )
 
 
@@ -105,9 +106,9 @@ def expected_calibration_error(confidence: _Numbers, correct: _Numbers, bins: in
     return calibration_error_of(reliability(confidence, correct, bins))
 
 
-def calibration_error_of(found: Sequence[Bin]) -> float:
+def calibration_error_of(bins: Sequence[Bin]) -> float:
     """Expected calibration error of bins; NaN where all are empty."""
-    total = sum(one.count for one in found)
+    total = sum(bin_.count for bin_ in bins)
     if not total:
         return float("nan")
-    return sum(one.count * abs(one.accuracy - one.confidence) for one in found if one.count) / total
+    return sum(bin_.count * abs(bin_.accuracy - bin_.confidence) for bin_ in bins if bin_.count) / total

@@ -19,10 +19,10 @@ def adjusted_mutual_information(first: npt.NDArray[Any], second: npt.NDArray[Any
     table = np.bincount(first * width + second, minlength=(int(first.max(initial=0)) + 1) * width).reshape(-1, width)
     table = table[table.any(axis=1)][:, table.any(axis=0)]
     rows, columns = table.sum(axis=1), table.sum(axis=0)
-    shared = table[table > 0]
-    if len(shared) == len(rows) == len(columns):  # The same clusters, under whichever numbers.
+    overlaps = table[table > 0]
+    if len(overlaps) == len(rows) == len(columns):  # The same clusters, under whichever numbers.
         return 1.0
-    information = float((shared / n * np.log(n * shared / np.outer(rows, columns)[table > 0])).sum())
+    information = float((overlaps / n * np.log(n * overlaps / np.outer(rows, columns)[table > 0])).sum())
     expected = _expected_information(rows, columns, n)
     spread = (_entropy(rows, n) + _entropy(columns, n)) / 2 - expected
     # As scikit-learn does where two clusterings leave nothing to chance.
@@ -37,19 +37,21 @@ def _entropy(sizes: npt.NDArray[np.int64], n: int) -> float:
 def _expected_information(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], n: int) -> float:
     """Expected mutual information of clusterings with clusters of these sizes, over all permutations of n images."""
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    others, times = np.unique(columns, return_counts=True)
-    found = 0.0
+    column_sizes, times = np.unique(columns, return_counts=True)
+    total = 0.0
     for size, count in zip(*(part.tolist() for part in np.unique(rows, return_counts=True)), strict=True):
-        most = np.minimum(size, others)
-        column = np.repeat(np.arange(len(others)), most)
-        shared = np.arange(1, len(column) + 1) - np.repeat(np.cumsum(most) - most, most)
-        possible = shared >= size + others[column] - n
-        column, shared = column[possible], shared[possible]
-        other = others[column]
+        most = np.minimum(size, column_sizes)
+        column = np.repeat(np.arange(len(column_sizes)), most)
+        overlaps = np.arange(1, len(column) + 1) - np.repeat(np.cumsum(most) - most, most)
+        possible = overlaps >= size + column_sizes[column] - n
+        column, overlaps = column[possible], overlaps[possible]
+        column_size = column_sizes[column]
         chance = np.exp(
-            factorials[size] + factorials[other] + factorials[n - size] + factorials[n - other]
-            - factorials[n] - factorials[shared] - factorials[size - shared] - factorials[other - shared]
-            - factorials[n - size - other + shared]
+            factorials[size] + factorials[column_size] + factorials[n - size] + factorials[n - column_size]
+            - factorials[n] - factorials[overlaps] - factorials[size - overlaps] - factorials[column_size - overlaps]
+            - factorials[n - size - column_size + overlaps]
         )  # fmt: skip
-        found += count * float((times[column] * chance * shared / n * np.log(n * shared / (size * other))).sum())
-    return found
+        total += count * float(
+            (times[column] * chance * overlaps / n * np.log(n * overlaps / (size * column_size))).sum()
+        )
+    return total

@@ -52,8 +52,8 @@ class ArrayRows:
             yield part, self._rows[part]
 
     def at(self, positions: Ints) -> Float32:
-        found: Float32 = self._rows[positions]
-        return found
+        rows: Float32 = self._rows[positions]
+        return rows
 
 
 class SelectedRows:
@@ -92,10 +92,10 @@ class RelevantItems:
         pairs = np.unique(pairs.reshape(-1, 2), axis=0)
         if len(pairs) and (pairs.min() < 0 or pairs[-1, 0] >= count):
             raise ValueError("a pair of a question or an item that is not there")
-        many = np.bincount(pairs[:, 0], minlength=count)
-        if not many.all():
+        counts = np.bincount(pairs[:, 0], minlength=count)
+        if not counts.all():
             raise ValueError("a question without a right item")
-        return cls(np.concatenate([[0], np.cumsum(many)]).astype(np.int64), np.ascontiguousarray(pairs[:, 1]))
+        return cls(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), np.ascontiguousarray(pairs[:, 1]))
 
     def __len__(self) -> int:
         """Number of queries."""
@@ -122,7 +122,7 @@ class Ranks:
 def rank_items(
     questions: Rows | Float32,
     items: Rows | Float32,
-    right: RelevantItems,
+    relevant: RelevantItems,
     *,
     task: Task = SILENT,
 ) -> Ranks:
@@ -132,67 +132,67 @@ def rank_items(
     pairs that do not fit, Cancelled.
     """
     query_rows = ArrayRows(questions) if isinstance(questions, np.ndarray) else questions
-    there = ArrayRows(items) if isinstance(items, np.ndarray) else items
-    if len(right) != len(query_rows) or (len(right.items) and right.items.max() >= len(there)):
+    item_rows = ArrayRows(items) if isinstance(items, np.ndarray) else items
+    if len(relevant) != len(query_rows) or (len(relevant.items) and relevant.items.max() >= len(item_rows)):
         raise ValueError("a pair of a question or an item that is not there")
     first, precision = np.zeros(len(query_rows), np.int64), np.zeros(len(query_rows))
     for part, rows in query_rows.blocks(QUESTION_BATCH):
         task.check()
-        starts = right.starts[part.start : part.stop + 1]
-        mine = right.items[starts[0] : starts[-1]]
-        first[part], precision[part] = _rank_block(rows, there, mine, starts - starts[0])
+        starts = relevant.starts[part.start : part.stop + 1]
+        block_relevant = relevant.items[starts[0] : starts[-1]]
+        first[part], precision[part] = _rank_block(rows, item_rows, block_relevant, starts - starts[0])
         task.report("ranks", part.stop, len(query_rows))
-    return Ranks(first, precision, len(there))
+    return Ranks(first, precision, len(item_rows))
 
 
 def scores(a: Float32, b: Float32) -> Float32:
     """All scores of (n, dim) and (m, dim) unit rows → (n, m), as defined above."""
-    found: Float32 = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.float32)
-    return found
+    products: Float32 = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.float32)
+    return products
 
 
 def pair_scores(a: Float32, b: Float32) -> Float32:
     """Row-wise scores of (n, dim) and (n, dim) unit rows → (n,)."""
-    found: Float32 = np.einsum("nd,nd->n", a, b, dtype=np.float64, casting="safe").astype(np.float32)
-    return found
+    products: Float32 = np.einsum("nd,nd->n", a, b, dtype=np.float64, casting="safe").astype(np.float32)
+    return products
 
 
-def _rank_block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
-    """Ranks and average precisions of queries whose relevant items are ``mine[starts[q]:starts[q + 1]]``."""
-    many = np.diff(starts)
-    owner = np.repeat(np.arange(len(rows)), many)
-    good = np.concatenate(
+def _rank_block(rows: Float32, item_rows: Rows, relevant: Ints, starts: Ints) -> tuple[Any, Any]:
+    """Ranks and average precisions of queries whose relevant items are ``relevant[starts[q]:starts[q + 1]]``."""
+    counts = np.diff(starts)
+    owner = np.repeat(np.arange(len(rows)), counts)
+    relevant_scores = np.concatenate(
         [
-            pair_scores(rows[owner[at : at + ITEM_BATCH]], there.at(mine[at : at + ITEM_BATCH]))
-            for at in range(0, len(mine), ITEM_BATCH)
+            pair_scores(rows[owner[at : at + ITEM_BATCH]], item_rows.at(relevant[at : at + ITEM_BATCH]))
+            for at in range(0, len(relevant), ITEM_BATCH)
         ]
     )
-    order = np.lexsort((-good, owner))  # best first within each query
-    good, place = good[order], np.arange(len(mine)) - starts[owner] + 1
-    reached = np.zeros(len(mine), np.int64)
-    for _, block in there.blocks(ITEM_BATCH):
-        found = scores(rows, block)
-        for nth in range(int(many.max())):
-            has = np.flatnonzero(many > nth)
+    order = np.lexsort((-relevant_scores, owner))  # best first within each query
+    relevant_scores, place = relevant_scores[order], np.arange(len(relevant)) - starts[owner] + 1
+    reach_counts = np.zeros(len(relevant), np.int64)
+    for _, block in item_rows.blocks(ITEM_BATCH):
+        block_scores = scores(rows, block)
+        for nth in range(int(counts.max())):
+            has = np.flatnonzero(counts > nth)
             at = starts[has] + nth
-            chosen = found if len(has) == len(rows) else found[has]
-            reached[at] += (chosen >= good[at, None]).sum(axis=1)
+            row_scores = block_scores if len(has) == len(rows) else block_scores[has]
+            reach_counts[at] += (row_scores >= relevant_scores[at, None]).sum(axis=1)
     # Items that reach the score of a relevant item, minus the relevant ones among them, are irrelevant and come before
     # it.
-    ahead = np.maximum(reached - _count_reaching(good, starts, many), 0)
-    precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / many
+    ahead = np.maximum(reach_counts - _count_reaching(relevant_scores, starts, counts), 0)
+    precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / counts
     return 1 + ahead[starts[:-1]], precision
 
 
-def _count_reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
+def _count_reaching(relevant_scores: Float32, starts: Ints, counts: Ints) -> Ints:
     """Count, for each relevant item (p,), those of the same query with at least its score.
 
-    ``good`` descends within each query.
+    ``relevant_scores`` descends within each query.
     """
-    total = len(good)
+    total = len(relevant_scores)
     last = np.ones(total, bool)  # last of a run of equal scores
-    last[:-1] = good[:-1] != good[1:]
+    last[:-1] = relevant_scores[:-1] != relevant_scores[1:]
     last[starts[1:] - 1] = True
     ends = np.flatnonzero(last)
     until = ends[np.searchsorted(ends, np.arange(total))]
-    return until - np.repeat(starts[:-1], many) + 1
+    return until - np.repeat(starts[:-1], counts) + 1

@@ -74,23 +74,23 @@ def fit(
     from imseek.data.catalog import model_files
     from imseek.data.writing.writer_wait import open_writer
 
-    wanted = Labels.parse(labels) if isinstance(labels, str) else labels
+    parsed_labels = Labels.parse(labels) if isinstance(labels, str) else labels
     root = path_of(collection)
     probe_store.check_name_free(root, name, replace=force)
     training.check_installed()
     options = training.MethodOptions(method, contexts, per_class)
-    options.check(words=words, several=wanted.several)
+    options.check(words=words, several=parsed_labels.several)
     task = Task(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
-        chosen = probe_store.find_space(reader, space)
-        vectors = Vectors(reader, chosen, filter_ids(reader, where))
-        labelled = training.limit_labelled(read_labels(reader, wanted, vectors.ids))
+        image_space = probe_store.find_space(reader, space)
+        vectors = Vectors(reader, image_space, filter_ids(reader, where))
+        labelled = training.limit_labelled(read_labels(reader, parsed_labels, vectors.ids))
         training.check_classes(labelled)
-        taught = training.train_probe(
-            reader, vectors, labelled, words=words, even=wanted.even, options=options, task=task
+        trained = training.train_probe(
+            reader, vectors, labelled, words=words, even=parsed_labels.even, options=options, task=task
         )
-        return probe_store.build_model(name, taught, labelled, wanted, where, chosen)
+        return probe_store.build_model(name, trained, labelled, parsed_labels, where, image_space)
 
     model = run_with_reader(collection, learn)
     with open_writer(root, "probe fit") as writer:
@@ -107,8 +107,8 @@ def get(collection: AnyCollection, name: str) -> ProbeInfo:
 def list_(collection: AnyCollection) -> tuple[ProbeInfo, ...]:
     """List all probes, by name."""
     root = path_of(collection)
-    found = models.of_kind(root, probe_store.KIND)
-    return tuple(probe_store.probe_of(root, model).info for model in found)
+    stored = models.of_kind(root, probe_store.KIND)
+    return tuple(probe_store.probe_of(root, model).info for model in stored)
 
 
 def drop(collection: AnyCollection, name: str) -> int:
@@ -154,22 +154,22 @@ def apply(
         prediction_store.check_columns(root, save, name)
     level = threshold if threshold is not None else MULTILABEL_THRESHOLD if probe.info.several else TAG_THRESHOLD
 
-    def look(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
+    def predict(reader: Reader) -> tuple[ProbeApplyReport, Predictions | None]:
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info), filter_ids(reader, where))
-        said = inference.predict(vectors, probe, level, task)
-        if said is None:
+        predictions = inference.predict(vectors, probe, level, task)
+        if predictions is None:
             return ProbeApplyReport(name, 0, {}, 0, (), (), interrupted=True), None
-        return _applied_report(reader, probe, said), said
+        return _applied_report(reader, probe, predictions), predictions
 
-    report, said = run_with_reader(collection, look)
-    if said is None:
+    report, predictions = run_with_reader(collection, predict)
+    if predictions is None:
         return report
     if save is not None:
-        prediction_store.save_columns(root, save, probe, said, where, level)
+        prediction_store.save_columns(root, save, probe, predictions, where, level)
         report = replace(report, saved=save)
     if tag:
-        given, taken, kept = prediction_store.apply_tags(root, probe, said, level)
-        report = replace(report, tagged=given, untagged=taken, kept=kept)
+        added, removed, left_alone = prediction_store.apply_tags(root, probe, predictions, level)
+        report = replace(report, tagged=added, untagged=removed, kept=left_alone)
     return report
 
 
@@ -196,12 +196,14 @@ def propose(
     training.check_installed()
     root = path_of(collection)
     probe = None if name is None else probe_store.find(root, name)
-    wanted = Labels.parse(labels) if isinstance(labels, str) else labels
+    parsed_labels = Labels.parse(labels) if isinstance(labels, str) else labels
 
     def look(reader: Reader) -> Proposals:
-        mine = None if probe is None else probe_store.space_of(reader, probe.info)
-        vectors = Vectors(reader, mine or probe_store.find_space(reader, space), filter_ids(reader, where))
-        return images_to_label.propose(reader, vectors, wanted if probe is None else probe.labels, probe, n, task)
+        probe_space = None if probe is None else probe_store.space_of(reader, probe.info)
+        vectors = Vectors(reader, probe_space or probe_store.find_space(reader, space), filter_ids(reader, where))
+        return images_to_label.propose(
+            reader, vectors, parsed_labels if probe is None else probe.labels, probe, n, task
+        )
 
     return run_with_reader(collection, look)
 
@@ -228,7 +230,7 @@ def evaluate(
     """
     task = Task(progress, stop)
     root = path_of(collection)
-    wanted = Labels.parse(truth) if isinstance(truth, str) else truth
+    parsed_truth = Labels.parse(truth) if isinstance(truth, str) else truth
     if name is not None and curve:
         raise UsageError("a learning curve learns probes of its own", hint="leave out the name of the probe")
     if any(shots < 1 for shots in curve):
@@ -239,11 +241,11 @@ def evaluate(
     def look(reader: Reader) -> ProbeEvaluation:
         if probe is None:
             vectors = Vectors(reader, probe_store.find_space(reader, space), filter_ids(reader, where))
-            return evaluation.evaluate_labels(reader, vectors, wanted, curve, words=words, seed=seed, task=task)
+            return evaluation.evaluate_labels(reader, vectors, parsed_truth, curve, words=words, seed=seed, task=task)
         vectors = Vectors(reader, probe_store.space_of(reader, probe.info))
-        chosen = filter_ids(reader, where)
-        searchable = vectors.ids if chosen is None else vectors.ids[chosen.marks(vectors.ids)]
-        return evaluation.evaluate_probe(reader, vectors, probe, wanted, searchable, task)
+        allowed = filter_ids(reader, where)
+        searchable = vectors.ids if allowed is None else vectors.ids[allowed.marks(vectors.ids)]
+        return evaluation.evaluate_probe(reader, vectors, probe, parsed_truth, searchable, task)
 
     return run_with_reader(collection, look)
 
@@ -255,7 +257,7 @@ def _applied_report(reader: Reader, probe: Probe, predictions: Predictions) -> P
     surest, unsurest = order[:_EXAMPLES], order[_EXAMPLES:][::-1][:_EXAMPLES]
     places = reader.places(predictions.ids[np.concatenate([surest, unsurest])].tolist())
 
-    def shown(row: int) -> ProbeLabel:
+    def example(row: int) -> ProbeLabel:
         image_id = int(predictions.ids[row])
         return ProbeLabel(
             image_id, classes[predictions.best[row]], float(predictions.chance[row]), places.get(image_id)
@@ -267,7 +269,7 @@ def _applied_report(reader: Reader, probe: Probe, predictions: Predictions) -> P
         len(predictions.ids),
         dict(zip(classes, counts, strict=True)),
         none,
-        tuple(map(shown, surest.tolist())),
-        tuple(map(shown, unsurest.tolist())),
+        tuple(map(example, surest.tolist())),
+        tuple(map(example, unsurest.tolist())),
         examples=predictions.examples(classes),
     )

@@ -31,8 +31,8 @@ def margins(chances: Numbers, several: bool) -> Float32:
     With several classes per image, twice the smallest distance of a probability from one half.
     """
     if several:
-        found: Float32 = (2 * np.abs(chances - 0.5)).min(axis=1)
-        return found
+        smallest: Float32 = (2 * np.abs(chances - 0.5)).min(axis=1)
+        return smallest
     best = np.partition(chances, -2, axis=1)[:, -2:]
     return np.asarray(best[:, 1] - best[:, 0], np.float32)
 
@@ -40,46 +40,46 @@ def margins(chances: Numbers, several: bool) -> Float32:
 def select_unsure(margin: Float32, n: int) -> Ids:
     """Return the positions, ascending, of the less sure half, or of more if n requires it."""
     most = min(len(margin), max(len(margin) // 2, SPARE * n))
-    found = np.argpartition(margin, most - 1)[:most] if 0 < most < len(margin) else np.arange(len(margin))
-    return np.sort(found).astype(np.int64)
+    positions = np.argpartition(margin, most - 1)[:most] if 0 < most < len(margin) else np.arange(len(margin))
+    return np.sort(positions).astype(np.int64)
 
 
-def select_typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
-    """Choose n typical rows from (m, dim), from the largest parts without a ``known`` position: TypiClust.
+def select_typical(rows: Float32, labelled_at: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
+    """Choose n typical rows from (m, dim), from the largest parts without a ``labelled_at`` position: TypiClust.
 
     Hacohen et al. 2022; it needs no model. There are as many clusters as known and requested images; each contributes
     the image nearest to its neighbours. ``spare`` more follow.
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    count = min(_CLUSTERS, len(known) + n, len(rows))
+    count = min(_CLUSTERS, len(labelled_at) + n, len(rows))
     means = MiniBatchKMeans(count, random_state=seed, n_init=3, batch_size=4096).fit(rows)
     cluster = means.labels_
-    labelled = np.bincount(cluster[known], minlength=count)
+    labelled = np.bincount(cluster[labelled_at], minlength=count)
     sizes = np.bincount(cluster, minlength=count)
     free = np.ones(len(rows), np.bool_)
-    free[known] = False
-    found: list[int] = []
+    free[labelled_at] = False
+    picks: list[int] = []
     # Clusters with the fewest labelled images first, then the largest; then start again.
-    while len(found) < n + spare:
-        before = len(found)
+    while len(picks) < n + spare:
+        before = len(picks)
         for number in np.lexsort((-sizes, labelled)).tolist():
-            mine = np.flatnonzero(cluster == number)
-            if len(found) == n + spare or not free[mine].any():
+            members = np.flatnonzero(cluster == number)
+            if len(picks) == n + spare or not free[members].any():
                 continue
-            at = mine[free[mine]][_typicality(rows[mine])[free[mine]].argmax()]
+            at = members[free[members]][_typicality(rows[members])[free[members]].argmax()]
             free[at] = False
-            found.append(int(at))
+            picks.append(int(at))
         labelled[:] = 0
-        if len(found) == before:
+        if len(picks) == before:
             break
-    return np.array(found, np.int64)
+    return np.array(picks, np.int64)
 
 
 def _typicality(rows: Float32) -> Float32:
     """Mean cosine (m,) with the nearest others of a cluster, sampled to a few thousand."""
-    others = rows[:: max(1, len(rows) // 2000)]
-    cosines = rows @ others.T
-    near = min(_NEIGHBOURS + 1, cosines.shape[1])
-    found: Float32 = np.partition(cosines, -near, axis=1)[:, -near:].mean(axis=1)
-    return found
+    sample = rows[:: max(1, len(rows) // 2000)]
+    cosines = rows @ sample.T
+    neighbours = min(_NEIGHBOURS + 1, cosines.shape[1])
+    means: Float32 = np.partition(cosines, -neighbours, axis=1)[:, -neighbours:].mean(axis=1)
+    return means

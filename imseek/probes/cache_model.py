@@ -48,14 +48,14 @@ class CacheModel:
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
-        found = np.empty((len(rows), self.values.shape[1]), np.float32)
+        logits = np.empty((len(rows), self.values.shape[1]), np.float32)
         for start in range(0, len(rows), _BLOCK):
-            some = rows[start : start + _BLOCK]
-            said = np.float32(0) if self.words is None else np.float32(self.weight) * (some @ self.words.T)
-            found[start : start + _BLOCK] = (
-                affinities(some @ self.keys.T, self.sharpness, self.pivot) @ self.values + said
+            block = rows[start : start + _BLOCK]
+            word_logits = np.float32(0) if self.words is None else np.float32(self.weight) * (block @ self.words.T)
+            logits[start : start + _BLOCK] = (
+                affinities(block @ self.keys.T, self.sharpness, self.pivot) @ self.values + word_logits
             )
-        return found
+        return logits
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         words = {} if self.words is None else {"words": self.words}
@@ -75,8 +75,8 @@ class CacheModel:
 
 def affinities(cosines: Float32, sharpness: float, pivot: float) -> Float32:
     """exp(β (cos − pivot)), element by element."""
-    found: Float32 = np.exp(np.float32(sharpness) * (cosines - np.float32(pivot)))
-    return found
+    values: Float32 = np.exp(np.float32(sharpness) * (cosines - np.float32(pivot)))
+    return values
 
 
 def class_shares(targets: Targets, classes: int) -> Float32:
@@ -91,8 +91,8 @@ def class_shares(targets: Targets, classes: int) -> Float32:
     else:
         marks = targets.astype(np.float32)
         against = 1 - marks
-    found: Float32 = marks / np.maximum(marks.sum(axis=0), 1) - against / np.maximum(against.sum(axis=0), 1)
-    return found
+    shares: Float32 = marks / np.maximum(marks.sum(axis=0), 1) - against / np.maximum(against.sum(axis=0), 1)
+    return shares
 
 
 def pivot_of(cosines: Float32) -> float:

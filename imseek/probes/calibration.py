@@ -27,19 +27,19 @@ def probabilities(logits: Numbers, temperature: float, several: bool) -> npt.NDA
         return np.where(scaled >= 0, positive, 1 - positive).astype(np.float32)
     scaled -= scaled.max(axis=1, keepdims=True)
     np.exp(scaled, out=scaled)
-    found: npt.NDArray[np.float32] = (scaled / scaled.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
+    shares: npt.NDArray[np.float32] = (scaled / scaled.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def losses(logits: Numbers, targets: Targets, temperature: float) -> npt.NDArray[np.float64]:
     """Negative log-likelihood of each image (n,); with several classes per image, the mean over classes."""
     scaled = np.asarray(logits, np.float64) / temperature
     if targets.ndim == 2:
-        found: npt.NDArray[np.float64] = np.logaddexp(0, np.where(targets, -scaled, scaled)).mean(axis=1)
-        return found
+        mean_losses: npt.NDArray[np.float64] = np.logaddexp(0, np.where(targets, -scaled, scaled)).mean(axis=1)
+        return mean_losses
     scaled -= scaled.max(axis=1, keepdims=True)
-    own = np.take_along_axis(scaled, targets[:, None], axis=1)[:, 0]
-    return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - own)
+    own_logits = np.take_along_axis(scaled, targets[:, None], axis=1)[:, 0]
+    return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - own_logits)
 
 
 def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = None) -> float:
@@ -59,11 +59,11 @@ def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = 
 
     def loss(exponent: float) -> float:
         temperature = spread * float(np.exp(exponent))
-        sure = (1 - doubt) * losses(logits, targets, temperature)
-        return float(np.average(sure + doubt * _uniform_losses(logits, targets, temperature), weights=weights))
+        likely = (1 - doubt) * losses(logits, targets, temperature)
+        return float(np.average(likely + doubt * _uniform_losses(logits, targets, temperature), weights=weights))
 
-    found = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
-    return spread * float(np.exp(found.x))
+    optimum = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
+    return spread * float(np.exp(optimum.x))
 
 
 def _uniform_losses(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
@@ -85,6 +85,6 @@ def correctness(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:
 def calibration_error(chances: Numbers, targets: Targets) -> float:
     """Expected calibration error of the most probable class; with several per image, of each yes/no answer."""
     if targets.ndim == 2:
-        sure = np.maximum(chances, 1 - chances).ravel()
-        return expected_calibration_error(sure, ((chances > 0.5) == targets).ravel())
+        certainty = np.maximum(chances, 1 - chances).ravel()
+        return expected_calibration_error(certainty, ((chances > 0.5) == targets).ravel())
     return expected_calibration_error(chances.max(axis=1), chances.argmax(axis=1) == targets)

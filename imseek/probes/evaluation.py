@@ -36,27 +36,27 @@ def evaluate_probe(
     reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids, task: Task = SILENT
 ) -> ProbeEvaluation:
     """Evaluate a stored probe on images of known class. Raises UsageError where none is left, Cancelled."""
-    known, left = _map_to_probe_classes(reader, probe, truth, searchable)
-    known = limit_labelled(known)
-    contents, hashes = holdout_groups.hashes_of(reader, known.ids)
+    labelled, unknown = _map_to_probe_classes(reader, probe, truth, searchable)
+    labelled = limit_labelled(labelled)
+    contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
     digests = np.frombuffer(b"".join(contents), np.dtype("<i8")).reshape(-1, 4)
-    seen = np.isin(known.ids, probe.learned) | _rows_among(digests, probe.contents)
-    there = probe.learned[vectors.positions(probe.learned) >= 0]
-    if len(there) and not seen.all():
-        rest = np.flatnonzero(~seen)
-        learned_contents, learned_hashes = holdout_groups.hashes_of(reader, there)
-        like = holdout_groups.find_copies(
-            (learned_contents, learned_hashes, vectors.of(there)),
-            ([contents[i] for i in rest.tolist()], hashes[rest], vectors.of(known.ids[rest])),
+    is_trained = np.isin(labelled.ids, probe.learned) | _rows_among(digests, probe.contents)
+    present = probe.learned[vectors.positions(probe.learned) >= 0]
+    if len(present) and not is_trained.all():
+        untrained = np.flatnonzero(~is_trained)
+        learned_contents, learned_hashes = holdout_groups.hashes_of(reader, present)
+        is_copy = holdout_groups.find_copies(
+            (learned_contents, learned_hashes, vectors.of(present)),
+            ([contents[i] for i in untrained.tolist()], hashes[untrained], vectors.of(labelled.ids[untrained])),
         )
-        seen[rest[like]] = True
-    at = np.flatnonzero(~seen)
+        is_trained[untrained[is_copy]] = True
+    at = np.flatnonzero(~is_trained)
     if not len(at):
         raise UsageError(
-            f"{probe.info.name} has learned from all {len(seen):,} images with a truth, or from copies of them",
+            f"{probe.info.name} has learned from all {len(is_trained):,} images with a truth, or from copies of them",
             hint="label others, or leave out the name: then a part is held out and another probe learns from the rest",
         )
-    tested = known.take(at)
+    tested = labelled.take(at)
     probe.check_time(len(tested))
     parts = []
     for start in range(0, len(tested), probe.block):
@@ -65,15 +65,15 @@ def evaluate_probe(
     rows = np.concatenate(parts)
     groups = holdout_groups.group_copies([contents[i] for i in at.tolist()], hashes[at], vectors.of(tested.ids))
     info = probe.info
-    scored = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)
+    scores = _score_logits(rows, tested.targets, groups, info.temperature, tested.classes, info.method)
     return replace(
-        scored,
+        scores,
         probe=info.name,
         truth=truth.describe(),
         learned=len(probe.learned),
-        left_out=int(seen.sum()),
-        unknown=left,
-        notes=known.notes,
+        left_out=int(is_trained.sum()),
+        unknown=unknown,
+        notes=labelled.notes,
     )
 
 
@@ -102,24 +102,24 @@ def evaluate_labels(
     if not len(second):
         raise UsageError("no class has two different images: there is nothing to hold out", hint="label more images")
     centre = model_selection.centre_of(vectors)
-    said, notes = encode_class_names(reader, vectors.space, labelled, words=words)
+    word_vectors, notes = encode_class_names(reader, vectors.space, labelled, words=words)
     holdout = _Holdout(
         model_selection.centre_rows(rows, centre),
         labelled.targets,
         len(labelled.classes),
         groups,
-        said,
+        word_vectors,
         labels.even,
     )
-    whole, method, temperature = holdout.learn(first, second, seed)
-    scored = _score_logits(whole, labelled.targets[second], groups[second], temperature, labelled.classes, method)
+    logits, method, temperature = holdout.learn(first, second, seed)
+    scores = _score_logits(logits, labelled.targets[second], groups[second], temperature, labelled.classes, method)
     curve = []
     for number, k in enumerate(shots):
         task.check()
         curve.append(holdout.point(first, second, k, seed))
         task.report(PHASE, number + 1, len(shots))
     return replace(
-        scored,
+        scores,
         truth=labels.describe(),
         learned=len(first),
         curve=tuple(curve),
@@ -140,7 +140,7 @@ class _Holdout:
 
     def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, ProbeMethod, float]:
         """Train on some rows; return logits of the tested rows, the method, and the temperature."""
-        found = model_selection.select_model(
+        selection = model_selection.select_model(
             self.rows[at],
             self.targets[at],
             self.classes,
@@ -149,7 +149,7 @@ class _Holdout:
             even=self.even,
             seed=seed,
         )
-        return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
+        return selection.scorer.logits(self.rows[tested]), selection.scorer.name, selection.best.temperature
 
     def point(self, first: Ids, second: Ids, shots: int, seed: int) -> CurvePoint:
         """Compute a point of the learning curve."""
@@ -157,19 +157,19 @@ class _Holdout:
         logits, at, learned = [], [], 0
         for draw in range(DRAWS):
             generator = np.random.default_rng((seed, draw))
-            some: list[int] = []
+            sample: list[int] = []
             for kind in range(self.classes + 1):
-                mine = generator.permutation(first[kinds[first] == kind])
-                _, one = np.unique(self.groups[mine], return_index=True)
-                some += mine[np.sort(one)][:shots].tolist()
-            found, _, _ = self.learn(np.sort(np.array(some)), second, seed)
-            logits.append(found)
+                members = generator.permutation(first[kinds[first] == kind])
+                _, firsts = np.unique(self.groups[members], return_index=True)
+                sample += members[np.sort(firsts)][:shots].tolist()
+            draw_logits, _, _ = self.learn(np.sort(np.array(sample)), second, seed)
+            logits.append(draw_logits)
             at.append(second)
-            learned = len(some)
-        scored = _accuracy_intervals(
+            learned = len(sample)
+        intervals = _accuracy_intervals(
             np.concatenate(logits), np.concatenate(at), self.targets, self.groups, self.classes
         )
-        return CurvePoint(shots, learned, *scored)
+        return CurvePoint(shots, learned, *intervals)
 
 
 def _map_to_probe_classes(
@@ -179,30 +179,30 @@ def _map_to_probe_classes(
     info = probe.info
     number = {name: n for n, name in enumerate(info.classes)}
     if info.several and truth.kind == "tags":
-        found = read_labels(reader, replace(probe.labels, names=info.classes), searchable)
-        return found, ()
-    found = read_labels(reader, truth, searchable)
-    unknown = tuple(name for name in found.classes if name not in number)
+        labelled = read_labels(reader, replace(probe.labels, names=info.classes), searchable)
+        return labelled, ()
+    labelled = read_labels(reader, truth, searchable)
+    unknown = tuple(name for name in labelled.classes if name not in number)
     if info.several:
-        marks = np.zeros((len(found), len(info.classes)), np.bool_)
-        for n, name in enumerate(found.classes):
+        marks = np.zeros((len(labelled), len(info.classes)), np.bool_)
+        for n, name in enumerate(labelled.classes):
             if name in number:
-                marks[found.targets == n, number[name]] = True
-        return replace(found, classes=info.classes, targets=marks), ()
-    of = np.array([number.get(name, -1) for name in found.classes])[found.targets]
-    kept = found.take(np.flatnonzero(of >= 0))
-    if not len(kept):
+                marks[labelled.targets == n, number[name]] = True
+        return replace(labelled, classes=info.classes, targets=marks), ()
+    of = np.array([number.get(name, -1) for name in labelled.classes])[labelled.targets]
+    remaining = labelled.take(np.flatnonzero(of >= 0))
+    if not len(remaining):
         raise UsageError(
             f"{truth.describe()} and the probe {info.name} have no class in common",
-            hint=f"the probe knows {', '.join(info.classes[:20])}; the truth has {', '.join(found.classes[:20])}",
+            hint=f"the probe knows {', '.join(info.classes[:20])}; the truth has {', '.join(labelled.classes[:20])}",
         )
-    return replace(kept, classes=info.classes, targets=of[of >= 0]), unknown
+    return replace(remaining, classes=info.classes, targets=of[of >= 0]), unknown
 
 
 def _rows_among(digests: Ids, known: Ids) -> npt.NDArray[np.bool_]:
-    """Tell which rows of (m, 4) are among those of (k, 4)."""
-    there = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
-    return np.array([row.tobytes() in there for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
+    """Return which rows of (m, 4) are among those of (k, 4)."""
+    known_rows = {row.tobytes() for row in np.ascontiguousarray(known, np.int64)}
+    return np.array([row.tobytes() in known_rows for row in np.ascontiguousarray(digests, np.int64)], np.bool_)
 
 
 def _accuracy_intervals(
@@ -210,9 +210,9 @@ def _accuracy_intervals(
 ) -> tuple[Estimate, Estimate]:
     """Top-1 and mean per-class accuracy with intervals; images of one group are resampled together."""
     truth = targets[at]
-    together = np.unique(groups[at], return_inverse=True)[1]
-    right = calibration.correctness(logits, truth)
-    whole = bootstrap.interval(right, groups=together, resamples=_RESAMPLES)
+    numbers = np.unique(groups[at], return_inverse=True)[1]
+    is_right = calibration.correctness(logits, truth)
+    accuracy = bootstrap.interval(is_right, groups=numbers, resamples=_RESAMPLES)
     if truth.ndim == 2:
         hits = ((logits > 0) == truth).astype(np.float64)
 
@@ -226,10 +226,10 @@ def _accuracy_intervals(
 
         def balanced(values: Numbers, weights: Numbers) -> float:
             total = np.bincount(truth, weights, classes)
-            there = total > 0
-            return float(np.mean(np.bincount(truth, weights * values, classes)[there] / total[there]))
+            is_present = total > 0
+            return float(np.mean(np.bincount(truth, weights * values, classes)[is_present] / total[is_present]))
 
-    return whole, bootstrap.interval(right, balanced, groups=together, resamples=_RESAMPLES)
+    return accuracy, bootstrap.interval(is_right, balanced, groups=numbers, resamples=_RESAMPLES)
 
 
 def _score_logits(
@@ -245,16 +245,16 @@ def _score_logits(
     accuracy, per_class = _accuracy_intervals(logits, np.arange(len(targets)), targets, groups, len(names))
     confusions: tuple[ProbeConfusion, ...] = ()
     if targets.ndim == 2:
-        marks, given = targets, logits > 0
+        marks, predictions = targets, logits > 0
     else:
         predicted = logits.argmax(axis=1)
         numbers = np.arange(len(names))
-        marks, given = targets[:, None] == numbers, predicted[:, None] == numbers
+        marks, predictions = targets[:, None] == numbers, predicted[:, None] == numbers
         confusions = tuple(
             ProbeConfusion(names[one.truth], names[one.predicted], one.count)
             for one in classification.confusions(targets, predicted, _CONFUSIONS)
         )
-    tested, called, hits = marks.sum(axis=0), given.sum(axis=0), (marks & given).sum(axis=0)
+    tested, predicted_counts, hits = marks.sum(axis=0), predictions.sum(axis=0), (marks & predictions).sum(axis=0)
     return ProbeEvaluation(
         probe=None,
         method=method,
@@ -271,7 +271,7 @@ def _score_logits(
                 name,
                 int(tested[n]),
                 float(hits[n] / tested[n]) if tested[n] else None,
-                float(hits[n] / called[n]) if called[n] else None,
+                float(hits[n] / predicted_counts[n]) if predicted_counts[n] else None,
             )
             for n, name in enumerate(names)
         ),

@@ -39,35 +39,35 @@ def group_copies(contents: list[bytes], hashes: UInt64, rows: Float32) -> Ids:
 
     n = len(contents)
     _, first, number = np.unique(np.array(contents, object), return_index=True, return_inverse=True)
-    here = [np.arange(n)]
-    there = [first[number]]
+    first_ends = [np.arange(n)]
+    second_ends = [first[number]]
     if n <= MAX_PAIRWISE:
         for start in range(0, n, _BLOCK):
             cosines = rows[start : start + _BLOCK] @ rows[start:].T
             for at in range(len(cosines)):
-                near = np.flatnonzero(cosines[at] >= _MIN_COSINE)
-                near = near[near > at]
-                alike = near[same_picture(cosines[at, near], hashes[start + near], hashes[start + at])]
-                here.append(np.full(len(alike), start + at))
-                there.append(start + alike)
-    a, b = np.concatenate(here), np.concatenate(there)
+                neighbours = np.flatnonzero(cosines[at] >= _MIN_COSINE)
+                neighbours = neighbours[neighbours > at]
+                same = neighbours[same_picture(cosines[at, neighbours], hashes[start + neighbours], hashes[start + at])]
+                first_ends.append(np.full(len(same), start + at))
+                second_ends.append(start + same)
+    a, b = np.concatenate(first_ends), np.concatenate(second_ends)
     _, labels = connected_components(coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n, n)), directed=False)
-    found: Ids = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    return found
+    group_numbers: Ids = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return group_numbers
 
 
 def find_copies(
     known: tuple[list[bytes], UInt64, Float32], others: tuple[list[bytes], UInt64, Float32]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which of the ``others`` images (m,) equal a known one, or are near-duplicates of one."""
+    """Return which of the ``others`` images (m,) equal a known one, or are near-duplicates of one."""
     contents, hashes, rows = known
-    there = set(contents)
-    found = np.array([content in there for content in others[0]], np.bool_)
-    for start in range(0, len(found), _BLOCK):
+    known_contents = set(contents)
+    is_copy = np.array([content in known_contents for content in others[0]], np.bool_)
+    for start in range(0, len(is_copy), _BLOCK):
         part = slice(start, start + _BLOCK)
         cosines = others[2][part] @ rows.T
-        for at in np.flatnonzero(~found[part] & (cosines.max(axis=1, initial=-1) >= _MIN_COSINE)).tolist():
-            near = np.flatnonzero(cosines[at] >= _MIN_COSINE)
-            same = same_picture(cosines[at, near], hashes[near], others[1][start + at])
-            found[start + at] = bool(same.any())
-    return found
+        for at in np.flatnonzero(~is_copy[part] & (cosines.max(axis=1, initial=-1) >= _MIN_COSINE)).tolist():
+            neighbours = np.flatnonzero(cosines[at] >= _MIN_COSINE)
+            same = same_picture(cosines[at, neighbours], hashes[neighbours], others[1][start + at])
+            is_copy[start + at] = bool(same.any())
+    return is_copy

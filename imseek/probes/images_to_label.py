@@ -82,18 +82,18 @@ def _read_known_labels(
     """Read the present labels; a tag without images is not an error here."""
     notes: tuple[str, ...] = ()
     if labels.kind == "tags" and labels.names:
-        there = {tag for tag, _, _ in tag_reader.count_tags(reader.root)}
-        missing = tuple(name for name in labels.names if name not in there)
+        present = {tag for tag, _, _ in tag_reader.count_tags(reader.root)}
+        missing = tuple(name for name in labels.names if name not in present)
         if missing:
             notes = (f"no image has the tag {', '.join(missing)} yet",)
-            labels = replace(labels, names=tuple(name for name in labels.names if name in there))
+            labels = replace(labels, names=tuple(name for name in labels.names if name in present))
             if not labels.names:
                 return None, notes
     try:
-        found = read_labels(reader, labels, vectors.ids)
+        labelled = read_labels(reader, labels, vectors.ids)
     except NoLabels:
         return None, (*notes, "nothing is labelled yet: what stands for many images comes first")
-    return found, (*notes, *found.notes)
+    return labelled, (*notes, *labelled.notes)
 
 
 def _find_classifier(
@@ -106,14 +106,14 @@ def _find_classifier(
         return _Classifier(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
     if labelled is None or not _is_learnable(labelled):
         return None
-    found = train_probe(reader, vectors, limit_labelled(labelled), even=labels.even)
+    trained = train_probe(reader, vectors, limit_labelled(labelled), even=labels.even)
     return _Classifier(
-        labelled.classes, labelled.several, found.centre, found.learned.scorer, found.learned.best.temperature
+        labelled.classes, labelled.several, trained.centre, trained.learned.scorer, trained.learned.best.temperature
     )
 
 
 def _is_learnable(labelled: LabelledImages) -> bool:
-    """Tell whether the labels suffice for training: two classes, or, with several per image, examples for and against
+    """Return whether the labels suffice for training: two classes, or, with several per image, examples for and against
     each."""
     if labelled.several:
         return all(0 < count < len(labelled) for count in labelled.counts())
@@ -125,12 +125,12 @@ def _select_typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
     if not len(free):
         return free
     even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MAX_CLUSTERED)).astype(np.int64))
-    here = vectors.positions(known)
-    here = here[here >= 0][:_MAX_CLUSTERED]
-    at = np.concatenate([here, free[even]])
+    known_at = vectors.positions(known)
+    known_at = known_at[known_at >= 0][:_MAX_CLUSTERED]
+    at = np.concatenate([known_at, free[even]])
     rows = model_selection.centre_rows(vectors.at(at), model_selection.centre_of(vectors))
-    found: Ids = at[active_learning.select_typical(rows, np.arange(len(here)), n, spare=_SPARE * n)]
-    return found
+    selected: Ids = at[active_learning.select_typical(rows, np.arange(len(known_at)), n, spare=_SPARE * n)]
+    return selected
 
 
 def _drop_copies(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tuple[Ids, int]:
@@ -140,29 +140,31 @@ def _drop_copies(reader: Reader, vectors: Vectors, known: Ids, ids: Ids) -> tupl
         return ids, 0
     contents, hashes = holdout_groups.hashes_of(reader, ids)
     rows = vectors.of(ids)
-    old = np.zeros(len(ids), np.bool_)
+    is_copy = np.zeros(len(ids), np.bool_)
     if len(known):
-        old = holdout_groups.find_copies(
+        is_copy = holdout_groups.find_copies(
             (*holdout_groups.hashes_of(reader, known), vectors.of(known)), (contents, hashes, rows)
         )
     _, first = np.unique(holdout_groups.group_copies(contents, hashes, rows), return_index=True)
-    once = np.isin(np.arange(len(ids)), first)
-    return ids[once & ~old], int((~once | old).sum())
+    is_first = np.isin(np.arange(len(ids)), first)
+    return ids[is_first & ~is_copy], int((~is_first | is_copy).sum())
 
 
 def _build_proposals(reader: Reader, vectors: Vectors, ids: Ids, classifier: _Classifier | None) -> Proposals:
     places = reader.places(ids.tolist())
     chances = None if classifier is None or not len(ids) else classifier.chances(vectors.of(ids))
-    found = []
+    proposals = []
     for row, image_id in enumerate(ids.tolist()):
         if classifier is None or chances is None:
-            found.append(Proposal(image_id, "typical", None, None, places.get(image_id)))
+            proposals.append(Proposal(image_id, "typical", None, None, places.get(image_id)))
             continue
         at = int(chances[row].argmax())
         if classifier.several:
             at = int(np.abs(chances[row] - 0.5).argmin())
-        found.append(Proposal(image_id, "unsure", classifier.names[at], float(chances[row, at]), places.get(image_id)))
-    return Proposals(tuple(found), 0, 0, 0, () if classifier is None else classifier.names)
+        proposals.append(
+            Proposal(image_id, "unsure", classifier.names[at], float(chances[row, at]), places.get(image_id))
+        )
+    return Proposals(tuple(proposals), 0, 0, 0, () if classifier is None else classifier.names)
 
 
 def check_count(n: int) -> None:

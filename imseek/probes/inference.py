@@ -39,10 +39,10 @@ class Predictions:
         marks = self.marks
         if marks is None:
             return LazyMapping(self.ids, lambda row: classes[int(self.best[row])])
-        some = np.flatnonzero(marks.any(axis=1))
+        labelled_rows = np.flatnonzero(marks.any(axis=1))
         return LazyMapping(
-            self.ids[some],
-            lambda n: SEPARATOR.join(classes[k] for k in np.flatnonzero(marks[some[n]]).tolist()),
+            self.ids[labelled_rows],
+            lambda n: SEPARATOR.join(classes[k] for k in np.flatnonzero(marks[labelled_rows[n]]).tolist()),
         )
 
     def chances(self) -> Mapping[int, float]:
@@ -106,10 +106,10 @@ def predict(
     for part, rows in vectors.blocks(probe.block):
         if task.is_cancelled:
             return None
-        found = probe.probabilities(rows)
-        best[part] = found.argmax(axis=1)
-        chance[part] = found.max(axis=1)
+        probabilities = probe.probabilities(rows)
+        best[part] = probabilities.argmax(axis=1)
+        chance[part] = probabilities.max(axis=1)
         if marks is not None:
-            marks[part] = found >= threshold
+            marks[part] = probabilities >= threshold
         task.report(PHASE, part.stop, n)
     return Predictions(vectors.ids, best, chance, marks)

@@ -114,18 +114,18 @@ def read_labels(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImag
     nothing is labelled.
     """
     if labels.kind == "tags":
-        found = _read_tags(reader, labels, searchable)
+        result = _read_tags(reader, labels, searchable)
     elif labels.kind == "column":
-        found = _single_label(metadata_labels.values_of(reader, labels.names[0], searchable), ())
+        result = _single_label(metadata_labels.values_of(reader, labels.names[0], searchable), ())
     else:
-        found = _single_label(_read_folders(reader, labels.names, searchable), ())
-    if not len(found):
+        result = _single_label(_read_folders(reader, labels.names, searchable), ())
+    if not len(result):
         raise NoLabels(f"no image is labelled by {labels.describe()}", hint="imseek tag add TAG IMAGE… labels some")
-    if len(found.classes) > MAX_CLASSES:
+    if len(result.classes) > MAX_CLASSES:
         raise UsageError(
-            f"{labels.describe()} has {len(found.classes):,} different values; at most {MAX_CLASSES:,} can be classes"
+            f"{labels.describe()} has {len(result.classes):,} different values; at most {MAX_CLASSES:,} can be classes"
         )
-    return found
+    return result
 
 
 def _read_tags(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImages:
@@ -137,44 +137,44 @@ def _read_tags(reader: Reader, labels: Labels, searchable: Ids) -> LabelledImage
             f"the tag {labels.negatives!r} is to be a class, and to be for none of them",
             hint="another tag for --negatives",
         )
-    wanted = [*labels.names, *([labels.negatives] if labels.negatives else [])]
+    tags = [*labels.names, *([labels.negatives] if labels.negatives else [])]
     if labels.names:
-        tag_reader.check_known(reader.root, wanted)
-    everything = labels.several and labels.negatives is None
-    rows = tag_reader.rows(reader, wanted if labels.names and not everything else None)
-    said = [(i, tag) for i, tag, provenance in rows if tag_reader.is_manual(provenance)]
-    if not said:
-        learned = " by somebody (from what a model gave, nothing is learned)" if rows else ""
-        raise NoLabels(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
-    ids = np.array([i for i, _ in said], np.int64)
+        tag_reader.check_known(reader.root, tags)
+    reads_all = labels.several and labels.negatives is None
+    rows = tag_reader.rows(reader, tags if labels.names and not reads_all else None)
+    image_tags = [(i, tag) for i, tag, provenance in rows if tag_reader.is_manual(provenance)]
+    if not image_tags:
+        reason = " by somebody (from what a model gave, nothing is learned)" if rows else ""
+        raise NoLabels(f"no image is tagged{reason}", hint="imseek tag add TAG IMAGE… labels some")
+    ids = np.array([i for i, _ in image_tags], np.int64)
     inside = np.isin(ids, searchable)
-    lost = sorted(set(ids[~inside].tolist()))
-    left_out = f"{len(lost):,} tagged images are left out: no vector, or not among those asked for"
-    notes = (left_out,) if lost else ()
-    there = [one for one, there_is in zip(said, inside.tolist(), strict=True) if there_is]
+    skipped_ids = sorted(set(ids[~inside].tolist()))
+    left_out = f"{len(skipped_ids):,} tagged images are left out: no vector, or not among those asked for"
+    notes = (left_out,) if skipped_ids else ()
+    kept_tags = [one for one, there_is in zip(image_tags, inside.tolist(), strict=True) if there_is]
     if labels.several:
-        return _multi_label(there, labels, notes)
+        return _multi_label(kept_tags, labels, notes)
     pairs: dict[int, list[str]] = {}
-    for image_id, tag in there:
+    for image_id, tag in kept_tags:
         pairs.setdefault(image_id, []).append(tag)
-    if twice := {i: both for i, both in pairs.items() if len(both) > 1}:
-        named = "; ".join(f"image {i}: {', '.join(both)}" for i, both in list(twice.items())[:_MAX_NAMED])
-        more = f"; and {len(twice) - _MAX_NAMED:,} more" if len(twice) > _MAX_NAMED else ""
+    if ambiguous := {i: both for i, both in pairs.items() if len(both) > 1}:
+        listed = "; ".join(f"image {i}: {', '.join(both)}" for i, both in list(ambiguous.items())[:_MAX_NAMED])
+        more = f"; and {len(ambiguous) - _MAX_NAMED:,} more" if len(ambiguous) > _MAX_NAMED else ""
         raise UsageError(
-            f"{len(twice):,} images have more than one of the tags ({named}{more})",
+            f"{len(ambiguous):,} images have more than one of the tags ({listed}{more})",
             hint="name the tags to tell apart (--tags a,b), let an image have several (--several), or take one away",
         )
     return _single_label({i: one for i, (one, *_) in pairs.items()}, labels.names, notes)
 
 
-def _multi_label(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> LabelledImages:
+def _multi_label(image_tags: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> LabelledImages:
     """Build targets with several classes per image."""
-    classes = labels.names or tuple(sorted({tag for _, tag in there} - {labels.negatives or ""}))
+    classes = labels.names or tuple(sorted({tag for _, tag in image_tags} - {labels.negatives or ""}))
     number = {name: n for n, name in enumerate(classes)}
-    ids = np.unique(np.array([i for i, _ in there], np.int64))
+    ids = np.unique(np.array([i for i, _ in image_tags], np.int64))
     marks = np.zeros((len(ids), len(classes)), np.bool_)
-    rows = np.searchsorted(ids, [i for i, _ in there])
-    for row, (_, tag) in zip(rows.tolist(), there, strict=True):
+    rows = np.searchsorted(ids, [i for i, _ in image_tags])
+    for row, (_, tag) in zip(rows.tolist(), image_tags, strict=True):
         if tag in number:
             marks[row, number[tag]] = True
     return LabelledImages(ids, classes, marks, notes)
@@ -183,11 +183,11 @@ def _multi_label(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[
 def _single_label(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> LabelledImages:
     """Build targets with one class per image."""
     ids = np.array(sorted(by_id), np.int64)
-    there = set(by_id.values())
-    classes = tuple(name for name in order if name in there) if order else tuple(sorted(there))
+    present = set(by_id.values())
+    classes = tuple(name for name in order if name in present) if order else tuple(sorted(present))
     number = {name: n for n, name in enumerate(classes)}
     targets = np.array([number[by_id[i]] for i in ids.tolist()], np.int64)
-    if empty := [name for name in order if name not in there]:
+    if empty := [name for name in order if name not in present]:
         notes = (*notes, f"no image that is asked for has the tag {', '.join(empty)}")
     return LabelledImages(ids, classes, targets, notes)
 
@@ -198,12 +198,12 @@ def _read_folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict
     Inside an archive, only its own folders count.
     """
     level = int(names[0]) if names else None
-    found: dict[int, str] = {}
-    for image_id, one in metadata_labels.folders_of(reader, searchable):
-        parts = one.around if one.inside is None else one.inside
+    folder_by_id: dict[int, str] = {}
+    for image_id, location in metadata_labels.folders_of(reader, searchable):
+        parts = location.around if location.inside is None else location.inside
         if level is None:
-            above = one.root.rstrip(b"/").split(b"/")[-1 if one.named else -2 :][:1]
-            found[image_id] = parts[-1] if parts else display_path(above[0])
+            above = location.root.rstrip(b"/").split(b"/")[-1 if location.named else -2 :][:1]
+            folder_by_id[image_id] = parts[-1] if parts else display_path(above[0])
         elif len(parts) >= level:
-            found[image_id] = parts[level - 1]
-    return found
+            folder_by_id[image_id] = parts[level - 1]
+    return folder_by_id

@@ -36,8 +36,8 @@ class Linear:
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
-        found: Float32 = rows @ self.weights.T + self.bias
-        return found
+        logits: Float32 = rows @ self.weights.T + self.bias
+        return logits
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"weights": self.weights, "bias": self.bias}
@@ -56,27 +56,27 @@ def fit(
     regression against the rest.
     """
     centre = rows.mean(axis=0, dtype=np.float64)
-    moved = rows - centre
-    scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", moved, moved)))) or 1.0
-    moved /= scale
-    turned, back = _rotate(moved)
+    centred = rows - centre
+    scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", centred, centred)))) or 1.0
+    centred /= scale
+    rotated, back = _rotate(centred)
     single = targets.ndim == 1
     problems = [targets] if single else list(targets.T.astype(np.int64))
     models = [_new_regression(even and single) for _ in problems]
     for strength in strengths:
-        parts = [_solve(model, turned, one, strength) for model, one in zip(models, problems, strict=True)]
+        parts = [_solve(model, rotated, one, strength) for model, one in zip(models, problems, strict=True)]
         if single:
-            found, (weights, bias) = parts[0]
+            class_numbers, (weights, bias) = parts[0]
         else:
-            found = np.arange(classes)
+            class_numbers = np.arange(classes)
             positives = [_positive_solution(one) for one in parts]
             weights = np.concatenate([one for one, _ in positives])
             bias = np.array([one for _, one in positives])
-        whole = np.zeros((classes, rows.shape[1]))
-        level = np.full(classes, _NEVER_LOGIT)
-        whole[found] = weights @ back / scale
-        level[found] = bias - whole[found] @ centre
-        yield Linear(whole.astype(np.float32), level.astype(np.float32))
+        full_weights = np.zeros((classes, rows.shape[1]))
+        full_bias = np.full(classes, _NEVER_LOGIT)
+        full_weights[class_numbers] = weights @ back / scale
+        full_bias[class_numbers] = bias - full_weights[class_numbers] @ centre
+        yield Linear(full_weights.astype(np.float32), full_bias.astype(np.float32))
 
 
 _Solution = tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
@@ -104,23 +104,23 @@ def _new_regression(even: bool) -> Any:
 def _solve(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Solution:
     from sklearn.exceptions import ConvergenceWarning
 
-    seen = np.unique(target)
-    if len(seen) == 1:
-        return seen, (np.zeros((1, rows.shape[1])), np.zeros(1))
+    values = np.unique(target)
+    if len(values) == 1:
+        return values, (np.zeros((1, rows.shape[1])), np.zeros(1))
     model.set_params(C=1 / (strength * len(rows)))
     with warnings.catch_warnings():
         # Without full convergence it classifies equally well: the penalty is nearly zero there.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows, target)
     weights, bias = model.coef_, model.intercept_
-    if len(seen) == 2:
+    if len(values) == 2:
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    return seen, (weights, bias)
+    return values, (weights, bias)
 
 
 def _positive_solution(part: _Solution) -> tuple[npt.NDArray[Any], float]:
     """Weights (1, k) and bias of yes against no."""
-    seen, (weights, bias) = part
-    if len(seen) == 2:
+    values, (weights, bias) = part
+    if len(values) == 2:
         return weights[1:] - weights[:1], float(bias[1] - bias[0])
-    return weights, _NEVER_LOGIT if seen[0] == 0 else -_NEVER_LOGIT
+    return weights, _NEVER_LOGIT if values[0] == 0 else -_NEVER_LOGIT

@@ -102,10 +102,10 @@ def centre_rows(rows: Float32, centre: Float32) -> Float32:
 
     What all images have in common distinguishes none. A row practically equal to the centre becomes zeros.
     """
-    moved = rows - centre
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _MIN_LENGTH)
-    return found
+    shifted = rows - centre
+    lengths = np.linalg.norm(shifted, axis=1, keepdims=True)
+    unit: Float32 = np.divide(shifted, lengths, out=np.zeros_like(shifted), where=lengths > _MIN_LENGTH)
+    return unit
 
 
 def select_model(
@@ -128,7 +128,7 @@ def select_model(
     prompts are to be learned and nothing can be held out.
     """
     even = even and targets.ndim == 1
-    kept, number = _find_holdable(targets, classes, groups)
+    holdable, number = _find_holdable(targets, classes, groups)
     notes: tuple[str, ...] = ()
     if len(number) < 1 + (targets.ndim == 1):
         if learners:
@@ -138,44 +138,46 @@ def select_model(
                 hint="label two images or more of each class, or leave out --method",
             )
         notes = ("too few classes have two different images: nothing could be held out, and nothing was measured",)
-        drawn = rows[stratified_sample(targets, MAX_VALIDATED, seed)]
-        pivot = cache_model.pivot_of(drawn @ drawn.T)
-        usual = {
+        sample = rows[stratified_sample(targets, MAX_VALIDATED, seed)]
+        pivot = cache_model.pivot_of(sample @ sample.T)
+        cache_defaults = {
             "sharpness": DEFAULT_SHARPNESS,
             "weight": 0.0 if words is None else DEFAULT_WORD_WEIGHT,
             "pivot": pivot,
         }
-        defaults = {"cache": usual, "linear": {"strength": DEFAULT_STRENGTH}}
-        judged = tuple(ValidationResult(one, found, 1.0) for one, found in defaults.items() if one in methods)
+        defaults = {"cache": cache_defaults, "linear": {"strength": DEFAULT_STRENGTH}}
+        results = tuple(ValidationResult(one, found, 1.0) for one, found in defaults.items() if one in methods)
     else:
-        some = kept[stratified_sample(targets[kept], MAX_VALIDATED, seed)]
-        known = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
-        said = None if words is None else words[number]
-        folds = list(_iter_fold_draws(known, groups[some], seed))
+        sampled = holdable[stratified_sample(targets[holdable], MAX_VALIDATED, seed)]
+        numbers = targets[sampled] if targets.ndim == 2 else np.searchsorted(number, targets[sampled])
+        word_rows = None if words is None else words[number]
+        folds = list(_iter_fold_draws(numbers, groups[sampled], seed))
         if learners:
             folds = folds[:1]  # The same for all methods, since learning prompts takes its time.
-        judged = ()
+        results = ()
         if "linear" in methods:
-            judged += (_select_linear(rows[some], known, len(number), groups[some], folds, even, task),)
+            results += (_select_linear(rows[sampled], numbers, len(number), groups[sampled], folds, even, task),)
         if "cache" in methods:
-            cosines = rows[some] @ rows[some].T
-            judged += (_select_cache(cosines, rows[some], known, len(number), groups[some], folds, said, even),)
+            cosines = rows[sampled] @ rows[sampled].T
+            results += (
+                _select_cache(cosines, rows[sampled], numbers, len(number), groups[sampled], folds, word_rows, even),
+            )
         for one in learners:
-            judged += (_select_prompts(one, rows[some], known, number, groups[some], folds, even, seed, task),)
-    best = min(judged, key=lambda one: one.log_loss or 0.0)
-    mine = next((one for one in learners if one.method == best.method), None)
-    if mine is None:
-        return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), judged, notes)
+            results += (_select_prompts(one, rows[sampled], numbers, number, groups[sampled], folds, even, seed, task),)
+    best = min(results, key=lambda one: one.log_loss or 0.0)
+    learner = next((one for one in learners if one.method == best.method), None)
+    if learner is None:
+        return SelectedModel(fit_model(best, rows, targets, classes, words, even, seed), results, notes)
     shares = _shares(targets, even)[None]
     steps = [int(best.settings["steps"])]
-    (_, (scorer,)), *_ = mine.learn(rows, targets, np.arange(classes), shares, seed, steps=steps, task=task)
-    return SelectedModel(scorer, judged, notes)
+    (_, (scorer,)), *_ = learner.learn(rows, targets, np.arange(classes), shares, seed, steps=steps, task=task)
+    return SelectedModel(scorer, results, notes)
 
 
 def _shares(targets: Targets, even: bool) -> npt.NDArray[np.float64]:
     """Return how much each image counts (n,)."""
-    found: npt.NDArray[np.float64] = 1 / np.bincount(targets)[targets] if even else np.ones(len(targets))
-    return found
+    shares: npt.NDArray[np.float64] = 1 / np.bincount(targets)[targets] if even else np.ones(len(targets))
+    return shares
 
 
 def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
@@ -186,8 +188,8 @@ def _find_holdable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Id
     if targets.ndim == 2:
         kinds = strata(targets)
         pairs = np.unique(np.stack([kinds, groups]), axis=1)[0]
-        there = np.bincount(pairs).max(initial=0) > 1
-        return np.arange(len(targets)), np.arange(classes) if there else np.empty(0, np.int64)
+        is_holdable = np.bincount(pairs).max(initial=0) > 1
+        return np.arange(len(targets)), np.arange(classes) if is_holdable else np.empty(0, np.int64)
     pairs = np.unique(np.stack([targets, groups]), axis=1)[0]
     number = np.flatnonzero(np.bincount(pairs, minlength=classes) > 1)
     return np.flatnonzero(np.isin(targets, number)), number
@@ -204,8 +206,8 @@ def fit_model(
 ) -> Linear | CacheModel:
     """Train the chosen kind on all images."""
     if best.method == "linear":
-        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
-        return found
+        (probe,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
+        return probe
     keys = stratified_sample(targets, cache_model.MAX_KEYS, seed, evenly=True)
     return cache_model.build_cache_model(rows[keys], targets[keys], classes, words, **best.settings)
 
@@ -227,26 +229,30 @@ class _HeldOutLogits:
         Accuracy is coarse with few held-out images, and flatters the best of many settings.
         """
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
-        each = calibration.losses(self.logits, self.targets, temperature)
-        return float(np.average(each, weights=self.weights))
+        losses = calibration.losses(self.logits, self.targets, temperature)
+        return float(np.average(losses, weights=self.weights))
 
     def validate(self, method: str, settings: Settings, groups: Ids) -> ValidationResult:
         """Compute the validation result of this setting."""
         temperature = calibration.temperature_of(self.logits, self.targets, self.weights)
         chances = np.empty(self.logits.shape, np.float32)
         for fold in np.unique(self.fold):
-            mine = self.fold == fold
+            is_held_out = self.fold == fold
             # With a single fold, use its own.
-            other = ~mine if (~mine).any() else mine
-            own = calibration.temperature_of(self.logits[other], self.targets[other], self.weights[other])
-            chances[mine] = calibration.probabilities(self.logits[mine], own, self.targets.ndim == 2)
-        together = np.unique(groups[self.image], return_inverse=True)[1]
-        right = calibration.correctness(self.logits, self.targets)
+            is_fitted = ~is_held_out if (~is_held_out).any() else is_held_out
+            fold_temperature = calibration.temperature_of(
+                self.logits[is_fitted], self.targets[is_fitted], self.weights[is_fitted]
+            )
+            chances[is_held_out] = calibration.probabilities(
+                self.logits[is_held_out], fold_temperature, self.targets.ndim == 2
+            )
+        group_numbers = np.unique(groups[self.image], return_inverse=True)[1]
+        is_right = calibration.correctness(self.logits, self.targets)
         return ValidationResult(
             method,
             settings,
             temperature,
-            bootstrap.interval(right, groups=together, resamples=1000),
+            bootstrap.interval(is_right, groups=group_numbers, resamples=1000),
             self.loss(),
             calibration.calibration_error(chances, self.targets),
             len(np.unique(self.image)),
@@ -263,15 +269,15 @@ def _select_linear(
     task: Task,
 ) -> ValidationResult:
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
-    held = list(_iter_splits(folds))
-    for number, (learned, tested) in enumerate(held):
-        task.step(PHASE, number, len(held))
+    splits = list(_iter_splits(folds))
+    for number, (learned, tested) in enumerate(splits):
+        task.step(PHASE, number, len(splits))
         probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
-        for found, probe in zip(parts, probes, strict=True):
-            found.append(probe.logits(rows[tested]))
-    each = [_collect_held_out(found, targets, held, even) for found in parts]
-    best = int(np.argmin([one.loss() for one in each]))
-    return each[best].validate("linear", {"strength": linear.STRENGTHS[best]}, groups)
+        for logits, probe in zip(parts, probes, strict=True):
+            logits.append(probe.logits(rows[tested]))
+    candidates = [_collect_held_out(logits, targets, splits, even) for logits in parts]
+    best = int(np.argmin([one.loss() for one in candidates]))
+    return candidates[best].validate("linear", {"strength": linear.STRENGTHS[best]}, groups)
 
 
 def _select_cache(
@@ -285,21 +291,26 @@ def _select_cache(
     even: bool,
 ) -> ValidationResult:
     pivot = cache_model.pivot_of(cosines)
-    said = None if words is None else rows @ words.T
-    held = list(_iter_splits(folds))
-    values = [cache_model.class_shares(targets[learned], classes) for learned, _ in held]
+    word_logits = None if words is None else rows @ words.T
+    splits = list(_iter_splits(folds))
+    values = [cache_model.class_shares(targets[learned], classes) for learned, _ in splits]
     best: tuple[float, _HeldOutLogits, Settings] | None = None
     for sharpness in cache_model.SHARPNESSES:
-        near = cache_model.affinities(cosines, sharpness, pivot)
-        alone = [near[np.ix_(tested, learned)] @ value for (learned, tested), value in zip(held, values, strict=True)]
-        for weight in cache_model.WORD_WEIGHTS if said is not None else (0.0,):
-            parts = alone
-            if said is not None and weight:
-                parts = [one + np.float32(weight) * said[tested] for one, (_, tested) in zip(alone, held, strict=True)]
-            found = _collect_held_out(parts, targets, held, even)
-            loss = found.loss()
+        weights = cache_model.affinities(cosines, sharpness, pivot)
+        image_logits = [
+            weights[np.ix_(tested, learned)] @ value for (learned, tested), value in zip(splits, values, strict=True)
+        ]
+        for weight in cache_model.WORD_WEIGHTS if word_logits is not None else (0.0,):
+            parts = image_logits
+            if word_logits is not None and weight:
+                parts = [
+                    one + np.float32(weight) * word_logits[tested]
+                    for one, (_, tested) in zip(image_logits, splits, strict=True)
+                ]
+            candidate = _collect_held_out(parts, targets, splits, even)
+            loss = candidate.loss()
             if best is None or loss < best[0]:
-                best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+                best = loss, candidate, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
     assert best is not None
     return best[1].validate("cache", best[2], groups)
 
@@ -315,23 +326,23 @@ def _select_prompts(
     seed: int,
     task: Task,
 ) -> ValidationResult:
-    held = list(_iter_splits(folds))
-    weights = np.zeros((len(held), len(targets)))
-    for one, (learned, _) in zip(weights, held, strict=True):
+    splits = list(_iter_splits(folds))
+    weights = np.zeros((len(splits), len(targets)))
+    for one, (learned, _) in zip(weights, splits, strict=True):
         one[learned] = _shares(targets[learned], even)
     best: tuple[float, _HeldOutLogits, Settings] | None = None
     for settings, scorers in learner.learn(rows, targets, classes, weights, seed, task=task):
         parts: list[npt.NDArray[Any]] = []
         if isinstance(scorers[0], PicturePrompts):
-            scorers[0].check_time(sum(len(tested) for _, tested in held))
-        for scorer, (_, tested) in zip(scorers, held, strict=True):
+            scorers[0].check_time(sum(len(tested) for _, tested in splits))
+        for scorer, (_, tested) in zip(scorers, splits, strict=True):
             for start in range(0, len(tested), JUDGED_ROWS):
                 task.check()
                 parts.append(scorer.logits(rows[tested[start : start + JUDGED_ROWS]]))
-        found = _collect_held_out(parts, targets, held, even)
-        loss = found.loss()
+        candidate = _collect_held_out(parts, targets, splits, even)
+        loss = candidate.loss()
         if best is None or loss < best[0]:
-            best = loss, found, settings
+            best = loss, candidate, settings
     assert best is not None
     return best[1].validate(learner.method, best[2], groups)
 
@@ -358,8 +369,8 @@ def strata(targets: Targets) -> Ids:
     if targets.ndim == 1:
         return targets
     rare = np.where(targets, targets.sum(axis=0), len(targets) + 1)
-    found: Ids = np.where(targets.any(axis=1), rare.argmin(axis=1), targets.shape[1]).astype(np.int64)
-    return found
+    rarest: Ids = np.where(targets.any(axis=1), rare.argmin(axis=1), targets.shape[1]).astype(np.int64)
+    return rarest
 
 
 def assign_folds(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
@@ -370,12 +381,12 @@ def assign_folds(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
     of_group = kinds[first]
     fold = np.full(len(first), -1, np.int64)
     for kind in np.unique(of_group):
-        mine = generator.permutation(np.flatnonzero(of_group == kind))
-        if len(mine) > 1:
+        members = generator.permutation(np.flatnonzero(of_group == kind))
+        if len(members) > 1:
             # All classes start with the same fold: each loses equally many, so that holding out makes none rarer.
-            fold[mine] = np.arange(len(mine)) % folds
-    found: Ids = fold[groups]
-    return found
+            fold[members] = np.arange(len(members)) % folds
+    folds_of_images: Ids = fold[groups]
+    return folds_of_images
 
 
 def _iter_fold_draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
@@ -397,7 +408,7 @@ def stratified_sample(targets: Targets, most: int, seed: int, *, evenly: bool = 
     order = np.random.default_rng(seed).permutation(len(targets))
     turn = np.empty(len(targets), np.float64)
     for kind in np.unique(kinds):
-        mine = order[kinds[order] == kind]
-        turn[mine] = np.arange(len(mine)) / (1 if evenly else len(mine))
-    found: Ids = np.sort(order[np.argsort(turn[order], kind="stable")][:most])
-    return found
+        members = order[kinds[order] == kind]
+        turn[members] = np.arange(len(members)) / (1 if evenly else len(members))
+    positions: Ids = np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+    return positions

@@ -64,25 +64,27 @@ def apply_tags(root: Path, probe: Probe, predictions: Predictions, threshold: fl
     Returns the numbers of tags added and removed, and of images left alone because they have a tag from elsewhere.
     """
     classes = probe.info.classes
-    by = provenance(probe.info.name)
+    own_source = provenance(probe.info.name)
     if predictions.marks is None:
-        sure = np.flatnonzero(predictions.chance >= threshold)
-        given = [(int(predictions.ids[row]), classes[predictions.best[row]]) for row in sure.tolist()]
+        confident = np.flatnonzero(predictions.chance >= threshold)
+        proposed = [(int(predictions.ids[row]), classes[predictions.best[row]]) for row in confident.tolist()]
     else:
         rows, marks = np.nonzero(predictions.marks)
-        given = [(int(predictions.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)]
+        proposed = [
+            (int(predictions.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)
+        ]
     others = {
         image_id: tag
-        for image_id, tag, who in tag_reader.rows(Reader(root), classes)
-        if who != by and (predictions.marks is None)
+        for image_id, tag, source in tag_reader.rows(Reader(root), classes)
+        if source != own_source and (predictions.marks is None)
     }
-    wanted = [one for one in given if one[0] not in others]
+    unclaimed = [one for one in proposed if one[0] not in others]
     with open_writer(root, "probe apply") as writer:
-        _, new, gone = tags.set_provenance_tags(writer, by, set(predictions.ids.tolist()), wanted)
-    return new, gone, len(given) - len(wanted)
+        _, added, removed = tags.set_provenance_tags(writer, own_source, set(predictions.ids.tolist()), unclaimed)
+    return added, removed, len(proposed) - len(unclaimed)
 
 
 def drop(root: Path, name: str) -> int:
     """Delete a probe with its columns and tags in one commit; return the number of tags removed."""
-    _, gone = derived_results.forget(root, name, "probe drop", given_by=provenance(name))
-    return gone
+    _, removed = derived_results.forget(root, name, "probe drop", given_by=provenance(name))
+    return removed

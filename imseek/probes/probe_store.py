@@ -73,19 +73,19 @@ class Probe:
 
 def build_model(
     name: str,
-    taught: TrainedProbe,
+    trained: TrainedProbe,
     labelled: LabelledImages,
     labels: Labels,
     where: str | None,
     space: SpaceInfo,
 ) -> Model:
     """Build the model that stores a probe."""
-    found = taught.learned
+    selection = trained.learned
     facts = {
-        "method": found.scorer.name,
-        **({"version": VERSION} if isinstance(found.scorer, ClassPrompts | PicturePrompts) else {}),
-        "settings": dict(found.best.settings),
-        "temperature": found.best.temperature,
+        "method": selection.scorer.name,
+        **({"version": VERSION} if isinstance(selection.scorer, ClassPrompts | PicturePrompts) else {}),
+        "settings": dict(selection.best.settings),
+        "temperature": selection.best.temperature,
         "classes": list(labelled.classes),
         "counts": list(labelled.counts()),
         "labels": asdict(labels),
@@ -93,11 +93,11 @@ def build_model(
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
         "dim": space.dim,
-        "scores": [_score_facts(one) for one in found.results],
-        "notes": list(taught.notes),
+        "scores": [_score_facts(one) for one in selection.results],
+        "notes": list(trained.notes),
     }
-    digests = np.frombuffer(b"".join(taught.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
-    arrays = {**found.scorer.arrays(), "centre": taught.centre, "learned": labelled.ids, "contents": digests}
+    digests = np.frombuffer(b"".join(trained.contents), np.dtype("<i8")).reshape(-1, 4).astype(np.int64)
+    arrays = {**selection.scorer.arrays(), "centre": trained.centre, "learned": labelled.ids, "contents": digests}
     return Model(name, KIND, facts, arrays)
 
 
@@ -108,8 +108,8 @@ def probe_of(root: Path, model: Model) -> Probe:
     try:
         check_version(facts, model.name)
         scorer = _read_scorer(root, model)
-        said = facts["labels"]
-        labels = Labels(said["kind"], tuple(said["names"]), said["several"], said["negatives"])
+        origin = facts["labels"]
+        labels = Labels(origin["kind"], tuple(origin["names"]), origin["several"], origin["negatives"])
         info = ProbeInfo(
             name=model.name,
             method=facts["method"],
@@ -144,11 +144,11 @@ def find(root: Path, name: str) -> Probe:
     """Find a probe by name. Raises UsageError, with similar names."""
     model = models.find(root, name)
     if model is None or model.kind != KIND:
-        there = [one.name for one in models.of_kind(root, KIND)]
-        what = f"no probe is called {name!r}"
-        what += "" if model is None else f" (that is a model of kind {model.kind})"
+        names = [one.name for one in models.of_kind(root, KIND)]
+        message = f"no probe is called {name!r}"
+        message += "" if model is None else f" (that is a model of kind {model.kind})"
         raise UsageError(
-            what, hint=did_you_mean(name, there) if there else f"imseek probe fit {name} learns one from tags"
+            message, hint=did_you_mean(name, names) if names else f"imseek probe fit {name} learns one from tags"
         )
     return probe_of(root, model)
 
@@ -189,8 +189,8 @@ def find_space(reader: Reader, reference: str | None) -> SpaceInfo:
     for space in spaces:
         if reference in (str(space.space_id), space.encoder):
             return space
-    there = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
-    raise UsageError(f"no space {reference!r} of pictures", hint=f"there are: {there}")
+    available = ", ".join(f"{space.space_id} ({space.encoder})" for space in spaces)
+    raise UsageError(f"no space {reference!r} of pictures", hint=f"there are: {available}")
 
 
 def _score_facts(one: ValidationResult) -> dict[str, Any]:

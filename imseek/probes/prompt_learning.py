@@ -57,8 +57,8 @@ class ClassPrompts:
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
-        found: Float32 = np.float32(self.scale) * (rows @ self.vectors.T)
-        return found
+        logits: Float32 = np.float32(self.scale) * (rows @ self.vectors.T)
+        return logits
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"vectors": self.vectors}
@@ -83,7 +83,7 @@ class PicturePrompts:
         self._open = tower
 
     @cached_property
-    def _learned(self) -> LearnedPrompts:
+    def _prompts(self) -> LearnedPrompts:
         from imseek.encoders.prompt_tower import Prompts
         from imseek.encoders.prompt_training import LearnedPrompts
 
@@ -97,7 +97,7 @@ class PicturePrompts:
 
     def logits(self, rows: Float32) -> Float32:
         """Compute logits: (m, dim) unit rows → (m, classes) float32."""
-        return self._learned.logits(rows)
+        return self._prompts.logits(rows)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"contexts": self._contexts, **self._network}
@@ -122,9 +122,9 @@ class PicturePrompts:
         if images <= _TRIAL_ROWS:
             return
         rows = np.zeros((_TRIAL_ROWS, self._network["inner"].shape[1]), np.float32)
-        self._learned.logits(rows[:1])
+        self._prompts.logits(rows[:1])
         began = time.monotonic()
-        self._learned.logits(rows)
+        self._prompts.logits(rows)
         seconds = (time.monotonic() - began) * images / _TRIAL_ROWS
         if seconds > MAX_SECONDS:
             raise UsageError(
@@ -196,7 +196,7 @@ class PromptLearner:
 
         conditional = self.method == "cocoop"
         names = [self._names[n] for n in classes.tolist()]
-        for found in learn_prompts(
+        for prompt_sets in learn_prompts(
             Prompts(self._tower, names, self._contexts),
             rows,
             targets,
@@ -210,12 +210,12 @@ class PromptLearner:
             settings = {
                 "contexts": self._contexts,
                 "per_class": int(self._per_class),
-                "steps": found[0].steps,
-                "scale": found[0].scale,
+                "steps": prompt_sets[0].steps,
+                "scale": prompt_sets[0].scale,
             }
-            yield settings, [self._scorer(one, names) for one in found]
+            yield settings, [self._scorer(one, names) for one in prompt_sets]
 
-    def _scorer(self, learned: LearnedPrompts, names: Sequence[str]) -> ClassPrompts | PicturePrompts:
-        if learned.network:
-            return PicturePrompts(learned.contexts, learned.network, learned.scale, names, lambda: self._tower)
-        return ClassPrompts(learned.class_vectors(), learned.scale)
+    def _scorer(self, prompts: LearnedPrompts, names: Sequence[str]) -> ClassPrompts | PicturePrompts:
+        if prompts.network:
+            return PicturePrompts(prompts.contexts, prompts.network, prompts.scale, names, lambda: self._tower)
+        return ClassPrompts(prompts.class_vectors(), prompts.scale)

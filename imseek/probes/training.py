@@ -49,8 +49,8 @@ def limit_labelled(labelled: LabelledImages, seed: int = 0) -> LabelledImages:
     if len(labelled) <= MAX_LABELLED:
         return labelled
     note = f"{len(labelled):,} images are labelled: a sample of {MAX_LABELLED:,} counts"
-    found = labelled.take(model_selection.stratified_sample(labelled.targets, MAX_LABELLED, seed))
-    return replace(found, notes=(*labelled.notes, note))
+    sample = labelled.take(model_selection.stratified_sample(labelled.targets, MAX_LABELLED, seed))
+    return replace(sample, notes=(*labelled.notes, note))
 
 
 def check_classes(labelled: LabelledImages) -> None:
@@ -59,9 +59,9 @@ def check_classes(labelled: LabelledImages) -> None:
     if labelled.several:
         for name, count in zip(classes, labelled.counts(), strict=True):
             if count in (0, len(labelled)):
-                what = "no image" if count == 0 else "every labelled image"
+                subject = "no image" if count == 0 else "every labelled image"
                 raise UsageError(
-                    f"{what} has the tag {name!r}: there is nothing to tell it from",
+                    f"{subject} has the tag {name!r}: there is nothing to tell it from",
                     hint="tag some images otherwise, or name a tag for those that lack it (--negatives TAG)",
                 )
     elif len(classes) < 2:
@@ -129,15 +129,15 @@ def _prompt_learners(
     return tuple(PromptLearner(tower, labelled.classes, kind, contexts, options.per_class) for kind in options.kinds)
 
 
-def _refuse_useless(found: SelectedModel, method: str) -> None:
+def _refuse_useless(selection: SelectedModel, method: str) -> None:
     """Raise UsageError where prompts were to be learned and another kind of probe is better by cross-validation."""
-    mine = next((one for one in found.results if one.method == method), None)
-    if mine is None or mine is found.best:
+    result = next((one for one in selection.results if one.method == method), None)
+    if result is None or result is selection.best:
         return
     raise UsageError(
-        f"{METHOD_NAMES[method]} does not help here: held-out images have {_scores(mine)} with it, and "
-        f"{_scores(found.best)} with {METHOD_NAMES[found.best.method]}",
-        hint=f"leave out --method, which learns {METHOD_NAMES[found.best.method]}; or label more images",
+        f"{METHOD_NAMES[method]} does not help here: held-out images have {_scores(result)} with it, and "
+        f"{_scores(selection.best)} with {METHOD_NAMES[selection.best.method]}",
+        hint=f"leave out --method, which learns {METHOD_NAMES[selection.best.method]}; or label more images",
     )
 
 
@@ -180,36 +180,36 @@ def train_probe(
     contents, hashes = holdout_groups.hashes_of(reader, labelled.ids)
     groups = holdout_groups.group_copies(contents, hashes, rows)
     centre = model_selection.centre_of(vectors)
-    said, notes = encode_class_names(reader, vectors.space, labelled, words=words)
-    found = model_selection.select_model(
+    word_rows, notes = encode_class_names(reader, vectors.space, labelled, words=words)
+    selection = model_selection.select_model(
         model_selection.centre_rows(rows, centre),
         labelled.targets,
         len(labelled.classes),
         groups,
-        said,
+        word_rows,
         even=even,
         methods=DEFAULT_METHODS if learners or options.method == "auto" else (options.method,),
         learners=learners,
         task=task,
     )
     if options.method != "all":
-        _refuse_useless(found, options.method)
+        _refuse_useless(selection, options.method)
     return TrainedProbe(
-        found, centre, contents, (*labelled.notes, *found.notes, *_training_notes(labelled, groups), *notes)
+        selection, centre, contents, (*labelled.notes, *selection.notes, *_training_notes(labelled, groups), *notes)
     )
 
 
 def _training_notes(labelled: LabelledImages, groups: Ids) -> list[str]:
     """Describe problems of the labels: copies, classes with one image, contradictions."""
     kinds = model_selection.strata(labelled.targets)
-    said = []
+    notes = []
     if copies := len(groups) - len(np.unique(groups)):
-        said.append(f"{copies:,} of the labelled images are copies or near-duplicates of others")
+        notes.append(f"{copies:,} of the labelled images are copies or near-duplicates of others")
     if not labelled.several:
         single = [name for number, name in enumerate(labelled.classes) if len(np.unique(groups[kinds == number])) == 1]
         if single:
             more = f" and {len(single) - _MAX_NAMED:,} more" if len(single) > _MAX_NAMED else ""
-            said.append(
+            notes.append(
                 "only one image (or copies of one) is labelled "
                 f"{', '.join(single[:_MAX_NAMED])}{more}: never held out, "
                 "so not measured"
@@ -217,6 +217,6 @@ def _training_notes(labelled: LabelledImages, groups: Ids) -> list[str]:
         pairs = np.unique(np.stack([groups, kinds]), axis=1)[0]
         numbers, times = np.unique(pairs, return_counts=True)
         if (times > 1).any():
-            both = [str(i) for i in labelled.ids[np.isin(groups, numbers[times > 1])][:6].tolist()]
-            said.append(f"copies or near-duplicates have different labels: images {', '.join(both)} …")
-    return said
+            examples = [str(i) for i in labelled.ids[np.isin(groups, numbers[times > 1])][:6].tolist()]
+            notes.append(f"copies or near-duplicates have different labels: images {', '.join(examples)} …")
+    return notes

@@ -112,8 +112,8 @@ class Index(Protocol):
 
 def max_search_depth(index: Index) -> int | None:
     """Return the maximum number of rows that one search can return, or None if there is no limit."""
-    found: int | None = getattr(index, "deepest", None)
-    return found
+    depth: int | None = getattr(index, "deepest", None)
+    return depth
 
 
 class Generation(Protocol[StoredT_co]):

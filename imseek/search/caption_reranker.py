@@ -72,8 +72,8 @@ class CaptionReranker:
             self._tower = TextTower(text_network()[0], threads=self._threads)
         if len(self._rows) > _MAX_CACHED:
             self._rows.clear()
-        if new := [text for text in dict.fromkeys(texts) if text not in self._rows]:
-            self._rows.update(zip(new, self._tower(new), strict=True))
+        if new_texts := [text for text in dict.fromkeys(texts) if text not in self._rows]:
+            self._rows.update(zip(new_texts, self._tower(new_texts), strict=True))
         return np.stack([self._rows[text] for text in texts])
 
 

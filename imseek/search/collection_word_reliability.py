@@ -45,12 +45,12 @@ def read_agreement(reader: Reader, space: SpaceInfo, captions: SpaceInfo, sample
 
 
 def read_has_names(reader: Reader, space: SpaceInfo) -> bool:
-    """Whether the words of a collection name what its images show: everyday words are among those of a tenth or more.
+    """Return whether the words of a collection name what its images show: a tenth or more have everyday words.
 
     Numbers from a camera name nothing. A sample of images is read.
     """
     ids = sample_ids(reader.segments(space.space_id), _IMAGES).tolist()
     everyday = TokenMatcher(EVERYDAY)
-    found = reader.documents(ids).values()
-    named = sum(any(everyday.matches_any(field.split()) for field in document) for document in found)
-    return named >= _NAMED * max(1, len(ids))
+    documents = reader.documents(ids).values()
+    named_count = sum(any(everyday.matches_any(field.split()) for field in document) for document in documents)
+    return named_count >= _NAMED * max(1, len(ids))

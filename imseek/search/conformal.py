@@ -65,9 +65,9 @@ class LossCurve:
         if allowed < 0:
             return None
         # The loss at the threshold relevance[k] is that of the images strictly below it.
-        lost = np.concatenate([[0.0], np.cumsum(self.weights)])
-        count = int(np.searchsorted(lost, allowed + 1e-12, side="right")) - 1
+        losses = np.concatenate([[0.0], np.cumsum(self.weights)])
+        count = int(np.searchsorted(losses, allowed + 1e-12, side="right")) - 1
         if count >= len(self.relevance):
             return math.inf
-        found = float(self.relevance[count])
-        return found if found > -math.inf else None
+        highest = float(self.relevance[count])
+        return highest if highest > -math.inf else None

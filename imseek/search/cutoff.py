@@ -84,26 +84,26 @@ def cut_irrelevant(candidates: CandidateSet, query: Query, context: PreparedQuer
         relevant = np.arange(len(candidates)) < _count(candidates.ids, candidates.scores, query, context)[0]
     else:
         relevant = _relevant_by_both(candidates, query, context, context.pictures, context.calibration)
-    kept = np.flatnonzero(relevant)
-    return replace(candidates.take(kept), irrelevant=len(candidates) - len(kept))
+    positions = np.flatnonzero(relevant)
+    return replace(candidates.take(positions), irrelevant=len(candidates) - len(positions))
 
 
 def _relevant_by_both(
     candidates: CandidateSet, query: Query, context: PreparedQuery, pictures: Matches, calibration: Calibration
 ) -> npt.NDArray[np.bool_]:
     """Return (m,): which candidates are relevant by the picture, by all of the query's words, or by both together."""
-    count, known = _count(pictures.ids, pictures.scores, query, context)
-    if known.sampled < MIN_SAMPLE or not len(pictures):  # One of several collections may have no allowed image.
+    count, estimate = _count(pictures.ids, pictures.scores, query, context)
+    if estimate.sampled < MIN_SAMPLE or not len(pictures):  # One of several collections may have no allowed image.
         return np.ones(len(candidates), np.bool_)
-    is_basic, most = calibration.weight > 1, candidates.shares.max(initial=0)
-    if is_basic and context.has_names and not count and most < MIN_NAMED_SHARE and not _is_captioned(context):
+    is_basic, best_share = calibration.weight > 1, candidates.shares.max(initial=0)
+    if is_basic and context.has_names and not count and best_share < MIN_NAMED_SHARE and not _is_captioned(context):
         return np.zeros(len(candidates), np.bool_)
     relevant: npt.NDArray[np.bool_] = np.isin(candidates.ids, pictures.ids[:count], assume_unique=True)
     if is_basic:  # Words come first with this encoder: what they find is not cut before pictures.
-        relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * most)
+        relevant |= (candidates.shares > 0) & (candidates.shares >= MIN_WORD_SHARE * best_share)
     else:
         relevant |= candidates.shares >= 1 - ROUNDING
-    end = np.array([known.level + known.margin(float(pictures.scores[0]))], np.float32)
+    end = np.array([estimate.level + estimate.margin(float(pictures.scores[0]))], np.float32)
     matching = np.flatnonzero(candidates.words > 0)
     evidence = candidates.words[matching]
     if count:  # Otherwise no picture is one of what the query says.
@@ -113,7 +113,7 @@ def _relevant_by_both(
 
 
 def _is_captioned(context: PreparedQuery) -> bool:
-    """Whether a caption says what the query says. Version 1 of ``builtin`` has no measure for that: then any counts."""
+    """Return whether a caption says what the query says. Version 1 of ``builtin`` has no measure: then any counts."""
     if context.captions is None or not len(context.captions.ids):
         return False
     least = NAMED_CAPTION_COSINE if _neutral_margin(context.spaces[0]) else -1.0
@@ -123,19 +123,19 @@ def _is_captioned(context: PreparedQuery) -> bool:
 def _count(ids: Ids, scores: Float32, query: Query, context: PreparedQuery) -> tuple[int, Background]:
     """Return how many images are relevant by their scores (m,), best first, and the background of these."""
     samples, vectors = context.samples(), context.query_vectors
-    sampled = sample_scores(samples, vectors.units, vectors.shares)
+    sample_of_scores = sample_scores(samples, vectors.units, vectors.shares)
     if query.by != "caption" and context.is_text:  # Text and pictures form separate clusters in the space.
         neutral = context.encoder.reference_texts(context.spaces[0], NEUTRAL_TEXTS)
         best = context.rows(ids[:MAX_COMPARED])[0]
-        known = background(sampled, neutral_scores(samples[0], neutral), searched=context.total)
+        estimate = background(sample_of_scores, neutral_scores(samples[0], neutral), searched=context.total)
         floor = neutral_scores(best, neutral) + np.float32(
             _neutral_margin(context.spaces[0], has_names=context.has_names)
         )
-        return count_relevant(scores, known, floor), known
-    known = background(sampled, searched=context.total)
+        return count_relevant(scores, estimate, floor), estimate
+    estimate = background(sample_of_scores, searched=context.total)
     # A picture is always relevant to itself.
     same = int(np.count_nonzero(scores >= SAME_COSINE))
-    return max(same, count_relevant(scores, known)), known
+    return max(same, count_relevant(scores, estimate)), estimate
 
 
 def _neutral_margin(space: SpaceInfo, *, has_names: bool = False) -> float:
@@ -256,14 +256,14 @@ def count_relevant(scores: Float32, background: Background, neutral: Float32 | N
 
 def _median_and_step(scores: Float32) -> tuple[float, float]:
     """Return the median of ``scores`` and the step from it down to the lower quartile."""
-    ordered = np.sort(scores.astype(np.float64))
-    quartile, median = quantile(ordered, 0.25), quantile(ordered, 0.5)
+    sorted_scores = np.sort(scores.astype(np.float64))
+    quartile, median = quantile(sorted_scores, 0.25), quantile(sorted_scores, 0.5)
     return median, median - quartile + ROUNDING
 
 
 def quantile(ordered: npt.NDArray[np.float64], share: float) -> float:
     """Return a quantile of scores (s,), ascending, s > 0, as ``np.quantile`` does, which imports masked arrays."""
     position = share * (len(ordered) - 1)
-    at, part = int(position), position % 1
+    at, fraction = int(position), position % 1
     low, high = float(ordered[at]), float(ordered[min(at + 1, len(ordered) - 1)])
-    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
+    return high - (high - low) * (1 - fraction) if fraction >= 0.5 else low + (high - low) * fraction

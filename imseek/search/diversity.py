@@ -48,15 +48,15 @@ def rank_by_mmr(scores: Float32, vectors: Float32, diversity: float) -> Position
     cosines = np.round(vectors.astype(np.float64) @ vectors.T.astype(np.float64), 6)
     similarity = cosines / _deviation(cosines[np.triu_indices(count, 1)])
     relevance = scores.astype(np.float64) / _deviation(scores.astype(np.float64))
-    nearest = np.full(count, -np.inf)
-    left = np.ones(count, np.bool_)
-    chosen = int(np.argmax(relevance))
+    closeness = np.full(count, -np.inf)
+    is_left = np.ones(count, np.bool_)
+    pick = int(np.argmax(relevance))
     for n in range(count):
-        order[n] = chosen
-        left[chosen] = False
-        np.maximum(nearest, similarity[chosen], out=nearest)
-        marginal = (1 - diversity) * relevance - diversity * nearest
-        chosen = int(np.argmax(np.where(left, marginal, -np.inf)))
+        order[n] = pick
+        is_left[pick] = False
+        np.maximum(closeness, similarity[pick], out=closeness)
+        marginal = (1 - diversity) * relevance - diversity * closeness
+        pick = int(np.argmax(np.where(is_left, marginal, -np.inf)))
     return order
 
 

@@ -33,9 +33,9 @@ def load_encoder(
     names weights that are not on this machine or are read from a file. The caller must check that the weights are the
     same.
     """
-    named = adapter_of(space.encoder)
-    _check_weights(root, space.encoder if named is None else named[1])
-    if named is None:
+    adapted = adapter_of(space.encoder)
+    _check_weights(root, space.encoder if adapted is None else adapted[1])
+    if adapted is None:
         return registry.load(
             space.encoder,
             modalities=modalities,
@@ -46,7 +46,7 @@ def load_encoder(
     from imseek.data.catalog import models
     from imseek.encoders.vector_adapter import AdaptedEncoder, Adapter
 
-    name, reference = named
+    name, reference = adapted
     model = models.find(root, name)
     try:
         if model is None or model.kind != ADAPTER:
@@ -67,9 +67,9 @@ def load_prompt_tower(root: Path, reference: str, fingerprint: str) -> PromptTow
     Raises as :func:`imseek.encoders.registry.load_prompt_tower`; EncoderError for a space with an adapter, and
     UntrustedCollectionError as :func:`load_encoder`.
     """
-    if (named := adapter_of(reference)) is not None:
+    if (adapted := adapter_of(reference)) is not None:
         raise EncoderError(
-            f"prompts are not learned through an adapter ({named[0]})",
+            f"prompts are not learned through an adapter ({adapted[0]})",
             hint="`imseek tune --back` searches without it again",
         )
     _check_weights(root, reference)
@@ -85,8 +85,8 @@ def _check_weights(root: Path, reference: str) -> None:
         return
     from imseek.encoders.catalogue import find_encoder
 
-    known = find_encoder(registry.canonical(reference))
-    if known is None or not known.is_cached:
+    entry = find_encoder(registry.canonical(reference))
+    if entry is None or not entry.is_cached:
         check_trusted(root, f"taking the weights of {reference} from where it says")
 
 

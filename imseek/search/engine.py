@@ -118,7 +118,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         return None
 
     def _has_names(self, reader: StoredT, space: SpaceInfo) -> bool:
-        """Whether the words of the collection name things. False if this backend has none."""
+        """Return whether the words of the collection name things. False if this backend has none."""
         return False
 
     def _match_captions(
@@ -157,7 +157,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         is no longer available, for the first query that fails.
         """
 
-        def ask() -> list[SearchResult]:
+        def answer() -> list[SearchResult]:
             newest = self._generations.newest()
             texts = self._encode_texts(queries, newest.reader) if len(queries) > 1 else {}
             prepared = []
@@ -165,11 +165,11 @@ class BaseEngine(ABC, Generic[StoredT]):
                 window = page_window(query, [newest.reader.identity.uuid])
                 (number,) = window.generations
                 # An earlier generation may have used a different encoder.
-                known = texts.get(query.by) if number in (None, newest.reader.generation) else None
-                prepared.append(self.prepare(query, window, newest, number, texts=known))
+                known_texts = texts.get(query.by) if number in (None, newest.reader.generation) else None
+                prepared.append(self.prepare(query, window, newest, number, texts=known_texts))
             return build_results([[one] for one in self.find(prepared)], wanted)
 
-        return retry_if_stale(ask, self._generations)
+        return retry_if_stale(answer, self._generations)
 
     def read(self, question: Callable[[StoredT], T]) -> T:
         """Call ``question`` with the reader of the newest generation, again if that generation is purged meanwhile."""
@@ -210,7 +210,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         if query.by == "text":
             return replace(self._prepare_words(query, window, generation), reranker=reranker, originals=self._originals)
         spaces = answering_spaces(reader.current, query)
-        curve, threshold, said = (None, None, ()) if query.cutoff is None else self._end(reader, query, spaces[0])
+        curve, threshold, notes = (None, None, ()) if query.cutoff is None else self._end(reader, query, spaces[0])
         indexes = tuple(self._generations.index(generation, space) for space in spaces)
         if query_vectors is None:
             query_vectors = self._encoder.encode(query, reader, spaces, generation.sample, texts or {})
@@ -219,7 +219,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         prepared = PreparedQuery(
             query, window, generation, spaces, indexes, query_vectors, allowed, total, self._encoder,
             reranker=reranker, originals=self._originals, curve=curve,
-            threshold=threshold, notes=said,
+            threshold=threshold, notes=notes,
         )  # fmt: skip
         has_texts = query.by == "auto" and has_words(query)
         if has_texts and (captions := self._match_captions(prepared, generation, texts or {})) is not None:
@@ -247,8 +247,8 @@ class BaseEngine(ABC, Generic[StoredT]):
                 hint="search the collection that it was published from, or compare by image",
             )
         if query.min_score is not None:
-            kept = words.take(np.flatnonzero(words.shares.astype(np.float32) >= np.float32(query.min_score)))
-            words = replace(kept, total=len(kept.ids))
+            remaining = words.take(np.flatnonzero(words.shares.astype(np.float32) >= np.float32(query.min_score)))
+            words = replace(remaining, total=len(remaining.ids))
         vectors = QueryVectors((), ())
         return PreparedQuery(query, window, generation, (), (), vectors, allowed, words.total, self._encoder, words)
 
@@ -270,33 +270,37 @@ class BaseEngine(ABC, Generic[StoredT]):
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
-        retrieved = iter(retrieve([one for one in queries if one.spaces]))
-        found = []
-        for one in queries:
-            query, total = one.query, one.total
-            if one.spaces:
-                one, ranked, approximate = _rank(one, *next(retrieved))
+        retrieved = iter(retrieve([prepared for prepared in queries if prepared.spaces]))
+        results = []
+        for prepared in queries:
+            query, total = prepared.query, prepared.total
+            if prepared.spaces:
+                prepared, ranked, approximate = _rank(prepared, *next(retrieved))
             else:
-                ranked, approximate = rank_by_words(one.words, one.count), not one.words.is_exact
-            candidates = ranking_stages.run_stages(ranking_stages.COLLECTION_STAGES, ranked, query, one)
+                ranked, approximate = rank_by_words(prepared.words, prepared.count), not prepared.words.is_exact
+            candidates = ranking_stages.run_stages(ranking_stages.COLLECTION_STAGES, ranked, query, prepared)
             beyond = total > len(ranked) and not candidates.irrelevant
             relevant = total if beyond else len(ranked) - candidates.irrelevant
             cut = None if query.cutoff is None else total - relevant
             reached = query.min_score is not None and len(ranked) and ranked.scores[-1] < query.min_score
-            damaged = one.generation.notes
-            notes = one.notes + one.query_vectors.notes + tuple(space.note for space in one.spaces if space.note)
-            notes += tuple(damaged[space.space_id] for space in one.spaces if space.space_id in damaged)
+            damaged = prepared.generation.notes
+            notes = (
+                prepared.notes
+                + prepared.query_vectors.notes
+                + tuple(space.note for space in prepared.spaces if space.note)
+            )
+            notes += tuple(damaged[space.space_id] for space in prepared.spaces if space.space_id in damaged)
             notes += self._generations.notes
-            if one.words.note is not None:
-                notes += (one.words.note,)
-            if one.captions is not None and one.captions.note is not None:
-                notes += (one.captions.note,)
+            if prepared.words.note is not None:
+                notes += (prepared.words.note,)
+            if prepared.captions is not None and prepared.captions.note is not None:
+                notes += (prepared.captions.note,)
             if query.by == "text" and any(term.text is None for term in query.terms):
                 notes += ("a search by text passes over the pictures of a query",)
-            if query.by == "caption" and not len(one.indexes[0]):
+            if query.by == "caption" and not len(prepared.indexes[0]):
                 notes += (f"no image has a caption: {CAPTION_SOURCES}",)
-            found.append(RankedCandidates(one, candidates, cut, approximate, beyond and not reached, notes))
-        return found
+            results.append(RankedCandidates(prepared, candidates, cut, approximate, beyond and not reached, notes))
+        return results
 
     def _encode_texts(self, queries: Sequence[Query], reader: GenerationReader) -> dict[By, Mapping[str, Float32]]:
         """Encode the texts of several queries together. Returns their vectors by ``by`` and text."""
@@ -304,8 +308,8 @@ class BaseEngine(ABC, Generic[StoredT]):
         spaces = {by: answering_spaces(reader.current, query)[0] for by, query in first.items()}
         vectors = {}
         for space in {space.space_id: space for space in spaces.values()}.values():
-            alike = [query for query in queries if query.by in spaces and spaces[query.by] is space]
-            vectors[space.space_id] = self._encoder.texts_of(alike, space)
+            same_space = [query for query in queries if query.by in spaces and spaces[query.by] is space]
+            vectors[space.space_id] = self._encoder.texts_of(same_space, space)
         return {by: vectors[space.space_id] for by, space in spaces.items()}
 
     def _reranker(self, name: str, query: Query) -> LoadedReranker:
@@ -321,28 +325,28 @@ class BaseEngine(ABC, Generic[StoredT]):
 
     def _allowed(self, where: str, generation: Generation[StoredT]) -> AllowedImages:
         """Return the images that satisfy a condition, cached. Raises QueryError."""
-        held = generation.allowed.get(where)
-        if held is None:
-            held = self._where(generation.reader, where)
+        cached = generation.allowed.get(where)
+        if cached is None:
+            cached = self._where(generation.reader, where)
             if len(generation.allowed) >= _MAX_CACHED_FILTERS:
                 generation.allowed.clear()
-            generation.allowed[where] = held
-        allowed: AllowedImages = held
+            generation.allowed[where] = cached
+        allowed: AllowedImages = cached
         return allowed
 
 
 class _Latest(Generic[T]):
-    """A value that is computed once a generation, and known until another is asked for."""
+    """A value that is computed once per generation, and cached until that of another generation is requested."""
 
     def __init__(self) -> None:
-        self._known: tuple[object, T] | None = None
+        self._entry: tuple[object, T] | None = None
 
     def of(self, key: object, compute: Callable[[], T]) -> T:
         """Return the value of ``key``, which is equal for one generation only."""
-        known = self._known
-        if known is None or known[0] != key:
-            self._known = known = key, compute()
-        return known[1]
+        entry = self._entry
+        if entry is None or entry[0] != key:
+            self._entry = entry = key, compute()
+        return entry[1]
 
 
 class Engine(BaseEngine[Reader]):
@@ -365,7 +369,7 @@ class Engine(BaseEngine[Reader]):
     def scores(self, query: Query, ids: Ids) -> Float32:
         """Score the given images for a query; see :func:`imseek.maps.scores`."""
 
-        def ask() -> Float32:
+        def compute() -> Float32:
             newest = self._generations.newest()
             window = page_window(plain, [newest.reader.identity.uuid])
             return _score_images(self.prepare(plain, window, newest), newest.reader, ids)
@@ -374,7 +378,7 @@ class Engine(BaseEngine[Reader]):
             raise QueryError("a search by text has no scores of all images", hint="compare by image or by caption")
         # Words order hits, and change no score.
         plain = replace(query, page=None, by="image" if query.by == "auto" else query.by)
-        return retry_if_stale(ask, self._generations)
+        return retry_if_stale(compute, self._generations)
 
     def close(self) -> None:
         super().close()
@@ -389,21 +393,23 @@ class Engine(BaseEngine[Reader]):
         captions' vectors, say does not count.
         """
 
-        def ask() -> list[tuple[Float64, RelevanceSample]]:
+        def measure() -> list[tuple[Float64, RelevanceSample]]:
             newest = self._generations.newest()
             reader, texts = newest.reader, self._encode_texts(queries, newest.reader)
-            found = []
-            for query, theirs in zip(queries, ids, strict=True):
+            measures = []
+            for query, image_ids in zip(queries, ids, strict=True):
                 window = page_window(query, [reader.identity.uuid])
                 prepared = self.prepare(query, window, newest, texts=texts.get(query.by))
-                own = None
+                own_words = None
                 if ignored_words and prepared.calibration is not None:
                     fields = tuple(field for field in FIELDS if field not in ignored_words)
-                    own = WordHits.of(reader.match_words(words_of(query), len(theirs), fields, theirs.tolist()))
-                found.append((relevance_of(prepared, theirs, own), RelevanceSample.of(prepared)))
-            return found
+                    own_words = WordHits.of(
+                        reader.match_words(words_of(query), len(image_ids), fields, image_ids.tolist())
+                    )
+                measures.append((relevance_of(prepared, image_ids, own_words), RelevanceSample.of(prepared)))
+            return measures
 
-        return retry_if_stale(ask, self._generations)
+        return retry_if_stale(measure, self._generations)
 
     def _end(
         self, reader: Reader, query: Query, space: SpaceInfo
@@ -427,20 +433,22 @@ class Engine(BaseEngine[Reader]):
         unwanted = words_of_negative_texts(query) if query.by == "text" else []
         is_filtered = allowed is not None or query.exact or bool(unwanted)
         looked_up = max(limit, _MAX_WORDS) if is_filtered else limit
-        found = reader.match_words(words, looked_up)
-        frequency, among = found.total, None
-        if isinstance(allowed, IdSet) and not found.is_exact and len(allowed) <= _MAX_WORDS:
+        matches = reader.match_words(words, looked_up)
+        frequency, among = matches.total, None
+        if isinstance(allowed, IdSet) and not matches.is_exact and len(allowed) <= _MAX_WORDS:
             # Those that the condition allows may be beyond the first that hold a common word.
             among = allowed.ids.tolist()
-            found = reader.match_words(words, looked_up, among=among)
+            matches = reader.match_words(words, looked_up, among=among)
         texts = None
-        if query.by == "auto" and len(found.ids) and words.has_tokens(_TEXT_TOKENS):
+        if query.by == "auto" and len(matches.ids) and words.has_tokens(_TEXT_TOKENS):
             texts = reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS)
-        hits = replace(WordHits.of(found, texts), frequency=frequency)
+        hits = replace(WordHits.of(matches, texts), frequency=frequency)
         for negative in unwanted:  # An image that has all of its words is left out.
-            others = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
-            rest = hits.take(np.flatnonzero(~np.isin(hits.ids, others.ids[others.shares > _ALL])))
-            hits = replace(rest, total=hits.total - len(hits.ids) + len(rest.ids))
+            negative_matches = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
+            remaining = hits.take(
+                np.flatnonzero(~np.isin(hits.ids, negative_matches.ids[negative_matches.shares > _ALL]))
+            )
+            hits = replace(remaining, total=hits.total - len(hits.ids) + len(remaining.ids))
         if allowed is not None:
             assert isinstance(allowed, IdSet)
             hits = hits.take(np.flatnonzero(allowed.marks(hits.ids)))
@@ -465,19 +473,19 @@ class Engine(BaseEngine[Reader]):
         if len(query.terms) == 1:
             unit = prepared.query_vectors.units[0]
         else:
-            spoken = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
+            text_query = replace(query, terms=tuple(term for term in query.terms if term.text is not None))
             try:
-                (unit,) = self._encoder.encode(spoken, generation.reader, (space,), generation.sample, texts).units
+                (unit,) = self._encoder.encode(text_query, generation.reader, (space,), generation.sample, texts).units
             except QueryError:  # Beside a picture, texts may cancel each other out.
                 return None
         allowed, most = prepared.allowed, min(MAX_WORD_MATCHES, len(index))
-        (found,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
-        if not len(found):
+        (matches,) = index.search(unit[np.newaxis], most, allowed=allowed, text=True, exact=query.exact)
+        if not len(matches):
             return None
         sample = sample_scores([generation.sample(space, SAMPLE)], [unit])
         return CaptionHits(
-            found.ids,
-            found.scores,
+            matches.ids,
+            matches.scores,
             sample,
             len(index),
             query.exact or index.exact,
@@ -512,39 +520,44 @@ def _read_calibration(reader: Reader) -> CutoffCalibration | CorruptCollectionEr
 
 def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
     """Return one query, prepared for several collections, so that words count the same in all of them."""
-    words = share_frequencies([one.words for one in queries])
-    shared = [replace(one, words=its) for one, its in zip(queries, words, strict=True)]
-    return _calibrate(shared) if any(one.calibration is not None for one in shared) else shared
+    words = share_frequencies([prepared.words for prepared in queries])
+    comparable = [replace(prepared, words=hits) for prepared, hits in zip(queries, words, strict=True)]
+    return _calibrate(comparable) if any(prepared.calibration is not None for prepared in comparable) else comparable
 
 
 def _calibrate(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
     """Return one query, prepared for one or more collections, calibrated over samples of all of them."""
     scores = []
-    for one in queries:
-        vectors = one.query_vectors
-        scores.append(sample_scores(one.samples(), vectors.units, vectors.shares))
+    for prepared in queries:
+        vectors = prepared.query_vectors
+        scores.append(sample_scores(prepared.samples(), vectors.units, vectors.shares))
     first = queries[0]
-    captions = [one.captions if one.captions is not None and len(one.captions.ids) else None for one in queries]
-    images = sum(one.reader.current.images for one in queries)
-    quality, words = first.spaces[0].quality, [one.words for one in queries]
-    found = calibrate_each(np.concatenate(scores), quality, text_share(first.query), captions, words, images)
-    return [replace(one, calibration=its) for one, its in zip(queries, found, strict=True)]
+    captions = [
+        prepared.captions if prepared.captions is not None and len(prepared.captions.ids) else None
+        for prepared in queries
+    ]
+    images = sum(prepared.reader.current.images for prepared in queries)
+    quality, words = first.spaces[0].quality, [prepared.words for prepared in queries]
+    calibrations = calibrate_each(np.concatenate(scores), quality, text_share(first.query), captions, words, images)
+    return [
+        replace(prepared, calibration=calibration) for prepared, calibration in zip(queries, calibrations, strict=True)
+    ]
 
 
-def _rank(one: PreparedQuery, matches: Matches, approximate: bool) -> tuple[PreparedQuery, CandidateSet, bool]:
-    """Return the candidates of a query from the first of its ranking by cosine, fused with words if any match.
+def _rank(prepared: PreparedQuery, matches: Matches, approximate: bool) -> tuple[PreparedQuery, CandidateSet, bool]:
+    """Return the candidates of a query: the first of its ranking by cosine, fused with words if any match.
 
-    Also returns the query with what of that ranking its stages look up, and whether the candidates are approximate.
+    Also returns the query with the part of that ranking that stages look up, and whether candidates are approximate.
     """
-    if one.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
+    if prepared.window.whole:  # All candidates are re-ranked: the rungs of the ranking do not matter.
         matches = top_k(matches.ids, matches.scores, len(matches))
-    if one.calibration is None:
-        return one, CandidateSet.of(matches), approximate
-    words = one.words
-    if one.query.min_score is not None:  # Only here: all matches calibrate, so that a minimum changes no order.
-        words = words.take(np.flatnonzero(words.cosines >= np.float32(one.query.min_score)))
-    fused = fuse_rankings(matches, words, one.calibration, one.count)
-    return replace(one, pictures=matches), fused, approximate or not one.words.is_exact
+    if prepared.calibration is None:
+        return prepared, CandidateSet.of(matches), approximate
+    words = prepared.words
+    if prepared.query.min_score is not None:  # Only here: all matches calibrate, so that a minimum changes no order.
+        words = words.take(np.flatnonzero(words.cosines >= np.float32(prepared.query.min_score)))
+    fused = fuse_rankings(matches, words, prepared.calibration, prepared.count)
+    return replace(prepared, pictures=matches), fused, approximate or not prepared.words.is_exact
 
 
 def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
@@ -559,12 +572,12 @@ def _score_images(prepared: PreparedQuery, reader: Reader, ids: Ids) -> Float32:
     for space, unit, share in zip(prepared.spaces, vectors.units, vectors.shares, strict=True):
         rows = StoredRows(reader.segments(space.space_id), space.dim)
         for start in range(0, len(ids), _SCORE_BLOCK):
-            part = ids[start : start + _SCORE_BLOCK]
-            there, stored = rows.of(part)
-            wide = stored.astype(np.float32)
-            found = np.full(len(part), np.nan, np.float32)
-            found[np.isin(part, there)] = scores_of(wide @ unit, row_norms(wide))
-            total[start : start + _SCORE_BLOCK] += np.float32(share) * found
+            block = ids[start : start + _SCORE_BLOCK]
+            stored_ids, stored_rows = rows.of(block)
+            wide_rows = stored_rows.astype(np.float32)
+            block_scores = np.full(len(block), np.nan, np.float32)
+            block_scores[np.isin(block, stored_ids)] = scores_of(wide_rows @ unit, row_norms(wide_rows))
+            total[start : start + _SCORE_BLOCK] += np.float32(share) * block_scores
         rows.release()
     if prepared.allowed is not None:
         assert isinstance(prepared.allowed, IdSet)

@@ -100,7 +100,7 @@ class GenerationCache:
         self._lock = threading.RLock()
         self._newest = Generation(Reader(root))
         self._earlier: tuple[float, Generation] | None = None
-        self._seen: tuple[int | str, ...] | None = None  # change stamp of the newest generation
+        self._stamp: tuple[int | str, ...] | None = None  # change stamp of the newest generation
 
     def newest(self) -> Generation:
         """Return the newest generation.
@@ -108,21 +108,21 @@ class GenerationCache:
         Raises CollectionNotFoundError if the collection is gone or has been replaced.
         """
         with self._lock:
-            held, seen = self._newest, backend_of(self._root).read_generation_stamp()
-            is_new = seen is None or seen != self._seen
-            current = held.reader.current
+            open_generation, stamp = self._newest, backend_of(self._root).read_generation_stamp()
+            is_new = stamp is None or stamp != self._stamp
+            current = open_generation.reader.current
             if is_new:
                 current = read_current(self._root)
                 self._check(current.uuid)
-            if current.generation != held.reader.generation:
-                reader = held.reader.reopen()
+            if current.generation != open_generation.reader.generation:
+                reader = open_generation.reader.reopen()
                 in_use = {space.space_id for space in reader.current.spaces}
-                before = {**held.before, **held.indexes}
+                before = {**open_generation.before, **open_generation.indexes}
                 self._newest = Generation(reader, before={i: index for i, index in before.items() if i in in_use})
-                self._earlier = (time.monotonic(), held) if held.paged else None
+                self._earlier = (time.monotonic(), open_generation) if open_generation.paged else None
             elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEEP_SECONDS:
                 self._earlier = None
-            self._seen = seen
+            self._stamp = stamp
             return self._newest
 
     @property
@@ -138,8 +138,8 @@ class GenerationCache:
         """Return a generation by number. Raises ExpiredPageError if it is neither the newest nor kept."""
         with self._lock:
             newest = self.newest()
-            kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
-        for one in kept:
+            available = [newest] if self._earlier is None else [newest, self._earlier[1]]
+        for one in available:
             if one.reader.generation == generation:
                 return one
         raise expired_page_error(generation, newest.reader.generation)
@@ -173,8 +173,8 @@ class GenerationCache:
                     )
                 generation.indexes[space.space_id] = index
                 if self._earlier is not None and generation is self._newest:
-                    theirs = self._earlier[1].indexes.get(space.space_id)
-                    if theirs is not None and _own_bytes(theirs, index) > MAX_OWN_BYTES:
+                    earlier_index = self._earlier[1].indexes.get(space.space_id)
+                    if earlier_index is not None and _own_bytes(earlier_index, index) > MAX_OWN_BYTES:
                         self._earlier = None
             return index
 
@@ -212,7 +212,7 @@ class GenerationCache:
         with self._lock:
             reader = Reader(self._root)
             self._check(reader.identity.uuid)
-            self._newest, self._earlier, self._seen = Generation(reader), None, None
+            self._newest, self._earlier, self._stamp = Generation(reader), None, None
             return self._newest.reader.generation
 
     def close(self) -> None:
@@ -235,8 +235,8 @@ class GenerationCache:
 
 def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
     """Return the bytes of vectors that ``index`` holds and ``other`` does not."""
-    shared = {id(segment.rows) for segment in other.segments}
-    return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
+    shared_rows = {id(segment.rows) for segment in other.segments}
+    return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared_rows)
 
 
 def expired_page_error(generation: int, newest: int) -> ExpiredPageError:

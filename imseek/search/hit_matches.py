@@ -1,4 +1,4 @@
-"""Says why hits match: the picture, and the words of the query where the image has them, as they are written there."""
+"""Explain why hits match: the picture, and the words of the query where the image has them, as written there."""
 
 from __future__ import annotations
 
@@ -56,40 +56,40 @@ def match_hits(prepared: PreparedQuery, hits: CandidateSet, metadata: Metadata |
     ``metadata`` holds that of the hits, if it has been read already. Reading it takes a quarter of a cold search, so
     otherwise only texts in pictures are looked up: in captions and keywords, words are those of the query.
     """
-    found: dict[int, list[Match]] = {image_id: [] for image_id in hits.ids.tolist()}
+    matches_by_id: dict[int, list[Match]] = {image_id: [] for image_id in hits.ids.tolist()}
     if prepared.calibration is not None:
         evidence = prepared.calibration.picture_evidence(hits.scores)
         for n in np.flatnonzero(evidence >= PICTURE_NATS).tolist():
-            found[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
-    spoken = _caption_cosines(prepared)
+            matches_by_id[int(hits.ids[n])].append(Match("picture", score=float(hits.scores[n])))
+    caption_cosines = _caption_cosines(prepared)
     # Where words cannot be searched, captions alone are the evidence.
     matching = hits.ids[hits.words > 0].tolist() if prepared.words.note is None else []
     tokens = TokenMatcher(words_of(prepared.query))
     documents = prepared.reader.documents(matching) if matching else {}
     fields = {i: _fields_of(one, tokens) for i, one in documents.items()}
-    named = [i for i, where in fields.items() if "name" in where]
-    places = prepared.reader.catalog_places(named) if named else {}
-    sources = prepared.reader.sources() if named else {}
+    named_ids = [i for i, matched_fields in fields.items() if "name" in matched_fields]
+    places = prepared.reader.catalog_places(named_ids) if named_ids else {}
+    sources = prepared.reader.sources() if named_ids else {}
     is_read = metadata is not None
     if metadata is None:
-        shown = [i for i, where in fields.items() if "text" in where]
-        written = prepared.reader.written_texts(shown) if shown else {}
-        metadata = {image_id: {"text": text} for image_id, text in written.items()}
-    for image_id, where in fields.items():
+        ids_with_text = [i for i, matched_fields in fields.items() if "text" in matched_fields]
+        texts_by_id = prepared.reader.written_texts(ids_with_text) if ids_with_text else {}
+        metadata = {image_id: {"text": text} for image_id, text in texts_by_id.items()}
+    for image_id, matched_fields in fields.items():
         if image_id in places:
             source_id, path = places[image_id]
             if names := matching_names(full_name(sources[source_id].root, path), tokens):
-                found[image_id].append(Match("name", names))
+                matches_by_id[image_id].append(Match("name", names))
         for field, columns in _COLUMNS.items():
-            if field in where and not is_read and field != "text":
-                found[image_id].append(Match(field, words_of_query(prepared.query, documents[image_id], field)))
-            elif field in where:
+            if field in matched_fields and not is_read and field != "text":
+                matches_by_id[image_id].append(Match(field, words_of_query(prepared.query, documents[image_id], field)))
+            elif field in matched_fields:
                 texts = [text for column in columns for text in _texts(metadata.get(image_id, {}).get(column))]
                 if (match := match_texts(field, texts, tokens)) is not None:
-                    found[image_id].append(match)
-    for image_id in found.keys() & spoken.keys():
-        _add_caption(found[image_id], spoken[image_id], metadata.get(image_id, {}) if is_read else {})
-    return {image_id: tuple(matches) for image_id, matches in found.items()}
+                    matches_by_id[image_id].append(match)
+    for image_id in matches_by_id.keys() & caption_cosines.keys():
+        _add_caption(matches_by_id[image_id], caption_cosines[image_id], metadata.get(image_id, {}) if is_read else {})
+    return {image_id: tuple(matches) for image_id, matches in matches_by_id.items()}
 
 
 def _caption_cosines(prepared: PreparedQuery) -> dict[int, float]:
@@ -134,34 +134,34 @@ def words_of_query(query: Query, document: Document, field: MatchField) -> tuple
     # They count where a query has nothing else.
     ignored = set() if all(piece.strip('"').casefold() in FUNCTION_WORDS for piece in pieces) else FUNCTION_WORDS
     tokens = TokenMatcher(WordQuery(tuple(in_field - ignored)))
-    found: dict[str, None] = {}
+    words: dict[str, None] = {}
     for piece in pieces:
         plain = piece.strip('"')
         if plain.casefold() in ignored:
             continue
         if (plain.endswith("*") or len(plain) == 1) and TokenMatcher(parse_words(piece)).matches_any(in_field):
-            found.setdefault(plain)
+            words.setdefault(plain)
         else:
-            found.update(dict.fromkeys(piece[start:end] for start, end in find_words(piece, tokens)))
-    return tuple(found)[:_MAX_WORDS]
+            words.update(dict.fromkeys(piece[start:end] for start, end in find_words(piece, tokens)))
+    return tuple(words)[:_MAX_WORDS]
 
 
 def matching_names(path: bytes, tokens: TokenMatcher) -> tuple[str, ...]:
     """Return the folders and files of a catalog path that hold any of the tokens; folders end with a slash."""
     *folders, file = path.replace(MEMBER_SEPARATOR, b"/").split(b"/")
-    named = [(name, f"{os.fsdecode(name)}/") for name in folders if name] + [(file, os.fsdecode(file))]
-    return tuple(shown for name, shown in named if tokens.matches_any(name_tokens(name)))[:_MAX_WORDS]
+    labels = [(name, f"{os.fsdecode(name)}/") for name in folders if name] + [(file, os.fsdecode(file))]
+    return tuple(label for name, label in labels if tokens.matches_any(name_tokens(name)))[:_MAX_WORDS]
 
 
 def match_texts(field: MatchField, texts: Sequence[str], tokens: TokenMatcher) -> Match | None:
     """Return the match of texts of one place, or None if no word of them is found again, as after a change."""
     if field == "keyword":
-        held = [text for text in texts if next(find_words(text, tokens), None) is not None]
-        return Match(field, tuple(dict.fromkeys(held))[:_MAX_WORDS]) if held else None
+        keywords = [text for text in texts if next(find_words(text, tokens), None) is not None]
+        return Match(field, tuple(dict.fromkeys(keywords))[:_MAX_WORDS]) if keywords else None
     for text in texts:
-        if found := list(find_words(text, tokens)):
-            words = dict.fromkeys(text[start:end] for start, end in found)
-            return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *_densest(text, found)))
+        if spans := list(find_words(text, tokens)):
+            words = dict.fromkeys(text[start:end] for start, end in spans)
+            return Match(field, tuple(words)[:_MAX_WORDS], _excerpt(text, *_densest(text, spans)))
     return None
 
 
@@ -176,7 +176,7 @@ def find_words(text: str, tokens: TokenMatcher) -> Iterator[tuple[int, int]]:
 
 
 def _matches(word: str, tokens: TokenMatcher) -> bool:
-    """Tell whether a word has any of the tokens. A stem takes longer than all the rest, and few words begin alike."""
+    """Return whether a word has any of the tokens. Stemming takes longer than the rest, and few words begin alike."""
     initials, unstemmed = _unstemmed(word)
     return not initials.isdisjoint(tokens.initials) and tokens.matches_any([stem(token) for token in unstemmed])
 
@@ -188,15 +188,15 @@ def _unstemmed(word: str) -> tuple[frozenset[str], list[str]]:
     return frozenset(token[0] for token in tokens), tokens
 
 
-def _densest(text: str, found: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _densest(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Return the first word after which an excerpt holds the most of the different words that were found."""
-    ends = [end for _, end in found]
+    ends = [end for _, end in spans]
 
     def count(at: int) -> int:
-        last = bisect_right(ends, found[at][0] + EXCERPT - _BEFORE)
-        return len({text[start:end].casefold() for start, end in found[at:last]})
+        last = bisect_right(ends, spans[at][0] + EXCERPT - _BEFORE)
+        return len({text[start:end].casefold() for start, end in spans[at:last]})
 
-    return found[max(range(len(found)), key=count)]
+    return spans[max(range(len(spans)), key=count)]
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

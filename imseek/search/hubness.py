@@ -58,10 +58,12 @@ def move_back_hubs(candidates: CandidateSet, query: Query, context: PreparedQuer
         # The mean correction is taken back, since evidence depends on the level of the scores. Only that of the picture
         # changes.
         corrected = corrected + np.float32(WEIGHT) * bias.mean()
-        found, calibration = context.words, context.calibration
-        _, here, there = np.intersect1d(candidates.ids, found.ids, assume_unique=True, return_indices=True)
+        word_hits, calibration = context.words, context.calibration
+        _, candidate_at, word_at = np.intersect1d(
+            candidates.ids, word_hits.ids, assume_unique=True, return_indices=True
+        )
         matches = np.zeros(len(candidates))
-        matches[here] = calibration.match_evidence(found)[there]
+        matches[candidate_at] = calibration.match_evidence(word_hits)[word_at]
         corrected = calibration.relevance(corrected, matches).astype(np.float32)
     return candidates.sort_by(corrected)
 

@@ -29,13 +29,13 @@ SAME_COSINE: Final = 0.99
 
 def collapse_duplicates(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
     """Keep the best of all candidates that show the same picture, which records the others."""
-    stands = find_representatives(context.vectors(candidates), context.hashes(candidates))
+    representatives = find_representatives(context.vectors(candidates), context.hashes(candidates))
     others: dict[int, list[int]] = {}
-    for position, first in enumerate(stands.tolist()):
+    for position, first in enumerate(representatives.tolist()):
         if first != position:
             others.setdefault(first, []).append(int(candidates.ids[position]))
-    kept = np.flatnonzero(stands == np.arange(len(candidates)))
-    return replace(candidates.take(kept), others=tuple(tuple(others.get(i, ())) for i in kept.tolist()))
+    positions = np.flatnonzero(representatives == np.arange(len(candidates)))
+    return replace(candidates.take(positions), others=tuple(tuple(others.get(i, ())) for i in positions.tolist()))
 
 
 def find_representatives(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
@@ -46,44 +46,44 @@ def find_representatives(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Po
     of memory.
     """
     count = len(vectors)
-    stands = np.arange(count, dtype=np.int64)
+    representatives = np.arange(count, dtype=np.int64)
     first = np.zeros(count, np.bool_)  # hits that represent themselves
     cosines = vectors @ vectors.T
     for n in range(count):
         before = np.flatnonzero(first[:n])
-        found = before[same_picture(cosines[n, before], hashes[before], hashes[n])]
-        first[n] = not found.size
-        if found.size:
-            stands[n] = found[0]
-    return stands
+        similar = before[same_picture(cosines[n, before], hashes[before], hashes[n])]
+        first[n] = not similar.size
+        if similar.size:
+            representatives[n] = similar[0]
+    return representatives
 
 
-def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint64) -> npt.NDArray[np.bool_]:
-    """Return (m,) bool: whether each picture shows the same as a reference with hash ``one``.
+def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], reference: np.uint64) -> npt.NDArray[np.bool_]:
+    """Return (m,) bool: whether each picture shows the same as a reference with hash ``reference``.
 
     ``hashes`` (m,) are the pictures' hashes, ``cosines`` (m,) their cosines to the reference.
     """
-    known = (hashes != 0) & (one != 0)
-    apart = hamming(hashes, one)
-    same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME_COSINE)
+    has_hashes = (hashes != 0) & (reference != 0)
+    apart = hamming(hashes, reference)
+    same: npt.NDArray[np.bool_] = ~has_hashes & (cosines >= SAME_COSINE)
     for least, most in DUPLICATE_THRESHOLDS:
-        same |= known & (cosines >= least) & (apart <= most)
+        same |= has_hashes & (cosines >= least) & (apart <= most)
     return same
 
 
-def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """Return the number of bits (m,) uint8 in which ``hashes`` (m,) differ from ``one``, which may also be (m,)."""
-    return count_bits(hashes ^ one)
+def hamming(hashes: npt.NDArray[np.uint64], reference: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """Return the number of bits (m,) uint8 in which ``hashes`` (m,) differ from ``reference``, a number or (m,)."""
+    return count_bits(hashes ^ reference)
 
 
 def count_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     """Return the number of set bits of each word: uint8, of the same shape."""
     if hasattr(np, "bitwise_count"):  # NumPy 2
-        counted: npt.NDArray[np.uint8] = np.bitwise_count(words)
-        return counted
+        counts: npt.NDArray[np.uint8] = np.bitwise_count(words)
+        return counts
     parts = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
-    summed: npt.NDArray[np.uint8] = _bit_counts()[parts].sum(axis=-1, dtype=np.uint8)
-    return summed
+    sums: npt.NDArray[np.uint8] = _bit_counts()[parts].sum(axis=-1, dtype=np.uint8)
+    return sums
 
 
 @cache

@@ -196,8 +196,8 @@ class PreparedQuery:
 
     def metadata(self, candidates: CandidateSet) -> list[Mapping[str, Any]]:
         ids = candidates.ids.tolist()
-        stored = self.reader.metadata(ids)
-        return [stored.get(i, {}) for i in ids]
+        by_id = self.reader.metadata(ids)
+        return [by_id.get(i, {}) for i in ids]
 
     @contextmanager
     def open_originals(self) -> Iterator[Callable[[int, int], bytes]]:
@@ -207,14 +207,14 @@ class PreparedQuery:
 
     def hashes(self, candidates: CandidateSet) -> npt.NDArray[np.uint64]:
         ids = candidates.ids.tolist()
-        stored = self.reader.intrinsics(ids, ["phash"])
-        return np.array([stored.get(i, {}).get("phash", 0) for i in ids], np.uint64)
+        by_id = self.reader.intrinsics(ids, ["phash"])
+        return np.array([by_id.get(i, {}).get("phash", 0) for i in ids], np.uint64)
 
     def dates(self, candidates: CandidateSet) -> list[str | None]:
         ids = candidates.ids.tolist()
-        stored = self.reader.intrinsics(ids, ["taken_at"])
-        taken = [stored.get(i, {}).get("taken_at") for i in ids]
-        return [None if moment is None else moment.isoformat(timespec="milliseconds") for moment in taken]
+        by_id = self.reader.intrinsics(ids, ["taken_at"])
+        times = [by_id.get(i, {}).get("taken_at") for i in ids]
+        return [None if moment is None else moment.isoformat(timespec="milliseconds") for moment in times]
 
     def keys(self, candidates: CandidateSet, by: GroupBy) -> list[GroupKey]:
         if by == "day":
@@ -222,20 +222,20 @@ class PreparedQuery:
             return [GroupKey(day, day) for day in days]
         ids = candidates.ids.tolist()
         places, sources = self.reader.catalog_places(ids), self.reader.sources()
-        found = []
+        group_keys = []
         for image_id in ids:
             if image_id not in places:
-                found.append(GroupKey(None, None))
+                group_keys.append(GroupKey(None, None))
                 continue
             source_id, path = places[image_id]
             source = sources[source_id]
             if by == "source":
                 name = display_path(locate(source.root, b""))
-                found.append(GroupKey((self.reader.identity.uuid, source_id), name))
+                group_keys.append(GroupKey((self.reader.identity.uuid, source_id), name))
             else:
-                where = folder(source.kind, source.root, path)
-                found.append(GroupKey(where, display_path(where)))
-        return found
+                folder_path = folder(source.kind, source.root, path)
+                group_keys.append(GroupKey(folder_path, display_path(folder_path)))
+        return group_keys
 
 
 @dataclass(frozen=True, slots=True, eq=False)

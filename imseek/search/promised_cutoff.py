@@ -63,8 +63,8 @@ class CutoffCalibration:
             arrays[f"{kind}_relevance"] = curve.relevance
             arrays[f"{kind}_weights"] = curve.weights
         queries = {kind: curve.queries for kind, curve in self.curves.items()}
-        own = {"fingerprint": self.fingerprint, "images": self.images, "queries": queries}
-        return Model(NAME, KIND, {**facts, **own}, arrays)
+        own_facts = {"fingerprint": self.fingerprint, "images": self.images, "queries": queries}
+        return Model(NAME, KIND, {**facts, **own_facts}, arrays)
 
 
 def read_calibration(root: Path) -> CutoffCalibration | None:
@@ -82,7 +82,7 @@ def read_calibration(root: Path) -> CutoffCalibration | None:
             cast(PromisedKind, kind): LossCurve(queries, arrays[f"{kind}_relevance"], arrays[f"{kind}_weights"])
             for kind, queries in facts["queries"].items()
         }
-        found = CutoffCalibration(facts["fingerprint"], facts["images"], curves)
+        calibration = CutoffCalibration(facts["fingerprint"], facts["images"], curves)
         fault = next((f"has a wrong curve of {kind!r}" for kind, one in curves.items() if not one.is_sound), None)
     except KeyError as error:
         fault = f"lacks {error}"
@@ -90,20 +90,20 @@ def read_calibration(root: Path) -> CutoffCalibration | None:
         raise CorruptCollectionError(
             f"the calibration of the cutoff of {root} {fault}", hint=f"{_CALIBRATE} makes it again"
         )
-    return found
+    return calibration
 
 
 def is_calibrated(root: Path) -> bool:
-    """Whether a collection has a calibration for promises, of whichever encoder. It is not read."""
+    """Return whether a collection has a calibration for promises, of any encoder. It is not read."""
     return _find_file(root) is not None
 
 
 def _find_file(root: Path) -> str | None:
     with connect_read_only(root) as connection:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT path FROM files WHERE kind = 'model' AND name = ? AND died = ?", (NAME, FOREVER)
         ).fetchone()
-    return None if found is None else str(found[0])
+    return None if row is None else str(row[0])
 
 
 def kind_of(query: Query) -> PromisedKind:
@@ -151,14 +151,14 @@ def find_threshold(calibration: CutoffCalibration | None, query: Query, space: S
         )
     promise = promise_of(query)
     assert promise is not None
-    found = curve.threshold(promise)
-    if found is None:
+    threshold = curve.threshold(promise)
+    if threshold is None:
         least = 100 / (curve.queries + 1)
         raise QueryError(
             f"{curve.queries:,} queries of calibration cannot promise {query.cutoff}",
             hint=f"{least:.2g}% is the least that they can; more captions or judgements promise less loss",
         )
-    return found
+    return threshold
 
 
 def age_note(calibration: CutoffCalibration, images: int) -> str | None:
@@ -173,19 +173,19 @@ def age_note(calibration: CutoffCalibration, images: int) -> str | None:
 
 def cut_by_promise(candidates: CandidateSet, context: PreparedQuery, threshold: float) -> CandidateSet:
     """Drop the candidates below the threshold; they come best first."""
-    kept = np.flatnonzero(_relevance(candidates, context) >= threshold)
-    return replace(candidates.take(kept), irrelevant=len(candidates) - len(kept))
+    positions = np.flatnonzero(_relevance(candidates, context) >= threshold)
+    return replace(candidates.take(positions), irrelevant=len(candidates) - len(positions))
 
 
-def estimate_loss(candidates: CandidateSet, kept: CandidateSet, context: PreparedQuery) -> float | None:
-    """Return the share of relevant images that are lost with what is not ``kept`` of the candidates.
+def estimate_loss(candidates: CandidateSet, remaining: CandidateSet, context: PreparedQuery) -> float | None:
+    """Return the share of relevant images that are lost with what is not ``remaining`` of the candidates.
 
     None without a calibration, and if nothing is kept: it would tell what is lost if something were there. Where words
     keep images from below others, this counts what is below the first image that is dropped, and so at most too much.
     """
-    if context.curve is None or not len(kept):
+    if context.curve is None or not len(remaining):
         return None
-    dropped = ~np.isin(candidates.ids, kept.ids)
+    dropped = ~np.isin(candidates.ids, remaining.ids)
     return context.curve.loss(_relevance(candidates, context)[dropped].max(initial=-math.inf))
 
 
@@ -212,8 +212,8 @@ def relevance_of(prepared: PreparedQuery, ids: Ids, own_words: WordHits | None =
     if scale is None:
         return picture_scale(prepared).relevance(cosines, matches)
     words = prepared.words if own_words is None else own_words
-    _, here, there = np.intersect1d(ids, words.ids, assume_unique=True, return_indices=True)
-    matches[here] = scale.match_evidence(words)[there]
+    _, image_at, word_at = np.intersect1d(ids, words.ids, assume_unique=True, return_indices=True)
+    matches[image_at] = scale.match_evidence(words)[word_at]
     return scale.relevance(cosines, matches).astype(np.float32).astype(np.float64)
 
 

@@ -61,13 +61,13 @@ class Term:
     region: Region | None = None
 
     def __post_init__(self) -> None:
-        given = [v for v in (self.text, self.picture, self.url, self.image_id, self.vector) if v is not None]
-        if len(given) != 1:
+        values = [v for v in (self.text, self.picture, self.url, self.image_id, self.vector) if v is not None]
+        if len(values) != 1:
             raise QueryError("a term needs exactly one of text, picture, url, image_id and vector")
-        for name, kind, described in _KINDS:
+        for name, kind, expected in _KINDS:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-                raise QueryError(f"the {name} of a term is {described}, not a {type(value).__name__}")
+                raise QueryError(f"the {name} of a term is {expected}, not a {type(value).__name__}")
         if self.text is not None and not self.text.strip():
             raise QueryError("cannot search for an empty text")
         if isinstance(self.picture, Path) and "\0" in str(self.picture):
@@ -195,10 +195,10 @@ def _terms_of(terms: Any) -> tuple[Term, ...]:
     """Return the terms that were given as one, or as several. A list of numbers is one vector."""
     is_one = isinstance(terms, str | bytes | Mapping) or hasattr(terms, "__array__") or is_picture(terms)
     if isinstance(terms, Iterable) and not is_one:
-        found = list(terms)
-        if not found or not all(map(_is_number, found)):
-            return tuple(map(term_of, found))
-        terms = found
+        items = list(terms)
+        if not items or not all(map(_is_number, items)):
+            return tuple(map(term_of, items))
+        terms = items
     return (term_of(terms),)
 
 

@@ -43,9 +43,9 @@ def query_from_json(document: object, *, files: bool, defaults: QueryOptions | N
     """
     if not isinstance(document, dict):
         raise QueryError("a query as JSON is an object")
-    known = {"schema", *_LISTS, *option_fields()}
-    if unknown := sorted(set(document) - known):
-        raise QueryError(f"a query has no member {unknown[0]!r}", hint=", ".join(sorted(known)))
+    members = {"schema", *_LISTS, *option_fields()}
+    if unknown_members := sorted(set(document) - members):
+        raise QueryError(f"a query has no member {unknown_members[0]!r}", hint=", ".join(sorted(members)))
     if document.get("schema", 1) != 1:
         raise QueryError("a query of this imseek has schema 1")
     terms = [_term(one, "text", files) for one in _as_list(document.get("text", []))]
@@ -123,8 +123,8 @@ def _term(value: object, name: str, files: bool) -> Term:
         signed = sign * weight
     except OverflowError as error:
         raise QueryError("a weight in JSON is a number that a float64 can hold") from error
-    made = _make_term(kinds[0], value[kinds[0]], signed, files)
-    return replace(made, region=check_region(value["region"])) if "region" in value else made
+    term = _make_term(kinds[0], value[kinds[0]], signed, files)
+    return replace(term, region=check_region(value["region"])) if "region" in value else term
 
 
 def _make_term(kind: str, value: object, weight: float, files: bool) -> Term:
@@ -167,24 +167,24 @@ def _write_term(term: Term, name: str) -> Any:
     if not math.isfinite(weight):
         raise QueryError(f"a weight of {term.weight} is too large for JSON")
     if term.text is not None:
-        made: dict[str, Any] = {"text": term.text}
+        document: dict[str, Any] = {"text": term.text}
     elif term.url is not None:
-        made = {"url": term.url}
+        document = {"url": term.url}
     elif term.image_id is not None:
-        made = {"image_id": int(term.image_id)}
+        document = {"image_id": int(term.image_id)}
     elif term.vector is not None:
         if not np.isfinite(term.vector).all():
             raise QueryError("JSON holds no vector with NaN or infinity")
-        made = {"vector": [float(number) for number in term.vector]}
+        document = {"vector": [float(number) for number in term.vector]}
     elif isinstance(term.picture, bytes):
-        made = {"picture": base64.b64encode(term.picture).decode("ascii")}
+        document = {"picture": base64.b64encode(term.picture).decode("ascii")}
     else:
-        made = {"path": _utf8(str(term.picture))}
+        document = {"path": _utf8(str(term.picture))}
     if term.region is not None:
-        made["region"] = list(term.region)
+        document["region"] = list(term.region)
     if weight == 1:
-        return term.text if term.text is not None and name != "like" else made
-    return {**made, "weight": weight}
+        return term.text if term.text is not None and name != "like" else document
+    return {**document, "weight": weight}
 
 
 def _utf8(path: str) -> str:

@@ -122,9 +122,9 @@ class QueryOptions:
     exact: Annotated[bool, Option("Compare every vector, without the approximate index.")] = False
 
     def __post_init__(self) -> None:
-        known = option_fields()
-        stated = {n: value for n, one in known.items() if (value := getattr(self, n)) is not one.default}
-        for name, value in check_values(stated).items():
+        options = option_fields()
+        changed = {n: value for n, one in options.items() if (value := getattr(self, n)) is not one.default}
+        for name, value in check_values(changed).items():
             object.__setattr__(self, name, value)
 
 
@@ -159,12 +159,12 @@ class QueryKeywords(FurtherOptions, total=False):
 def with_query_keywords(function: T) -> T:
     """Decorate a function that takes ``**options``: its signature, for help and completion, lists the options."""
     signature = inspect.signature(function)
-    shown = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    shown += [
+    parameters = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters += [
         inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.hint)
         for one in option_fields().values()
     ]
-    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return function
 
 
@@ -196,21 +196,21 @@ class OptionField:
             return _ids(label, value)
         low, high, pattern = self.option.minimum, self.option.maximum, self.option.pattern
         if value is None:
-            allowed = self.nullable
+            is_valid = self.nullable
         elif self.choices:
-            allowed = value in self.choices
+            is_valid = value in self.choices
         elif self.kind is bool:
-            allowed = isinstance(value, bool)
+            is_valid = isinstance(value, bool)
         elif self.kind is str:
-            allowed = isinstance(value, str) and bool(
+            is_valid = isinstance(value, str) and bool(
                 value.strip() if pattern is None else re.fullmatch(pattern, value)
             )
         else:
-            allowed = _is_number(value, Integral if self.kind is int else Real)
-            if allowed and self.kind is float:
-                allowed = abs(value) <= sys.float_info.max  # not NaN, not infinity
-            allowed = allowed and (low is None or low <= value) and (high is None or value <= high)
-        if not allowed:
+            is_valid = _is_number(value, Integral if self.kind is int else Real)
+            if is_valid and self.kind is float:
+                is_valid = abs(value) <= sys.float_info.max  # not NaN, not infinity
+            is_valid = is_valid and (low is None or low <= value) and (high is None or value <= high)
+        if not is_valid:
             raise QueryError(self.refusal(value, label))
         return value
 
@@ -239,7 +239,7 @@ class OptionField:
 def option_fields() -> Mapping[str, OptionField]:
     """Return the fields of :class:`QueryOptions` by name."""
     hints = typing.get_type_hints(QueryOptions, include_extras=True)
-    found: dict[str, OptionField] = {}
+    by_name: dict[str, OptionField] = {}
     for one in fields(QueryOptions):
         hint, option = get_args(hints[one.name])
         bare, nullable = hint, False
@@ -248,16 +248,16 @@ def option_fields() -> Mapping[str, OptionField]:
             nullable = True
         choices = get_args(bare) if get_origin(bare) is Literal else ()
         kind = str if choices else get_origin(bare) or bare
-        found[one.name] = OptionField(one.name, hint, kind, choices, nullable, one.default, option)
-    return types.MappingProxyType(found)
+        by_name[one.name] = OptionField(one.name, hint, kind, choices, nullable, one.default, option)
+    return types.MappingProxyType(by_name)
 
 
 def check_values(values: Mapping[str, Any], label: Callable[[str], str] = str) -> dict[str, Any]:
     """Return values of options by name, checked. ``label`` makes what messages call an option. Raises QueryError."""
-    found = {name: option_fields()[name].check(value, label(name)) for name, value in values.items()}
-    if both := sorted({*found.get("more", ())} & {*found.get("less", ())}):
-        raise QueryError(f"image {both[0]} is in {label('more')} and in {label('less')}")
-    return found
+    checked = {name: option_fields()[name].check(value, label(name)) for name, value in values.items()}
+    if contradictory := sorted({*checked.get("more", ())} & {*checked.get("less", ())}):
+        raise QueryError(f"image {contradictory[0]} is in {label('more')} and in {label('less')}")
+    return checked
 
 
 def promise_of(options: QueryOptions) -> float | None:

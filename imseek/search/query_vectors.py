@@ -69,7 +69,7 @@ class QueryEncoder:
     def __init__(self, encoder: EncoderSource, originals: OpenOriginals) -> None:
         self._encoder = encoder
         self._originals = originals
-        self._checked: set[int] = set()
+        self._checked_spaces: set[int] = set()
         self._lock = threading.Lock()
         self._references: dict[tuple[str, tuple[str, ...]], Float32] = {}
         self._texts: OrderedDict[tuple[str, str], Float32] = OrderedDict()
@@ -77,9 +77,9 @@ class QueryEncoder:
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         """Return the encoder of a space, checked to be the one that made its vectors. Raises EncoderMismatchError."""
         encoder = self._encoder(space, (modality,))
-        if space.space_id not in self._checked:
+        if space.space_id not in self._checked_spaces:
             check_fingerprint(encoder, space.encoder, space.fingerprint)
-            self._checked.add(space.space_id)
+            self._checked_spaces.add(space.space_id)
         return encoder
 
     def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Float32]:
@@ -93,9 +93,9 @@ class QueryEncoder:
         """Encode texts that scores are compared with, once per encoder. Returns (t, dim) float32 unit rows."""
         key = (space.fingerprint, texts)
         if key not in self._references:
-            encoded = encode_reference_texts(self.encoder(space, "text"), texts)
+            vectors = encode_reference_texts(self.encoder(space, "text"), texts)
             with self._lock:
-                self._references[key] = encoded
+                self._references[key] = vectors
         return self._references[key]
 
     def encode(
@@ -120,15 +120,15 @@ class QueryEncoder:
         notes: tuple[str, ...] = ()
         heaviest = max(abs(term.weight) for term in query.terms)  # only ratios matter
         for term in query.terms:
-            found, said = self._term(term, reader, spaces, texts)
-            for n, vector in enumerate(found):
+            term_vectors, term_notes = self._term(term, reader, spaces, texts)
+            for n, vector in enumerate(term_vectors):
                 vectors[n].append(_unit(vector, "a term"))
                 weights[n].append(term.weight / heaviest)
-            notes += said
+            notes += term_notes
         units, lengths = [], []
-        for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
+        for space, terms, space_weights in zip(spaces, vectors, weights, strict=True):
             rows = sample(space) if len(terms) > 1 else np.empty((0, space.dim), np.float32)
-            direction, length = fuse_terms(terms, theirs, rows)
+            direction, length = fuse_terms(terms, space_weights, rows)
             units.append(_unit(direction, "the query").astype(np.float32))
             lengths.append(length)
         return QueryVectors(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
@@ -138,8 +138,8 @@ class QueryEncoder:
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
         """Encode a term in each space that it searches, all or only the first; also return notes for the user."""
         if term.text is not None:
-            known = texts.get(term.text)
-            vector = self._text_vector(term.text, spaces[0]) if known is None else known
+            cached = texts.get(term.text)
+            vector = self._text_vector(term.text, spaces[0]) if cached is None else cached
             return [vector], self.encoder(spaces[0], "text").notes([term.text])
         if term.picture is not None or term.url is not None or term.region is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
@@ -157,13 +157,13 @@ class QueryEncoder:
         return [vector], ()
 
     def _text_vector(self, text: str, space: SpaceInfo) -> Float32:
-        """Encode a text, unless it is one of the last that were."""
+        """Encode a text, unless its vector is among those in memory."""
         key = (space.fingerprint, text)
         with self._lock:
-            known = self._texts.get(key)
-            if known is not None:
+            cached = self._texts.get(key)
+            if cached is not None:
                 self._texts.move_to_end(key)
-                return known
+                return cached
         vector: Float32 = self.encoder(space, "text").encode_texts([text])[0]
         with self._lock:
             self._texts[key] = vector
@@ -235,20 +235,20 @@ def _image_space_of(space: SpaceInfo, current: Current) -> int:
     """
     if space.modality == "image":
         return space.space_id
-    for other in current.image_spaces:
-        if other.fingerprint == space.fingerprint:
-            return other.space_id
+    for image_space in current.image_spaces:
+        if image_space.fingerprint == space.fingerprint:
+            return image_space.space_id
     raise QueryError(
         f"the captions are embedded with {space.encoder}, and no picture is",
         hint="imseek maintain --captions embeds them with the encoder of the pictures",
     )
 
 
-def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
+def _unit(vector: npt.NDArray[Any], subject: str) -> Float64:
     wide = vector.astype(np.float64)
     norm = math.sqrt(wide @ wide)
     if not math.isfinite(norm) or norm < MIN_NORM:
-        raise QueryError(f"{what} has no direction: its vector is zero or not finite")
+        raise QueryError(f"{subject} has no direction: its vector is zero or not finite")
     unit: Float64 = wide / norm
     return unit
 

@@ -10,7 +10,7 @@ from imseek.search.query import Query
 
 
 def has_words(query: Query) -> bool:
-    """Whether any positive term is text."""
+    """Return whether any positive term is text."""
     return any(term.text is not None and term.weight > 0 for term in query.terms)
 
 

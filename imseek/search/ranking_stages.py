@@ -55,10 +55,10 @@ class Stage(Generic[ContextT]):
 def end_list(candidates: CandidateSet, query: Query, context: PreparedQuery) -> CandidateSet:
     """Drop the candidates beyond the end of relevance, or beyond what the query's promise needs."""
     if context.threshold is None:
-        kept = cut_irrelevant(candidates, query, context)
+        remaining = cut_irrelevant(candidates, query, context)
     else:
-        kept = cut_by_promise(candidates, context, context.threshold)
-    return replace(kept, lost=estimate_loss(candidates, kept, context))
+        remaining = cut_by_promise(candidates, context, context.threshold)
+    return replace(remaining, lost=estimate_loss(candidates, remaining, context))
 
 
 def drop_low_scores(candidates: CandidateSet, query: Query, context: StageContext) -> CandidateSet:
@@ -170,25 +170,25 @@ def cut_page(
         if sorts_page:
             page = sort_by_date(page, query, context)
     else:
-        gathered = group_positions(context.keys(candidates, query.group_by))
-        count = len(gathered)
-        parts: list[CandidateSet] = []
+        positions_by_key = group_positions(context.keys(candidates, query.group_by))
+        count = len(positions_by_key)
+        group_sets: list[CandidateSet] = []
         start = 0
-        for key, positions in list(gathered.items())[offset:end]:
-            part = candidates.take(positions[: query.per_group])
+        for key, positions in list(positions_by_key.items())[offset:end]:
+            group_set = candidates.take(positions[: query.per_group])
             if sorts_page:
-                part = sort_by_date(part, query, context)
-            groups.append(CandidateGroup(key, tuple(range(start, start + len(part))), len(positions)))
-            start += len(part)
-            parts.append(part)
-        page = concatenate(parts)
+                group_set = sort_by_date(group_set, query, context)
+            groups.append(CandidateGroup(key, tuple(range(start, start + len(group_set))), len(positions)))
+            start += len(group_set)
+            group_sets.append(group_set)
+        page = concatenate(group_sets)
     is_reranked = bool(np.isfinite(candidates.reranked).any())
     return CandidatePage(page, tuple(groups), end if end < count else None, is_reranked)
 
 
 def group_positions(keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
     """Return the ascending positions of each key. ``keys`` has one per hit, best first, which orders the groups too."""
-    found: dict[Hashable, list[int]] = {}
+    positions_by_key: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):
-        found.setdefault(key, []).append(position)
-    return found
+        positions_by_key.setdefault(key, []).append(position)
+    return positions_by_key

@@ -47,7 +47,7 @@ def check_region(value: Sequence[float]) -> Region:
 
 
 def is_shares(region: Region) -> bool:
-    """Whether the numbers are shares of the picture, not pixels."""
+    """Return whether the numbers are shares of the picture, not pixels."""
     return max(region) <= 1
 
 
@@ -55,8 +55,8 @@ def parse_region(text: str) -> Region:
     """Parse ``x,y,width,height``. Raises QueryError."""
     parts = [part.strip() for part in text.split(",", 4)] if len(text) <= 100 else []
     if len(parts) != 4 or not all(map(_NUMBER.fullmatch, parts)):
-        shown = text if len(text) <= 60 else f"{text[:60]}…"
-        raise QueryError(f"not a region: {shown!r}", hint=_HINT)
+        excerpt = text if len(text) <= 60 else f"{text[:60]}…"
+        raise QueryError(f"not a region: {excerpt!r}", hint=_HINT)
     return check_region(tuple(map(float, parts)))
 
 
@@ -99,11 +99,11 @@ def decode_region(data: bytes, region: Region | None, min_side: int | None) -> P
         # How large a share a box in pixels has is unknown before the picture is decoded, which refuses a minute one.
         share = min(region[2:])
         min_side = math.ceil(min_side / share) if is_shares(region) and share > _SLACK else None
-    found = decode(data, min_side=min_side, measured=False)
-    left, top, right, bottom = pixel_box(region, found.facts.width, found.facts.height)
-    high, wide = found.pixels.shape[:2]
-    across, down = wide / found.facts.width, high / found.facts.height
+    decoded = decode(data, min_side=min_side, measured=False)
+    left, top, right, bottom = pixel_box(region, decoded.facts.width, decoded.facts.height)
+    high, wide = decoded.pixels.shape[:2]
+    across, down = wide / decoded.facts.width, high / decoded.facts.height
     rows = slice(math.floor(top * down + _SLACK), max(math.ceil(bottom * down - _SLACK), 1))
     columns = slice(math.floor(left * across + _SLACK), max(math.ceil(right * across - _SLACK), 1))
-    cut: Pixels = found.pixels[rows, columns].copy()  # The rest of the picture can go.
-    return cut
+    cropped: Pixels = decoded.pixels[rows, columns].copy()  # The rest of the picture can go.
+    return cropped

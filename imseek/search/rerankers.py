@@ -178,8 +178,8 @@ class RerankRequest:
                 while ahead:
                     yield ahead.pop(0).result()
             finally:
-                for one in ahead:
-                    one.cancel()
+                for future in ahead:
+                    future.cancel()
 
     def term_pixels(self, term: Term, *, min_side: int | None = None) -> Pixels:
         """Return the picture of a term, or its region: of a file, a URL or a stored image; as :meth:`pixels`.
@@ -190,9 +190,9 @@ class RerankRequest:
         if term.image_id is None:
             return decode_picture(term, min_side)
         self._check("pictures")
-        if (found := self._decode_stored(0, int(term.image_id), min_side, term.region)) is None:
+        if (pixels := self._decode_stored(0, int(term.image_id), min_side, term.region)) is None:
             raise QueryError(f"the picture of image {term.image_id} cannot be read", hint="is its source mounted?")
-        return found
+        return pixels
 
     def check_time(self) -> None:
         """Raise PluginError once the reranker has taken more than its 60 seconds."""
@@ -253,8 +253,8 @@ class LoadedReranker:
         Raises PluginError if the reranker fails or returns anything else than n finite numbers.
         """
         key = context.digest + candidates.ids.tobytes() + candidates.owners.tobytes()
-        if query.page is not None and (known := self.recent.get(key)) is not None:
-            return known
+        if query.page is not None and (cached := self.recent.get(key)) is not None:
+            return cached
         try:
             with RerankRequest(self.reranker, query, candidates, context) as request:
                 returned = self.reranker.score(request)
@@ -275,8 +275,8 @@ class LoadedReranker:
         except ValueError:  # Rows of different lengths.
             shape, is_real = (), False
         if not is_real or shape != (count,):
-            what = f"an array {shape} of {scores.dtype}" if is_real else f"a {type(returned).__name__}"
-            raise self.error(f"returns {what}, and not {count} scores")
+            description = f"an array {shape} of {scores.dtype}" if is_real else f"a {type(returned).__name__}"
+            raise self.error(f"returns {description}, and not {count} scores")
         with np.errstate(over="ignore"):  # Checked in the next line.
             scores = scores.astype(np.float32)
         if not np.isfinite(scores).all():
@@ -292,22 +292,24 @@ def load_reranker(
     Raises QueryError for an unknown name, PluginError if it is unusable, MissingExtraError if its weights are missing.
     """
     if name in OWN:
-        own, no_scores = _load_own(name, runtime, notify)
-        return LoadedReranker(own, lambda problem: PluginError(f"the reranker {name} {problem}"), no_scores=no_scores)
+        reranker, no_scores = _load_own(name, runtime, notify)
+        return LoadedReranker(
+            reranker, lambda problem: PluginError(f"the reranker {name} {problem}"), no_scores=no_scores
+        )
     plugins = find_plugins("imseek.rerankers")
     if name not in plugins:
         raise QueryError(f"there is no reranker {name!r}", hint=did_you_mean(name, known_rerankers()))
     plugin = plugins[name]
     make = plugin.load()
     try:
-        made = make(runtime=runtime, notify=notify)
+        plugin_reranker = make(runtime=runtime, notify=notify)
     except ImseekError:
         raise
     except Exception as error:
         raise plugin.error(f"fails: {type(error).__name__}: {error}") from error
-    if not isinstance(made, Reranker) or made.name != name:
-        raise plugin.error(f"makes no Reranker of that name, but {made!r:.80}")
-    return LoadedReranker(made, plugin.error)
+    if not isinstance(plugin_reranker, Reranker) or plugin_reranker.name != name:
+        raise plugin.error(f"makes no Reranker of that name, but {plugin_reranker!r:.80}")
+    return LoadedReranker(plugin_reranker, plugin.error)
 
 
 def _load_own(name: str, runtime: Runtime | None, notify: Callable[[str], None] | None) -> tuple[Reranker, str]:

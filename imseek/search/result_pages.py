@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from imseek.search.prepared_query import PreparedQuery
     from imseek.search.rerankers import LoadedReranker
 
-#: Of the token and of the digest in it.
+#: Version of the token, and number of bytes of the digest in it.
 _VERSION: Final = 2
 _DIGEST: Final = 12
 _HEAD: Final = struct.Struct(f">BBQI{_DIGEST}s")
@@ -115,93 +115,97 @@ class MergedContext:
     def _gather(
         self, candidates: CandidateSet, look_up: Callable[[PreparedQuery, CandidateSet], list[Any]]
     ) -> list[Any]:
-        found: list[Any] = [None] * len(candidates)
+        results: list[Any] = [None] * len(candidates)
         for owner, context in enumerate(self.each):
             positions = np.flatnonzero(candidates.owners == owner)
             if positions.size:
                 values = look_up(context, candidates.take(positions))
                 for position, value in zip(positions.tolist(), values, strict=True):
-                    found[position] = value
-        return found
+                    results[position] = value
+        return results
 
 
-def build_result(found: Sequence[RankedCandidates], wanted: HitOptions) -> SearchResult:
+def build_result(rankings: Sequence[RankedCandidates], options: HitOptions) -> SearchResult:
     """Build the result of one query from the candidates of one or more collections with the same encoders.
 
     Hits of several collections are ordered by score; ties by the order of the collections, then by id.
     """
-    (result,) = build_results([found], wanted)
+    (result,) = build_results([rankings], options)
     return result
 
 
-def build_results(answers: Sequence[Sequence[RankedCandidates]], wanted: HitOptions) -> list[SearchResult]:
+def build_results(answers: Sequence[Sequence[RankedCandidates]], options: HitOptions) -> list[SearchResult]:
     """Build the results of several queries as :func:`build_result`; what their hits carry is looked up together."""
     pages = []
-    for found in answers:
-        first, several = found[0].prepared, len(found) > 1
-        candidates = _merge(found) if several else found[0].candidates
-        context = MergedContext([one.prepared for one in found]) if several else first
-        more = any(one.beyond for one in found) and not first.window.whole
+    for rankings in answers:
+        first, several = rankings[0].prepared, len(rankings) > 1
+        candidates = _merge(rankings) if several else rankings[0].candidates
+        context = MergedContext([one.prepared for one in rankings]) if several else first
+        more = any(one.beyond for one in rankings) and not first.window.whole
         pages.append(cut_page(candidates, first.query, context, first.window.offset, more=more))
-    known = _look_up(answers, pages, wanted)
-    return [_result(found, page, known, wanted) for found, page in zip(answers, pages, strict=True)]
+    data_by_reader = _look_up(answers, pages, options)
+    return [_result(rankings, page, data_by_reader, options) for rankings, page in zip(answers, pages, strict=True)]
 
 
 def _result(
-    found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
+    rankings: Sequence[RankedCandidates],
+    page: CandidatePage,
+    data_by_reader: Mapping[int, _HitData],
+    options: HitOptions,
 ) -> SearchResult:
-    first = found[0].prepared
+    first = rankings[0].prepared
     window = first.window
-    hits = _hits(found, page, known, wanted)
-    notes = [note for one in found for note in one.notes]
-    candidates = sum(len(one.candidates) for one in found)
+    hits = _hits(rankings, page, data_by_reader, options)
+    notes = [note for one in rankings for note in one.notes]
+    candidates = sum(len(one.candidates) for one in rankings)
     if first.reranker is not None and candidates > 1:
         count = min(first.query.rerank_limit, candidates)
         notes.append(first.reranker.note(count, is_ordered=page.is_reranked))
     next_page = None
     if page.following is not None:
-        for one in found:
+        for one in rankings:
             one.prepared.generation.paged = True
-        generations = tuple(one.prepared.reader.generation for one in found)
+        generations = tuple(one.prepared.reader.generation for one in rankings)
         next_page = Page(generations, page.following, window.depth, window.digest).token()
-    elif window.whole and any(one.beyond for one in found):
+    elif window.whole and any(one.beyond for one in rankings):
         notes.append(f"the list ends with the {first.count:,} best; a filter or a larger limit reaches further")
     shares = zip(first.spaces, first.query_vectors.shares, strict=True)
     return SearchResult(
         hits=hits,
         generation=first.reader.generation,
-        searched=sum(one.prepared.searched for one in found),
+        searched=sum(one.prepared.searched for one in rankings),
         encoder=first.first_space.encoder,
         notes=tuple(dict.fromkeys(notes)),
         spaces=tuple(SpaceShare(space.space_id, space.encoder, share) for space, share in shares),
         next_page=next_page,
-        cut=None if found[0].cut is None else sum(one.cut or 0 for one in found),
-        lost=found[0].candidates.lost if len(found) == 1 else None,
-        approximate=any(one.approximate for one in found),
+        cut=None if rankings[0].cut is None else sum(one.cut or 0 for one in rankings),
+        lost=rankings[0].candidates.lost if len(rankings) == 1 else None,
+        approximate=any(one.approximate for one in rankings),
         groups=tuple(
             HitGroup(_name(group.key), group.size, tuple(hits[i] for i in group.positions)) for group in page.groups
         ),
         collections=tuple(
             Searched(one.prepared.reader.identity.uuid, one.prepared.reader.generation, one.prepared.searched)
-            for one in found
+            for one in rankings
         ),
-        pictures=wanted.pictures,
+        pictures=options.pictures,
     )
 
 
-def _merge(found: Sequence[RankedCandidates]) -> CandidateSet:
+def _merge(rankings: Sequence[RankedCandidates]) -> CandidateSet:
     """Merge the candidates by relevance.
 
     The order within a collection is kept, even if scores rise between rungs of its ranking, so that earlier pages
     stay the same when more candidates are fetched.
     """
     sets = [
-        replace(one.candidates, owners=np.full(len(one.candidates), owner, np.int64)) for owner, one in enumerate(found)
+        replace(one.candidates, owners=np.full(len(one.candidates), owner, np.int64))
+        for owner, one in enumerate(rankings)
     ]
     starts = np.cumsum([0, *(len(one) for one in sets)]).tolist()
-    everything = concatenate(sets)
+    all_candidates = concatenate(sets)
     ranks = [range(start, start + len(one)) for start, one in zip(starts, sets, strict=False)]
-    return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
+    return all_candidates.take(list(heapq.merge(*ranks, key=lambda i: -float(all_candidates.relevance[i]))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,55 +217,58 @@ class _HitData:
 
 
 def _look_up(
-    answers: Sequence[Sequence[RankedCandidates]], pages: Sequence[CandidatePage], wanted: HitOptions
+    answers: Sequence[Sequence[RankedCandidates]], pages: Sequence[CandidatePage], options: HitOptions
 ) -> dict[int, _HitData]:
     """Return what the hits on all pages carry, by the identity of their reader: once for each image."""
     readers: dict[int, GenerationReader] = {}
-    shown: dict[int, dict[int, None]] = {}
-    for found, page in zip(answers, pages, strict=True):
-        for owner, one in enumerate(found):
+    ids_by_reader: dict[int, dict[int, None]] = {}
+    for rankings, page in zip(answers, pages, strict=True):
+        for owner, one in enumerate(rankings):
             reader = one.prepared.reader
             readers[id(reader)] = reader
             ids = page.candidates.ids[page.candidates.owners == owner].tolist()
-            shown.setdefault(id(reader), {}).update(dict.fromkeys(ids))
-    known = {}
+            ids_by_reader.setdefault(id(reader), {}).update(dict.fromkeys(ids))
+    data_by_reader = {}
     for key, reader in readers.items():
-        ids = list(shown[key])
-        known[key] = _HitData(reader.places(ids), reader.metadata(ids) if wanted.metadata else {})
-    return known
+        ids = list(ids_by_reader[key])
+        data_by_reader[key] = _HitData(reader.places(ids), reader.metadata(ids) if options.metadata else {})
+    return data_by_reader
 
 
 def _hits(
-    found: Sequence[RankedCandidates], page: CandidatePage, known: Mapping[int, _HitData], wanted: HitOptions
+    rankings: Sequence[RankedCandidates],
+    page: CandidatePage,
+    data_by_reader: Mapping[int, _HitData],
+    options: HitOptions,
 ) -> tuple[Hit, ...]:
     names = {i: _name(group.key) for group in page.groups for i in group.positions}
     hits: dict[int, Hit] = {}
-    for owner, one in enumerate(found):
-        mine, reader = page.candidates, one.prepared.reader
-        positions: Sequence[int] = range(len(mine))
-        if len(found) > 1:
-            positions = np.flatnonzero(mine.owners == owner).tolist()
-            mine = mine.take(positions)
-        ids = mine.ids.tolist()
-        data = known[id(reader)]
-        why: dict[int, tuple[Match, ...]] = {}
+    for owner, one in enumerate(rankings):
+        candidates, reader = page.candidates, one.prepared.reader
+        positions: Sequence[int] = range(len(candidates))
+        if len(rankings) > 1:
+            positions = np.flatnonzero(candidates.owners == owner).tolist()
+            candidates = candidates.take(positions)
+        ids = candidates.ids.tolist()
+        data = data_by_reader[id(reader)]
+        matches_by_id: dict[int, tuple[Match, ...]] = {}
         if one.prepared.calibration is not None or one.prepared.query.by == "text":
             from imseek.search.hit_matches import match_hits
 
-            why = match_hits(one.prepared, mine, data.metadata if wanted.metadata else None)
+            matches_by_id = match_hits(one.prepared, candidates, data.metadata if options.metadata else None)
         reranker = one.prepared.query.rerank
-        rows = unit_rows(reader, mine.ids, one.prepared.first_space) if wanted.vectors else None
+        rows = unit_rows(reader, candidates.ids, one.prepared.first_space) if options.vectors else None
         for n, (position, image_id) in enumerate(zip(positions, ids, strict=True)):
-            matches = why.get(image_id, ())
-            if reranker is not None and not np.isnan(mine.reranked[n]):  # NaN: the reranker did not see it.
-                matches = (Match("reranker", (reranker,), score=float(mine.reranked[n])), *matches)
+            matches = matches_by_id.get(image_id, ())
+            if reranker is not None and not np.isnan(candidates.reranked[n]):  # NaN: the reranker did not see it.
+                matches = (Match("reranker", (reranker,), score=float(candidates.reranked[n])), *matches)
             hits[position] = Hit(
                 collection=reader.identity.uuid,
                 image_id=image_id,
-                score=float(mine.scores[n]),
+                score=float(candidates.scores[n]),
                 place=data.places.get(image_id),
                 metadata=_copy(data.metadata.get(image_id)),  # Other results may have the same image.
-                duplicates=mine.others[n],
+                duplicates=candidates.others[n],
                 group=names.get(position),
                 matches=matches,
                 vector=None if rows is None else rows[n],
@@ -319,23 +326,23 @@ class Page:
 
 
 def _unpack(token: str) -> Page:
-    damaged = QueryError("the page token is damaged", hint="copy the whole token, or start again from the first page")
+    damage = QueryError("the page token is damaged", hint="copy the whole token, or start again from the first page")
     try:
         data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (AttributeError, UnicodeEncodeError, binascii.Error):
-        raise damaged from None
+        raise damage from None
     body, check = data[: -_SUM.size], data[-_SUM.size :]
     if len(body) < _HEAD.size + _GENERATION.size or check != _SUM.pack(zlib.crc32(body)):
-        raise damaged
+        raise damage
     version, count, offset, depth, digest = _HEAD.unpack_from(body)
     if version != _VERSION:
         raise QueryError("the page token comes from another version of imseek", hint="start again from the first page")
     if len(body) != _HEAD.size + count * _GENERATION.size or not count or not depth:
-        raise damaged
+        raise damage
     generations = tuple(one for (one,) in _GENERATION.iter_unpack(body[_HEAD.size :]))
     page = Page(generations, offset, depth, digest)
     if page.token() != token:  # base64 has several encodings of some bytes
-        raise damaged
+        raise damage
     return page
 
 
@@ -345,11 +352,11 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     The fields ``page`` and ``limit`` are ignored. A picture file is represented by its path, size and modification
     time.
     """
-    seen = hashlib.sha256()
+    hasher = hashlib.sha256()
     for uuid in collections:
-        _update(seen, uuid)
-    _update(seen, query)
-    return seen.digest()[:_DIGEST]
+        _update(hasher, uuid)
+    _update(hasher, query)
+    return hasher.digest()[:_DIGEST]
 
 
 @lru_cache
@@ -358,30 +365,30 @@ def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, field.default) for field in fields(query) if field.name not in _IGNORED_FIELDS)
 
 
-def _update(seen: Any, value: Any) -> None:
+def _update(sha: Any, value: Any) -> None:
     """Feed a value with its type and length, so that different values never hash the same input."""
     if isinstance(value, tuple | list):
-        seen.update(f"<{len(value)}>".encode())
+        sha.update(f"<{len(value)}>".encode())
         for member in value:
-            _update(seen, member)
+            _update(sha, member)
     elif is_dataclass(value):
         # Most fields have their default, and skipping those is faster.
         kind: Any = type(value)
         for name, default in _fields_of(kind):
             member = getattr(value, name)
             if member is not default and (type(member) is not type(default) or member != default):
-                _update(seen, name)
-                _update(seen, member)
-        seen.update(b".")  # The end: fields of what follows are not its own.
+                _update(sha, name)
+                _update(sha, member)
+        sha.update(b".")  # The end: fields of what follows are not its own.
     elif isinstance(value, np.ndarray):
-        _update(seen, (str(value.dtype), value.shape, value.tobytes()))
+        _update(sha, (str(value.dtype), value.shape, value.tobytes()))
     elif isinstance(value, Path):
-        _update(seen, (str(value.absolute()), *_file_version(value)))
+        _update(sha, (str(value.absolute()), *_file_version(value)))
     else:
         if isinstance(value, np.generic):
             value = value.item()
         data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
-        seen.update(f"{type(value).__name__} {len(data)} ".encode() + data)
+        sha.update(f"{type(value).__name__} {len(data)} ".encode() + data)
 
 
 def _file_version(path: Path) -> tuple[int, ...]:

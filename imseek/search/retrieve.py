@@ -1,4 +1,4 @@
-"""Retrieves the best images for a query from the vector indexes, in one stable order.
+"""Retrieve the best images for a query from the vector indexes, in one stable order.
 
 *A stable order.* Every search for a query returns a prefix of one order of all images. An exact index has such an order
 by definition, an approximate one has not: asked for ten and for a thousand results it may return different first tens,
@@ -57,13 +57,13 @@ def retrieve(queries: Sequence[PreparedQuery]) -> list[tuple[Matches, bool]]:
     The first searches of queries that share an index and parameters are made together.
     """
     first = _search_together(queries) if len(queries) > 1 else [None] * len(queries)
-    found = []
-    for one, matches in zip(queries, first, strict=True):
-        spaces = zip(one.indexes, one.query_vectors.units, one.query_vectors.shares, strict=True)
-        parts = [SpaceQuery(index, unit, share, one.searches_as_text) for index, unit, share in spaces]
-        search = partial(search_spaces, parts, allowed=one.allowed)
-        found.append(rank_images(search, one.count, one.window.depth, exact=one.exact, first=matches))
-    return found
+    results = []
+    for query, matches in zip(queries, first, strict=True):
+        spaces = zip(query.indexes, query.query_vectors.units, query.query_vectors.shares, strict=True)
+        parts = [SpaceQuery(index, unit, share, query.searches_as_text) for index, unit, share in spaces]
+        search = partial(search_spaces, parts, allowed=query.allowed)
+        results.append(rank_images(search, query.count, query.window.depth, exact=query.exact, first=matches))
+    return results
 
 
 def rank_images(
@@ -77,37 +77,39 @@ def rank_images(
     """
     if exact or depth > APPROXIMATE_DEPTH:
         return search(count, True) if first is None else first, False
-    found = search(depth, False) if first is None else first
-    if count > len(found) and depth < APPROXIMATE_DEPTH:
-        found = _append_new(found, search(APPROXIMATE_DEPTH, False))
-    if count > len(found):
-        found = _append_new(found, search(count, True))
-    return Matches(found.ids[:count], found.scores[:count]), True
+    matches = search(depth, False) if first is None else first
+    if count > len(matches) and depth < APPROXIMATE_DEPTH:
+        matches = _append_new(matches, search(APPROXIMATE_DEPTH, False))
+    if count > len(matches):
+        matches = _append_new(matches, search(count, True))
+    return Matches(matches.ids[:count], matches.scores[:count]), True
 
 
 def _append_new(first: Matches, second: Matches) -> Matches:
     """Append to ``first`` those matches that only ``second`` has, in its order."""
-    new = ~np.isin(second.ids, first.ids)
-    return Matches(np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]]))
+    is_new = ~np.isin(second.ids, first.ids)
+    return Matches(
+        np.concatenate([first.ids, second.ids[is_new]]), np.concatenate([first.scores, second.scores[is_new]])
+    )
 
 
 def _search_together(queries: Sequence[PreparedQuery]) -> list[Matches | None]:
     """Run the first search of each query that shares an index and parameters with another; None for the others."""
-    found: list[Matches | None] = [None] * len(queries)
-    alike: dict[tuple[object, ...], list[int]] = {}
-    for position, one in enumerate(queries):
-        if len(one.indexes) == 1:
-            key = (id(one.indexes[0]), id(one.allowed), one.first, one.searches_as_text)
-            alike.setdefault(key, []).append(position)
-    for positions in alike.values():
+    results: list[Matches | None] = [None] * len(queries)
+    positions_by_key: dict[tuple[object, ...], list[int]] = {}
+    for position, query in enumerate(queries):
+        if len(query.indexes) == 1:
+            key = (id(query.indexes[0]), id(query.allowed), query.first, query.searches_as_text)
+            positions_by_key.setdefault(key, []).append(position)
+    for positions in positions_by_key.values():
         if len(positions) > 1:
-            one = queries[positions[0]]
+            query = queries[positions[0]]
             units = np.stack([queries[i].query_vectors.units[0] for i in positions])
-            k, exact = one.first
-            answers = one.indexes[0].search(units, k, allowed=one.allowed, text=one.searches_as_text, exact=exact)
+            k, exact = query.first
+            answers = query.indexes[0].search(units, k, allowed=query.allowed, text=query.searches_as_text, exact=exact)
             for position, matches in zip(positions, answers, strict=True):
-                found[position] = matches
-    return found
+                results[position] = matches
+    return results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +126,8 @@ class SpaceQuery:
 
     def search(self, k: int, allowed: AllowedImages | Ids | None, *, exact: bool) -> Matches:
         """Return the ``k`` best images in this space."""
-        (found,) = self.index.search(self.query[np.newaxis], k, allowed=allowed, text=self.text, exact=exact)
-        return found
+        (matches,) = self.index.search(self.query[np.newaxis], k, allowed=allowed, text=self.text, exact=exact)
+        return matches
 
 
 def search_spaces(
@@ -138,26 +140,26 @@ def search_spaces(
     """
     if len(parts) == 1 or len(parts[0].index) == 0:
         return parts[0].search(k, allowed, exact=exact)
-    most = min((end for part in parts if (end := max_search_depth(part.index)) is not None), default=None)
+    depth = min((end for part in parts if (end := max_search_depth(part.index)) is not None), default=None)
     fetch = _GROWTH * k + _FIRST
     shares = [part.share for part in parts]
     while True:
-        fetch = fetch if most is None else min(fetch, most)
+        fetch = fetch if depth is None else min(fetch, depth)
         lists = [part.search(fetch, allowed, exact=exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         if not len(ids):  # no image is allowed
             return lists[0]
-        every = [part.search(len(ids), ids, exact=True) for part in parts]
-        scores = [found.scores[np.argsort(found.ids)] for found in every]  # in the order of the ids
+        exact_lists = [part.search(len(ids), ids, exact=True) for part in parts]
+        scores = [found.scores[np.argsort(found.ids)] for found in exact_lists]  # in the order of the ids
         matches = top_k(ids, weighted_mean(shares, scores), k)
         if all(len(found) < fetch for found in lists):  # the lists hold all images
             return matches
         # Rounding is monotonic, so the bound holds to the last bit.
         if matches.scores[-1] > weighted_mean(shares, [found.scores[-1:] for found in lists])[0]:
             return matches
-        if fetch == most:
+        if fetch == depth:
             raise QueryError(
-                f"the best {k:,} over {len(parts)} spaces may lie beyond the best {most:,} of each, where this ends",
+                f"the best {k:,} over {len(parts)} spaces may lie beyond the best {depth:,} of each, where this ends",
                 hint="a smaller limit, no cutoff, or words, which ask one space",
             )
         fetch *= _GROWTH
@@ -166,6 +168,6 @@ def search_spaces(
 def weighted_mean(shares: Sequence[float], scores: Sequence[Float32]) -> Float32:
     """Return the weighted mean (n,) float32 of one score array (n,) per space, clipped to [-1, 1]."""
     total = np.zeros(len(scores[0]), np.float64)
-    for share, one in zip(shares, scores, strict=True):
-        total += share * one.astype(np.float64)
+    for share, space_scores in zip(shares, scores, strict=True):
+        total += share * space_scores.astype(np.float64)
     return np.clip(total, -1, 1).astype(np.float32)

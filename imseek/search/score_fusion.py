@@ -1,4 +1,4 @@
-"""Fuses the ranking of pictures with the matches of words and captions, by evidence in nats.
+"""Fuse the ranking of pictures with the matches of words and captions, by evidence in nats.
 
 *A picture* with cosine s has the log-odds that a random image scores less: s is standardised by the mean and the
 standard deviation of the query's cosines over a sample of the collection, which are taken as normally distributed. Of
@@ -149,8 +149,8 @@ class WordHits:
         """Return matches without cosines; ``texts`` are those of several words within a text."""
         evidence = matches.scores * matches.shares
         if texts is not None:
-            _, here, there = np.intersect1d(matches.ids, texts.ids, assume_unique=True, return_indices=True)
-            evidence[here] += TEXTS * (texts.scores * texts.shares)[there]
+            _, match_at, text_at = np.intersect1d(matches.ids, texts.ids, assume_unique=True, return_indices=True)
+            evidence[match_at] += TEXTS * (texts.scores * texts.shares)[text_at]
         return cls(
             matches.ids,
             matches.scores,
@@ -183,20 +183,20 @@ class WordHits:
         """Return these matches, and behind them the images that only captions match; all without cosines."""
         others = np.sort(np.setdiff1d(captions.ids, self.ids, assume_unique=True))
         ids = np.concatenate([self.ids, others])
-        nothing = np.zeros(len(others))
+        zeros = np.zeros(len(others))
         order = np.argsort(captions.ids)
         places = np.searchsorted(captions.ids, ids, sorter=order).clip(max=len(order) - 1)
-        found = captions.cosines[order[places]]
-        found[captions.ids[order[places]] != ids] = np.nan
+        caption_cosines = captions.cosines[order[places]]
+        caption_cosines[captions.ids[order[places]] != ids] = np.nan
         return replace(
             self,
             ids=ids,
-            scores=np.concatenate([self.scores, nothing]),
-            shares=np.concatenate([self.shares, nothing]),
-            evidence=np.concatenate([self.evidence, nothing]),
+            scores=np.concatenate([self.scores, zeros]),
+            shares=np.concatenate([self.shares, zeros]),
+            evidence=np.concatenate([self.evidence, zeros]),
             cosines=_no_cosines(),
             is_exact=self.is_exact and captions.is_exact,
-            captions=found,
+            captions=caption_cosines,
         )
 
     def first(self, count: int) -> WordHits:
@@ -205,8 +205,8 @@ class WordHits:
 
     @classmethod
     def empty(cls) -> WordHits:
-        nothing = np.empty(0)
-        return cls(np.empty(0, np.int64), nothing, nothing, nothing, np.empty(0, np.float32), 0, 0, 0)
+        no_values = np.empty(0)
+        return cls(np.empty(0, np.int64), no_values, no_values, no_values, np.empty(0, np.float32), 0, 0, 0)
 
 
 #: No word matches.
@@ -219,8 +219,8 @@ def share_frequencies(hits: Sequence[WordHits]) -> list[WordHits]:
     BM25 counts how rare words are in a collection. For one word this is exact; for several, it goes by how many images
     match any of them.
     """
-    whole = idf(sum(one.frequency for one in hits), sum(one.documents for one in hits))
-    ratios = [whole / idf(one.frequency, one.documents) for one in hits]
+    common_idf = idf(sum(one.frequency for one in hits), sum(one.documents for one in hits))
+    ratios = [common_idf / idf(one.frequency, one.documents) for one in hits]
     return [
         replace(one, scores=one.scores * ratio, evidence=one.evidence * ratio)
         for one, ratio in zip(hits, ratios, strict=True)
@@ -273,10 +273,10 @@ class Calibration:
         """Return the relevance (m,) of images by cosines (m,) and :meth:`match_evidence` (m,), 0 without a match."""
         odds = self.picture_evidence(cosines)
         pictures = np.logaddexp(0, odds - self.chance) + CHANCE_PART * odds
-        seen = np.maximum(pictures, 0)
-        both = np.where(matches > 0, (seen**EXPONENT + matches**EXPONENT) ** (1 / EXPONENT), seen)
+        positive = np.maximum(pictures, 0)
+        combined = np.where(matches > 0, (positive**EXPONENT + matches**EXPONENT) ** (1 / EXPONENT), positive)
         coverage = 1.0 if self.captions is None else self.captions.coverage
-        best: Float64 = np.maximum(both, (1 + WITHOUT_CAPTIONS * (1 - coverage)) * seen)
+        best: Float64 = np.maximum(combined, (1 + WITHOUT_CAPTIONS * (1 - coverage)) * positive)
         return best + np.minimum(pictures, 0) + TIE_PART * pictures
 
 
@@ -295,11 +295,11 @@ class CaptionCalibration:
 
     def evidence(self, cosines: Float32, floor: float) -> Float64:
         """Return what captions with these cosines (m,) count above a floor; 0 where they are NaN."""
-        found = np.zeros(len(cosines))
+        nats = np.zeros(len(cosines))
         is_known = ~np.isnan(cosines)
         z = (cosines[is_known].astype(np.float64) - self.mean) / self.deviation
-        found[is_known] = np.maximum(log_odds(z) - floor, 0)
-        return found
+        nats[is_known] = np.maximum(log_odds(z) - floor, 0)
+        return nats
 
 
 def calibrate(
@@ -332,34 +332,36 @@ def calibrate_each(
     """
     images = len(scores) if images is None else images
     mean, deviation = _mean_and_deviation(scores)
-    found = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
-    trust = text_share * max(found, LEAST_TRUST_IN_WORDS)
+    word_trust = _trust([(one.ids, one.evidence, one.cosines) for one in words], mean, deviation, TRUSTED_WORDS)
+    trust = text_share * max(word_trust, LEAST_TRUST_IN_WORDS)
     calibration = Calibration(mean, deviation, trust, math.log(max(1, images)), trust=trust)
-    if every := [one for one in captions if one is not None]:
-        spoken = [(one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)]
-        trust = text_share * _trust(spoken, mean, deviation, TRUSTED_CAPTIONS)
-        total = sum(one.total for one in every)
-        shared = CaptionCalibration(
-            *_mean_and_deviation(np.concatenate([one.sample for one in every])),
+    if all_captions := [one for one in captions if one is not None]:
+        caption_matches = [
+            (one.ids, np.nan_to_num(one.captions + 2), one.cosines) for one in words if len(one.captions)
+        ]
+        trust = text_share * _trust(caption_matches, mean, deviation, TRUSTED_CAPTIONS)
+        total = sum(one.total for one in all_captions)
+        caption_calibration = CaptionCalibration(
+            *_mean_and_deviation(np.concatenate([one.sample for one in all_captions])),
             floor=math.log(max(1, total)),
             weight=trust,
             coverage=min(1.0, total / max(1, images)),
             trust=trust,
         )
-        calibration = replace(calibration, captions=shared)
+        calibration = replace(calibration, captions=caption_calibration)
     return [_weigh(calibration, quality, WEAK_ENCODER if one is None else one.agreement) for one in captions]
 
 
-def _weigh(shared: Calibration, quality: str, agreement: float) -> Calibration:
+def _weigh(calibration: Calibration, quality: str, agreement: float) -> Calibration:
     """Return the calibration for a collection whose captions agree so with their pictures."""
     belonging = min(max(agreement / OWN_CAPTIONS, 0.0), 1.0)
-    trust = shared.trust * max(belonging, LEAST_AGREEMENT_IN_WORDS)
-    captions = shared.captions
+    trust = calibration.trust * max(belonging, LEAST_AGREEMENT_IN_WORDS)
+    captions = calibration.captions
     if captions is not None:
-        believed = captions.trust * belonging
-        weight = believed * (CAPTION_WEIGHTS.get(quality) or _caption_weight(agreement))
-        captions = replace(captions, weight=weight, trust=believed)
-    return replace(shared, weight=trust * WORD_WEIGHTS.get(quality, WORD_WEIGHT), trust=trust, captions=captions)
+        caption_trust = captions.trust * belonging
+        weight = caption_trust * (CAPTION_WEIGHTS.get(quality) or _caption_weight(agreement))
+        captions = replace(captions, weight=weight, trust=caption_trust)
+    return replace(calibration, weight=trust * WORD_WEIGHTS.get(quality, WORD_WEIGHT), trust=trust, captions=captions)
 
 
 def _caption_weight(agreement: float) -> float:
@@ -378,8 +380,8 @@ def caption_agreement(captions: Float32, pictures: Float32, sample: Float32) -> 
         return WEAK_ENCODER
     # Row by row: the first product of two matrices in a process costs 30 ms.
     cosines = np.array([sample @ caption for caption in captions], np.float64)
-    own = np.einsum("md,md->m", captions, pictures, dtype=np.float64)
-    return float(((own - cosines.mean(axis=1)) / (cosines.std(axis=1) + ROUNDING)).mean())
+    own_cosines = np.einsum("md,md->m", captions, pictures, dtype=np.float64)
+    return float(((own_cosines - cosines.mean(axis=1)) / (cosines.std(axis=1) + ROUNDING)).mean())
 
 
 def _trust(
@@ -393,10 +395,10 @@ def _trust(
     ``matches`` are ids, evidence (0: no match), and cosines of pictures with the query, in each collection. Trust is
     the mean of these cosines in standard deviations, and its standard error by chance, as a share of what is expected.
     """
-    every = [(ids, evidence, cosines) for ids, evidence, cosines in matches if len(cosines)]
-    if not every:
+    nonempty = [(ids, evidence, cosines) for ids, evidence, cosines in matches if len(cosines)]
+    if not nonempty:
         return 1.0
-    ids, evidence, cosines = (np.concatenate(parts) for parts in zip(*every, strict=True))
+    ids, evidence, cosines = (np.concatenate(parts) for parts in zip(*nonempty, strict=True))
     best = np.lexsort((ids, -evidence))[:TRUST_MATCHES]
     best = best[evidence[best] > 0]
     if not len(best):
@@ -420,12 +422,12 @@ def log_odds(z: Float64) -> Float64:
 def _surprisal(z: Float64) -> Float64:
     """Return −log of the upper tail of the standard normal distribution beyond each ``z`` (m,)."""
     tails = np.asarray(_erfc(np.minimum(z, _FAR) / math.sqrt(2)), np.float64)
-    found: Float64 = -np.log(tails / 2)
+    surprisal: Float64 = -np.log(tails / 2)
     if (is_far := z >= _FAR).any():
         # Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.12.
         far = z[is_far]
-        found[is_far] = far * far / 2 + np.log(far * math.sqrt(2 * math.pi)) - np.log1p(-1 / far**2 + 3 / far**4)
-    return found
+        surprisal[is_far] = far * far / 2 + np.log(far * math.sqrt(2 * math.pi)) - np.log1p(-1 / far**2 + 3 / far**4)
+    return surprisal
 
 
 def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, count: int) -> CandidateSet:
@@ -435,23 +437,24 @@ def fuse_rankings(pictures: Matches, words: WordHits, calibration: Calibration, 
     their cosines, in any order. Where an approximate ranking rises between its rungs, an image counts as much as those
     before it, so that a longer ranking only appends.
     """
-    alone = ~np.isin(pictures.ids, words.ids, assume_unique=True)
+    is_unmatched = ~np.isin(pictures.ids, words.ids, assume_unique=True)
     unmatched = calibration.relevance(pictures.scores, np.zeros(len(pictures)))
     falling = np.minimum.accumulate(unmatched)
     matched = calibration.relevance(words.cosines, calibration.match_evidence(words))
     order = np.lexsort((words.ids, -matched))
     best = words.take(order)
-    relevance = np.concatenate([matched[order], falling[alone]])
-    zeros = np.zeros(int(alone.sum()))
-    both = CandidateSet.of(
+    relevance = np.concatenate([matched[order], falling[is_unmatched]])
+    zeros = np.zeros(int(is_unmatched.sum()))
+    fused = CandidateSet.of(
         Matches(
-            np.concatenate([best.ids, pictures.ids[alone]]), np.concatenate([best.cosines, pictures.scores[alone]])
+            np.concatenate([best.ids, pictures.ids[is_unmatched]]),
+            np.concatenate([best.cosines, pictures.scores[is_unmatched]]),
         ),
         relevance=relevance.astype(np.float32),
         words=np.concatenate([calibration.trusted_evidence(best), zeros]),
         shares=np.concatenate([best.shares, zeros]),
     )
-    return both.take(np.argsort(-relevance, kind="stable")[:count])
+    return fused.take(np.argsort(-relevance, kind="stable")[:count])
 
 
 def rank_by_words(words: WordHits, count: int) -> CandidateSet:

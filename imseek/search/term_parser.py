@@ -1,4 +1,4 @@
-r"""Parses query terms as users type them, without touching the file system.
+r"""Parse query terms as users type them, without touching the file system.
 
     term   = [ weight ":" ] what
     weight = digits, with or without a fraction                 2:  0.5:  .5:
@@ -56,9 +56,9 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
         return Term(picture=path_of_uri(what), weight=weight)
     if what.startswith(_PATHS):
         return Term(picture=_path(what), weight=weight)
-    if found := _ID.fullmatch(what):
-        region = None if found[2] is None else parse_region(found[2])
-        return Term(image_id=int(found[1]), weight=weight, region=region)
+    if match := _ID.fullmatch(what):
+        region = None if match[2] is None else parse_region(match[2])
+        return Term(image_id=int(match[1]), weight=weight, region=region)
     if what.startswith(_TEXT):
         return Term(text=what[len(_TEXT) :], weight=weight)
     if picture and what.strip():
@@ -68,16 +68,16 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
 
 def split_weight(said: str) -> tuple[float, str]:
     """Split a term into its weight (1 if absent) and the rest. Raises QueryError for a weight of 0 or infinity."""
-    found = _WEIGHT.match(said)
-    if found is None:
+    match = _WEIGHT.match(said)
+    if match is None:
         return 1.0, said
-    weight = float(found[1])
+    weight = float(match[1])
     if not 0 < weight < float("inf"):
         raise QueryError(
-            f"{found[1][:20]} is not a weight: a weight is a finite number above 0",
+            f"{match[1][:20]} is not a weight: a weight is a finite number above 0",
             hint=f"if it belongs to the words: {_TEXT}{said[:40]}",
         )
-    return weight, said[found.end() :].lstrip()
+    return weight, said[match.end() :].lstrip()
 
 
 def _path(what: str) -> Path:

@@ -68,8 +68,8 @@ def checked_model(root: Path, model: Model, space: SpaceInfo) -> TokenModel:
 
 def combine(scores: Float32, weight: float) -> Float32:
     """Return what candidates, best first, are ordered by: their scores, less the logarithm of their rank so far."""
-    found: Float32 = np.float32(weight) * scores - np.log1p(np.arange(len(scores), dtype=np.float32))
-    return found
+    keys: Float32 = np.float32(weight) * scores - np.log1p(np.arange(len(scores), dtype=np.float32))
+    return keys
 
 
 class TokenReranker:
@@ -130,10 +130,10 @@ def _read_tokens(
     reader: Reader, model: Interaction, prepared: PreparedQuery, ids: list[int]
 ) -> dict[int, npt.NDArray[np.float16]]:
     """Return the tokens of those images that have some, one after another in a row."""
-    found = reader.unused_space(model.fingerprint(reader.current.space.fingerprint))
-    if found is None:
+    space = reader.unused_space(model.fingerprint(reader.current.space.fingerprint))
+    if space is None:
         return {}
-    space_id, dim = found
+    space_id, dim = space
     if dim != model.shape[0] * model.shape[1]:
         raise CorruptCollectionError(f"space {space_id} of {reader.root} does not hold the tokens that its model makes")
     rows = reader.rows_of(ids, space_id)

@@ -94,42 +94,42 @@ def tune(
     notes: tuple[str, ...] = ()
     if dry_run:
         task = Task(progress, stop)
-        learned = _learn(root, source, loss, seed, load, task)
+        result = _learn(root, source, loss, seed, load, task)
     else:
         with _open_run(root, "tune", progress, stop) as (writer, task):
-            learned = _learn(root, source, loss, seed, load, task)
-            if learned.taught is not None and learned.taught.facts.helps:
-                space = _store(writer, learned, learned.taught, name, loss, seed, task)
+            result = _learn(root, source, loss, seed, load, task)
+            if result.trained is not None and result.trained.facts.helps:
+                space = _store(writer, result, result.trained, name, loss, seed, task)
             if space is not None:
-                notes = _caption_notes(writer, learned.space) + _renew_indexes(writer, task)
-    taught = learned.taught
+                notes = _caption_notes(writer, result.space) + _renew_indexes(writer, task)
+    trained = result.trained
     outcome: TuneOutcome
-    if taught is not None and not taught.facts.helps:
+    if trained is not None and not trained.facts.helps:
         outcome = "refused"
     elif space is not None:
         outcome = "switched"
     else:
         outcome = "interrupted" if task.is_cancelled else "tried"
     current = read_current(root)
-    split = learned.split
+    split = result.split
     return TuneReport(
         outcome=outcome,
         name=name,
-        encoder=learned.space.encoder,
-        source=learned.examples.source,
+        encoder=result.space.encoder,
+        source=result.examples.source,
         loss=loss,
         seed=seed,
-        pairs=len(learned.examples.pairs),
+        pairs=len(result.examples.pairs),
         train=len(split.train),
         validation=len(split.validation),
         held_out=len(split.held_out),
-        taught=None if taught is None else taught.facts,
+        taught=None if trained is None else trained.facts,
         space_id=None if space is None else space.space_id,
-        replaced=None if space is None else learned.space.space_id,
+        replaced=None if space is None else result.space.space_id,
         images=current.images,
         seconds=time.monotonic() - started,
         generation=current.generation,
-        notes=learned.examples.notes + notes,
+        notes=result.examples.notes + notes,
     )
 
 
@@ -188,26 +188,26 @@ def back(
     root = path_of(collection)
     started = time.monotonic()
     space = run_with_reader(root, lambda reader: reader.current.space)
-    named = adapter_of(space.encoder)
-    if named is None:
+    adapted = adapter_of(space.encoder)
+    if adapted is None:
         raise UsageError(
             f"the vectors of {space.encoder} are searched as they are: there is nothing to go back from",
             hint="`imseek tune --use NAME` goes to tuned ones that are kept",
         )
     with _open_run(root, "tune --back", progress, stop) as (writer, task):
-        kept = adapter_spaces.find_base_space(writer, space)
-        if kept is not None and adapter_spaces.switch_space(writer, kept, space, None, task):
+        base_space = adapter_spaces.find_base_space(writer, space)
+        if base_space is not None and adapter_spaces.switch_space(writer, base_space, space, None, task):
             notes = _caption_notes(writer, space) + _renew_indexes(writer, task)
-            return _switch_report(writer, kept, space, "switched", started, notes)
-    if kept is not None:  # New vectors must be comparable with the kept ones, whatever version has come since.
-        encoder = load_encoder(root, kept, ("image", "text"), runtime, notify)
-        input_checks.check_fingerprint(encoder, named[1], kept.fingerprint)
-        made = space_compatibility.space_of(encoder, kept.note)
-        request = ReencodeRequest(made, space.space_id, False, allow_missing)
+            return _switch_report(writer, base_space, space, "switched", started, notes)
+    if base_space is not None:  # New vectors must be comparable with the kept ones, whatever version has come since.
+        encoder = load_encoder(root, base_space, ("image", "text"), runtime, notify)
+        input_checks.check_fingerprint(encoder, adapted[1], base_space.fingerprint)
+        base_info = space_compatibility.space_of(encoder, base_space.note)
+        request = ReencodeRequest(base_info, space.space_id, False, allow_missing)
         return run_reencode(root, "tune --back", encoder, request, progress, stop)
     return maintenance.reencode(
         root,
-        named[1],
+        adapted[1],
         space=space.space_id,
         allow_missing=allow_missing,
         runtime=runtime,
@@ -239,29 +239,29 @@ def use(
     space = run_with_reader(root, lambda reader: reader.current.space)
     model = models.find(root, name)
     if model is None or model.kind != ADAPTER:
-        there = ", ".join(one.name for one in models.of_kind(root, ADAPTER))
-        hint = f"there are: {there}" if there else "`imseek tune` learns one"
+        names = ", ".join(one.name for one in models.of_kind(root, ADAPTER))
+        hint = f"there are: {names}" if names else "`imseek tune` learns one"
         raise UsageError(f"no adapter {name!r} in this collection", hint=hint)
     adapter = Adapter.of(model.arrays)
     with _open_run(root, "tune --use", progress, stop) as (writer, task):
-        wanted = [
+        tuned_spaces = [
             one.info
             for one in spaces.list_spaces(writer)
             if one.info.modality == "image" and (adapter_of(one.info.encoder) or ("",))[0] == name
         ]
-        if space in wanted:
+        if space in tuned_spaces:
             return _switch_report(writer, space, None, "already", started, ())
-        other = model.facts.get("fingerprint") != space.fingerprint
-        if other or not wanted or wanted[0].encoder != adapter_reference(name, space.encoder):
-            of = str(model.facts.get("encoder"))
+        is_foreign = model.facts.get("fingerprint") != space.fingerprint
+        if is_foreign or not tuned_spaces or tuned_spaces[0].encoder != adapter_reference(name, space.encoder):
+            base = str(model.facts.get("encoder"))
             raise UsageError(
-                f"{name} is an adapter of {of}, and {name_beside(space.encoder, of)} is searched",
+                f"{name} is an adapter of {base}, and {name_beside(space.encoder, base)} is searched",
                 hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
             )
-        done = adapter_spaces.switch_space(writer, wanted[0], space, adapter, task)
-        notes = (_caption_notes(writer, space) + _renew_indexes(writer, task)) if done else ()
-        outcome: ReencodeOutcome = "switched" if done else "interrupted"
-        return _switch_report(writer, wanted[0], space, outcome, started, notes)
+        switched = adapter_spaces.switch_space(writer, tuned_spaces[0], space, adapter, task)
+        notes = (_caption_notes(writer, space) + _renew_indexes(writer, task)) if switched else ()
+        outcome: ReencodeOutcome = "switched" if switched else "interrupted"
+        return _switch_report(writer, tuned_spaces[0], space, outcome, started, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +269,13 @@ class _TrainingResult:
     space: SpaceInfo
     examples: Examples
     split: Split
-    taught: TrainedAdapter | None
+    trained: TrainedAdapter | None
 
 
 def _check_untuned(space: SpaceInfo) -> None:
-    if (named := adapter_of(space.encoder)) is not None:
+    if (adapted := adapter_of(space.encoder)) is not None:
         raise UsageError(
-            f"the vectors that are searched are tuned already, by {named[0]}",
+            f"the vectors that are searched are tuned already, by {adapted[0]}",
             hint="`imseek tune --back` first: an adapter is learned over the vectors of the encoder itself",
         )
 
@@ -293,13 +293,13 @@ def _learn(
     def read(reader: Reader) -> tuple[SpaceInfo, Examples, Split]:
         space = reader.current.space
         _check_untuned(space)
-        wanted = examples.default_source(reader) if source is None else source
-        found = examples.read_examples(reader, wanted, lambda: load(space), seed)
-        return space, found, data_split.split_examples(reader, found, seed)
+        chosen_source = examples.default_source(reader) if source is None else source
+        found_examples = examples.read_examples(reader, chosen_source, lambda: load(space), seed)
+        return space, found_examples, data_split.split_examples(reader, found_examples, seed)
 
     space, found, split = run_with_reader(root, read)
-    taught = training.train_from_examples(found, split, loss=loss, seed=seed, task=task)
-    return _TrainingResult(space, found, split, taught)
+    trained = training.train_from_examples(found, split, loss=loss, seed=seed, task=task)
+    return _TrainingResult(space, found, split, trained)
 
 
 def _text_encoder_loader(
@@ -327,8 +327,8 @@ def _text_encoder_loader(
 
 def _store(
     writer: Writer,
-    learned: _TrainingResult,
-    taught: TrainedAdapter,
+    result: _TrainingResult,
+    trained: TrainedAdapter,
     name: str,
     loss: TuneLoss,
     seed: int,
@@ -338,16 +338,16 @@ def _store(
     from imseek.data.catalog.models import Model
     from imseek.data.writing import adapter_spaces
 
-    space, adapter = learned.space, taught.adapter
+    space, adapter = result.space, trained.adapter
     facts = {
-        "source": learned.examples.source,
+        "source": result.examples.source,
         "loss": loss,
         "seed": seed,
-        "pairs": len(learned.examples.pairs),
-        "train": len(learned.split.train),
-        "validation": len(learned.split.validation),
-        "held_out": len(learned.split.held_out),
-        **asdict(taught.facts),
+        "pairs": len(result.examples.pairs),
+        "train": len(result.split.train),
+        "validation": len(result.split.validation),
+        "held_out": len(result.split.held_out),
+        **asdict(trained.facts),
         "encoder": space.encoder,
         "fingerprint": space.fingerprint,
     }

@@ -49,11 +49,11 @@ def assign_parts(groups: Ids, paired: Ids, seed: int) -> Split:
     generator = np.random.default_rng(seed)
     part_of = np.zeros(int(groups.max()) + 1, np.int64)
     # Images only judged different from others are distributed too: they are hard negatives.
-    for some in (paired, np.setdiff1d(groups, paired)):
-        order = generator.permutation(some)
-        stops, judges = round(VALIDATION * len(order)), round(HELD_OUT * len(order))
-        part_of[order[:stops]] = 1
-        part_of[order[stops : stops + judges]] = 2
+    for part_groups in (paired, np.setdiff1d(groups, paired)):
+        order = generator.permutation(part_groups)
+        validation_count, held_out_count = round(VALIDATION * len(order)), round(HELD_OUT * len(order))
+        part_of[order[:validation_count]] = 1
+        part_of[order[validation_count : validation_count + held_out_count]] = 2
     train, validation, held_out = (np.flatnonzero(part_of[groups] == part) for part in range(3))
     return Split(train, validation, held_out, groups)
 
@@ -65,8 +65,8 @@ def _check_enough(examples: Examples, groups: int) -> None:
         "judgements": "groups of pictures that were judged the same",
     }
     if examples.source != "judgements" and len(examples.texts) < 2:
-        said = "all captions are the same" if examples.source == "captions" else "there is one tag only"
-        raise UsageError(f"{said}: nothing can be told apart by it", hint="at least two are needed")
+        reason = "all captions are the same" if examples.source == "captions" else "there is one tag only"
+        raise UsageError(f"{reason}: nothing can be told apart by it", hint="at least two are needed")
     if groups < MIN_GROUPS:
         raise UsageError(
             f"tuning needs {MIN_GROUPS} {wants[examples.source]}, and found {groups}",
@@ -76,16 +76,16 @@ def _check_enough(examples: Examples, groups: int) -> None:
 
 def _edges(reader: Reader, examples: Examples) -> Ids:
     """Return pairs of images (e, 2) that must be in one part."""
-    stored = reader.intrinsics(examples.ids.tolist(), ["content_hash", "phash"])
-    facts = [stored[image_id] for image_id in examples.ids.tolist()]
+    rows = reader.intrinsics(examples.ids.tolist(), ["content_hash", "phash"])
+    facts = [rows[image_id] for image_id in examples.ids.tolist()]
     contents = {content: n for n, content in enumerate({one["content_hash"] for one in facts})}
-    found = [_link_equal(np.array([contents[one["content_hash"]] for one in facts]))]
-    found.append(_link_near_hashes(np.array([one.get("phash", 0) for one in facts], np.uint64)))
+    edges = [_link_equal(np.array([contents[one["content_hash"]] for one in facts]))]
+    edges.append(_link_near_hashes(np.array([one.get("phash", 0) for one in facts], np.uint64)))
     if examples.source == "captions":
-        found += [_link_equal(examples.pairs[:, 0], examples.pairs[:, 1])]
+        edges += [_link_equal(examples.pairs[:, 0], examples.pairs[:, 1])]
     if examples.source == "judgements":
-        found.append(examples.pairs)
-    return np.concatenate(found)
+        edges.append(examples.pairs)
+    return np.concatenate(edges)
 
 
 def _link_equal(values: Ids, names: Ids | None = None) -> Ids:
@@ -93,16 +93,16 @@ def _link_equal(values: Ids, names: Ids | None = None) -> Ids:
     names = np.arange(len(values)) if names is None else names
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero(values[order][1:] == values[order][:-1])
-    found: Ids = np.stack([names[order[same]], names[order[same + 1]]], axis=1)
-    return found
+    pairs: Ids = np.stack([names[order[same]], names[order[same + 1]]], axis=1)
+    return pairs
 
 
 def _link_near_hashes(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Ids:
     """Find pairs of similar perceptual hashes, ignoring 0 (unknown). Works row by row to bound memory."""
-    known = np.flatnonzero(hashes)
-    found = []
-    for n, at in enumerate(known.tolist()):
-        rest = known[n + 1 :]
-        near = rest[hamming(hashes[rest], hashes[at]) <= MAX_HAMMING]
-        found.append(np.stack([np.full(len(near), at), near], axis=1))
-    return np.concatenate([np.empty((0, 2), np.int64), *found])
+    hashed = np.flatnonzero(hashes)
+    edges = []
+    for n, at in enumerate(hashed.tolist()):
+        later = hashed[n + 1 :]
+        near = later[hamming(hashes[later], hashes[at]) <= MAX_HAMMING]
+        edges.append(np.stack([np.full(len(near), at), near], axis=1))
+    return np.concatenate([np.empty((0, 2), np.int64), *edges])

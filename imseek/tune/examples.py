@@ -61,21 +61,21 @@ def read_examples(reader: Reader, source: TuneSource, words: EncoderLoader, seed
     vectors = Vectors(reader)
     if source == "judgements":
         return _read_judgements(reader, vectors)
-    found = _iter_captions(reader, vectors) if source == "captions" else _iter_tags(reader)
+    labelled_texts = _iter_captions(reader, vectors) if source == "captions" else _iter_tags(reader)
     total = 0
 
     def iter_keys() -> Iterator[tuple[int, int, str]]:
         nonlocal total
-        for image_id, text in found:
+        for image_id, text in labelled_texts:
             total += 1
             yield _draw_key(seed, image_id, text), image_id, text
 
-    drawn = heapq.nsmallest(MAX_PAIRS, iter_keys())
-    chosen = sorted((image_id, text) for _, image_id, text in drawn)
-    if not chosen:
+    keys = heapq.nsmallest(MAX_PAIRS, iter_keys())
+    selected = sorted((image_id, text) for _, image_id, text in keys)
+    if not selected:
         raise UsageError(f"no image of this collection has {_WANT[source]}", hint=_HINTS[source])
     notes = (f"{MAX_PAIRS:,} of {total:,} {source} were drawn to learn from",) if total > MAX_PAIRS else ()
-    return _build_examples(reader, vectors, source, chosen, words, notes)
+    return _build_examples(reader, vectors, source, selected, words, notes)
 
 
 def default_source(reader: Reader) -> TuneSource:
@@ -126,34 +126,34 @@ def _build_examples(
     reader: Reader,
     vectors: Vectors,
     source: TuneSource,
-    chosen: Sequence[tuple[int, str]],
+    selected: Sequence[tuple[int, str]],
     words: EncoderLoader,
     notes: tuple[str, ...],
 ) -> Examples:
-    wanted = np.array([image_id for image_id, _ in chosen], np.int64)
-    positions = vectors.positions(np.unique(wanted))
+    image_ids = np.array([image_id for image_id, _ in selected], np.int64)
+    positions = vectors.positions(np.unique(image_ids))
     ids = vectors.ids[positions[positions >= 0]]
-    images, sound = _usable_images(vectors, ids)
-    texts = sorted({text for _, text in chosen})
-    speaker = {text: image_id for image_id, text in chosen}
+    images, is_usable = _usable_images(vectors, ids)
+    texts = sorted({text for _, text in selected})
+    image_by_text = {text: image_id for image_id, text in selected}
     if source == "captions":
-        rows = _caption_rows(reader, vectors, [(text, speaker[text]) for text in texts], words)
+        rows = _caption_rows(reader, vectors, [(text, image_by_text[text]) for text in texts], words)
     else:
         rows = prompts.class_vectors(words(), texts, TEMPLATES)
-    known = _usable_rows(rows)
-    if not known.all():
-        notes += (f"{int((~known).sum()):,} texts have no vector, and are passed over",)
-    if not sound.all():
-        notes += (f"{int((~sound).sum()):,} images have no finite vector, and are passed over",)
+    has_vector = _usable_rows(rows)
+    if not has_vector.all():
+        notes += (f"{int((~has_vector).sum()):,} texts have no vector, and are passed over",)
+    if not is_usable.all():
+        notes += (f"{int((~is_usable).sum()):,} images have no finite vector, and are passed over",)
     number = {text: n for n, text in enumerate(texts)}
-    where = {image_id: n for n, image_id in enumerate(ids.tolist())}
-    pairs = [(number[text], where[image_id]) for image_id, text in chosen if image_id in where]
-    kept = [(a, b) for a, b in pairs if known[a] and sound[b]]
-    if not kept:
+    position_by_id = {image_id: n for n, image_id in enumerate(ids.tolist())}
+    pairs = [(number[text], position_by_id[image_id]) for image_id, text in selected if image_id in position_by_id]
+    usable_pairs = [(a, b) for a, b in pairs if has_vector[a] and is_usable[b]]
+    if not usable_pairs:
         raise UsageError(
             f"there are {source}, but no vectors of them and their images", hint=notes[-1] if notes else None
         )
-    return _drop_unpaired(source, ids, images, tuple(texts), rows, kept, notes)
+    return _drop_unpaired(source, ids, images, tuple(texts), rows, usable_pairs, notes)
 
 
 def _caption_rows(reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: EncoderLoader) -> Float32:
@@ -161,11 +161,11 @@ def _caption_rows(reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, i
     space = reader.current.caption_space
     if space is None or space.fingerprint != vectors.space.fingerprint:
         return CaptionEncoder(words())([text for text, _ in texts]).astype(np.float32)
-    stored = Vectors(reader, space)
+    caption_vectors = Vectors(reader, space)
     ids = np.array([image_id for _, image_id in texts], np.int64)
     rows = np.zeros((len(ids), space.dim), np.float32)
-    there = stored.positions(ids) >= 0
-    rows[there] = stored.of(ids[there])
+    has_row = caption_vectors.positions(ids) >= 0
+    rows[has_row] = caption_vectors.of(ids[has_row])
     return rows
 
 
@@ -191,15 +191,15 @@ def _drop_unpaired(
 ) -> Examples:
     """Drop texts and images that are in no pair."""
     table = np.array(pairs, np.int64).reshape(-1, 2)
-    used_texts, left = np.unique(table[:, 0], return_inverse=True)
-    used_images, right = np.unique(table[:, 1], return_inverse=True)
+    used_texts, text_positions = np.unique(table[:, 0], return_inverse=True)
+    used_images, image_positions = np.unique(table[:, 1], return_inverse=True)
     return Examples(
         source=source,
         ids=ids[used_images],
         images=images[used_images],
         texts=tuple(texts[n] for n in used_texts.tolist()),
         words=rows[used_texts],
-        pairs=np.unique(np.stack([left, right], axis=1).reshape(-1, 2), axis=0),
+        pairs=np.unique(np.stack([text_positions, image_positions], axis=1).reshape(-1, 2), axis=0),
         apart=np.empty((0, 2), np.int64),
         notes=notes,
     )
@@ -207,19 +207,21 @@ def _drop_unpaired(
 
 def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
     """Read pairs judged the same, with all that follow by transitivity, in both directions; one image per content."""
-    said = duplicate_judgements.read(reader.root)
+    judgements = duplicate_judgements.read(reader.root)
     lookup = HashLookup(reader.root)
     try:
-        of = {content: lookup.find(bytes.fromhex(content)) for one in said for content in (one.a, one.b)}
+        id_by_content = {
+            content: lookup.find(bytes.fromhex(content)) for one in judgements for content in (one.a, one.b)
+        }
     finally:
         lookup.close()
-    ids = np.unique(np.array([i for i in of.values() if i is not None], np.int64))
+    ids = np.unique(np.array([i for i in id_by_content.values() if i is not None], np.int64))
     ids = ids[vectors.positions(ids) >= 0]
-    images, sound = _usable_images(vectors, ids)
-    where = {image_id: n for n, image_id in enumerate(ids[sound].tolist())}
-    at = {content: where.get(image_id) for content, image_id in of.items() if image_id is not None}
+    images, is_usable = _usable_images(vectors, ids)
+    position_by_id = {image_id: n for n, image_id in enumerate(ids[is_usable].tolist())}
+    at = {content: position_by_id.get(image_id) for content, image_id in id_by_content.items() if image_id is not None}
     table: dict[str, list[tuple[int, int]]] = {"same": [], "different": []}
-    for one in said:
+    for one in judgements:
         a, b = at.get(one.a), at.get(one.b)
         if a is not None and b is not None and a != b:
             table[one.verdict].append((a, b))
@@ -230,11 +232,11 @@ def _read_judgements(reader: Reader, vectors: Vectors) -> Examples:
         )
     return Examples(
         source="judgements",
-        ids=ids[sound],
-        images=images[sound],
+        ids=ids[is_usable],
+        images=images[is_usable],
         texts=(),
         words=None,
-        pairs=_all_pairs(connected_components(len(where), np.array(table["same"], np.int64))),
+        pairs=_all_pairs(connected_components(len(position_by_id), np.array(table["same"], np.int64))),
         apart=np.array(table["different"], np.int64).reshape(-1, 2),
     )
 
@@ -245,21 +247,21 @@ def _all_pairs(groups: Ids) -> Ids:
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     squares = [np.stack(np.meshgrid(part, part), axis=-1).reshape(-1, 2) for part in parts if len(part) > 1]
     pairs = np.concatenate(squares)
-    found: Ids = pairs[pairs[:, 0] != pairs[:, 1]]
-    return found
+    ordered_pairs: Ids = pairs[pairs[:, 0] != pairs[:, 1]]
+    return ordered_pairs
 
 
 def connected_components(n: int, edges: Ids) -> Ids:
     """Return the component of each node (n,), counted from 0, for ``edges`` (e, 2)."""
     parent = list(range(n))
 
-    def top(one: int) -> int:
-        while parent[one] != one:
-            parent[one] = parent[parent[one]]
-            one = parent[one]
-        return one
+    def top(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
 
     for a, b in edges.tolist():
         parent[max(top(a), top(b))] = min(top(a), top(b))
-    found: Ids = np.unique([top(one) for one in range(n)], return_inverse=True)[1].astype(np.int64)
-    return found
+    components: Ids = np.unique([top(one) for one in range(n)], return_inverse=True)[1].astype(np.int64)
+    return components

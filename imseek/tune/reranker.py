@@ -75,14 +75,14 @@ class Part:
     @property
     def belongs(self) -> npt.NDArray[np.bool_]:
         """(t, n): which pictures a text is the caption of."""
-        found = np.zeros((len(self.states), len(self.images)), np.bool_)
-        found[tuple(self.pairs.T)] = True
-        return found
+        mask = np.zeros((len(self.states), len(self.images)), np.bool_)
+        mask[tuple(self.pairs.T)] = True
+        return mask
 
     def first_stage(self, most: int) -> npt.NDArray[np.int64]:
         """Return (t, k) pictures that each text finds, best first."""
-        found: npt.NDArray[np.int64] = np.argsort(-(self.words @ self.images.T), axis=1, kind="stable")[:, :most]
-        return found
+        order: npt.NDArray[np.int64] = np.argsort(-(self.words @ self.images.T), axis=1, kind="stable")[:, :most]
+        return order
 
 
 def train(
@@ -97,14 +97,16 @@ def train(
         patches = require_patches(encoder, space.encoder)
         examples = read_examples(reader, "captions", lambda: encoder, seed)
         split = split_examples(reader, examples, seed)
-        chosen = {name: getattr(split, name)[:most] for name, most in MAX_IMAGES.items()}
-        features = read_features(reader, encoder, patches, examples.ids[np.concatenate([*chosen.values()])], task)
-        unread = sum(map(len, chosen.values())) - len(features)
-        taught = examples.ids[np.concatenate([chosen["train"], chosen["validation"]])]
-        learned = np.array([image_id for image_id in taught.tolist() if image_id in features], np.int64)
+        positions_by_part = {name: getattr(split, name)[:most] for name, most in MAX_IMAGES.items()}
+        features = read_features(
+            reader, encoder, patches, examples.ids[np.concatenate([*positions_by_part.values()])], task
+        )
+        unread = sum(map(len, positions_by_part.values())) - len(features)
+        training_ids = examples.ids[np.concatenate([positions_by_part["train"], positions_by_part["validation"]])]
+        read_ids = np.array([image_id for image_id in training_ids.tolist() if image_id in features], np.int64)
         states = read_states(examples, patches, features, task)
-        parts = [_part(examples, split, positions, features, states) for positions in chosen.values()]
-        return space, examples, parts, unread, learned
+        parts = [_part(examples, split, positions, features, states) for positions in positions_by_part.values()]
+        return space, examples, parts, unread, read_ids
 
     space, examples, parts, unread, learned_ids = run_with_reader(root, read)
     encoder = load(space)
@@ -114,15 +116,15 @@ def train(
             f"{unread:,} of the captioned pictures cannot be read, and too few are left",
             hint=f"are their sources mounted? {MIN_GROUPS} are needed",
         )
-    learned = None if task.is_cancelled else learn(parts, require_patches(encoder, space.encoder), seed, task)
-    gained = None if learned is None else learned[1]
+    result = None if task.is_cancelled else learn(parts, require_patches(encoder, space.encoder), seed, task)
+    gain = None if result is None else result[1]
     outcome: RerankerOutcome = "interrupted"
-    if gained is not None:
-        outcome = "tried" if gained.helps and writer is None else "stored" if gained.helps else "refused"
-    if outcome == "stored" and writer is not None and learned is not None:
-        facts = {"version": VERSION, "weight": learned[1].weight, "encoder": space.encoder, "seed": seed}
-        facts |= {"fingerprint": space.fingerprint, "r1": [learned[1].before.r1, learned[1].after.r1]}
-        model_files.put(writer, Model(NAME, KIND, facts, {**learned[0].arrays, "learned": learned_ids}))
+    if gain is not None:
+        outcome = "tried" if gain.helps and writer is None else "stored" if gain.helps else "refused"
+    if outcome == "stored" and writer is not None and result is not None:
+        facts = {"version": VERSION, "weight": result[1].weight, "encoder": space.encoder, "seed": seed}
+        facts |= {"fingerprint": space.fingerprint, "r1": [result[1].before.r1, result[1].after.r1]}
+        model_files.put(writer, Model(NAME, KIND, facts, {**result[0].arrays, "learned": learned_ids}))
     current = read_current(root)
     train_part, validation, held_out = (len(part.images) for part in parts)
     return RerankerReport(
@@ -134,8 +136,8 @@ def train(
         validation=validation,
         held_out=held_out,
         unread=unread,
-        gained=gained,
-        bytes_each=0 if learned is None else 2 * int(np.prod(learned[0].shape)),
+        gained=gain,
+        bytes_each=0 if result is None else 2 * int(np.prod(result[0].shape)),
         images=current.images,
         seconds=time.monotonic() - started,
         generation=current.generation,
@@ -156,58 +158,62 @@ def learn(
     """Train on the first part, choose steps and weight by the second, and measure on the third; None if cancelled."""
     lesson, validation, held_out = parts
     pairs = InteractionPairs(lesson.features, lesson.states, lesson.pairs, lesson.first_stage(HARD), lesson.belongs)
-    best, chosen, idle = (-1.0, 0.0, 0), None, 0
+    best, best_model, idle = (-1.0, 0.0, 0), None, 0
     for steps, model in train_interaction(pairs, patches.patch_alignment(), seed=seed, every=VALIDATE_EVERY):
         if task.is_cancelled:
             return None
         task.report("learn", steps, STEPS)
-        scored = _scored(validation, model)
+        scored_texts = _score_texts(validation, model)
         # Of equal ones the smallest weight counts: it changes least.
-        now = max((float((1 / _first_ranks(scored, weight)).mean()), -weight) for weight in WEIGHTS)
+        now = max((float((1 / _first_ranks(scored_texts, weight)).mean()), -weight) for weight in WEIGHTS)
         if now > best[:2]:
-            best, chosen, idle = (*now, steps), model, 0
+            best, best_model, idle = (*now, steps), model, 0
         else:
             idle += 1
         if steps >= STEPS or idle > PATIENCE:
             break
-    assert chosen is not None
+    assert best_model is not None
     weight, steps = -best[1], best[2]
-    scored = _scored(held_out, chosen)
-    before, after = (_first_ranks(scored, one) for one in (0.0, weight))
+    scored_texts = _score_texts(held_out, best_model)
+    before, after = (_first_ranks(scored_texts, one) for one in (0.0, weight))
     count = len(held_out.images)
-    old, new = Ranks(before, 1 / before, count), Ranks(after, 1 / after, count)
+    old_ranks, new_ranks = Ranks(before, 1 / before, count), Ranks(after, 1 / after, count)
     groups = renumber(held_out.groups)
-    gain = bootstrap.paired_interval(old.precision, new.precision, groups=groups, level=DECISION_LEVEL, seed=seed)
-    return chosen, RerankerGain(
+    gain = bootstrap.paired_interval(
+        old_ranks.precision, new_ranks.precision, groups=groups, level=DECISION_LEVEL, seed=seed
+    )
+    return best_model, RerankerGain(
         steps=steps,
         weight=weight,
-        before=summarise_ranks(old),
-        after=summarise_ranks(new),
-        r1=bootstrap.paired_interval(old.hits(1), new.hits(1), groups=groups, seed=seed),
+        before=summarise_ranks(old_ranks),
+        after=summarise_ranks(new_ranks),
+        r1=bootstrap.paired_interval(old_ranks.hits(1), new_ranks.hits(1), groups=groups, seed=seed),
         gain=gain,
         helps=gain.low > 0,
     )
 
 
-def _scored(part: Part, model: Interaction) -> list[tuple[Float32, npt.NDArray[np.bool_], int]]:
+def _score_texts(part: Part, model: Interaction) -> list[tuple[Float32, npt.NDArray[np.bool_], int]]:
     """Return for each text the model's scores (k,) of the first stage's best pictures, which of them are right, and the
     first right rank of all pictures."""
     tokens = np.concatenate(
         [model.compress(part.features[n : n + _BATCH].astype(np.float32)) for n in range(0, len(part.features), _BATCH)]
     )
-    found = []
-    for states, order, right in zip(part.states, part.first_stage(len(part.images)), part.belongs, strict=True):
-        near = order[:DEPTH]
-        found.append((model.score(states, tokens[near]), right[near], int(np.argmax(right[order])) + 1))
-    return found
+    scored_texts = []
+    for states, order, is_right in zip(part.states, part.first_stage(len(part.images)), part.belongs, strict=True):
+        best = order[:DEPTH]
+        scored_texts.append((model.score(states, tokens[best]), is_right[best], int(np.argmax(is_right[order])) + 1))
+    return scored_texts
 
 
-def _first_ranks(scored: Sequence[tuple[Float32, npt.NDArray[np.bool_], int]], weight: float) -> npt.NDArray[np.int64]:
+def _first_ranks(
+    scored_texts: Sequence[tuple[Float32, npt.NDArray[np.bool_], int]], weight: float
+) -> npt.NDArray[np.int64]:
     """Return the rank (t,) of the first right picture of each text, with scores of this weight."""
     ranks = []
-    for scores, right, first in scored:
+    for scores, is_right, first in scored_texts:
         order = np.argsort(-combine(scores, weight), kind="stable")
-        ranks.append(int(np.argmax(right[order])) + 1 if right.any() else first)
+        ranks.append(int(np.argmax(is_right[order])) + 1 if is_right.any() else first)
     return np.array(ranks, np.int64)
 
 
@@ -215,11 +221,11 @@ def read_features(
     reader: Reader, encoder: Encoder, patches: PatchEncoder, ids: npt.NDArray[np.int64], task: Task
 ) -> dict[int, npt.NDArray[np.float16]]:
     """Read pictures, and return features of their patches by image id; without those that cannot be read."""
-    found: dict[int, npt.NDArray[np.float16]] = {}
+    features: dict[int, npt.NDArray[np.float16]] = {}
     workers = available_cpus()
     with Originals(reader, ids.tolist()) as originals:
 
-        def look(image_id: int) -> npt.NDArray[Any] | None:
+        def prepare(image_id: int) -> npt.NDArray[Any] | None:
             if (picture := originals.find(image_id)) is None:
                 return None
             try:
@@ -228,42 +234,42 @@ def read_features(
                 return None
             return encoder.prepare(pixels)
 
-        each: OrderedMap[int, npt.NDArray[Any] | None] = OrderedMap(
-            look, workers=workers, lookahead=_BATCH + 2 * workers, deadline=_DEADLINE, late=lambda _: None
+        prepared_pictures: OrderedMap[int, npt.NDArray[Any] | None] = OrderedMap(
+            prepare, workers=workers, lookahead=_BATCH + 2 * workers, deadline=_DEADLINE, late=lambda _: None
         )
-        waiting: list[tuple[int, npt.NDArray[Any]]] = []
+        pending: list[tuple[int, npt.NDArray[Any]]] = []
 
         def encode() -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
-            if waiting:
-                rows = patches.patch_features(np.stack([prepared for _, prepared in waiting]))
-                yield from zip((image_id for image_id, _ in waiting), rows.astype(np.float16), strict=True)
-                waiting.clear()
+            if pending:
+                rows = patches.patch_features(np.stack([prepared for _, prepared in pending]))
+                yield from zip((image_id for image_id, _ in pending), rows.astype(np.float16), strict=True)
+                pending.clear()
 
-        for n, (image_id, prepared) in enumerate(zip(ids.tolist(), each(ids.tolist()), strict=True), 1):
+        for n, (image_id, prepared) in enumerate(zip(ids.tolist(), prepared_pictures(ids.tolist()), strict=True), 1):
             if task.is_cancelled:
                 break
             if prepared is not None:
-                waiting.append((image_id, prepared))
-            if len(waiting) == _BATCH:
-                found.update(encode())
+                pending.append((image_id, prepared))
+            if len(pending) == _BATCH:
+                features.update(encode())
                 task.report("read", n, len(ids))
-        found.update(encode())
-    return found
+        features.update(encode())
+    return features
 
 
 def read_states(examples: Examples, patches: PatchEncoder, images: Collection[int], task: Task) -> dict[int, Float32]:
     """Return states of words, by position of the text, for texts of these images; without texts that have no words."""
-    here = np.isin(examples.ids[examples.pairs[:, 1]], [*images])
-    needed = np.unique(examples.pairs[here, 0]).tolist()
-    found: dict[int, Float32] = {}
-    for start in range(0, len(needed), _BATCH):
+    is_readable = np.isin(examples.ids[examples.pairs[:, 1]], [*images])
+    text_numbers = np.unique(examples.pairs[is_readable, 0]).tolist()
+    states_by_text: dict[int, Float32] = {}
+    for start in range(0, len(text_numbers), _BATCH):
         if task.is_cancelled:
             break
-        some = needed[start : start + _BATCH]
-        each = patches.token_states([examples.texts[text] for text in some], WORDS)
-        found.update((text, states) for text, states in zip(some, each, strict=True) if len(states))
-        task.report("words", start + len(some), len(needed))
-    return found
+        batch = text_numbers[start : start + _BATCH]
+        batch_states = patches.token_states([examples.texts[text] for text in batch], WORDS)
+        states_by_text.update((text, states) for text, states in zip(batch, batch_states, strict=True) if len(states))
+        task.report("words", start + len(batch), len(text_numbers))
+    return states_by_text
 
 
 def _part(
@@ -280,19 +286,19 @@ def _part(
     positions = np.array([at for at in positions.tolist() if int(examples.ids[at]) in features], np.int64)
     place = np.full(len(examples.ids), -1, np.int64)
     place[positions] = np.arange(len(positions))
-    mine = examples.pairs[(place[examples.pairs[:, 1]] >= 0) & np.isin(examples.pairs[:, 0], [*states])]
-    texts, left = np.unique(mine[:, 0], return_inverse=True)
-    first = np.unique(mine[:, 0], return_index=True)[1]
+    own_pairs = examples.pairs[(place[examples.pairs[:, 1]] >= 0) & np.isin(examples.pairs[:, 0], [*states])]
+    texts, text_rows = np.unique(own_pairs[:, 0], return_inverse=True)
+    first = np.unique(own_pairs[:, 0], return_index=True)[1]
     assert examples.words is not None
     shape = features[int(examples.ids[positions[0]])].shape if len(positions) else (1, 1)
-    read = np.empty((len(positions), *shape), np.float16)
-    for row, image_id in zip(read, examples.ids[positions].tolist(), strict=True):
+    part_features = np.empty((len(positions), *shape), np.float16)
+    for row, image_id in zip(part_features, examples.ids[positions].tolist(), strict=True):
         row[:] = features.pop(image_id)
     return Part(
-        features=read,
+        features=part_features,
         images=examples.images[positions],
         states=tuple(states[text] for text in texts.tolist()),
         words=examples.words[texts],
-        pairs=np.stack([left.astype(np.int64), place[mine[:, 1]]], axis=1),
-        groups=split.groups[mine[first, 1]],
+        pairs=np.stack([text_rows.astype(np.int64), place[own_pairs[:, 1]]], axis=1),
+        groups=split.groups[own_pairs[first, 1]],
     )

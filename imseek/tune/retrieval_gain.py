@@ -34,25 +34,25 @@ class EvaluationPart:
     units: tuple[Ids, ...]
 
     @classmethod
-    def of(cls, examples: Examples, groups: Ids, chosen: Ids, most: int | None = None) -> EvaluationPart:
-        """Select the images at positions ``chosen`` (at most the first ``most``) with their matches."""
-        chosen = chosen if most is None else chosen[:most]
+    def of(cls, examples: Examples, groups: Ids, positions: Ids, most: int | None = None) -> EvaluationPart:
+        """Select the images at positions ``positions`` (at most the first ``most``) with their matches."""
+        positions = positions if most is None else positions[:most]
         place = np.full(len(examples.ids), -1, np.int64)
-        place[chosen] = np.arange(len(chosen))
-        mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
-        right = place[mine[:, 1]]
+        place[positions] = np.arange(len(positions))
+        own_pairs = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+        image_positions = place[own_pairs[:, 1]]
         if examples.words is None:
-            left = place[mine[:, 0]]
-            pairs = np.stack([left, right], axis=1)[left >= 0]
-            return cls(examples.images[chosen], None, pairs, (groups[chosen][np.unique(pairs[:, 0])],))
-        texts, left = np.unique(mine[:, 0], return_inverse=True)
+            query_positions = place[own_pairs[:, 0]]
+            pairs = np.stack([query_positions, image_positions], axis=1)[query_positions >= 0]
+            return cls(examples.images[positions], None, pairs, (groups[positions][np.unique(pairs[:, 0])],))
+        texts, query_positions = np.unique(own_pairs[:, 0], return_inverse=True)
         owners = groups[examples.pairs[:, 1]]
         # A caption is resampled with its images; a tag, which many images share, by itself.
         first = np.full(len(examples.texts), -1, np.int64)
         first[examples.pairs[::-1, 0]] = owners[::-1]
-        own = first[texts] if examples.source == "captions" else int(groups.max()) + 1 + texts
-        pairs = np.stack([left.astype(np.int64), right], axis=1)
-        return cls(examples.images[chosen], examples.words[texts], pairs, (own, groups[chosen]))
+        units = first[texts] if examples.source == "captions" else int(groups.max()) + 1 + texts
+        pairs = np.stack([query_positions.astype(np.int64), image_positions], axis=1)
+        return cls(examples.images[positions], examples.words[texts], pairs, (units, groups[positions]))
 
     @property
     def directions(self) -> tuple[TuneDirection, ...]:
@@ -71,13 +71,13 @@ class EvaluationPart:
 
     def precision(self, adapter: Adapter | None) -> float:
         """Mean average precision, averaged over the directions."""
-        return float(np.mean([found.precision.mean() for found in self.rank(adapter)]))
+        return float(np.mean([ranks.precision.mean() for ranks in self.rank(adapter)]))
 
 
 def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
     """Measure the gain in each direction, and of the average precision over all directions with equal weight."""
     before, after = part.rank(None), part.rank(adapter)
-    each = tuple(
+    gains = tuple(
         TuneGain(
             direction,
             summarise_ranks(old),
@@ -94,7 +94,7 @@ def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tu
         parts = [slice(end - n, end) for n, end in zip(lengths, ends.tolist(), strict=True)]
         return float(np.mean([values[p] @ weights[p] / max(1, weights[p].sum()) for p in parts]))
 
-    both = bootstrap.paired_interval(
+    overall = bootstrap.paired_interval(
         np.concatenate([one.precision for one in before]),
         np.concatenate([one.precision for one in after]),
         figure,
@@ -102,37 +102,37 @@ def measure_gains(part: EvaluationPart, adapter: Adapter, seed: int) -> tuple[tu
         level=DECISION_LEVEL,
         seed=seed,
     )
-    return each, both
+    return gains, overall
 
 
-def is_helpful(each: tuple[TuneGain, ...], both: Estimate) -> bool:
-    """Tell whether the gain is significant, with no loss in any direction (docs/decisions/0021-adapters.md)."""
-    return both.low > 0 and all(one.precision.value >= 0 for one in each)
+def is_helpful(gains: tuple[TuneGain, ...], overall: Estimate) -> bool:
+    """Return whether the gain is significant, with no loss in any direction (docs/decisions/0021-adapters.md)."""
+    return overall.low > 0 and all(one.precision.value >= 0 for one in gains)
 
 
 def _rank_other_images(images: Float32, left: Ids, right: Ids) -> Ranks:
     """Rank other images for each query image. The image itself always comes before the first match, and is
     discounted."""
-    asking, question = np.unique(left, return_inverse=True)
-    found = rank_items(images[asking], images, RelevantItems.of(question, right, len(asking)))
-    first = np.maximum(1, found.first - 1)
-    return Ranks(first, 1 / first, found.items - 1)
+    query_images, question = np.unique(left, return_inverse=True)
+    ranks = rank_items(images[query_images], images, RelevantItems.of(question, right, len(query_images)))
+    first = np.maximum(1, ranks.first - 1)
+    return Ranks(first, 1 / first, ranks.items - 1)
 
 
-def summarise_ranks(found: Ranks) -> Retrieval:
+def summarise_ranks(ranks: Ranks) -> Retrieval:
     """Summarise the ranks of queries."""
     return Retrieval(
-        questions=len(found.first),
-        items=found.items,
-        r1=float(found.hits(1).mean()),
-        r5=float(found.hits(5).mean()),
-        r10=float(found.hits(10).mean()),
-        median_rank=float(np.median(found.first)),
-        precision=float(found.precision.mean()),
+        questions=len(ranks.first),
+        items=ranks.items,
+        r1=float(ranks.hits(1).mean()),
+        r5=float(ranks.hits(5).mean()),
+        r10=float(ranks.hits(10).mean()),
+        median_rank=float(np.median(ranks.first)),
+        precision=float(ranks.precision.mean()),
     )
 
 
 def renumber(units: Ids) -> Ids:
     """Renumber units from 0."""
-    found: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
-    return found
+    numbers: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
+    return numbers

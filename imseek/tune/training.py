@@ -40,43 +40,43 @@ def train_from_examples(
     validation = EvaluationPart.of(examples, split.groups, split.validation, MAX_IMAGES[0])
     best: AdapterCheckpoint | None = None
     highest, idle = -1.0, 0
-    for now in train_adapter(lesson_of(examples, split.train), loss=loss, seed=seed, every=VALIDATE_EVERY):
+    for checkpoint in train_adapter(lesson_of(examples, split.train), loss=loss, seed=seed, every=VALIDATE_EVERY):
         if task.is_cancelled:
             return None
-        task.report("learn", now.steps, STEPS)
-        precision = validation.precision(now.adapter)
+        task.report("learn", checkpoint.steps, STEPS)
+        precision = validation.precision(checkpoint.adapter)
         if precision > highest:
-            best, highest, idle = now, precision, 0
+            best, highest, idle = checkpoint, precision, 0
         else:
             idle += 1
-        if now.steps >= STEPS or idle > PATIENCE:
+        if checkpoint.steps >= STEPS or idle > PATIENCE:
             break
     assert best is not None
-    tried = [(validation.precision(_scale_adapter(best.adapter, share)), share) for share in STRENGTHS]
-    strength = max(tried)[1]
+    strengths = [(validation.precision(_scale_adapter(best.adapter, share)), share) for share in STRENGTHS]
+    strength = max(strengths)[1]
     adapter = _scale_adapter(best.adapter, strength)
-    judges = EvaluationPart.of(examples, split.groups, split.held_out, MAX_IMAGES[1])
-    each, both = measure_gains(judges, adapter, seed)
-    moved = float((judges.images * adapter(judges.images)).sum(axis=1).mean())
+    held_out = EvaluationPart.of(examples, split.groups, split.held_out, MAX_IMAGES[1])
+    gains, overall = measure_gains(held_out, adapter, seed)
+    similarity = float((held_out.images * adapter(held_out.images)).sum(axis=1).mean())
     rank = adapter.down.shape[1]
-    found = Tuning(best.steps, rank, strength, best.scale, moved, each, both, is_helpful(each, both))
-    return TrainedAdapter(adapter, found)
+    record = Tuning(best.steps, rank, strength, best.scale, similarity, gains, overall, is_helpful(gains, overall))
+    return TrainedAdapter(adapter, record)
 
 
 def lesson_of(examples: Examples, train: np.ndarray[tuple[int], np.dtype[np.int64]]) -> TrainingData:
     """Build the training data from the part ``train`` of the examples."""
     place = np.full(len(examples.ids), -1, np.int64)
     place[train] = np.arange(len(train))
-    mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
-    left = mine[:, 0]
+    own_pairs = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+    query_positions = own_pairs[:, 0]
     if examples.words is None:
-        mine = mine[place[left] >= 0]
-        left = place[mine[:, 0]]
+        own_pairs = own_pairs[place[query_positions] >= 0]
+        query_positions = place[own_pairs[:, 0]]
     apart = place[np.unique(examples.apart)]
     return TrainingData(
         images=np.ascontiguousarray(examples.images[train]),
         words=examples.words,
-        pairs=np.stack([left, place[mine[:, 1]]], axis=1),
+        pairs=np.stack([query_positions, place[own_pairs[:, 1]]], axis=1),
         others=apart[apart >= 0],
     )
 

@@ -66,9 +66,9 @@ def _pairs(
 def test_a_slight_crop_is_the_same_picture(coffee: Picture, share: float) -> None:
     verdict = judge(30, 0.9, _small(coffee), _small(_cut(coffee, share)))
     assert verdict.kind == SAME
-    assert verdict.laid is not None
-    assert verdict.laid.correlation > 0.95
-    assert verdict.laid.overlap == pytest.approx(1 - share, abs=0.05)
+    assert verdict.registration is not None
+    assert verdict.registration.correlation > 0.95
+    assert verdict.registration.overlap == pytest.approx(1 - share, abs=0.05)
 
 
 def test_a_deep_crop_is_inside(coffee: Picture) -> None:
@@ -200,8 +200,8 @@ def test_a_line_written_over_a_picture_is_an_edit(coffee: Picture) -> None:
     verdict = judge(8, 0.9, _small(coffee), _small(written))
     assert verdict.kind == EDITED
     assert any(place.a[0] < 0.6 and place.a[2] > 0.52 for place in verdict.places)
-    assert verdict.laid is not None
-    assert verdict.laid.rest_agreement > verdict.laid.agreement
+    assert verdict.registration is not None
+    assert verdict.registration.rest_agreement > verdict.registration.agreement
 
 
 def test_a_long_strip_with_something_on_it_is_edited_and_its_copy_is_the_same(coffee: Picture) -> None:

@@ -47,7 +47,7 @@ def framed(pictures: Sequence[SmallLuminance], placements: Placements) -> Common
 
 def lay(frame: CommonFrame, a: int, b: int) -> Registration | None:
     compared = frame.compare(a, b)
-    return None if compared is None else compared.laid
+    return None if compared is None else compared.registration
 
 
 def may_differ(frame: CommonFrame, a: int, b: int) -> bool:
@@ -63,24 +63,24 @@ def frame() -> CommonFrame:
 
 def test_crops_of_one_photograph_agree_in_the_frame(frame: CommonFrame) -> None:
     for a, b in ((0, 1), (1, 2), (2, 3), (1, 3)):
-        laid = lay(frame, a, b)
-        assert laid is not None
-        assert laid.agreement > 0.95
-        assert laid.drift < 0.15
-        assert laid.correlation > 0.99
+        registration = lay(frame, a, b)
+        assert registration is not None
+        assert registration.agreement > 0.95
+        assert registration.drift < 0.15
+        assert registration.correlation > 0.99
     top, left, bottom, right = (max(CROPS[1][0], CROPS[2][0]), 60, 260, 400)
     area = (bottom - top) * (right - left)
-    assert (laid := lay(frame, 1, 2)) is not None
-    assert laid.overlap_a == pytest.approx(area / (250 * 380))
-    assert laid.overlap_b == pytest.approx(area / (260 * 391))
+    assert (registration := lay(frame, 1, 2)) is not None
+    assert registration.overlap_a == pytest.approx(area / (250 * 380))
+    assert registration.overlap_b == pytest.approx(area / (260 * 391))
 
 
 def test_a_wrong_place_does_not_agree() -> None:
     pictures = [crop(box) for box in CROPS.values()]
     moved = CROPS | {2: (40, 90, 300, 451)}
-    laid = lay(framed(pictures, placed(moved)), 1, 2)
-    assert laid is not None
-    assert laid.agreement < 0.5
+    registration = lay(framed(pictures, placed(moved)), 1, 2)
+    assert registration is not None
+    assert registration.agreement < 0.5
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_edges_of_a_drawing_do_not_differ_and_a_dot_on_it_does() -> None:
     frame = framed(pictures, placements)
     compared = frame.compare(0, 1)
     assert compared is not None
-    assert compared.laid.agreement > 0.9
+    assert compared.registration.agreement > 0.9
     assert not compared.may_differ()
     assert may_differ(frame, 0, 2)
     assert may_differ(frame, 1, 2)
@@ -137,11 +137,11 @@ def test_a_picture_placed_a_little_off_is_laid_over_the_largest_one() -> None:
     frame = framed(pictures, placed(CROPS | {2: (42, 57, 302, 448), 3: (0, 0, 230, 350)}))
     off = lay(frame, 1, 2)
     assert frame.settle(1, 2)
-    laid = lay(frame, 1, 2)
+    registration = lay(frame, 1, 2)
     assert off is not None
-    assert laid is not None
-    assert laid.drift < off.drift / 3
-    assert laid.agreement > max(0.97, off.agreement)
+    assert registration is not None
+    assert registration.drift < off.drift / 3
+    assert registration.agreement > max(0.97, off.agreement)
     assert not frame.settle(2)
     assert not frame.settle(0)  # the largest one
     # What lies elsewhere than it was said to lie stays there.
@@ -154,11 +154,11 @@ def test_a_turned_crop_is_turned_back() -> None:
     pictures = [crop(CROPS[0]), np.ascontiguousarray(turn(crop(CROPS[0]), 5))]
     placements = Placements()
     placements.link_fit(0, 1, (5, (1, 0, 1, 0)))
-    laid = lay(framed(pictures, placements), 0, 1)
-    assert laid is not None
-    assert laid.orientation == 5
-    assert laid.overlap_a == pytest.approx(1)
-    assert laid.agreement > 0.98
+    registration = lay(framed(pictures, placements), 0, 1)
+    assert registration is not None
+    assert registration.orientation == 5
+    assert registration.overlap_a == pytest.approx(1)
+    assert registration.agreement > 0.98
 
 
 def test_too_little_in_common_is_not_compared() -> None:

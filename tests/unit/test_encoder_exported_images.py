@@ -112,11 +112,11 @@ def test_many_pictures_go_to_torch(reference: str, squares: Any, monkeypatch: py
     expected = on_torch.encode_images(squares)
     for _ in range(3):
         light.encode_images(squares[: FULL - 1])
-    assert light._on_torch is None, "batches that are not full never end"
+    assert light._torch_encoder is None, "batches that are not full never end"
     for turn in range(exported.FULL_BATCHES + 1):
-        assert (light._on_torch is None) == (turn <= exported.FULL_BATCHES)
+        assert (light._torch_encoder is None) == (turn <= exported.FULL_BATCHES)
         assert np.abs(light.encode_images(squares) - expected).max() < 1e-4
-    assert isinstance(light._on_torch, OpenClipEncoder)
+    assert isinstance(light._torch_encoder, OpenClipEncoder)
 
 
 def test_a_first_batch_that_is_full_exports_nothing(
@@ -171,7 +171,7 @@ def test_torch_takes_over_where_the_cache_is_emptied(reference: str, squares: An
         path.unlink()
     assert light.encode_images(squares[:2]).shape == (2, light.info.dim)
     assert isinstance(light, ExportedEncoder)
-    assert isinstance(light._on_torch, OpenClipEncoder)
+    assert isinstance(light._torch_encoder, OpenClipEncoder)
 
 
 def test_the_tower_goes_on_where_the_weights_are_gone(
@@ -265,12 +265,12 @@ def test_texts_come_from_their_own_tower(reference: str, squares: Any, monkeypat
     both = again(encoder, modalities=("image", "text"))
     assert isinstance(both, ExportedEncoder)
     expected = both.encode_texts(["a red apple"])  # on torch, and exported by that
-    assert isinstance(both._on_torch, OpenClipEncoder)
+    assert isinstance(both._torch_encoder, OpenClipEncoder)
     both = again(encoder, modalities=("image", "text"))
     assert isinstance(both, ExportedEncoder)
     assert np.abs(both.encode_texts(["a red apple"]) - expected).max() < 1e-5
     assert both.notes(["a red apple"]) == ()
-    assert both._on_torch is None
+    assert both._torch_encoder is None
 
 
 def test_what_cannot_be_exported_is_refused_once(reference: str, squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def by_comparing(queries: Hashes, hashes: Hashes, radius: int) -> set[tuple[int,
 
 
 def as_set(near: hamming.HammingMatches) -> set[tuple[int, int, int]]:
-    found = list(zip(near.query.tolist(), near.found.tolist(), near.distance.tolist(), strict=True))
+    found = list(zip(near.query.tolist(), near.entry.tolist(), near.distance.tolist(), strict=True))
     assert len(set(found)) == len(found), "a pair was found twice"
     return set(found)
 

@@ -124,8 +124,8 @@ def test_crops_are_laid_as_others_say_and_compared_all_the_same(
         assert verdict.kind == (SAME if smaller > DEFAULTS.overlap else INSIDE if larger > DEFAULTS.overlap else 0)
         if verdict.kind:
             assert verdict.orientation == int(mirrored and 2 in (a, b))
-            assert verdict.laid is not None
-            assert verdict.laid.overlap == pytest.approx(smaller, abs=0.03)
+            assert verdict.registration is not None
+            assert verdict.registration.overlap == pytest.approx(smaller, abs=0.03)
 
 
 def test_an_edit_shows_between_linked_pictures(crops: list[SmallLuminance]) -> None:

@@ -45,7 +45,7 @@ def written(where: str) -> str:
         HELD,
         lambda tag: f'tag_marks like "%{layout.encode_tag(tag)}%"',
         lambda *at: NEAR[at],
-        lost=["phash"],
+        missing=["phash"],
     )
 
 

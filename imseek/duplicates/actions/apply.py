@@ -90,13 +90,13 @@ class _Run:
         self._task = task
         self._files: list[AppliedFile] = []
         self._freed = 0
-        self._sure: list[tuple[float, int]] = []
+        self._confidence_sizes: list[tuple[float, int]] = []
         #: By inode: how many of its names were processed, and how many it had at most.
         self._names: dict[tuple[int, int], tuple[int, int]] = {}
-        self._left = 0
-        self._untold = 0
-        self._read = 0
-        self._meaning = IntentBuilder(root, plan)
+        self._left_alone = 0
+        self._untraceable = 0
+        self._bytes_read = 0
+        self._builder = IntentBuilder(root, plan)
         items: list[PlanItem] = []
         for group in plan.groups:
             items += [PlanItem(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
@@ -105,46 +105,48 @@ class _Run:
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
-        for looking, item in self._iterate_items():
+        for prechecker, item in self._iterate_items():
             try:
-                ready = self._look(looking, item)
+                checked = self._check(prechecker, item)
             except LeftAloneError as error:
                 self._report_left_alone(item, error)
                 continue
-            if ready is None:
+            if checked is None:
                 self._files.append(_acted_file(item, "already"))
             else:
-                self._done(item, "would", ready.content.info, self._meaning.preview_target(item, ready))
+                self._report_acted(item, "would", checked.content.info, self._builder.preview_target(item, checked))
             self._report_progress()
         notes = () if self._find_unfinished() is None else ("an earlier run of this plan was cut short: it goes on",)
         return self._report(None, read_current(self._root).generation, notes, dry=True)
 
     def _iterate_items(self) -> Iterator[tuple[Prechecker, PlanItem]]:
         for batch in _batches(self._items):
-            looking = self._make_prechecker(batch)
+            prechecker = self._make_prechecker(batch)
             for item in batch:
                 if self._task.is_cancelled:
                     return
-                yield looking, item
+                yield prechecker, item
 
     # -- real ------------------------------------------------------------------------------------------
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
-        found = self._find_unfinished()
-        self._journal = found
+        unfinished = self._find_unfinished()
+        self._journal = unfinished
         notes: tuple[str, ...] = ()
-        if found is not None:
+        if unfinished is not None:
             notes = ("an earlier run of this plan was cut short: this one went on with it",)
         for batch in _batches(self._items):
             if self._task.is_cancelled:
                 break
-            self._batch(batch)
+            self._process_batch(batch)
         if self._journal is not None and not self._task.is_cancelled:
             self._journal.end()
         undo_id = None if self._journal is None else self._journal.undo_id
-        if self._untold:
-            notes += (f"the trash does not tell where it has put {self._untold} of them: only you can take them out",)
+        if self._untraceable:
+            notes += (
+                f"the trash does not tell where it has put {self._untraceable} of them: only you can take them out",
+            )
         return self._report(undo_id, writer.generation, notes, dry=False)
 
     def _find_unfinished(self) -> Journal | None:
@@ -155,40 +157,40 @@ class _Run:
                 return journal
         return None
 
-    def _batch(self, batch: Sequence[PlanItem]) -> None:
-        looking = self._make_prechecker(batch)
+    def _process_batch(self, batch: Sequence[PlanItem]) -> None:
+        prechecker = self._make_prechecker(batch)
         ready: list[tuple[PlanItem, CheckedFile]] = []
         settled: list[PlanItem] = []
         for item in batch:
             try:
-                if self._is_settled(looking, item):
+                if self._is_settled(prechecker, item):
                     settled.append(item)
-                elif (found := self._look(looking, item)) is not None:
-                    ready.append((item, found))
+                elif (checked := self._check(prechecker, item)) is not None:
+                    ready.append((item, checked))
                 else:
                     self._files.append(_acted_file(item, "already"))
             except LeftAloneError as error:
                 self._report_left_alone(item, error)
         if settled:
-            self._finish(settled)
+            self._record_settled(settled)
         if ready:
-            self._act(looking, ready)
+            self._act_on_batch(prechecker, ready)
 
-    def _is_settled(self, looking: Prechecker, item: PlanItem) -> bool:
+    def _is_settled(self, prechecker: Prechecker, item: PlanItem) -> bool:
         """Return whether an earlier run did this, after completing an action that was interrupted."""
         journal = self._journal
         if journal is None or (intent := journal.intents.get(item.n)) is None:
             return False
         match journal.states[item.n]:
             case "done" if intent.action in MOVE_ACTIONS:
-                return looking.is_absent(item.file)  # Otherwise someone has put it back.
+                return prechecker.is_absent(item.file)  # Otherwise someone has put it back.
             case "done":
                 return intent.action != "hard-link"  # The keeper check tells whether it still is one.
             case "meant":
-                return execute.finish_interrupted(journal, intent, looking.spot(item.file))
+                return execute.finish_interrupted(journal, intent, prechecker.spot(item.file))
         return False
 
-    def _finish(self, items: Sequence[PlanItem]) -> None:
+    def _record_settled(self, items: Sequence[PlanItem]) -> None:
         """Record in the catalog and journal what an earlier run did but may not have recorded."""
         journal = cast(Journal, self._journal)
         intents = [journal.intents[item.n] for item in items]
@@ -200,69 +202,69 @@ class _Run:
             to = intent.to or journal.trashed.get(item.n)
             self._files.append(_acted_file(item, "already", to=to))
 
-    def _act(self, looking: Prechecker, ready: Sequence[tuple[PlanItem, CheckedFile]]) -> None:
+    def _act_on_batch(self, prechecker: Prechecker, ready: Sequence[tuple[PlanItem, CheckedFile]]) -> None:
         if self._journal is None:
             self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
         journal = self._journal
-        intents, refused = self._meaning.intents(self._writer, journal.undo_id, ready)
+        intents, refused = self._builder.intents(self._writer, journal.undo_id, ready)
         for item, error in refused:
             self._report_left_alone(item, error)
         journal.record_intents(intents.values())
         quarantined_duplicates.apply_change(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
         with translate_os_errors(self._root), safe_path.UnsyncedFolders() as unsynced:
-            for item, found in ready:
+            for item, checked in ready:
                 if item.n not in intents or self._task.is_cancelled:
                     continue
                 intent = intents[item.n]
                 try:
-                    to = self._one(looking, item, intent, found, unsynced)
+                    to = self._act_on_file(prechecker, item, intent, checked, unsynced)
                 except LeftAloneError as error:
                     # If the disk failed half-way, the outcome is unknown: the next run, or undo, finds out.
-                    touched = execute.is_touched(journal, intent, found.spot)
-                    if touched:
+                    is_touched = execute.is_touched(journal, intent, checked.spot)
+                    if is_touched:
                         states[item.n] = "meant"
                     self._report_left_alone(item, error)
                 else:
                     states[item.n] = "done"
-                    self._untold += intent.action == "trash" and to is None
-                    self._done(item, "done", found.content.info, to)
+                    self._untraceable += intent.action == "trash" and to is None
+                    self._report_acted(item, "done", checked.content.info, to)
                 self._report_progress()
-        back = [intent for n, intent in intents.items() if states[n] == "left"]
-        if back:
-            self._roll_back(journal, back)
+        unmoved = [intent for n, intent in intents.items() if states[n] == "left"]
+        if unmoved:
+            self._roll_back(journal, unmoved)
         self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINK_ACTIONS])
         journal.note({n: state for n, state in states.items() if state != "meant"})
 
-    def _one(
+    def _act_on_file(
         self,
-        looking: Prechecker,
+        prechecker: Prechecker,
         item: PlanItem,
         intent: Intent,
-        found: CheckedFile,
+        checked: CheckedFile,
         unsynced: safe_path.UnsyncedFolders,
     ) -> bytes | None:
         if intent.action == "tag":
             return None
-        with translate_errors(), safe_path.open_parent(found.spot) as at:
-            content = looking.check(at, intent.content_hash)
-        looking.verify_keeper(item.keeper, content, item.file)
-        self._read += content.info.st_size
-        return execute.execute_intent(cast(Journal, self._journal), intent, found.spot, content, unsynced)
+        with translate_errors(), safe_path.open_parent(checked.spot) as at:
+            content = prechecker.check(at, intent.content_hash)
+        prechecker.verify_keeper(item.keeper, content, item.file)
+        self._bytes_read += content.info.st_size
+        return execute.execute_intent(cast(Journal, self._journal), intent, checked.spot, content, unsynced)
 
     def _roll_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Undo the catalog changes for files that were not moved: make their images live again, remove inherited
         metadata."""
-        kept = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
+        revived_ids = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
         quarantined_duplicates.apply_change(
             self._writer,
-            replace(metadata_transfer.reversal_change(self._writer, intents, journal), kept=kept),
+            replace(metadata_transfer.reversal_change(self._writer, intents, journal), kept=revived_ids),
         )
 
     def _change(self, intents: Sequence[Intent]) -> QuarantineChange:
-        given = metadata_transfer.transfer_change(self._writer, intents, cast(Journal, self._journal).undo_id)
-        away = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
-        return replace(given, put_away=away)
+        transfer = metadata_transfer.transfer_change(self._writer, intents, cast(Journal, self._journal).undo_id)
+        moved_ids = [intent.image_id for intent in intents if intent.action in MOVE_ACTIONS]
+        return replace(transfer, put_away=moved_ids)
 
     def _refresh(self, intents: Sequence[Intent]) -> None:
         """Record the new inodes and times of replaced files, so that the next scan need not read them."""
@@ -273,10 +275,10 @@ class _Run:
     def _make_prechecker(self, batch: Sequence[PlanItem]) -> Prechecker:
         ids = {item.file.image_id for item in batch}
         ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
-        return Prechecker(live_sources(self._root), look_up_images(self._root, sorted(ids)), self._tagged)
+        return Prechecker(live_sources(self._root), look_up_images(self._root, sorted(ids)), self._tagged_ids)
 
     @cached_property
-    def _tagged(self) -> frozenset[int]:
+    def _tagged_ids(self) -> frozenset[int]:
         """Images that already have the plan's tag, if the plan adds one. It cannot change while the writer lock is
         held."""
         if all(item.file.action != "tag" for item in self._items):
@@ -284,33 +286,33 @@ class _Run:
         with closing(Reader(self._root)) as reader:
             return frozenset(metadata_columns.ids_with_tag(reader, self._plan.tag).tolist())
 
-    def _look(self, looking: Prechecker, item: PlanItem) -> CheckedFile | None:
+    def _check(self, prechecker: Prechecker, item: PlanItem) -> CheckedFile | None:
         """Check a file before acting on it; None if the action is already done. Raises LeftAloneError."""
-        if looking.is_already_done(item.file):
+        if prechecker.is_already_done(item.file):
             return None
-        ready = looking.ready(item.file, item.keeper)
-        self._read += ready.content.info.st_size
-        return ready
+        checked = prechecker.ready(item.file, item.keeper)
+        self._bytes_read += checked.content.info.st_size
+        return checked
 
-    def _report_left_alone(self, item: PlanItem, why: LeftAloneError) -> None:
-        outcome: Outcome = "already" if isinstance(why, AlreadyDoneError) else "left"
-        self._files.append(_acted_file(item, outcome, reason=str(why)))
-        self._left += outcome == "left"
+    def _report_left_alone(self, item: PlanItem, error: LeftAloneError) -> None:
+        outcome: Outcome = "already" if isinstance(error, AlreadyDoneError) else "left"
+        self._files.append(_acted_file(item, outcome, reason=str(error)))
+        self._left_alone += outcome == "left"
 
-    def _done(self, item: PlanItem, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
+    def _report_acted(self, item: PlanItem, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
         self._files.append(_acted_file(item, outcome, to=to))
         if item.file.confidence is not None:
-            self._sure.append((item.file.confidence, 0 if item.file.is_link else info.st_size))
+            self._confidence_sizes.append((item.file.confidence, 0 if item.file.is_link else info.st_size))
         if item.file.action != "tag":
             inode = info.st_dev, info.st_ino
-            done, names = self._names.get(inode, (0, 0))
-            done, names = self._names[inode] = done + 1, max(names, info.st_nlink)
-            if done == names:
+            count, link_count = self._names.get(inode, (0, 0))
+            count, link_count = self._names[inode] = count + 1, max(link_count, info.st_nlink)
+            if count == link_count:
                 self._freed += info.st_size
 
     def _report_progress(self) -> None:
-        done, total = len(self._files), len(self._items)
-        self._task.report("apply", done, total, skipped=self._left, bytes_read=self._read)
+        count, total = len(self._files), len(self._items)
+        self._task.report("apply", count, total, skipped=self._left_alone, bytes_read=self._bytes_read)
 
     def _report(self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool) -> ApplyReport:
         return ApplyReport(
@@ -321,7 +323,7 @@ class _Run:
             self._freed,
             notes,
             self._task.is_cancelled,
-            count_by_confidence(self._sure),
+            count_by_confidence(self._confidence_sizes),
         )
 
 

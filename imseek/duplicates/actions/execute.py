@@ -61,20 +61,20 @@ def prepare_quarantine(folder: bytes) -> None:
         durable_files.sync_folder(path)
 
 
-def find_free_path(spot: SafePath, full: bytes, used_paths: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
+def find_free_path(spot: SafePath, full: bytes, used_paths: set[bytes], reserved: Mapping[bytes, bytes]) -> SafePath:
     """Return ``spot``, or that path with a number appended, where no file is and none is planned.
 
-    ``full`` is the present path of the file. ``promised`` maps paths to the files that the journals reserve them for
+    ``full`` is the present path of the file. ``reserved`` maps paths to the files that the journals reserve them for
     (:func:`imseek.duplicates.actions.journal.reserved_paths`), even before the file is there: another file there would
     be mistaken for the reserved one.
     """
     folder, name = os.path.split(spot.inner)
     stem, ending = os.path.splitext(name)
     number, free = 1, spot
-    while free.full in used_paths or promised.get(free.full, full) != full or os.path.lexists(free.full):
+    while free.full in used_paths or reserved.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
-        behind = b" (%d)" % number + ending
-        free = SafePath(spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(behind)) + behind))
+        suffix = b" (%d)" % number + ending
+        free = SafePath(spot.base, os.path.join(folder, _truncate_stem(stem, _NAME_MAX - len(suffix)) + suffix))
     used_paths.add(free.full)
     return free
 
@@ -132,8 +132,8 @@ def move(
     unsynced: safe_path.UnsyncedFolders,
 ) -> None:
     """As :func:`file_moves.move`, in either direction; the journal records a copy that it makes."""
-    part = partial_name(journal, intent)
-    file_moves.move(source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino))
+    partial = partial_name(journal, intent)
+    file_moves.move(source, target, content, partial, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino))
 
 
 def _move_to_trash(journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content) -> bytes | None:
@@ -156,35 +156,35 @@ def _move_to_trash(journal: Journal, intent: Intent, at: FolderEntry, spot: Safe
 
 
 def _replace_by_link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -> None:
-    new, kept = replacement_entries(journal, intent, at)
-    file_moves.finish_replace(at, new, kept, content.sha256)
+    replacement, backup = replacement_entries(journal, intent, at)
+    file_moves.finish_replace(at, replacement, backup, content.sha256)
     keeper = SafePath.of(intent.keeper)
     with safe_path.open_parent(keeper) as source:
         if intent.action == "hard-link":
             os.link(
                 source.name,
-                new.name,
+                replacement.name,
                 src_dir_fd=source.folder,
-                dst_dir_fd=new.folder,
+                dst_dir_fd=replacement.folder,
                 follow_symlinks=False,
             )
         else:
             try:
-                file_copies.write_clone(source, new)
+                file_copies.write_clone(source, replacement)
             except OSError as error:
-                file_moves.unlink_durably(new)
+                file_moves.unlink_durably(replacement)
                 if error.errno in file_copies.CANNOT_CLONE:
                     raise LeftAloneError(NO_CLONES) from error
                 raise
-            file_copies.restore_attributes(new, intent.owner, intent.attributes)
-            file_copies.restore_mode_and_mtime(new, intent.mode, intent.mtime_ns)
+            file_copies.restore_attributes(replacement, intent.owner, intent.attributes)
+            file_copies.restore_mode_and_mtime(replacement, intent.mode, intent.mtime_ns)
     try:
-        if safe_path.read_content(new).sha256 != content.sha256:
+        if safe_path.read_content(replacement).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
     except BaseException:
-        file_moves.unlink_durably(new)
+        file_moves.unlink_durably(replacement)
         raise
-    file_moves.replace(at, new, kept, content)
+    file_moves.replace(at, replacement, backup, content)
 
 
 def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
@@ -193,22 +193,22 @@ def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
         return False
     try:
         with open_existing_parent(spot) as at:
-            here = None if at is None else safe_path.stat_entry(at)
+            entry = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
-                return here is None
+                return entry is None
             if intent.action != "quarantine":
-                return at is not None and _is_replaced(journal, intent, at, here)
+                return at is not None and _is_replaced(journal, intent, at, entry)
         with open_existing_parent(target_of(intent)) as target:
             return target is not None and safe_path.stat_entry(target) is not None
     except OSError as error:
         return error.errno != errno.ENAMETOOLONG  # No file can have such a name.
 
 
-def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, here: os.stat_result | None) -> bool:
+def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, entry: os.stat_result | None) -> bool:
     if safe_path.stat_entry(replacement_entries(journal, intent, at)[1]) is not None:
         return True
     with open_existing_parent(SafePath.of(intent.keeper)) as keeper:
-        return keeper is not None and safe_path.is_same_inode(here, safe_path.stat_entry(keeper))
+        return keeper is not None and safe_path.is_same_inode(entry, safe_path.stat_entry(keeper))
 
 
 def replacement_entries(journal: Journal, intent: Intent, at: FolderEntry) -> tuple[FolderEntry, FolderEntry]:
@@ -230,39 +230,39 @@ def finish_interrupted(journal: Journal, intent: Intent, spot: SafePath) -> bool
         if intent.action in LINK_ACTIONS:
             return _finish_link(journal, intent, spot, sha256)
         with open_existing_parent(spot) as at:
-            here = None if at is None else safe_path.stat_entry(at)
+            entry = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
-                if here is None and intent.n not in journal.trashed:
-                    if (found := trash.find(intent.full, sha256)) is None:
+                if entry is None and intent.n not in journal.trashed:
+                    if (trash_path := trash.find(intent.full, sha256)) is None:
                         raise LeftAloneError(GONE)
-                    journal.note_trashed(intent.n, found)
-                if here is not None:
+                    journal.note_trashed(intent.n, trash_path)
+                if entry is not None:
                     trash.remove_records(intent.full)
-                return here is None
+                return entry is None
             return _finish_move(journal, intent, at, sha256)
 
 
 def _finish_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha256: bytes) -> bool:
-    here = None if at is None else safe_path.stat_entry(at)
+    original = None if at is None else safe_path.stat_entry(at)
     with open_existing_parent(target_of(intent)) as target:
-        there = None
+        moved = None
         if target is not None:
             file_moves.unlink_durably(FolderEntry(target.folder, partial_name(journal, intent)))
-            there = safe_path.stat_entry(target)
-        if here is None and there is None:
+            moved = safe_path.stat_entry(target)
+        if original is None and moved is None:
             raise LeftAloneError(GONE)
-        if target is None or there is None:
+        if target is None or moved is None:
             return False
-        if at is None or here is None:
+        if at is None or original is None:
             return True
-        if safe_path.is_same_inode(here, there):
+        if safe_path.is_same_inode(original, moved):
             if safe_path.read_content(at).sha256 != sha256:
                 raise LeftAloneError(CHANGED)
             safe_path.sync_entries(target)
             file_moves.unlink_durably(at)
             return True
         # Copied to another disk, but the original still exists. If the copy is not ours, choose another name.
-        if there.st_ino not in journal.copies.get(intent.n, ()) or safe_path.read_content(target).sha256 != sha256:
+        if moved.st_ino not in journal.copies.get(intent.n, ()) or safe_path.read_content(target).sha256 != sha256:
             return False
         content = safe_path.read_content(at)
         if content.sha256 != sha256:
@@ -275,11 +275,11 @@ def _finish_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha25
 def _finish_link(journal: Journal, intent: Intent, spot: SafePath, sha256: bytes) -> bool:
     with safe_path.open_parent(spot) as at:
         file_moves.finish_replace(at, *replacement_entries(journal, intent, at), sha256)
-        here = safe_path.stat_entry(at)
-    if here is None or intent.action == "reflink":
+        entry = safe_path.stat_entry(at)
+    if entry is None or intent.action == "reflink":
         return False
     with safe_path.open_parent(SafePath.of(intent.keeper)) as keeper:
-        return safe_path.is_same_inode(here, safe_path.stat_entry(keeper))
+        return safe_path.is_same_inode(entry, safe_path.stat_entry(keeper))
 
 
 @contextmanager

@@ -39,12 +39,12 @@ class IntentBuilder:
         self._plan = plan
         self._used_paths: set[bytes] = set()
 
-    def preview_target(self, item: PlanItem, found: CheckedFile) -> bytes | None:
+    def preview_target(self, item: PlanItem, checked: CheckedFile) -> bytes | None:
         """Return where a file would go; None if it stays, or if only the trash knows."""
         if item.file.action != "quarantine":
             return None
-        spot, _ = self._quarantine(found)
-        return self._free(spot, found).full
+        spot, _ = self._quarantine(checked)
+        return self._free(spot, checked).full
 
     def intents(
         self, writer: Writer, undo_id: str, ready: Sequence[tuple[PlanItem, CheckedFile]]
@@ -52,29 +52,29 @@ class IntentBuilder:
         """Return the intents by number, and the files left alone because there is no place for them."""
         pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _transfers_metadata(i)]
         heirs = MetadataHeirs(writer, pairs, undo_id)
-        made: dict[int, Intent] = {}
-        refused: list[tuple[PlanItem, LeftAloneError]] = []
-        for item, found in ready:
+        intents: dict[int, Intent] = {}
+        left_alone: list[tuple[PlanItem, LeftAloneError]] = []
+        for item, checked in ready:
             try:
-                made[item.n] = self._intent(heirs, item, found)
+                intents[item.n] = self._intent(heirs, item, checked)
             except LeftAloneError as error:
-                refused.append((item, error))
-        return made, refused
+                left_alone.append((item, error))
+        return intents, left_alone
 
-    def _intent(self, heirs: MetadataHeirs, item: PlanItem, found: CheckedFile) -> Intent:
-        base, to = self._target(item, found)
-        attributes = _attributes(item, found)
-        mine = item.keeper.collection is None
+    def _intent(self, heirs: MetadataHeirs, item: PlanItem, checked: CheckedFile) -> Intent:
+        base, to = self._target(item, checked)
+        attributes = _attributes(item, checked)
+        is_own_keeper = item.keeper.collection is None
         tags, columns = heirs.of(item.keeper.image_id, item.file.image_id) if _transfers_metadata(item) else ((), {})
-        info = found.content.info
+        info = checked.content.info
         with translate_errors():
             return Intent(
                 n=item.n,
                 action=cast(Action, item.file.action),
                 image_id=item.file.image_id,
-                source_id=found.source.source_id,
-                path=found.image.path,
-                full=found.spot.full,
+                source_id=checked.source.source_id,
+                path=checked.image.path,
+                full=checked.spot.full,
                 content_hash=item.file.content_hash,
                 size=info.st_size,
                 mode=stat.S_IMODE(info.st_mode),
@@ -83,7 +83,7 @@ class IntentBuilder:
                 inode=info.st_ino,
                 owner=(info.st_uid, info.st_gid),
                 attributes=attributes,
-                keeper_id=item.keeper.image_id if mine else None,
+                keeper_id=item.keeper.image_id if is_own_keeper else None,
                 keeper=item.keeper.path,
                 to=to,
                 to_base=base,
@@ -92,34 +92,34 @@ class IntentBuilder:
                 columns=columns,
             )
 
-    def _target(self, item: PlanItem, found: CheckedFile) -> tuple[bytes, bytes]:
+    def _target(self, item: PlanItem, checked: CheckedFile) -> tuple[bytes, bytes]:
         if item.file.action != "quarantine":
             return b"", b""
         with translate_errors():
-            spot, folder = self._quarantine(found)
+            spot, folder = self._quarantine(checked)
             try:
                 execute.prepare_quarantine(folder)
             except StorageError as error:  # The disk of the quarantine, not that of the collection.
                 raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
-            free = self._free(spot, found)
+            free = self._free(spot, checked)
         return free.base, free.full
 
-    def _quarantine(self, found: CheckedFile) -> tuple[safe_path.SafePath, bytes]:
-        return quarantine_path(found.source, found.spot, found.content.info.st_dev, self._plan.to)
+    def _quarantine(self, checked: CheckedFile) -> tuple[safe_path.SafePath, bytes]:
+        return quarantine_path(checked.source, checked.spot, checked.content.info.st_dev, self._plan.to)
 
-    def _free(self, spot: safe_path.SafePath, found: CheckedFile) -> safe_path.SafePath:
-        return execute.find_free_path(spot, found.spot.full, self._used_paths, self._reserved_paths)
+    def _free(self, spot: safe_path.SafePath, checked: CheckedFile) -> safe_path.SafePath:
+        return execute.find_free_path(spot, checked.spot.full, self._used_paths, self._reserved_paths)
 
     @cached_property
     def _reserved_paths(self) -> Mapping[bytes, bytes]:
         return journals.reserved_paths(self._root)
 
 
-def _attributes(item: PlanItem, found: CheckedFile) -> dict[str, bytes]:
+def _attributes(item: PlanItem, checked: CheckedFile) -> dict[str, bytes]:
     """Return the extended attributes of a file that will be replaced; its bytes do not include them."""
     if item.file.action not in LINK_ACTIONS:
         return {}
-    with translate_errors(), safe_path.open_parent(found.spot) as at:
+    with translate_errors(), safe_path.open_parent(checked.spot) as at:
         return file_copies.read_attributes(at)
 
 

@@ -94,9 +94,9 @@ class Journal:
 
     def record_intents(self, intents: Iterable[Intent]) -> None:
         """Record intents. They must be durable before any action starts."""
-        new = [journal_records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
-        self._append(new, sync=True)
-        for intent in new:
+        merged = [journal_records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
+        self._append(merged, sync=True)
+        for intent in merged:
             self.intents[intent.n] = intent
             self.states[intent.n] = "meant"
 
@@ -139,9 +139,9 @@ class Journal:
         if self.ended:
             yield End()
 
-    def _append(self, new: Iterable[Record], *, sync: bool) -> None:
+    def _append(self, records: Iterable[Record], *, sync: bool) -> None:
         assert self.is_signed, "what others wrote is adopted before anything is added"
-        durable_files.append(self.file, b"".join(map(self._line, new)), sync=sync)
+        durable_files.append(self.file, b"".join(map(self._line, records)), sync=sync)
 
     def _line(self, record: Record) -> bytes:
         return journal_records.encode_line(self.signer.sign(journal_records.to_document(record)))
@@ -157,8 +157,8 @@ class Journal:
 
     def info(self) -> UndoInfo:
         counts = dict(Counter[Action](i.action for n, i in self.intents.items() if self.states[n] != "left"))
-        held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY_STATES)
-        return UndoInfo(self.undo_id, self.begin.created, self.state, counts, held, tuple(self._notes()))
+        size = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY_STATES)
+        return UndoInfo(self.undo_id, self.begin.created, self.state, counts, size, tuple(self._notes()))
 
     def _notes(self) -> Iterator[str]:
         if self.damaged:
@@ -175,11 +175,11 @@ class Journal:
 def begin(root: Path, staging: Path, plan: str) -> Journal:
     """Start a new journal for a plan, given its digest. Raises StorageError."""
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    if (known := _journal_ids(root)) and undo_id <= known[0]:
-        undo_id = _next_id(known[0])
+    if (existing_ids := _journal_ids(root)) and undo_id <= existing_ids[0]:
+        undo_id = _next_id(existing_ids[0])
         if not layout.is_journal(layout.journal(undo_id)):
             raise CorruptCollectionError(
-                f"{root / layout.journal(known[0])} is from the end of time: no journal can follow it",
+                f"{root / layout.journal(existing_ids[0])} is from the end of time: no journal can follow it",
                 hint="move it away",
             )
     created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
@@ -211,8 +211,8 @@ def find(root: Path, undo_id: str) -> Journal:
     StorageError."""
     names = _journal_ids(root)
     if undo_id not in names:
-        known = ", ".join(names[:5]) or "none"
-        raise UsageError(f"no run {undo_id!r} to undo (there are: {known})", hint="imseek duplicates undo --list")
+        latest_ids = ", ".join(names[:5]) or "none"
+        raise UsageError(f"no run {undo_id!r} to undo (there are: {latest_ids})", hint="imseek duplicates undo --list")
     return next(_read_journals(root, [undo_id]))
 
 
@@ -228,23 +228,23 @@ def list_undo_infos(root: Path) -> tuple[UndoInfo, ...]:
 
 def reserved_paths(root: Path) -> dict[bytes, bytes]:
     """Map each quarantine path on record to the original path of its file; to b"" if several files claim it."""
-    found: dict[bytes, bytes] = {}
+    originals: dict[bytes, bytes] = {}
     for journal in load_journals(root):
         for n, intent in journal.intents.items():
             if intent.to and journal.states[n] not in ("left", "undone"):
-                found[intent.to] = intent.full if found.get(intent.to, intent.full) == intent.full else b""
-    return found
+                originals[intent.to] = intent.full if originals.get(intent.to, intent.full) == intent.full else b""
+    return originals
 
 
 def copied_inodes(root: Path) -> dict[tuple[int, bytes], set[int]]:
     """Return the inodes of copies that this user's imseek made on other disks, by source id and path within the
     source."""
-    found: dict[tuple[int, bytes], set[int]] = {}
+    inodes_by_place: dict[tuple[int, bytes], set[int]] = {}
     for journal in load_journals(root):
         for n, inodes in journal.copies.items() if journal.is_signed else ():
             if (intent := journal.intents.get(n)) is not None:  # None if its line is damaged.
-                found.setdefault((intent.source_id, intent.path), set()).update(inodes)
-    return found
+                inodes_by_place.setdefault((intent.source_id, intent.path), set()).update(inodes)
+    return inodes_by_place
 
 
 def _journal_ids(root: Path) -> list[str]:
@@ -258,8 +258,8 @@ def _journal_ids(root: Path) -> list[str]:
         raise UnsafePathError(f"{root / layout.UNDO} is a link, or a file: journals lie in a folder") from error
     except OSError as error:
         raise system_error(error, root / layout.UNDO) from error
-    found = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]
-    return sorted((name.removesuffix(".jsonl") for name in found), reverse=True)
+    files = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]
+    return sorted((name.removesuffix(".jsonl") for name in files), reverse=True)
 
 
 def _path(root: Path, undo_id: str) -> SafePath:

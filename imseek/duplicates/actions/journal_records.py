@@ -156,9 +156,9 @@ def to_document(record: Record) -> dict[str, Any]:
     """Convert a record to an object that :func:`parse` reads."""
     match record:
         case Begin():
-            made = {"do": "begin", "format": FORMAT, "id": record.undo_id, "created": record.created}
+            members = {"do": "begin", "format": FORMAT, "id": record.undo_id, "created": record.created}
             adopted = {"adopted": True} if record.adopted else {}
-            return {**made, "plan": record.plan, "collection": record.collection, **adopted}
+            return {**members, "plan": record.plan, "collection": record.collection, **adopted}
         case Intent():
             return {"do": "mean", **_intent_members(record)}
         case Note():
@@ -180,27 +180,27 @@ def merge_intents(before: Intent | None, intent: Intent) -> Intent:
     return replace(intent, tags=tags, columns=columns, tag=before.tag or intent.tag)
 
 
-def encode_line(found: Mapping[str, Any]) -> bytes:
+def encode_line(document: Mapping[str, Any]) -> bytes:
     """Encode an object as a line with a checksum, by which :func:`decode_line` detects truncation and changes."""
-    return json.dumps({**found, "sum": _checksum(found)}, sort_keys=True).encode() + b"\n"
+    return json.dumps({**document, "sum": _checksum(document)}, sort_keys=True).encode() + b"\n"
 
 
 def decode_line(data: bytes) -> dict[str, Any]:
     """Decode the object of a line. Raises ValueError if its checksum does not match."""
     try:
-        found = json.loads(data)
-        stated = found.pop("sum")
-        sound = stated == _checksum(found)
+        document = json.loads(data)
+        checksum = document.pop("sum")
+        is_intact = checksum == _checksum(document)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        sound = False
-    if not sound:
+        is_intact = False
+    if not is_intact:
         raise ValueError("it was cut short, or has changed")
-    whole: dict[str, Any] = found
-    return whole
+    members: dict[str, Any] = document
+    return members
 
 
-def _checksum(found: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+def _checksum(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _parse_begin(of: JsonObject) -> Begin:
@@ -290,11 +290,11 @@ _PARSERS: Final[Mapping[str, Callable[[JsonObject], Record]]] = {
 
 
 def _intent_members(intent: Intent) -> dict[str, Any]:
-    made = {name: getattr(intent, name) for name in Intent.__slots__}
-    made |= {name: _encode_base64(made[name]) for name in _PATHS}
-    made["attributes"] = {name: _encode_base64(value) for name, value in intent.attributes.items()}
+    members = {name: getattr(intent, name) for name in Intent.__slots__}
+    members |= {name: _encode_base64(members[name]) for name in _PATHS}
+    members["attributes"] = {name: _encode_base64(value) for name, value in intent.attributes.items()}
     return {
-        **made,
+        **members,
         "owner": list(intent.owner),
         "tags": list(intent.tags),
         "columns": dict(intent.columns),

@@ -55,10 +55,10 @@ class Signer:
         return {**document, SIGNATURE_MEMBER: self._mac(self._key, document)}
 
     def is_signed(self, document: Mapping[str, Any]) -> bool:
-        stated = document.get(SIGNATURE_MEMBER)
-        if self._key is None or not isinstance(stated, str) or not stated.isascii():
+        signature = document.get(SIGNATURE_MEMBER)
+        if self._key is None or not isinstance(signature, str) or not signature.isascii():
             return False
-        return hmac.compare_digest(stated, self._mac(self._key, document))
+        return hmac.compare_digest(signature, self._mac(self._key, document))
 
     def _mac(self, key: bytes, document: Mapping[str, Any]) -> str:
         members = {name: value for name, value in document.items() if name != SIGNATURE_MEMBER}

@@ -87,7 +87,7 @@ def _path_members(name: str, path: bytes) -> dict[str, str]:
 
 
 def _file_document(file: PlannedFile) -> dict[str, object]:
-    made: dict[str, object] = {
+    document: dict[str, object] = {
         "image_id": file.image_id,
         **path_json(file.path),
         "content_hash": file.content_hash,
@@ -95,12 +95,12 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
         "action": file.action,
     }
     if file.collection is not None:
-        made["collection"] = file.collection
+        document["collection"] = file.collection
     if file.confidence is not None:
-        made["confidence"] = file.confidence
+        document["confidence"] = file.confidence
     if file.is_link:
-        made["link"] = True
-    return made
+        document["link"] = True
+    return document
 
 
 def is_plan(path: Path) -> bool:
@@ -123,16 +123,16 @@ def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
     except UnicodeDecodeError as error:
         raise PlanError(f"{path} is not a plan: it is not UTF-8", hint=_HINT) from error
     try:
-        found = json.loads(text, object_pairs_hook=_reject_repeated_members)
+        document = json.loads(text, object_pairs_hook=_reject_repeated_members)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{path} is not a plan: {error}", hint=_HINT) from error
-    if not isinstance(found, dict) or "imseek_plan" not in found:
+    if not isinstance(document, dict) or "imseek_plan" not in document:
         raise PlanError(f"{path} is not a plan", hint=_HINT)
-    if found["imseek_plan"] != FORMAT or found["imseek_plan"] is True:
-        raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
-    top = _Entry(str(path), found, _TOP)
+    if document["imseek_plan"] != FORMAT or document["imseek_plan"] is True:
+        raise PlanError(f"{path} is a plan of format {document['imseek_plan']!r}; this imseek knows {FORMAT}")
+    top = _Entry(str(path), document, _TOP)
     groups = tuple(
-        _parse_group(_Entry(f"{path}: group {n}", one, _GROUP)) for n, one in enumerate(top.list("groups"), start=1)
+        _parse_group(_Entry(f"{path}: group {n}", entry, _GROUP)) for n, entry in enumerate(top.list("groups"), start=1)
     )
     return kind(
         collection=top.text("collection"),
@@ -140,14 +140,14 @@ def read_plan(path: Path, kind: type[_Kind]) -> _Kind:
         created=top.text("created"),
         action=top.choice("action", get_args(Action)),
         groups=groups,
-        to=top.path("to") if "to" in found else None,
+        to=top.path("to") if "to" in document else None,
         tag=top.text("tag"),
         protect=tuple(
-            _Entry(f"{path}: protect", one, {"path", "path_b64"}).path("path") for one in top.list("protect")
+            _Entry(f"{path}: protect", entry, {"path", "path_b64"}).path("path") for entry in top.list("protect")
         ),
         refused=tuple(
-            _parse_refused(_Entry(f"{path}: refused {n}", one, _REFUSED))
-            for n, one in enumerate(top.list("refused"), start=1)
+            _parse_refused(_Entry(f"{path}: refused {n}", entry, _REFUSED))
+            for n, entry in enumerate(top.list("refused"), start=1)
         ),
     )
 
@@ -165,10 +165,10 @@ def _read_start(path: Path, size: int) -> bytes:
 
 
 def _reject_repeated_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a member is there twice")
-    return made
+    return members
 
 
 def _parse_group(entry: _Entry) -> PlannedGroup:
@@ -216,10 +216,10 @@ class _Entry:
         if strange := sorted(set(found) - set(allowed)):
             raise self.wrong(f"nothing is known of {strange[0]!r}")
 
-    def wrong(self, what: str) -> PlanError:
-        shown = self.found.get("path")
-        named = f" ({display_path(shown.encode('utf-8', 'replace'))})" if isinstance(shown, str) else ""
-        return PlanError(f"{self.where}{named}: {what}")
+    def wrong(self, problem: str) -> PlanError:
+        path = self.found.get("path")
+        file_note = f" ({display_path(path.encode('utf-8', 'replace'))})" if isinstance(path, str) else ""
+        return PlanError(f"{self.where}{file_note}: {problem}")
 
     def raw(self, name: str) -> object:
         if name not in self.found:
@@ -264,9 +264,9 @@ class _Entry:
 
     def path(self, name: str) -> bytes:
         """Return a normalised absolute path, without ``.`` or ``..``."""
-        shown = self.text(name)
+        text = self.text(name)
         try:
-            raw = shown.encode("utf-8")
+            raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self.wrong(f"{name} is not text that UTF-8 can hold") from error
         if (coded := self.found.get(f"{name}_b64")) is not None:
@@ -274,7 +274,7 @@ class _Entry:
                 raw = base64.b64decode(coded, validate=True)
             except (TypeError, ValueError, binascii.Error) as error:
                 raise self.wrong(f"{name}_b64 is not base64") from error
-            if path_json(raw)["path"] != shown:
+            if path_json(raw)["path"] != text:
                 raise self.wrong(f"{name} and {name}_b64 name different files")
         if not raw.startswith(b"/") or b"\0" in raw or os.path.normpath(raw) != raw or raw.startswith(b"//"):
             raise self.wrong(f"{name} must be absolute, and without `.` and `..`")

@@ -23,19 +23,21 @@ def check_plan(root: Path, plan: Plan) -> None:
     if plan.to is not None:
         check_quarantine_folder(root, plan.to)
     sources = [s for s in live_sources(root).values() if s.kind in FILE_SOURCE_KINDS and not is_url(s.root)]
-    named = {file.path for group in plan.groups for file in (group.keeper, *group.files)}
+    paths = {file.path for group in plan.groups for file in (group.keeper, *group.files)}
     # The files of a list source may be anywhere: the catalog knows them.
-    listed = {path for s in sources if s.kind == "list" for path in find_past_places(root, s.source_id, sorted(named))}
+    listed_paths = {
+        path for s in sources if s.kind == "list" for path in find_past_places(root, s.source_id, sorted(paths))
+    }
     folders = [source for source in sources if source.kind != "list"]
     for number, group in enumerate(plan.groups, start=1):
         for file in (group.keeper, *group.files):
             if file.collection is not None:
                 continue
-            where = f"group {number}, {display_path(file.path)}"
+            entry = f"group {number}, {display_path(file.path)}"
             if file.image_id >= current.next_image_id:
-                raise PlanError(f"{where}: there never was an image {file.image_id}")
-            if file.path not in listed and not any(_source_holds(s, file.path) for s in folders):
-                raise PlanError(f"{where}: it lies outside the sources of the collection")
+                raise PlanError(f"{entry}: there never was an image {file.image_id}")
+            if file.path not in listed_paths and not any(_source_holds(s, file.path) for s in folders):
+                raise PlanError(f"{entry}: it lies outside the sources of the collection")
 
 
 def _source_holds(source: LiveSource, path: bytes) -> bool:

@@ -68,8 +68,8 @@ class Plan(plan_file.PlanContent):
     @property
     def sure(self) -> tuple[ConfidenceCount, ...]:
         """:attr:`files` by how sure it is that they are duplicates, the surest first; a plan may not know it."""
-        known = ((file.confidence, size_of(file)) for file in self.files)
-        return count_by_confidence((confidence, size) for confidence, size in known if confidence is not None)
+        sizes = ((file.confidence, size_of(file)) for file in self.files)
+        return count_by_confidence((confidence, size) for confidence, size in sizes if confidence is not None)
 
     @property
     def digest(self) -> str:
@@ -106,25 +106,25 @@ class Plan(plan_file.PlanContent):
 
     def check(self) -> None:
         """Raise PlanError if the plan contradicts itself."""
-        keepers = {(one.keeper.collection, one.keeper.image_id) for one in self.groups}
-        keeping = {group.keeper.path for group in self.groups}
+        keepers = {(group.keeper.collection, group.keeper.image_id) for group in self.groups}
+        keeper_paths = {group.keeper.path for group in self.groups}
         ids: set[int] = set()
         paths: set[bytes] = set()
         for number, group in enumerate(self.groups, start=1):
             for file in group.files:
-                where = f"group {number}, {display_path(file.path)}"
+                entry = f"group {number}, {display_path(file.path)}"
                 if file.image_id in ids or file.path in paths:
-                    raise PlanError(f"{where}: the same file is in the plan twice")
+                    raise PlanError(f"{entry}: the same file is in the plan twice")
                 ids.add(file.image_id)
                 paths.add(file.path)
                 if file.action == "keep":
                     continue
-                if (None, file.image_id) in keepers or file.path in keeping:
-                    raise PlanError(f"{where}: it is to be kept in one group, and not in another")
+                if (None, file.image_id) in keepers or file.path in keeper_paths:
+                    raise PlanError(f"{entry}: it is to be kept in one group, and not in another")
                 if file.action in LINK_ACTIONS and file.content_hash != group.keeper.content_hash:
-                    raise PlanError(f"{where}: only files of the same bytes can be linked")
+                    raise PlanError(f"{entry}: only files of the same bytes can be linked")
                 if (folder := protecting_folder(self.protect, file.path)) is not None:
-                    raise PlanError(f"{where}: {display_path(folder)} is protected")
+                    raise PlanError(f"{entry}: {display_path(folder)} is protected")
 
 
 def size_of(file: PlannedFile) -> int:
@@ -160,8 +160,8 @@ def make_plan(
     target = None if to is None else _absolute(to)
     if target is not None:
         check_quarantine_folder(root, target)
-    making = _PlanBuilder(root, report, action, folders)
-    groups = making.groups(report.groups)
+    builder = _PlanBuilder(root, report, action, folders)
+    groups = builder.groups(report.groups)
     return Plan(
         collection=report.collection,
         generation=report.generation,
@@ -171,7 +171,7 @@ def make_plan(
         to=target,
         tag=tag,
         protect=folders,
-        refused=tuple(making.refused),
+        refused=tuple(builder.refused),
     )
 
 
@@ -246,10 +246,10 @@ def file_problem(path: bytes, keeper: bytes, action: Action) -> str:
     if not stat.S_ISREG(info.st_mode):
         return "it is not a regular file"
     with suppress(OSError):
-        kept = os.stat(keeper)
-        if os.path.samestat(info, kept):
+        keeper_info = os.stat(keeper)
+        if os.path.samestat(info, keeper_info):
             return "it is the keeper under another name (a hard link): there are no two copies"
-        if action in LINK_ACTIONS and info.st_dev != kept.st_dev:
+        if action in LINK_ACTIONS and info.st_dev != keeper_info.st_dev:
             return OTHER_DEVICE
     return ""
 
@@ -269,90 +269,94 @@ class _PlanBuilder:
         self._acted: set[int] = set()
 
     def groups(self, groups: Iterable[DuplicateGroup]) -> tuple[PlannedGroup, ...]:
-        made = []
+        planned_groups = []
         for group in groups:
             if (planned := self._group(group)) is not None:
-                made.append(planned)
-        return tuple(made)
+                planned_groups.append(planned)
+        return tuple(planned_groups)
 
     def _group(self, group: DuplicateGroup) -> PlannedGroup | None:
-        kept = group.keeper
-        mine = kept.collection == self._collection
-        path, trouble = self._place(kept)
-        if not trouble and mine and kept.image_id in self._acted:
+        original = group.keeper
+        is_own = original.collection == self._collection
+        path, trouble = self._place(original)
+        if not trouble and is_own and original.image_id in self._acted:
             trouble = "another group gives it away"
         if not trouble and os.path.islink(path):
             trouble = "it is a symbolic link, which would lead nowhere if its target moved"
         if trouble:
             self.refused += [
-                RefusedFile(one.image_id, self._place(one)[0], f"its keeper cannot be relied on: {trouble}")
-                for one in group.others
+                RefusedFile(duplicate.image_id, self._place(duplicate)[0], f"its keeper cannot be relied on: {trouble}")
+                for duplicate in group.others
             ]
             return None
-        keeper = self._plan_file(kept, path, "keep")
-        files = [planned for other in group.others if (planned := self._other(other, keeper)) is not None]
+        planned_keeper = self._plan_file(original, path, "keep")
+        files = [
+            planned
+            for duplicate in group.others
+            if (planned := self._plan_duplicate(duplicate, planned_keeper)) is not None
+        ]
         if not files:
             return None
-        if mine:
-            self._keepers.add(kept.image_id)
+        if is_own:
+            self._keepers.add(original.image_id)
         self._acted |= {file.image_id for file in files}
-        return PlannedGroup(group.kind, group.reason, keeper, tuple(files))
+        return PlannedGroup(group.kind, group.reason, planned_keeper, tuple(files))
 
-    def _other(self, other: Duplicate, keeper: PlannedFile) -> PlannedFile | None:
-        if other.collection == self._collection and other.image_id in self._acted:
+    def _plan_duplicate(self, duplicate: Duplicate, keeper: PlannedFile) -> PlannedFile | None:
+        if duplicate.collection == self._collection and duplicate.image_id in self._acted:
             return None  # Another group already includes it.
-        path, trouble = self._place(other)
+        path, trouble = self._place(duplicate)
         if not trouble:
-            trouble = self._trouble(other, path, keeper)
+            trouble = self._trouble(duplicate, path, keeper)
         if trouble:
-            self.refused.append(RefusedFile(other.image_id, path, trouble))
+            self.refused.append(RefusedFile(duplicate.image_id, path, trouble))
             return None
-        return self._plan_file(other, path, self._action)
+        return self._plan_file(duplicate, path, self._action)
 
-    def _trouble(self, other: Duplicate, path: bytes, keeper: PlannedFile) -> str:
-        if other.collection != self._collection:
+    def _trouble(self, duplicate: Duplicate, path: bytes, keeper: PlannedFile) -> str:
+        if duplicate.collection != self._collection:
             return "it belongs to another collection"
-        if other.image_id in self._keepers:
+        if duplicate.image_id in self._keepers:
             return "another group keeps it"
         if (folder := protecting_folder(self._protect, path)) is not None:
             return f"{display_path(folder)} is protected"
-        if other.protected:
+        if duplicate.protected:
             return "it is protected"
         if self._action == "tag":
             return ""
-        if self._action in LINK_ACTIONS and other.content_hash != keeper.content_hash:
+        if self._action in LINK_ACTIONS and duplicate.content_hash != keeper.content_hash:
             return "it has other bytes than the keeper: only equal ones can be linked"
         return file_problem(path, keeper.path, self._action)
 
-    def _place(self, one: Duplicate) -> tuple[bytes, str]:
-        if one.collection != self._collection:
-            found = one.place
-            if found is None or found.uri != file_uri(found.path):
+    def _place(self, duplicate: Duplicate) -> tuple[bytes, str]:
+        if duplicate.collection != self._collection:
+            place = duplicate.place
+            if place is None or place.uri != file_uri(place.path):
                 return b"", "it is not a file of its own"
-            return found.path, ""
-        held = self._catalog_images.get(one.image_id)
-        path, trouble = locate_file(held, self._sources)
-        if held is not None and not trouble:
-            if held.state != LIVE:
-                trouble = f"it is {held.state}"
-            elif held.content_hash.hex() != one.content_hash:
+            return place.path, ""
+        image = self._catalog_images.get(duplicate.image_id)
+        path, trouble = locate_file(image, self._sources)
+        if image is not None and not trouble:
+            if image.state != LIVE:
+                trouble = f"it is {image.state}"
+            elif image.content_hash.hex() != duplicate.content_hash:
                 trouble = "it has changed since the report"
-            elif held.source_id is not None and is_missing(self._sources[held.source_id]):
-                trouble = describe_missing(self._sources[held.source_id])
-            elif held.source_id is not None and is_behind_link(self._sources[held.source_id], held.path):
+            elif image.source_id is not None and is_missing(self._sources[image.source_id]):
+                trouble = describe_missing(self._sources[image.source_id])
+            elif image.source_id is not None and is_behind_link(self._sources[image.source_id], image.path):
                 trouble = "a symbolic link lies on the way to it"
         return path, trouble
 
-    def _plan_file(self, one: Duplicate, path: bytes, action: FileAction) -> PlannedFile:
+    def _plan_file(self, duplicate: Duplicate, path: bytes, action: FileAction) -> PlannedFile:
         return PlannedFile(
-            one.image_id,
+            duplicate.image_id,
             path,
-            one.content_hash,
-            one.bytes,
+            duplicate.content_hash,
+            duplicate.bytes,
             action,
-            None if one.collection == self._collection else one.collection,
-            None if one.pair is None or action == "keep" else one.pair.confidence,
-            one.link is not None and action != "keep",
+            None if duplicate.collection == self._collection else duplicate.collection,
+            None if duplicate.pair is None or action == "keep" else duplicate.pair.confidence,
+            duplicate.link is not None and action != "keep",
         )
 
 

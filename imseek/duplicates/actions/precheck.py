@@ -160,18 +160,18 @@ class Prechecker:
                 image, _ = self._place_by_plan(keeper)
                 if image.state != LIVE:
                     raise LeftAloneError(f"it is {image.state}")
-            found = self._keeper(keeper)
+            keeper_content = self._keeper(keeper)
         except LeftAloneError as error:
             raise LeftAloneError(f"its keeper: {error}") from error
-        if content is not None and os.path.samestat(content.info, found.info):
+        if content is not None and os.path.samestat(content.info, keeper_content.info):
             reason = "it is the keeper under another name (a hard link): there are no two copies"
             raise AlreadyDoneError(reason) if file.action == "hard-link" else LeftAloneError(reason)
         if content is not None and file.action in LINK_ACTIONS:
-            if content.sha256 != found.sha256:
+            if content.sha256 != keeper_content.sha256:
                 raise LeftAloneError("it has other bytes than the keeper")
-            if content.info.st_dev != found.info.st_dev:
+            if content.info.st_dev != keeper_content.info.st_dev:
                 raise LeftAloneError(OTHER_DEVICE)
-        return found
+        return keeper_content
 
     def _keeper(self, keeper: PlannedFile) -> Content:
         with translate_errors(), safe_path.open_parent(SafePath.of(keeper.path)) as at:
@@ -220,8 +220,8 @@ def current_placings(intents: Sequence[Intent]) -> Iterator[Placement]:
         except OSError:
             continue
         inode = info.st_ino & (2**63 - 1)
-        seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
-        yield Placement(intent.image_id, intent.source_id, intent.path, seen)
+        file_stat = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+        yield Placement(intent.image_id, intent.source_id, intent.path, file_stat)
 
 
 def check_picture(at: FolderEntry) -> None:

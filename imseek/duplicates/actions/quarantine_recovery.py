@@ -28,32 +28,32 @@ def recover_quarantine(root: Path) -> int:
 
     Returns the number of images. Raises as :class:`Writer`.
     """
-    found = journals.load_journals(root)
-    if not any(AWAY_STATES & set(journal.states.values()) for journal in found):
+    all_journals = journals.load_journals(root)
+    if not any(AWAY_STATES & set(journal.states.values()) for journal in all_journals):
         return 0
     with Writer(root, "recall") as writer:
         bounds = UndoBounds(root, live_sources(root))
-        away = set()
-        for journal in found:
-            mine = [
+        away_ids = set()
+        for journal in all_journals:
+            moves = [
                 i for n, i in journal.intents.items() if journal.states[n] in AWAY_STATES and i.action in MOVE_ACTIONS
             ]
-            held = look_up_images(root, [intent.image_id for intent in mine])
-            for recorded in mine:
-                image = held.get(recorded.image_id)
+            images = look_up_images(root, [intent.image_id for intent in moves])
+            for recorded in moves:
+                image = images.get(recorded.image_id)
                 if image is None or image.state != LIVE or image.content_hash.hex() != recorded.content_hash:
                     continue
                 try:
                     intent, spot = bounds.locate(journal, recorded)
                     with translate_errors(), open_existing_parent(spot) as at:
-                        gone = at is None or safe_path.stat_entry(at) is None
+                        is_absent = at is None or safe_path.stat_entry(at) is None
                 except LeftAloneError:
                     continue
-                kept = find_moved_file(journal, intent)
-                if gone and kept is not None and os.path.lexists(kept.full):
-                    away.add(intent.image_id)
-        quarantined_duplicates.apply_change(writer, QuarantineChange(put_away=sorted(away)))
-    return len(away)
+                put_away = find_moved_file(journal, intent)
+                if is_absent and put_away is not None and os.path.lexists(put_away.full):
+                    away_ids.add(intent.image_id)
+        quarantined_duplicates.apply_change(writer, QuarantineChange(put_away=sorted(away_ids)))
+    return len(away_ids)
 
 
 def remove_undone_journals(root: Path) -> int:
@@ -61,6 +61,6 @@ def remove_undone_journals(root: Path) -> int:
 
     Journals with damaged lines are kept: they may be the only trace of a file that was put away.
     """
-    found = journals.load_journals(root)
-    whole = (one for one in found if one.is_whole and not one.damaged)
-    return durable_files.remove_files(one.file for one in whole if one.state == "undone")
+    all_journals = journals.load_journals(root)
+    intact = (journal for journal in all_journals if journal.is_whole and not journal.damaged)
+    return durable_files.remove_files(journal.file for journal in intact if journal.state == "undone")

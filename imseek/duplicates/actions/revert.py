@@ -75,16 +75,16 @@ def revert_file(
     with translate_errors():
         if intent.action in LINK_ACTIONS:
             return _separate_from_keeper(journal, intent, spot, dry_run)
-        kept = find_moved_file(journal, intent)
-        with open_existing_parent(kept) as there, open_existing_parent(spot) as here:
-            back = _compare_places(journal, intent, before, copied, spot, (kept, there, here), dry_run)
-            if back is not None:
+        put_away = find_moved_file(journal, intent)
+        with open_existing_parent(put_away) as away, open_existing_parent(spot) as home:
+            result = _compare_places(journal, intent, before, copied, spot, (put_away, away, home), dry_run)
+            if result is not None:
                 if intent.action == "trash" and not dry_run:
-                    place = journal.trashed.get(intent.n)
-                    if place is None or not os.path.lexists(place):
-                        trash.remove_records(intent.full, place)
-                return back
-        _move_back(journal, intent, kept, spot, unsynced, dry_run)
+                    trash_path = journal.trashed.get(intent.n)
+                    if trash_path is None or not os.path.lexists(trash_path):
+                        trash.remove_records(intent.full, trash_path)
+                return result
+        _move_back(journal, intent, put_away, spot, unsynced, dry_run)
     return RevertResult(True)
 
 
@@ -131,33 +131,35 @@ def _compare_places(
 
     Handles a file that is at its place already, or is missing where it was put.
     """
-    kept, there, here = places
-    if there is not None and not dry_run:
-        file_moves.unlink_durably(FolderEntry(there.folder, partial_name(journal, intent)))
-    held = None if there is None else safe_path.stat_entry(there)
-    lies = None if here is None else safe_path.stat_entry(here)
+    put_away, away, home = places
+    if away is not None and not dry_run:
+        file_moves.unlink_durably(FolderEntry(away.folder, partial_name(journal, intent)))
+    away_info = None if away is None else safe_path.stat_entry(away)
+    home_info = None if home is None else safe_path.stat_entry(home)
     sha256 = bytes.fromhex(intent.content_hash)
-    same = here is not None and lies is not None and _has_digest(here, sha256)
-    if held is None or there is None or kept is None:
-        if same:
+    is_home = home is not None and home_info is not None and _has_digest(home, sha256)
+    if away_info is None or away is None or put_away is None:
+        if is_home:
             return RevertResult(False)
         _check_mounted(intent, spot)
-        raise GoneError(NOT_FOUND if lies is None else f"{NOT_FOUND}: another file lies there", other=lies is not None)
-    if lies is None:
+        raise GoneError(
+            NOT_FOUND if home_info is None else f"{NOT_FOUND}: another file lies there", other=home_info is not None
+        )
+    if home_info is None:
         return None
-    if not same:
-        raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
+    if not is_home:
+        raise LeftAloneError(f"another file lies at its place; it is in {display_path(put_away.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
-    if safe_path.is_same_inode(held, lies) or (
-        ours and _is_own_copy(journal, intent, before, copied, held, lies) and _has_digest(there, sha256)
+    if safe_path.is_same_inode(away_info, home_info) or (
+        ours and _is_own_copy(journal, intent, before, copied, away_info, home_info) and _has_digest(away, sha256)
     ):
         # Half moved: a second name of the file, or a copy on another disk whose original was not removed yet.
         if not dry_run:
-            if here is not None:
-                safe_path.sync_entries(here)
-            file_moves.unlink_durably(there)
+            if home is not None:
+                safe_path.sync_entries(home)
+            file_moves.unlink_durably(away)
         return RevertResult(True)
-    return RevertResult(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
+    return RevertResult(False, f"it lies at its place; another copy is in {display_path(put_away.full)}")
 
 
 def _is_own_copy(
@@ -165,21 +167,21 @@ def _is_own_copy(
     intent: Intent,
     before: State,
     copied: LoadCopiedInodes,
-    held: os.stat_result,
-    lies: os.stat_result,
+    away_info: os.stat_result,
+    home_info: os.stat_result,
 ) -> bool:
     """Return whether one of two files with the same bytes is a copy that we made of the other."""
-    if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
+    if away_info.st_mtime_ns != intent.mtime_ns or home_info.st_mtime_ns != intent.mtime_ns:
         return False
     copies = journal.copies.get(intent.n, set())
-    if held.st_ino not in copies | {intent.inode}:
+    if away_info.st_ino not in copies | {intent.inode}:
         return False  # Another file was put there, perhaps from another collection.
-    if before == "meant" and lies.st_ino == intent.inode:
+    if before == "meant" and home_info.st_ino == intent.inode:
         return True
-    if before not in ("meant", "returning") or (lies.st_mode ^ intent.mode) & file_copies.PICTURE_MODES:
+    if before not in ("meant", "returning") or (home_info.st_mode ^ intent.mode) & file_copies.PICTURE_MODES:
         return False
     # A half-moved file may have been put away and brought back since, under another journal.
-    return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
+    return home_info.st_ino in copies or home_info.st_ino in copied().get((intent.source_id, intent.path), ())
 
 
 def _has_digest(at: FolderEntry, sha256: bytes) -> bool:
@@ -191,31 +193,31 @@ def _has_digest(at: FolderEntry, sha256: bytes) -> bool:
 def _move_back(
     journal: Journal,
     intent: Intent,
-    kept: SafePath | None,
+    put_away: SafePath | None,
     spot: SafePath,
     unsynced: safe_path.UnsyncedFolders,
     dry_run: bool,
 ) -> None:
-    assert kept is not None
+    assert put_away is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
-    with safe_path.open_parent(kept) as there:
-        content = _read_unchanged(there, intent, kept)
-        check_picture(there)
-        check_writable(there)
+    with safe_path.open_parent(put_away) as away:
+        content = _read_unchanged(away, intent, put_away)
+        check_picture(away)
+        check_writable(away)
         if dry_run:
             return
-        with safe_path.open_parent(spot, make=True) as here:
-            move(journal, intent, there, here, content, unsynced)
-            file_copies.restore_mode_and_mtime(here, intent.mode, intent.mtime_ns)
+        with safe_path.open_parent(spot, make=True) as home:
+            move(journal, intent, away, home, content, unsynced)
+            file_copies.restore_mode_and_mtime(home, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
-        trash.remove_records(intent.full, kept.full)
+        trash.remove_records(intent.full, put_away.full)
 
 
-def _read_unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
+def _read_unchanged(at: FolderEntry, intent: Intent, put_away: SafePath) -> Content:
     content = safe_path.read_content(at)
     if content.sha256.hex() != intent.content_hash:
-        raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
+        raise LeftAloneError(f"it has changed where it was put: {display_path(put_away.full)}")
     return content
 
 

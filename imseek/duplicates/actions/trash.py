@@ -34,11 +34,11 @@ def send(path: bytes, sha256: bytes) -> bytes | None:
 
 def find(path: bytes, sha256: bytes) -> bytes | None:
     """Return the path in the trash of the latest file deleted from ``path`` with these bytes, or None."""
-    found = []
+    dated_paths = []
     for trash, top in _trash_folders(path):
-        for name, deleted in _find_records(trash, top, path):
-            found.append((deleted, os.path.join(trash, b"files", name)))
-    places = [place for _, place in sorted(found, reverse=True)]
+        for name, deletion_date in _find_records(trash, top, path):
+            dated_paths.append((deletion_date, os.path.join(trash, b"files", name)))
+    places = [place for _, place in sorted(dated_paths, reverse=True)]
     for place in places or _find_without_record(path):
         with suppress(OSError, ChangingError), safe_path.open_parent(SafePath.of(place)) as at:
             if safe_path.read_content(at).sha256 == sha256:
@@ -48,15 +48,15 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
 
 def _find_without_record(path: bytes) -> list[bytes]:
     """List files in the trash whose names start like ``path`` and that have no record, as after a power cut."""
-    found = []
+    paths = []
     stem = os.path.splitext(os.path.basename(path))[0]
     for trash, _ in _trash_folders(path):
         for folder in (os.path.join(trash, b"files"), trash):  # The latter is for macOS.
             with suppress(OSError):
                 for name in sorted(os.listdir(folder)):
                     if name.startswith(stem) and not _read_record(os.path.join(trash, b"info", name + _INFO_SUFFIX)):
-                        found.append(os.path.join(folder, name))
-    return found
+                        paths.append(os.path.join(folder, name))
+    return paths
 
 
 def _sync(place: bytes) -> None:

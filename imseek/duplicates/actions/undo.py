@@ -78,12 +78,12 @@ def undo(
     agreed = journal.is_signed or _require_trust(path, journal, trust)
     with open_writer(path, "undo") as writer:
         # The journal may have changed meanwhile, and the user agreed only to what was shown.
-        again = _select_journal(path, journal.undo_id)
-        if not again.is_signed:
-            if not agreed or again.digest != journal.digest:
-                raise _untrusted_error(path, again)
-            again.adopt(writer.staging)
-        run = _Run(path, again, writer.begin_task(progress, stop))
+        current = _select_journal(path, journal.undo_id)
+        if not current.is_signed:
+            if not agreed or current.digest != journal.digest:
+                raise _untrusted_error(path, current)
+            current.adopt(writer.staging)
+        run = _Run(path, current, writer.begin_task(progress, stop))
         files = run.execute(writer)
         return run.report(writer.generation, files, dry=False)
 
@@ -141,11 +141,13 @@ def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | 
 def _select_journal(root: Path, undo_id: str | None) -> Journal:
     if undo_id is not None:
         return journals.find(root, undo_id)
-    found = journals.load_journals(root)
-    for journal in found:
+    all_journals = journals.load_journals(root)
+    for journal in all_journals:
         if AWAY_STATES & set(journal.states.values()):
             return journal
-    damage = [note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes]
+    damage = [
+        note for journal in all_journals if journal.damaged or not journal.is_whole for note in journal.info().notes
+    ]
     raise UsageError("; ".join(["there is nothing to undo", *damage]), hint="imseek duplicates undo --list")
 
 
@@ -218,7 +220,7 @@ class _Run:
             intent = recorded
             try:
                 intent, spot = self._bounds.locate(self._journal, recorded)
-                yield _Result(intent, self._one(intent, spot, unsynced, dry_run))
+                yield _Result(intent, self._revert(intent, spot, unsynced, dry_run))
             except GoneError as error:
                 yield _Result(intent, None, str(error), gone=True, other=error.other)
             except LeftAloneError as error:
@@ -226,7 +228,7 @@ class _Run:
             self._count += 1
             self._task.report("undo", self._count, len(self._intents))
 
-    def _one(
+    def _revert(
         self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.UnsyncedFolders, dry_run: bool
     ) -> RevertResult:
         before = self._before[intent.n]
@@ -238,50 +240,50 @@ class _Run:
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
         """Record the files that are back, in the catalog first and then in the journal."""
-        back = [result.intent for result in results if result.back is not None]
-        held = look_up_images(self._root, sorted({intent.image_id for intent in back}))
-        commit(writer, self._batch(back, held))
+        restored = [result.intent for result in results if result.back is not None]
+        images = look_up_images(self._root, sorted({intent.image_id for intent in restored}))
+        commit(writer, self._batch(restored, images))
         states = self._journal.states
         # If another file took its place, the next scan finds out what happened to the image.
-        kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVE_ACTIONS]
+        displaced_ids = [r.intent.image_id for r in results if r.other and r.intent.action in MOVE_ACTIONS]
         quarantined_duplicates.apply_change(
-            writer, replace(metadata_transfer.reversal_change(writer, back, self._journal), kept=kept)
+            writer, replace(metadata_transfer.reversal_change(writer, restored, self._journal), kept=displaced_ids)
         )
-        noted: dict[int, State] = {intent.n: "undone" for intent in back}
-        noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
+        outcomes: dict[int, State] = {intent.n: "undone" for intent in restored}
+        outcomes |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
         # Whatever is at their places, now or later, is not ours.
-        left = (r.intent.n for r in results if r.back is None and not r.gone)
-        noted |= {n: "done" for n in left if states[n] == "returning"}
-        self._journal.note(noted)
-        for intent in back:
+        left_alone = (r.intent.n for r in results if r.back is None and not r.gone)
+        outcomes |= {n: "done" for n in left_alone if states[n] == "returning"}
+        self._journal.note(outcomes)
+        for intent in restored:
             remove_empty_quarantine(intent)
 
-    def _batch(self, back: Sequence[Intent], images: Mapping[int, CatalogImage]) -> Changeset:
+    def _batch(self, restored: Sequence[Intent], images: Mapping[int, CatalogImage]) -> Changeset:
         """Return the catalog changes for images whose files are at their places again, with their current stat."""
-        batch = Changeset()
-        files = [intent for intent in back if intent.action in MOVE_ACTIONS or intent.action in LINK_ACTIONS]
-        lying = occupants(self._root, [(i.source_id, i.path) for i in files])
+        changes = Changeset()
+        files = [intent for intent in restored if intent.action in MOVE_ACTIONS or intent.action in LINK_ACTIONS]
+        occupants_by_place = occupants(self._root, [(i.source_id, i.path) for i in files])
         for placing in current_placings(files):
             image = images.get(placing.image_id)
-            there = lying.get((placing.source_id, placing.path))
+            occupant = occupants_by_place.get((placing.source_id, placing.path))
             if image is None:
                 self._notes.append(
                     f"image {placing.image_id} has left the collection: `imseek index` takes its file in anew"
                 )
-            elif there == placing.image_id:
-                batch.checked.append(placing)
+            elif occupant == placing.image_id:
+                changes.checked.append(placing)
             elif image.source_id is None:
                 # Another file had its place and has left it: the image of that file is now waiting to be found
                 # elsewhere.
-                batch.moved.append(
-                    Placement(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
+                changes.moved.append(
+                    Placement(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=occupant)
                 )
-        return batch
+        return changes
 
 
-def _undone_file(result: _Result, moved: Outcome) -> UndoneFile:
+def _undone_file(result: _Result, outcome_if_moved: Outcome) -> UndoneFile:
     intent = result.intent
     if result.back is None:
         return UndoneFile(intent.image_id, intent.full, intent.action, "left", result.reason)
-    outcome: Outcome = moved if result.back.moved else "already"
+    outcome: Outcome = outcome_if_moved if result.back.moved else "already"
     return UndoneFile(intent.image_id, intent.full, intent.action, outcome, result.back.note)

@@ -1,7 +1,7 @@
 """Compare many items with many in blocks that are computed, cached and recomputed independently.
 
 A block is a range of ids (16,384 wide), so that a new image starts a new block or changes one. The results of a block
-stay valid when others change: of two blocks, the one compared last is compared with the other. So a block is compared
+stay valid when others change: two blocks are compared when the second of them is processed. So a block is compared
 with all earlier blocks, and with later ones too if some of them have cached results.
 """
 
@@ -65,10 +65,10 @@ def process_blocks(
     earlier = cache.only(stage, set(names))
     task.step(phase, 0, len(ids))
     for n, ((start, stop), name) in enumerate(zip(runs, names, strict=True)):
-        found = cache.load(name, kinds) if name in earlier else None
-        if found is None:
+        arrays = cache.load(name, kinds) if name in earlier else None
+        if arrays is None:
             alone = not other and earlier.isdisjoint(names[n + 1 :])
-            found = work(Block(start, stop, stop if alone else None))
-            cache.save(name, found)
-        yield found
+            arrays = work(Block(start, stop, stop if alone else None))
+            cache.save(name, arrays)
+        yield arrays
         task.step(phase, stop, len(ids))

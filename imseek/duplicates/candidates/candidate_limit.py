@@ -26,6 +26,6 @@ def select_most_promising(
         return np.ones(len(distance), np.bool_)
     by_hash = np.minimum(distance, np.uint8(near_bits + 1))
     order = np.lexsort((-np.nan_to_num(cosine, nan=-1.0), by_hash))
-    chosen = np.zeros(len(distance), np.bool_)
-    chosen[order[:most]] = True
-    return chosen
+    is_selected = np.zeros(len(distance), np.bool_)
+    is_selected[order[:most]] = True
+    return is_selected

@@ -43,13 +43,13 @@ _OVERSAMPLING: Final = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HammingMatches:
-    """Matches: ``query`` (m,) and ``found`` (m,) int64 positions in queries and table, ``distance`` (m,) uint8 in bits.
+    """Matches: ``query`` (m,) and ``entry`` (m,) int64 positions in queries and table, ``distance`` (m,) uint8 in bits.
 
     Each pair occurs once. ``cut`` (q,) marks the queries for which a limit left something out.
     """
 
     query: Ids
-    found: Ids
+    entry: Ids
     distance: Bits
     cut: npt.NDArray[np.bool_]
 
@@ -70,23 +70,23 @@ class MultiIndex:
         if not 0 <= radius < 32:
             raise ValueError(f"a radius of 0 to 31 bits, not {radius}")
         cut = np.zeros(len(queries), np.bool_)
-        pairs, waiting = [np.empty(0, np.int64)], 0
-        for part, within in zip(self._parts, _part_radii(radius), strict=True):
-            if within < 0 or not len(self.hashes):
+        pairs, pending = [np.empty(0, np.int64)], 0
+        for part, part_radius in zip(self._parts, _part_radii(radius), strict=True):
+            if part_radius < 0 or not len(self.hashes):
                 continue
-            for found in part.pairs(queries, within, radius, _OVERSAMPLING * most, cut):
-                pairs.append(found)
-                waiting += len(found)
-                if waiting > _BATCH + 4 * most * len(queries):
-                    pairs, waiting = [self._best(queries, pairs, most, cut)], 0
+            for batch in part.pairs(queries, part_radius, radius, _OVERSAMPLING * most, cut):
+                pairs.append(batch)
+                pending += len(batch)
+                if pending > _BATCH + 4 * most * len(queries):
+                    pairs, pending = [self._best(queries, pairs, most, cut)], 0
         query, at = np.divmod(self._best(queries, pairs, most, cut), max(1, len(self.hashes)))
         return HammingMatches(query, at, count_bits(queries[query] ^ self.hashes[at]), cut)
 
     def _best(self, queries: Hashes, pairs: list[Ids], most: int, cut: npt.NDArray[np.bool_]) -> Ids:
         """Remove repeated pairs (each encoded as one number), and keep the nearest ``most`` of each query."""
-        found = np.unique(np.concatenate(pairs))
-        query, at = np.divmod(found, max(1, len(self.hashes)))
-        return found[select_nearest(query, at, count_bits(queries[query] ^ self.hashes[at]), most, cut)]
+        unique_pairs = np.unique(np.concatenate(pairs))
+        query, at = np.divmod(unique_pairs, max(1, len(self.hashes)))
+        return unique_pairs[select_nearest(query, at, count_bits(queries[query] ^ self.hashes[at]), most, cut)]
 
 
 class _Part:
@@ -104,20 +104,20 @@ class _Part:
         return (hashes >> self._shift).astype(np.uint16)
 
     def pairs(
-        self, queries: Hashes, within: int, radius: int, enough: int, cut: npt.NDArray[np.bool_]
+        self, queries: Hashes, part_radius: int, radius: int, enough: int, cut: npt.NDArray[np.bool_]
     ) -> Iterator[Ids]:
-        """Yield pairs that differ in at most ``within`` bits of this part and ``radius`` in total.
+        """Yield pairs that differ in at most ``part_radius`` bits of this part and ``radius`` in total.
 
         A pair is encoded as the position of the query times the number of hashes, plus the position of the hash. A
         query stops at ``enough`` pairs. ``cut`` is set for such queries, and for those that met an overfull bucket.
         """
         total = np.int64(len(self._order))
         order = np.argsort(self._values(queries), kind="stable")  # neighbouring queries read the same buckets
-        values, ordered = self._values(queries)[order], queries[order]
+        values, hashes = self._values(queries)[order], queries[order]
         hits = np.zeros(len(order), np.int64)
-        for change in bit_changes(within):
-            looked = values ^ change
-            starts, sizes = self._starts[looked], self._starts[looked.astype(np.int32) + 1]
+        for change in bit_changes(part_radius):
+            buckets = values ^ change
+            starts, sizes = self._starts[buckets], self._starts[buckets.astype(np.int32) + 1]
             sizes = sizes - starts
             crowded = sizes > MAX_BUCKET
             if crowded.any():
@@ -126,16 +126,16 @@ class _Part:
             for rows in _batch_rows(sizes):
                 of, at = expand_runs(starts[rows], sizes[rows])
                 of += rows.start
-                near = np.flatnonzero(count_bits(ordered[of] ^ self._hashes[at]) <= radius)
-                if near.size:
-                    counts = np.bincount(of[near], minlength=len(hits))
+                close = np.flatnonzero(count_bits(hashes[of] ^ self._hashes[at]) <= radius)
+                if close.size:
+                    counts = np.bincount(of[close], minlength=len(hits))
                     if counts.max() > enough:
-                        near = near[_ranks_in_groups(of[near], counts) < enough]
+                        close = close[_ranks_in_groups(of[close], counts) < enough]
                     hits += counts
-                    yield order[of[near]] * total + self._order[at[near]]
+                    yield order[of[close]] * total + self._order[at[close]]
             if (full := hits >= enough).any():
                 cut[order[full]] = True
-                order, values, ordered, hits = order[~full], values[~full], ordered[~full], hits[~full]
+                order, values, hashes, hits = order[~full], values[~full], hashes[~full], hits[~full]
 
 
 def _part_radii(radius: int) -> list[int]:
@@ -172,7 +172,7 @@ def _batch_rows(sizes: Int32) -> Iterator[slice]:
         start = stop
 
 
-def select_nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.NDArray[np.bool_]) -> Ids:
+def select_nearest(query: Ids, entry: Ids, distance: Bits, most: int, cut: npt.NDArray[np.bool_]) -> Ids:
     """Return the rows to keep so that each query has at most ``most`` pairs, nearest first; ties go to the first.
 
     Pairs ascend by query. ``cut`` is set for queries that have more.
@@ -181,7 +181,7 @@ def select_nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.N
     if not len(query) or counts.max() <= most:
         return np.arange(len(query))
     cut |= counts > most
-    order = np.lexsort((found, distance, query))
+    order = np.lexsort((entry, distance, query))
     return np.sort(order[_ranks_in_groups(query[order], counts) < most])
 
 

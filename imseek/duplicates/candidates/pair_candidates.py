@@ -117,17 +117,17 @@ def find(
     """
     vectors = one.index is not None and (other is None or other.index is not None)
     key = digest(astuple(reach), turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
-    kept = PartCache(keep, key)
+    cache = PartCache(keep, key)
     try:
-        return _find(one, other, reach, turn, turns, kept, task)
+        return _find(one, other, reach, turn, turns, cache, task)
     except Cancelled:
-        nothing = np.empty(0, np.int64)
+        no_ids = np.empty(0, np.int64)
         bits = np.empty(0, np.uint8)
-        return Candidates(nothing, nothing, bits, bits, np.empty(0, np.float32), interrupted=True)
+        return Candidates(no_ids, no_ids, bits, bits, np.empty(0, np.float32), interrupted=True)
 
 
 def _find(
-    one: CandidateSide,
+    first: CandidateSide,
     other: CandidateSide | None,
     reach: CandidateLimits,
     turn: Turn,
@@ -135,11 +135,11 @@ def _find(
     cache: PartCache,
     task: Task,
 ) -> Candidates:
-    two = other or one
+    second = other or first
     # Results of a block depend on all of the other side: one more image there, and everything is compared again.
     against = "" if other is None else digest(other.contents.ids, other.contents.hashes, other.space.fingerprint)
     alike = find_phash_pairs(
-        one.contents,
+        first.contents,
         None if other is None else (other.contents, against),
         reach.radius,
         reach.alike,
@@ -148,53 +148,53 @@ def _find(
         cache,
         task,
     )
-    said = [*dict.fromkeys(one.notes + two.notes), *describe_cuts(alike, reach.alike)]
-    width = max(1, len(two.contents))
+    notes = [*dict.fromkeys(first.notes + second.notes), *describe_cuts(alike, reach.alike)]
+    width = max(1, len(second.contents))
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None
-    if one.index is not None and two.index is not None:
-        near = find_vector_pairs(
-            one.index,
-            one.contents,
-            None if other is None else (two.index, two.contents, against),
+    if first.index is not None and second.index is not None:
+        neighbours = find_vector_pairs(
+            first.index,
+            first.contents,
+            None if other is None else (second.index, second.contents, against),
             reach.cosine,
             reach.neighbours,
             cache,
             task,
         )
-        if near.cut:
-            said.append(
-                f"{near.cut:,} pictures have vectors near those of more than {reach.neighbours} others: "
+        if neighbours.cut:
+            notes.append(
+                f"{neighbours.cut:,} pictures have vectors near those of more than {reach.neighbours} others: "
                 f"of these pairs only the nearest were looked at"
             )
-        if two.index.exact and len(one.contents) > _MANY_CONTENTS:
-            said.append("every vector was compared with each: `imseek maintain --index auto` makes this faster")
-        theirs = near.a * width + near.b
-        keys = np.union1d(keys, theirs)
+        if second.index.exact and len(first.contents) > _MANY_CONTENTS:
+            notes.append("every vector was compared with each: `imseek maintain --index auto` makes this faster")
+        neighbour_keys = neighbours.a * width + neighbours.b
+        keys = np.union1d(keys, neighbour_keys)
         cosine = np.full(len(keys), np.nan, np.float32)
-        cosine[np.searchsorted(keys, theirs)] = near.cosine
+        cosine[np.searchsorted(keys, neighbour_keys)] = neighbours.cosine
     a, b = np.divmod(keys, width)
     if cosine is not None:
-        live = _fill_cosines(cosine, one, two, a, b, task)
+        live = _fill_cosines(cosine, first, second, a, b, task)
         a, b, cosine = a[live], b[live], cosine[live]
-    apart, codes = distances(one.contents.phashes[a], two.contents.phashes[b], turn, turns)
+    apart, codes = distances(first.contents.phashes[a], second.contents.phashes[b], turn, turns)
     if cosine is None:
         cosine = np.full(len(a), np.nan, np.float32)
-    return Candidates(a, b, apart, codes, cosine, tuple(said))
+    return Candidates(a, b, apart, codes, cosine, tuple(notes))
 
 
-def _fill_cosines(cosine: Float32, one: CandidateSide, two: CandidateSide, a: Ids, b: Ids, task: Task) -> Bools:
+def _fill_cosines(cosine: Float32, first: CandidateSide, second: CandidateSide, a: Ids, b: Ids, task: Task) -> Bools:
     """Fill in unknown cosines (m,) in place. Return False for pairs without one, as one of their rows is all zeros."""
-    assert one.index is not None
-    assert two.index is not None
-    rows = StoredRows(one.index.segments, one.index.dim)
-    others = rows if two is one else StoredRows(two.index.segments, two.index.dim)
-    missing = np.flatnonzero(np.isnan(cosine))
-    for start in range(0, len(missing), _PAIR_BATCH):
-        task.step(PHASE, start, len(missing))
-        part = missing[start : start + _PAIR_BATCH]
-        cosine[part] = rows.cosines(one.contents.ids[a[part]], others, two.contents.ids[b[part]])
+    assert first.index is not None
+    assert second.index is not None
+    rows = StoredRows(first.index.segments, first.index.dim)
+    second_rows = rows if second is first else StoredRows(second.index.segments, second.index.dim)
+    unknown = np.flatnonzero(np.isnan(cosine))
+    for start in range(0, len(unknown), _PAIR_BATCH):
+        task.step(PHASE, start, len(unknown))
+        batch = unknown[start : start + _PAIR_BATCH]
+        cosine[batch] = rows.cosines(first.contents.ids[a[batch]], second_rows, second.contents.ids[b[batch]])
     rows.release()
-    others.release()
-    task.step(PHASE, len(missing), len(missing))
+    second_rows.release()
+    task.step(PHASE, len(unknown), len(unknown))
     return ~np.isnan(cosine)

@@ -53,10 +53,10 @@ class _HashGroups:
     """
 
     def __init__(self, phashes: Hashes) -> None:
-        known = np.flatnonzero(phashes)
-        order = known[np.argsort(phashes[known], kind="stable")]
-        ordered = phashes[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+        hashed = np.flatnonzero(phashes)
+        order = hashed[np.argsort(phashes[hashed], kind="stable")]
+        sorted_hashes = phashes[order]
+        starts = np.flatnonzero(np.concatenate([[True], sorted_hashes[1:] != sorted_hashes[:-1]])[: len(sorted_hashes)])
         sizes = np.diff(starts, append=len(order))
         by_first = np.argsort(order[starts])
         self.members, self.starts, self.sizes = order, starts[by_first], sizes[by_first]
@@ -100,11 +100,11 @@ def find_phash_pairs(
         table = MultiIndex(theirs.hashes[: block.upto])
         cut = np.zeros(len(hashes), np.bool_)
         pairs = [np.empty(0, np.int64)]
-        for found in _search_in_threads(table, [turn(hashes, code) for code in range(turns)], radius, most + 1):
+        for matches in _search_in_threads(table, [turn(hashes, code) for code in range(turns)], radius, most + 1):
             task.step(PHASE, block.start, len(groups.hashes))
-            away = (hashes[found.query] != table.hashes[found.found]) | bool(name)
-            pairs.append(found.query[away] * len(table.hashes) + found.found[away])
-            cut |= found.cut
+            is_other = (hashes[matches.query] != table.hashes[matches.entry]) | bool(name)
+            pairs.append(matches.query[is_other] * len(table.hashes) + matches.entry[is_other])
+            cut |= matches.cut
         query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
         apart = distances(hashes[query], table.hashes[at], turn, turns)[0]
         best = select_nearest(query, at, apart, most, cut)
@@ -113,7 +113,7 @@ def find_phash_pairs(
             np.concatenate([table.hashes[at[best]], np.zeros(np.count_nonzero(cut), np.uint64)]),
         )
 
-    each = process_blocks(
+    blocks = process_blocks(
         "hashes",
         PHASE,
         contents.ids[groups.firsts],
@@ -124,15 +124,17 @@ def find_phash_pairs(
         cache,
         task,
     )
-    one, two = concatenate_parts(list(each), _KINDS)
-    a, b, left_out = _expand_to_contents(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name)
+    hash_a, hash_b = concatenate_parts(list(blocks), _KINDS)
+    a, b, left_out = _expand_to_contents(
+        groups, theirs, hash_a[hash_b != 0], hash_b[hash_b != 0], most, turn, turns, not name
+    )
     cut = np.zeros(len(contents), np.bool_)
-    crowded = groups.numbers(np.unique(one[two == 0]))
+    crowded = groups.numbers(np.unique(hash_a[hash_b == 0]))
     cut[groups.firsts[crowded[crowded >= 0]]] = True
     cut[left_out] = True
     if not name:
-        c, d, many = _pair_equal_hashes(groups, most)
-        cut[many] = True
+        c, d, limited = _pair_equal_hashes(groups, most)
+        cut[limited] = True
         a, b = np.concatenate([a, c]), np.concatenate([b, d])
         a, b = np.minimum(a, b), np.maximum(a, b)
     a, b = np.divmod(np.unique(a * max(1, len(others)) + b), max(1, len(others)))
@@ -161,8 +163,8 @@ def _pair_equal_hashes(groups: _HashGroups, most: int) -> tuple[Ids, Ids, Ids]:
 def _expand_to_contents(
     groups: _HashGroups,
     theirs: _HashGroups,
-    one: Hashes,
-    two: Hashes,
+    hash_a: Hashes,
+    hash_b: Hashes,
     most: int,
     turn: Turn,
     turns: int,
@@ -172,9 +174,9 @@ def _expand_to_contents(
 
     All contents with one hash are paired with the same contents. Also returns the contents with pairs left out.
     """
-    u, w = groups.numbers(one), theirs.numbers(two)
-    known = (u >= 0) & (w >= 0)
-    u, w = u[known], w[known]
+    u, w = groups.numbers(hash_a), theirs.numbers(hash_b)
+    is_present = (u >= 0) & (w >= 0)
+    u, w = u[is_present], w[is_present]
     if alone:
         # Put the later one first, as in queries, so that a pair found from both sides occurs once.
         u, w = np.maximum(u, w), np.minimum(u, w)
@@ -185,12 +187,12 @@ def _expand_to_contents(
     u, w = u[order], w[order]
     sizes = theirs.sizes[w]
     before = np.cumsum(sizes) - sizes
-    begins = np.concatenate([[True], u[1:] != u[:-1]])[: len(u)]
-    before -= np.repeat(before[begins], np.diff(np.flatnonzero(begins), append=len(u)))
-    taken = np.clip(most - before, 0, sizes)
-    short = np.unique(u[taken < sizes])
+    is_first = np.concatenate([[True], u[1:] != u[:-1]])[: len(u)]
+    before -= np.repeat(before[is_first], np.diff(np.flatnonzero(is_first), append=len(u)))
+    counts = np.clip(most - before, 0, sizes)
+    short = np.unique(u[counts < sizes])
     left_out = groups.members[expand_runs(groups.starts[short], groups.sizes[short])[1]]
-    of, at = expand_runs(theirs.starts[w], taken)
+    of, at = expand_runs(theirs.starts[w], counts)
     b, u = theirs.members[at], u[of]
     of, at = expand_runs(groups.starts[u], groups.sizes[u])
     return groups.members[at], b[of], left_out
@@ -205,13 +207,13 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
     least, codes = np.full(len(a), UNKNOWN, np.uint8), np.zeros(len(a), np.uint8)
     for start in range(0, len(a), _PAIR_BATCH):
         part = slice(start, start + _PAIR_BATCH)
-        one, two = a[part], b[part]
+        part_a, part_b = a[part], b[part]
         for code in range(turns):
-            apart = hamming(turn(one, code), two)
+            apart = hamming(turn(part_a, code), part_b)
             nearer = apart < least[part]
             least[part][nearer], codes[part][nearer] = apart[nearer], code
-        unknown = (one == 0) | (two == 0)
-        least[part][unknown], codes[part][unknown] = UNKNOWN, 0
+        is_unknown = (part_a == 0) | (part_b == 0)
+        least[part][is_unknown], codes[part][is_unknown] = UNKNOWN, 0
     return least, codes
 
 
@@ -221,12 +223,12 @@ def keep_orientation(hashes: Hashes, code: int) -> Hashes:
     return hashes
 
 
-def describe_cuts(found: PhashPairs, most: int) -> Sequence[str]:
+def describe_cuts(pairs: PhashPairs, most: int) -> Sequence[str]:
     """Describe what the limits left out."""
-    if not found.cut:
+    if not pairs.cut:
         return ()
-    crowd = f"; {found.crowd:,} have one and the same" if found.crowd > most else ""
+    crowd = f"; {pairs.crowd:,} have one and the same" if pairs.crowd > most else ""
     return (
-        f"{found.cut:,} pictures have a perceptual hash like those of more than {most} others{crowd}: "
+        f"{pairs.cut:,} pictures have a perceptual hash like those of more than {most} others{crowd}: "
         f"of these pairs only the nearest were looked at",
     )

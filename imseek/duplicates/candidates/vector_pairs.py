@@ -55,38 +55,38 @@ def find_vector_pairs(
     pair, and 100 MB. Raises Cancelled.
     """
     theirs, others, name = other or (index, contents, "")
-    mine, whole = StoredRows(index.segments, index.dim), RangeSearch(theirs, IdSet(others.ids))
+    mine, full_search = StoredRows(index.segments, index.dim), RangeSearch(theirs, IdSet(others.ids))
 
     def work(block: Block) -> Arrays:
         # An approximate index searches some of its rows no faster than all.
         upto = block.upto if theirs.exact else None
-        join = whole if upto is None else RangeSearch(theirs, IdSet(others.ids[:upto]))
+        search = full_search if upto is None else RangeSearch(theirs, IdSet(others.ids[:upto]))
         parts: list[Arrays] = []
         for start in range(block.start, block.stop, _QUERY_BATCH):
             task.step(PHASE, start, len(contents))
             ids, rows = mine.of(contents.ids[start : min(start + _QUERY_BATCH, block.stop)])
             ids, rows = ids[rows.any(axis=1)], rows[rows.any(axis=1)]
             if len(ids):
-                found = join.near(rows, least, most + (not name))
-                a = ids[found.query]
-                away = (a != found.ids) if not name else np.ones(len(a), np.bool_)
-                parts.append((a[away], found.ids[away], found.cosines[away]))
-                cut = ids[found.cut]
-                parts.append((cut, np.full(len(cut), _CUT_MARK), np.zeros(len(cut), np.float32)))
+                matches = search.near(rows, least, most + (not name))
+                a = ids[matches.query]
+                is_other = (a != matches.ids) if not name else np.ones(len(a), np.bool_)
+                parts.append((a[is_other], matches.ids[is_other], matches.cosines[is_other]))
+                cut_ids = ids[matches.cut]
+                parts.append((cut_ids, np.full(len(cut_ids), _CUT_MARK), np.zeros(len(cut_ids), np.float32)))
         mine.release()
         return concatenate_parts(parts, _KINDS)
 
     marks = [contents.hashes]
-    each = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, cache, task)
-    return _to_positions(concatenate_parts(list(each), _KINDS), contents, others, not name)
+    blocks = process_blocks("vectors", PHASE, contents.ids, marks, name, work, _KINDS, cache, task)
+    return _to_positions(concatenate_parts(list(blocks), _KINDS), contents, others, not name)
 
 
-def _to_positions(found: Arrays, contents: UniqueContents, others: UniqueContents, alone: bool) -> VectorPairs:
-    ids, theirs, cosine = found
+def _to_positions(pairs: Arrays, contents: UniqueContents, others: UniqueContents, alone: bool) -> VectorPairs:
+    ids, theirs, cosine = pairs
     a, b = contents.positions(ids), others.positions(theirs)
     cut = int(np.count_nonzero(theirs == _CUT_MARK))
-    known = (a >= 0) & (b >= 0)
-    a, b, cosine = a[known], b[known], cosine[known]
+    is_present = (a >= 0) & (b >= 0)
+    a, b, cosine = a[is_present], b[is_present], cosine[is_present]
     if alone:
         a, b = np.minimum(a, b), np.maximum(a, b)
     _, first = np.unique(a * max(1, len(others)) + b, return_index=True)

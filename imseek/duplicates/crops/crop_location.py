@@ -92,18 +92,18 @@ class CropLocator:
         shrink = min(1.0, GRID / max(picture.shape))
         small = resize_luminance(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
         self._shape = small.shape
-        self._searched = CorrelationSearch(small, _NOISE)
+        self._search = CorrelationSearch(small, _NOISE)
 
     def locate(self, part: Luminance) -> Location:
         """Return the best location of a part, by the whole part or by its central square."""
-        found = self._best(part, whole=True)
+        best = self._best(part, whole=True)
         if max(part.shape) > _MAX_ASPECT * min(part.shape):
             side = min(part.shape)
             top, left = ((edge - side) // 2 for edge in part.shape)
             middle = self._best(part[top : top + side, left : left + side], whole=False)
             # Prefer the whole part, unless it is clearly worse.
-            found = max(found, middle, key=lambda one: one.correlation - 0.05 * (not one.whole))
-        return found
+            best = max(best, middle, key=lambda one: one.correlation - 0.05 * (not one.whole))
+        return best
 
     def _best(self, part: Luminance, *, whole: bool) -> Location:
         height, width = self._shape
@@ -111,7 +111,7 @@ class CropLocator:
         edges = [tuple(round(side * largest * scale) for side in part.shape) for scale in _SCALES]
         sizes = [(min(h, height), min(w, width)) for h, w in dict.fromkeys(edges) if min(h, w) >= _LEAST]
         best = Location(-1.0, 0.0, 0.0, 1.0, 1.0, whole)
-        for peak in self._searched.peaks(part, sizes):
+        for peak in self._search.peaks(part, sizes):
             if peak.correlation > best.correlation:
                 top, left = peak.top / height, peak.left / width
                 bottom, right = (peak.top + peak.height) / height, (peak.left + peak.width) / width

@@ -122,7 +122,7 @@ def find(
     cache stores the verdicts. Memory: 250 bytes per picture, and 500 MB.
     """
     allowed = IdSet(ids)
-    looking = _CropMatcher(ids, hashes, read, rules, keep)
+    matcher = _CropMatcher(ids, hashes, read, rules, keep)
     pairs: list[CropPair] = []
     for block in tiler(hashes, task):
         whole_rows = rows(ids[block.at])
@@ -131,11 +131,11 @@ def find(
         ):
             if task.is_cancelled:
                 break
-            pairs += looking.at(n, candidates)
-        looking.cache.save()
+            pairs += matcher.at(n, candidates)
+        matcher.cache.save()
         task.report(PHASE, int(block.at[-1]) + 1, len(ids), skipped=len(tiler.missing))
-    missing = len(looking.missing | tiler.missing)
-    return CropResult(tuple(pairs), missing, tiler.encoded, looking.looked_at, task.is_cancelled)
+    missing = len(matcher.missing | tiler.missing)
+    return CropResult(tuple(pairs), missing, tiler.encoded, matcher.looked_at, task.is_cancelled)
 
 
 def confirm(whole: Luminance, part: Luminance, rules: CropRules = CropRules()) -> tuple[Location, Registration] | None:
@@ -151,10 +151,10 @@ def _candidates(
 ) -> Iterator[list[tuple[int, float]]]:
     """Yield for each picture of a block the positions of possible parts, with their highest cosine to a tile."""
     queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
-    present = queries.any(axis=2)  # Rows of zeros could not be encoded.
-    unit = unit_rows(queries[present])
+    is_encoded = queries.any(axis=2)  # Rows of zeros could not be encoded.
+    unit = unit_rows(queries[is_encoded])
     answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
-    for n, count in zip(block.at.tolist(), present.sum(axis=1).tolist(), strict=True):
+    for n, count in zip(block.at.tolist(), is_encoded.sum(axis=1).tolist(), strict=True):
         ranks: dict[int, tuple[int, float]] = {}
         for matches in islice(answers, count):
             others = matches.ids != ids[n]
@@ -188,30 +188,32 @@ class _CropMatcher:
     def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[CropPair]:
         """Yield the candidates, given by position and cosine, that lie in the n-th picture."""
         image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
-        seen = {at: self.cache.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
-        if new := sorted(at for at, one in seen.items() if one is None):
+        verdicts = {at: self.cache.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
+        if unjudged := sorted(at for at, verdict in verdicts.items() if verdict is None):
             picture = self._picture(n)
             if picture is None:
                 self.missing.add(n)
             else:
-                ground = CropLocator(picture)
-                for at in new:
+                locator = CropLocator(picture)
+                for at in unjudged:
                     if (part := self._parts(at)) is not None:
-                        seen[at] = one = self._look(ground, picture, part.astype(np.float32))
-                        self.cache.put(image_id, whole, self._hashes[at].tobytes(), one)
+                        verdicts[at] = verdict = self._judge(locator, picture, part.astype(np.float32))
+                        self.cache.put(image_id, whole, self._hashes[at].tobytes(), verdict)
         for at, cosine in sorted(candidates):
-            if (found := seen[at]) is not None and found.found:
-                box = (found.left, found.top, found.right, found.bottom)
-                yield CropPair(n, at, cosine, found.agreement, found.correlation, box, found.visible)
+            if (crop := verdicts[at]) is not None and crop.found:
+                box = (crop.left, crop.top, crop.right, crop.bottom)
+                yield CropPair(n, at, cosine, crop.agreement, crop.correlation, box, crop.visible)
 
-    def _look(self, ground: CropLocator, picture: Luminance, part: Luminance) -> CropVerdict:
+    def _judge(self, locator: CropLocator, picture: Luminance, part: Luminance) -> CropVerdict:
         self.looked_at += 1
-        judged = _judge_crop(ground, picture, part, self._rules)
-        if judged is None:
+        match = _judge_crop(locator, picture, part, self._rules)
+        if match is None:
             return CropVerdict(found=False)
-        at, laid = judged
+        at, registration = match
         box = (at.left, at.top, at.right, at.bottom)
-        return CropVerdict(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
+        return CropVerdict(
+            True, registration.agreement, registration.correlation, *box, min(1.0, registration.overlap_b)
+        )
 
     def _picture(self, position: int) -> Luminance | None:
         """Load a picture to search in; None if it cannot be read."""
@@ -226,31 +228,31 @@ class _CropMatcher:
 
 
 def _judge_crop(
-    ground: CropLocator, picture: Luminance, part: Luminance, rules: CropRules
+    locator: CropLocator, picture: Luminance, part: Luminance, rules: CropRules
 ) -> tuple[Location, Registration] | None:
     if count_corner_squares(part) < rules.corners:
         return None
-    at = ground.locate(part)
+    at = locator.locate(part)
     if at.correlation < rules.correlation:
         return None
     # If only the centre was found, the rest is there too or was cropped.
     for place in (at,) if at.whole else (at.of_all(part), at):
         if place.share <= rules.largest:
-            around = _cut_with_margin(picture, place)
-            laid = register_inside(around, part)
+            surroundings = _cut_with_margin(picture, place)
+            registration = register_inside(surroundings, part)
             # Relative to the location, without its margin.
-            filled = laid.overlap_a * around.size / (place.share * picture.size)
-            if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):
-                return place, laid
+            filled = registration.overlap_a * surroundings.size / (place.share * picture.size)
+            if _fits(registration, rules.visible if place.whole else rules.cut, filled, rules):
+                return place, registration
     return None
 
 
-def _fits(laid: Registration, visible: float, filled: float, rules: CropRules) -> bool:
+def _fits(registration: Registration, visible: float, filled: float, rules: CropRules) -> bool:
     return (
-        laid.agreement >= rules.agreement
-        and laid.drift <= rules.drift
-        and laid.detail >= rules.detail
-        and laid.overlap_b >= visible
+        registration.agreement >= rules.agreement
+        and registration.drift <= rules.drift
+        and registration.detail >= rules.detail
+        and registration.overlap_b >= visible
         and filled >= rules.filled
     )
 

@@ -54,8 +54,8 @@ class CropCache:
         row = self._table_of(whole_id).get(_key(whole, part))
         return None if row is None else CropVerdict(*row)
 
-    def put(self, whole_id: int, whole: bytes, part: bytes, seen: CropVerdict) -> None:
-        self._table_of(whole_id).put(_key(whole, part), row=astuple(seen))
+    def put(self, whole_id: int, whole: bytes, part: bytes, verdict: CropVerdict) -> None:
+        self._table_of(whole_id).put(_key(whole, part), row=astuple(verdict))
 
     def save(self) -> None:
         """Write the unsaved entries."""

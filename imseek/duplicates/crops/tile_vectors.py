@@ -73,24 +73,24 @@ class TileStore:
         self._shape = (len(tiles), dim)
         key = digest(fingerprint, tuple(tiles))
         self._folder = None if root is None else CacheFolder(root, f"tiles/{key}")
-        self._where: dict[bytes, tuple[str, int]] = {}
+        self._locations: dict[bytes, tuple[str, int]] = {}
         self._open: tuple[str, Float16] | None = None
         for file in () if self._folder is None else self._folder.files():
             if file.endswith(".npz") and (hashes := self._read(file, "hashes")) is not None:
-                self._where.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
+                self._locations.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
 
     def __contains__(self, content_hash: bytes) -> bool:
-        return content_hash in self._where
+        return content_hash in self._locations
 
     def get(self, content_hash: bytes) -> Float16 | None:
         """Return the rows (tiles, dim) of a picture; None if missing or damaged."""
-        if (found := self._where.get(content_hash)) is None:
+        if (location := self._locations.get(content_hash)) is None:
             return None
-        file, n = found
+        file, n = location
         if self._open is None or self._open[0] != file:
             rows = self._read(file, "rows")
             if rows is None:
-                self._where = {key: at for key, at in self._where.items() if at[0] != file}
+                self._locations = {key: at for key, at in self._locations.items() if at[0] != file}
                 return None
             self._open = (file, rows)
         rows = self._open[1]
@@ -102,14 +102,14 @@ class TileStore:
             return
         file = f"{digest(hashes)}.npz"
         if self._folder.write(file, {"hashes": hashes, "rows": rows}):
-            self._where.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
+            self._locations.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
 
     def _read(self, file: str, name: str) -> npt.NDArray[Any] | None:
         kind, shape = (np.uint8, (32,)) if name == "hashes" else (np.float16, self._shape)
         if self._folder is None or (arrays := self._folder.read(file, name)) is None:
             return None
-        (found,) = arrays
-        return found if found.dtype == kind and found.shape[1:] == shape else None
+        (array,) = arrays
+        return array if array.dtype == kind and array.shape[1:] == shape else None
 
 
 class TileEncoder:
@@ -139,29 +139,29 @@ class TileEncoder:
             if task.is_cancelled:
                 return
             block = range(start, min(start + BLOCK, len(hashes)))
-            known = {n: self._store.get(hashes[n].tobytes()) for n in block}
-            self._encode(hashes, [n for n in block if known[n] is None], known)
-            there = {n: rows for n, rows in known.items() if rows is not None}
-            if there:
-                yield TileVectors(np.array(list(there), np.int64), np.stack(list(there.values())))
+            rows_by_position = {n: self._store.get(hashes[n].tobytes()) for n in block}
+            self._encode(hashes, [n for n in block if rows_by_position[n] is None], rows_by_position)
+            available = {n: rows for n, rows in rows_by_position.items() if rows is not None}
+            if available:
+                yield TileVectors(np.array(list(available), np.int64), np.stack(list(available.values())))
 
-    def _encode(self, hashes: Digests, positions: Sequence[int], known: dict[int, Float16 | None]) -> None:
-        made: dict[int, Float16] = {}
+    def _encode(self, hashes: Digests, positions: Sequence[int], rows_by_position: dict[int, Float16 | None]) -> None:
+        encoded: dict[int, Float16] = {}
         workers = available_cpus()
-        each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
+        preparer: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
             self._prepare_tiles, workers=workers, lookahead=2 * workers, deadline=DEADLINE, late=lambda _: []
         )
-        for n, prepared in zip(positions, each(positions) if positions else (), strict=True):
-            if not prepared:
+        for n, tiles in zip(positions, preparer(positions) if positions else (), strict=True):
+            if not tiles:
                 self.missing.add(n)
                 continue
-            rows = unit_rows(self._encoder, prepared)
+            rows = unit_rows(self._encoder, tiles)
             zeros = np.zeros(self._encoder.info.dim, np.float16)
-            made[n] = np.stack([zeros if isinstance(row, str) else row for row in rows])
+            encoded[n] = np.stack([zeros if isinstance(row, str) else row for row in rows])
             self.encoded += len(rows)
-        if made:
-            self._store.add(hashes[list(made)], np.stack(list(made.values())))
-            known.update(made)
+        if encoded:
+            self._store.add(hashes[list(encoded)], np.stack(list(encoded.values())))
+            rows_by_position.update(encoded)
 
     def _prepare_tiles(self, n: int) -> list[npt.NDArray[Any]]:
         """Return the tiles of a picture, prepared for the encoder; empty if the picture cannot be read."""

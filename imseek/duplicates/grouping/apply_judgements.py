@@ -29,44 +29,46 @@ class PairJudgements:
         If *same* is among ``kinds``, all pairs judged the same are included with certainty, whether found or not.
         """
         missing = set(self.same) if "same" in kinds else set()
-        kept, left_out = [], 0
+        remaining, left_out = [], 0
         for pair in pairs:
-            both = frozenset((pair.a, pair.b))
-            if both in self.different:
+            ends = frozenset((pair.a, pair.b))
+            if ends in self.different:
                 left_out += 1
-            elif both in missing:
-                missing.discard(both)
-                kept.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
+            elif ends in missing:
+                missing.discard(ends)
+                remaining.append(replace(pair, kind="same", confidence=1.0, judged=True, differences=()))
             else:
-                kept.append(pair)
+                remaining.append(pair)
         for a, b in sorted(map(sorted, missing)):
-            kept.append(DuplicatePair(a, b, "same", 1.0, judged=True))
-        return kept, left_out
+            remaining.append(DuplicatePair(a, b, "same", 1.0, judged=True))
+        return remaining, left_out
 
     def among(self, contents: Collection[int]) -> PairJudgements:
         """Return the judgements on two of these ``contents`` (first images)."""
-        within = frozenset(contents)
-        return PairJudgements(*(frozenset(p for p in said if p <= within) for said in (self.same, self.different)))
+        content_set = frozenset(contents)
+        return PairJudgements(
+            *(frozenset(p for p in judged if p <= content_set) for judged in (self.same, self.different))
+        )
 
 
 def match_judgements(judgements: Iterable[Judgement], contents: UniqueContents) -> PairJudgements:
     """Match judgements to present contents; others are ignored, as their contents may come back."""
-    said = list(judgements)
-    first = _first_images({end for one in said for end in (one.a, one.b)}, contents)
-    both: dict[str, set[frozenset[int]]] = {"same": set(), "different": set()}
-    for one in said:
-        if one.a in first and one.b in first:
-            both[one.verdict].add(frozenset((first[one.a], first[one.b])))
-    return PairJudgements(frozenset(both["same"]), frozenset(both["different"]))
+    all_judgements = list(judgements)
+    first = _first_images({end for judgement in all_judgements for end in (judgement.a, judgement.b)}, contents)
+    by_verdict: dict[str, set[frozenset[int]]] = {"same": set(), "different": set()}
+    for judgement in all_judgements:
+        if judgement.a in first and judgement.b in first:
+            by_verdict[judgement.verdict].add(frozenset((first[judgement.a], first[judgement.b])))
+    return PairJudgements(frozenset(by_verdict["same"]), frozenset(by_verdict["different"]))
 
 
-def _first_images(wanted: Collection[str], contents: UniqueContents) -> Mapping[str, int]:
+def _first_images(hashes: Collection[str], contents: UniqueContents) -> Mapping[str, int]:
     """Map content hashes (hexadecimal) to first images. Compares 64 bits first, as few of many contents are judged."""
-    parts = np.array(sorted({int(one[:16], 16) for one in wanted}), np.uint64)
-    found = {}
-    for start in range(0, len(contents) if len(parts) else 0, _BLOCK):
+    prefixes = np.array(sorted({int(digest[:16], 16) for digest in hashes}), np.uint64)
+    first_images = {}
+    for start in range(0, len(contents) if len(prefixes) else 0, _BLOCK):
         block = np.ascontiguousarray(contents.hashes[start : start + _BLOCK, :8]).view(">u8").reshape(-1)
-        for n in (start + np.flatnonzero(np.isin(block.astype(np.uint64), parts))).tolist():
-            if (content := contents.hashes[n].tobytes().hex()) in wanted:
-                found[content] = int(contents.ids[n])
-    return found
+        for n in (start + np.flatnonzero(np.isin(block.astype(np.uint64), prefixes))).tolist():
+            if (content := contents.hashes[n].tobytes().hex()) in hashes:
+                first_images[content] = int(contents.ids[n])
+    return first_images

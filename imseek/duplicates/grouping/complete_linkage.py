@@ -50,7 +50,7 @@ class Reach:
         limits = (self.cosine, pair.cosine), (self.correlation, pair.correlation)
         if self.distance is not None and (pair.distance is None or 2 * pair.distance > self.distance):
             return False
-        return all(least is None or (found is not None and found >= _half_angle(least)) for least, found in limits)
+        return all(least is None or (value is not None and value >= _half_angle(least)) for least, value in limits)
 
 
 def _half_angle(cosine: float) -> float:
@@ -72,7 +72,7 @@ class Linkage:
         task: Task = SILENT,
     ) -> None:
         count = len(nodes)
-        self.known: dict[NodePair, DuplicatePair | None] = {}
+        self.known_pairs: dict[NodePair, DuplicatePair | None] = {}
         self.questions = 0
         #: By node.
         self.group = list(range(count))
@@ -110,31 +110,31 @@ class Linkage:
                 if key not in inside or preference(pair) < preference(inside[key]):
                     inside[key] = pair
                 continue
-            before = self.known.get(key)
+            before = self.known_pairs.get(key)
             if before is None:
                 for node in key:
                     self._degree[node] += 1
             if before is None or preference(pair) < preference(before):
-                self.known[key] = pair
-        left = [key for key in self._surest_first() if self._kind(key) not in BESIDE]
-        loosest = {self._kind(key) for key in left}
-        left = self._join(left)
+                self.known_pairs[key] = pair
+        remaining = [key for key in self._surest_first() if self._kind(key) not in BESIDE]
+        loosest = {self._kind(key) for key in remaining}
+        remaining = self._join(remaining)
         if "scene" in loosest:
             self._loose = True
             self._blocked, self._far = {}, {}
-            self._join(left)
+            self._join(remaining)
         for key, pair in inside.items():
-            if self.known.get(key) is None:
-                self.known[key] = pair
+            if self.known_pairs.get(key) is None:
+                self.known_pairs[key] = pair
 
     def _join(self, keys: Sequence[NodePair]) -> list[NodePair]:
         """Merge groups along ``keys``, and return the keys that could not be merged."""
-        left: list[NodePair] = []
+        unmerged: list[NodePair] = []
         for n, key in enumerate(keys):
             if n % _PROGRESS_EVERY == 0:
                 self._task.report(PHASE, n, len(keys))
-            if not self._fits(self.known[key]):
-                left.append(key)
+            if not self._fits(self.known_pairs[key]):
+                unmerged.append(key)
                 continue
             g, h = self.group[key[0]], self.group[key[1]]
             if g == h:
@@ -142,18 +142,18 @@ class Linkage:
             lack = self._blocked.get(g, {}).get(h) or self._try(g, h)
             if lack is not None:
                 self.failed[key] = lack
-                left.append(key)
-        return left
+                unmerged.append(key)
+        return unmerged
 
     def _kind(self, key: NodePair) -> DuplicateKind:
-        pair = self.known[key]
+        pair = self.known_pairs[key]
         assert pair is not None, "given pairs are pairs"
         return pair.kind
 
     def _surest_first(self) -> Iterator[NodePair]:
-        keys = np.array(sorted(self.known), np.int64).reshape(-1, 2)
-        given = [self.known[u, v] for u, v in keys.tolist()]
-        scores = np.array([preference(pair)[:3] for pair in given if pair is not None]).reshape(-1, 3)
+        keys = np.array(sorted(self.known_pairs), np.int64).reshape(-1, 2)
+        pairs = [self.known_pairs[u, v] for u, v in keys.tolist()]
+        scores = np.array([preference(pair)[:3] for pair in pairs if pair is not None]).reshape(-1, 3)
         order = np.lexsort((*keys.T[::-1], *scores.T[::-1]))
         yield from map(tuple, keys[order].tolist())
 
@@ -170,60 +170,60 @@ class Linkage:
         return lack
 
     def _called_different(self, g: int, h: int) -> Lack | None:
-        found = [
+        judged_pairs = [
             self._nodes.called_different(u, v)
             for u in self._nodes_apart.get(g, ())
             for v in self._nodes.apart[u]
             if self.group[v] == h
         ]
-        both = min((pair for pair in found if pair is not None), default=None)
-        return None if both is None else (both, "different")
+        contents = min((pair for pair in judged_pairs if pair is not None), default=None)
+        return None if contents is None else (contents, "different")
 
     def _find_lack(self, g: int, h: int) -> Lack | None:
         """Return the first pair of members that prevents two groups from being merged, or None."""
-        unknown = []
+        unknown_keys = []
         for u, v in product(self.members[g], self.members[h]):
             key = (u, v) if u < v else (v, u)
-            if key not in self.known:
-                unknown.append(key)
-                if len(unknown) > self._ask:
-                    return self._find_lack_by_reach(g, h, unknown[0])
-            elif not self._fits(self.known[key]):
+            if key not in self.known_pairs:
+                unknown_keys.append(key)
+                if len(unknown_keys) > self._ask:
+                    return self._find_lack_by_reach(g, h, unknown_keys[0])
+            elif not self._fits(self.known_pairs[key]):
                 return self._lack(key)
-        return self._first_lack(sorted(unknown))
+        return self._first_lack(sorted(unknown_keys))
 
-    def _find_lack_by_reach(self, g: int, h: int, unknown: NodePair) -> Lack | None:
+    def _find_lack_by_reach(self, g: int, h: int, unknown_key: NodePair) -> Lack | None:
         """As :meth:`_find_lack`, if the smaller group lies around the leader of the larger one."""
         large, small = self._by_size(g, h)
         leader, reach = self._leader[large], self._within_reach()
-        too_many = self._lack(unknown, "too many")
+        too_many = self._lack(unknown_key, "too many")
         if reach is None:
             return too_many
         for v in self.members[small]:
-            pair = self._look((leader, v) if leader < v else (v, leader))
+            pair = self._pair_of((leader, v) if leader < v else (v, leader))
             if pair is None or not self._fits(pair):
                 return self._lack((leader, v))
             if not reach.holds(pair):
                 return too_many
         if large not in self._far:
             self._far[large] = self._beyond(reach, leader, self.members[large])
-        rest = [(min(u, v), max(u, v)) for u, v in product(self._far[large], self.members[small])]
-        if sum(key not in self.known for key in rest) > self._ask:
+        unchecked = [(min(u, v), max(u, v)) for u, v in product(self._far[large], self.members[small])]
+        if sum(key not in self.known_pairs for key in unchecked) > self._ask:
             return too_many
-        lack = self._first_lack(rest)
+        lack = self._first_lack(unchecked)
         if lack is None:
             self.around.update(dict.fromkeys(self.members[small], leader))
         return lack
 
     def _first_lack(self, keys: Iterable[NodePair]) -> Lack | None:
-        return next((self._lack(key) for key in keys if not self._fits(self._look(key))), None)
+        return next((self._lack(key) for key in keys if not self._fits(self._pair_of(key))), None)
 
     def _within_reach(self) -> Reach | None:
         return self._reach.get("scene" if self._loose else "same")
 
     def _beyond(self, reach: Reach, leader: int, members: Iterable[int]) -> list[int]:
         others = (v for v in members if v != leader)
-        pairs = ((v, self.known[min(leader, v), max(leader, v)]) for v in others)
+        pairs = ((v, self.known_pairs[min(leader, v), max(leader, v)]) for v in others)
         return [v for v, pair in pairs if pair is None or not reach.holds(pair)]
 
     def _by_size(self, g: int, h: int) -> tuple[int, int]:
@@ -238,51 +238,51 @@ class Linkage:
     def _merge(self, g: int, h: int) -> None:
         large, small = self._by_size(g, h)
         leader, reach = self._leader[large], self._within_reach()
-        far = self._far.pop(large, None)
+        beyond = self._far.pop(large, None)
         self._far.pop(small, None)
-        if far is not None and reach is not None:
-            far += self._beyond(reach, leader, self.members[small])
+        if beyond is not None and reach is not None:
+            beyond += self._beyond(reach, leader, self.members[small])
         # Move the smaller one: its members, and the groups it cannot be merged with.
-        kept, gone = sorted((g, h), key=self._size, reverse=True)
-        for node in self.members[gone]:
-            self.group[node] = kept
-        self.members[kept] += self.members.pop(gone)
-        self.kind[kept] = "scene" if self._loose else "same"
-        self._leader[kept] = leader
-        if judged := self._nodes_apart.pop(gone, None):
-            self._nodes_apart.setdefault(kept, []).extend(judged)
-        if far is not None:
-            self._far[kept] = far
-        for other, lack in self._blocked.pop(gone, {}).items():
-            del self._blocked[other][gone]
-            self._blocked[other].setdefault(kept, lack)
-            self._blocked.setdefault(kept, {}).setdefault(other, lack)
+        survivor, absorbed = sorted((g, h), key=self._size, reverse=True)
+        for node in self.members[absorbed]:
+            self.group[node] = survivor
+        self.members[survivor] += self.members.pop(absorbed)
+        self.kind[survivor] = "scene" if self._loose else "same"
+        self._leader[survivor] = leader
+        if apart := self._nodes_apart.pop(absorbed, None):
+            self._nodes_apart.setdefault(survivor, []).extend(apart)
+        if beyond is not None:
+            self._far[survivor] = beyond
+        for neighbour, lack in self._blocked.pop(absorbed, {}).items():
+            del self._blocked[neighbour][absorbed]
+            self._blocked[neighbour].setdefault(survivor, lack)
+            self._blocked.setdefault(survivor, {}).setdefault(neighbour, lack)
 
     def _size(self, group: int) -> int:
         return len(self.members[group]) + len(self._blocked.get(group, ()))
 
-    def _look(self, key: NodePair) -> DuplicatePair | None:
+    def _pair_of(self, key: NodePair) -> DuplicatePair | None:
         """Return what is known about two nodes; if nothing is, ask first."""
-        if key not in self.known:
+        if key not in self.known_pairs:
             if self._task.is_cancelled:
                 self.interrupted = True
                 return None
-            self.known[key] = self._best(key)
-        return self.known[key]
+            self.known_pairs[key] = self._best(key)
+        return self.known_pairs[key]
 
     def _best(self, key: NodePair) -> DuplicatePair | None:
-        found = []
+        pairs = []
         for a, b in product(*(self._nodes.contents[node][:_MAX_CONFIRMED] for node in key)):
             self.questions += 1
             pair = self._confirm(min(a, b), max(a, b))
             if pair is not None:
-                found.append(pair)
+                pairs.append(pair)
                 if RANK[pair.kind] <= RANK["same"]:
                     break
-        return min(found, key=preference, default=None)
+        return min(pairs, key=preference, default=None)
 
     def _lack(self, key: NodePair, reason: Reason = "no pair") -> Lack:
-        pair = self.known.get((min(key), max(key)))
+        pair = self.known_pairs.get((min(key), max(key)))
         ends = [self._nodes.contents[node][0] for node in key] if pair is None else [pair.a, pair.b]
         return (min(ends), max(ends)), reason
 
@@ -294,5 +294,5 @@ def preference(pair: DuplicatePair) -> tuple[int, bool, float, float, int, int]:
     a group than a whole picture does. Once in, it would keep others out.
     """
     rank = len(RANK) if pair.kind == "inside" else RANK[pair.kind]
-    part = pair.distance is None or pair.distance > _WHOLE_BITS
-    return rank, part, -pair.confidence, 2.0 if pair.cosine is None else -pair.cosine, pair.a, pair.b
+    is_part = pair.distance is None or pair.distance > _WHOLE_BITS
+    return rank, is_part, -pair.confidence, 2.0 if pair.cosine is None else -pair.cosine, pair.a, pair.b

@@ -24,36 +24,36 @@ class Nodes:
     ) -> None:
         self._content: dict[int, int] = {}
         self._images: dict[int, tuple[int, ...]] = {}
-        for one, rest in copies.items():
-            images = tuple(sorted({one, *rest}))
+        for image, copies_of_it in copies.items():
+            images = tuple(sorted({image, *copies_of_it}))
             self._images[images[0]] = images
             self._content.update(dict.fromkeys(images, images[0]))
         self._apart: dict[int, set[int]] = defaultdict(set)
-        for both in different:
-            a, b = (self.content_of(i) for i in (min(both), max(both)))
+        for contents in different:
+            a, b = (self.content_of(i) for i in (min(contents), max(contents)))
             if a != b:  # Equal bytes cannot be judged different.
                 self._apart[a].add(b)
                 self._apart[b].add(a)
         ends = {self.content_of(i) for pair in pairs for i in (pair.a, pair.b)} | self._images.keys()
-        together = {content: [content] for content in sorted(ends)}
+        units_by_content = {content: [content] for content in sorted(ends)}
         self._directly: dict[tuple[int, int], DuplicatePair] = {}
         for a, b, pair in sorted(self._same(pairs), key=lambda found: found[:2]):
-            more, fewer = sorted((together[a], together[b]), key=len, reverse=True)
+            more, fewer = sorted((units_by_content[a], units_by_content[b]), key=len, reverse=True)
             if more is not fewer:
                 if self._between(fewer, more) is not None:
                     continue
                 more.extend(fewer)
-                together.update(dict.fromkeys(fewer, more))
+                units_by_content.update(dict.fromkeys(fewer, more))
             self._directly[a, b] = pair
-        units = sorted({id(unit): tuple(sorted(unit)) for unit in together.values()}.values())
+        units = sorted({id(unit): tuple(sorted(unit)) for unit in units_by_content.values()}.values())
         #: Contents of each node, ascending.
         self.contents = tuple(units)
         self._node = {content: n for n, unit in enumerate(self.contents) for content in unit}
         #: By node: the nodes that a person judged different from it.
         self.apart: dict[int, set[int]] = {}
         for a, others in self._apart.items():
-            if a in self._node and (known := {self._node[b] for b in others if b in self._node}):
-                self.apart.setdefault(self._node[a], set()).update(known)
+            if a in self._node and (apart_nodes := {self._node[b] for b in others if b in self._node}):
+                self.apart.setdefault(self._node[a], set()).update(apart_nodes)
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -85,9 +85,9 @@ class Nodes:
     def _between(self, one: Iterable[int], other: Iterable[int]) -> tuple[int, int] | None:
         if not self._apart:
             return None
-        there = set(other)
-        found = sorted((min(a, b), max(a, b)) for a in one for b in self._apart.get(a, ()) if b in there)
-        return found[0] if found else None
+        others = set(other)
+        apart = sorted((min(a, b), max(a, b)) for a in one for b in self._apart.get(a, ()) if b in others)
+        return apart[0] if apart else None
 
     def _same(self, pairs: Iterable[DuplicatePair]) -> Iterator[tuple[int, int, DuplicatePair]]:
         for pair in pairs:

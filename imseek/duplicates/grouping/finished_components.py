@@ -33,14 +33,14 @@ class IncrementalGroups:
         """``copies`` are the contents that have several images; ``same`` pairs of contents that belong together."""
         self._copies, self._same = copies, same
         #: By content: the number of its candidates that are still to be compared.
-        self._left: Counter[int] = Counter()
+        self._uncompared: Counter[int] = Counter()
         self._parent: dict[int, int] = {}
         self._components: dict[int, Component] = {}
         self._complete: list[int] = []
 
     def begin(self, candidates: Iterable[int]) -> None:
         """Take both contents of each candidate, before any pair."""
-        self._left.update(candidates)
+        self._uncompared.update(candidates)
         for content in self._copies:
             self._root(content)
         for a, b in self._same:
@@ -51,9 +51,9 @@ class IncrementalGroups:
         """Add pairs. ``compared`` has both contents of each candidate that has been compared since the last call."""
         for pair in pairs:
             self._components[self._join(pair.a, pair.b)].pairs.append(pair)
-        done = Counter(compared)
-        self._left.subtract(done)
-        for content, count in done.items():
+        counts = Counter(compared)
+        self._uncompared.subtract(counts)
+        for content, count in counts.items():
             if content in self._parent:
                 root = self._root(content)
                 self._components[root].left -= count
@@ -69,19 +69,21 @@ class IncrementalGroups:
         parent = self._parent
         if content not in parent:
             parent[content] = content
-            self._components[content] = Component([content], left=self._left[content])
+            self._components[content] = Component([content], left=self._uncompared[content])
         while parent[content] != content:
             parent[content] = content = parent[parent[content]]
         return content
 
     def _join(self, a: int, b: int) -> int:
-        one, other = self._root(a), self._root(b)
-        if one == other:
-            return one
-        kept, gone = sorted((one, other), key=lambda root: len(self._components[root].contents), reverse=True)
-        self._parent[gone] = kept
-        more = self._components.pop(gone)
-        self._components[kept].contents += more.contents
-        self._components[kept].pairs += more.pairs
-        self._components[kept].left += more.left
-        return kept
+        root_a, root_b = self._root(a), self._root(b)
+        if root_a == root_b:
+            return root_a
+        survivor, absorbed = sorted(
+            (root_a, root_b), key=lambda root: len(self._components[root].contents), reverse=True
+        )
+        self._parent[absorbed] = survivor
+        component = self._components.pop(absorbed)
+        self._components[survivor].contents += component.contents
+        self._components[survivor].pairs += component.pairs
+        self._components[survivor].left += component.left
+        return survivor

@@ -93,27 +93,31 @@ class Grouping:
         that a person judged the same may be those of either.
         """
         a, b = min(a, b), max(a, b)
-        one, other = self._nodes.content_of(a), self._nodes.content_of(b)
-        if one == other:
+        content_a, content_b = self._nodes.content_of(a), self._nodes.content_of(b)
+        if content_a == content_b:
             return DuplicatePair(a, b, "exact", 1.0, cosine=1.0, distance=0, correlation=1.0)
-        u, v = self._nodes.node_of(one), self._nodes.node_of(other)
+        u, v = self._nodes.node_of(content_a), self._nodes.node_of(content_b)
         if min(u, v) < 0:
             return None
         if u == v:
-            found = self._nodes.judged(one, other)
-            return DuplicatePair(a, b, "same", 1.0, judged=True) if found is None else self._as_images(found, a, b, one)
-        found = self._linkage.known.get((min(u, v), max(u, v)))
-        if found is None:
+            pair = self._nodes.judged(content_a, content_b)
+            return (
+                DuplicatePair(a, b, "same", 1.0, judged=True)
+                if pair is None
+                else self._as_images(pair, a, b, content_a)
+            )
+        pair = self._linkage.known_pairs.get((min(u, v), max(u, v)))
+        if pair is None:
             return self._around(a, b, u, v)
-        first = found.a if self._nodes.node_of(self._nodes.content_of(found.a)) == u else found.b
-        return self._as_images(found, a, b, self._nodes.content_of(first))
+        first = pair.a if self._nodes.node_of(self._nodes.content_of(pair.a)) == u else pair.b
+        return self._as_images(pair, a, b, self._nodes.content_of(first))
 
-    def _as_images(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
+    def _as_images(self, pair: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
         """Return a pair of contents as one of the images ``a`` and ``b``; ``first`` is the content of ``a``."""
-        turned = self._nodes.content_of(found.a) != first
-        orientation = _INVERSE_TURNS.get(found.orientation, found.orientation) if turned else found.orientation
-        differences = tuple(Difference(one.b, one.a) for one in found.differences) if turned else found.differences
-        return replace(found, a=a, b=b, orientation=orientation, differences=differences)
+        is_swapped = self._nodes.content_of(pair.a) != first
+        orientation = _INVERSE_TURNS.get(pair.orientation, pair.orientation) if is_swapped else pair.orientation
+        differences = tuple(Difference(one.b, one.a) for one in pair.differences) if is_swapped else pair.differences
+        return replace(pair, a=a, b=b, orientation=orientation, differences=differences)
 
     def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
         linkage = self._linkage
@@ -121,10 +125,10 @@ class Grouping:
             return None
         for third in (linkage.around.get(node) for node in (u, v)):
             if third is not None and third not in (u, v):
-                one, other = (linkage.known.get((min(third, node), max(third, node))) for node in (u, v))
-                if one is not None and other is not None:
-                    kind = max(one.kind, other.kind, key=KINDS.index)
-                    return DuplicatePair(a, b, kind, max(0.0, one.confidence + other.confidence - 1))
+                pair_a, pair_b = (linkage.known_pairs.get((min(third, node), max(third, node))) for node in (u, v))
+                if pair_a is not None and pair_b is not None:
+                    kind = max(pair_a.kind, pair_b.kind, key=KINDS.index)
+                    return DuplicatePair(a, b, kind, max(0.0, pair_a.confidence + pair_b.confidence - 1))
         return None
 
 
@@ -149,11 +153,11 @@ def group_pairs(
     Memory is linear in pairs, copies and questions. A contradiction (A same as B, B same as C, A different from C) is
     resolved by dropping the *same* that comes last by ids.
     """
-    given = list(pairs)
-    nodes = Nodes(given, copies, different)
+    all_pairs = list(pairs)
+    nodes = Nodes(all_pairs, copies, different)
     linkage = Linkage(nodes, confirm, reach or {}, ask, task)
-    linkage.join(given)
-    beside, splits = _collect_splits(given, nodes, linkage)
+    linkage.join(all_pairs)
+    beside, splits = _collect_splits(all_pairs, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
     return Grouping(tuple(groups + beside), tuple(splits), linkage.questions, linkage.interrupted, nodes, linkage)
@@ -178,40 +182,40 @@ def _collect_splits(pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linka
             splits.append(Split(pair, judged, "different"))
         else:
             beside.append((pair, (u, v)))
-    near: dict[int, set[int]] = defaultdict(set)
+    neighbours: dict[int, set[int]] = defaultdict(set)
     for pair, (u, v) in beside:
         if pair.kind == "edited":
-            near[u].add(v)
-            near[v].add(u)
+            neighbours[u].add(v)
+            neighbours[v].add(u)
     groups = []
     # By two groups, the lower first: the images by which a pair of them is shown.
     shown: dict[tuple[int, int], tuple[int, int]] = {}
     for pair, (u, v) in beside:
-        both = _ascending(linkage.group[u], linkage.group[v])
-        if both in shown:
-            splits.append(Split(pair, shown[both], "shown"))
+        group_pair = _ascending(linkage.group[u], linkage.group[v])
+        if group_pair in shown:
+            splits.append(Split(pair, shown[group_pair], "shown"))
             continue
-        together = _all_near(u, v, near, linkage) if pair.kind == "edited" else [u, v]
-        images = {node: nodes.contents[node][0] for node in together}
+        members = _all_near(u, v, neighbours, linkage) if pair.kind == "edited" else [u, v]
+        images = {node: nodes.contents[node][0] for node in members}
         images |= {nodes.node_of(nodes.content_of(end)): end for end in (pair.a, pair.b)}
-        for one, other in combinations(together, 2):
+        for one, other in combinations(members, 2):
             ends = sorted((images[one], images[other]))
             shown.setdefault(_ascending(linkage.group[one], linkage.group[other]), (ends[0], ends[1]))
         groups.append(Group(pair.kind, tuple(sorted(images.values()))))
     return sorted(groups, key=lambda group: (KINDS.index(group.kind), group.members)), splits
 
 
-def _all_near(u: int, v: int, near: Mapping[int, set[int]], linkage: Linkage) -> list[int]:
+def _all_near(u: int, v: int, neighbours: Mapping[int, set[int]], linkage: Linkage) -> list[int]:
     """Return nodes of different groups, ``u`` and ``v`` among them, each two of which are a pair."""
-    together = [u, v]
+    members = [u, v]
     groups = {linkage.group[u], linkage.group[v]}
-    common = {node for node in near[u] & near[v] if linkage.group[node] not in groups}
+    common = {node for node in neighbours[u] & neighbours[v] if linkage.group[node] not in groups}
     while common:
         node = min(common)
-        together.append(node)
+        members.append(node)
         group = linkage.group[node]
-        common = {other for other in common & near[node] if linkage.group[other] != group}
-    return together
+        common = {other for other in common & neighbours[node] if linkage.group[other] != group}
+    return members
 
 
 def _ascending(one: int, other: int) -> tuple[int, int]:

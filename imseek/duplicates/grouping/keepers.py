@@ -65,8 +65,8 @@ def richness(metadata: Mapping[str, Any], tags: Collection[str] = ()) -> int:
 
     ``metadata`` is the stored row (docs/format.md), with or without derived columns.
     """
-    known = (name for name, value in metadata.items() if value is not None and value != "")
-    return sum(name not in _BASIC_COLUMNS and not name.startswith("luma_") for name in known) + len(tags)
+    names = (name for name, value in metadata.items() if value is not None and value != "")
+    return sum(name not in _BASIC_COLUMNS and not name.startswith("luma_") for name in names) + len(tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Folders:
         """Make a list of folders. Raises UsageError for a single path instead of a list."""
         if isinstance(folders, str | bytes | os.PathLike):
             raise UsageError(f"folders are a list, not {folders!r}")
-        named = [_absolute(folder) for folder in folders]
-        return cls(tuple((path, _real_path(path)) for path in named))
+        absolute_paths = [_absolute(folder) for folder in folders]
+        return cls(tuple((path, _real_path(path)) for path in absolute_paths))
 
     def first(self, path: bytes) -> int:
         """Return the index of the first folder that contains ``path``; the number of folders if none does."""
@@ -196,10 +196,10 @@ def choose_keeper(
     measured = [*pixels.criteria, *compression.criteria, rich, _BYTES]
     criteria += _criteria_of(rule, preferred, measured)
 
-    def compare(one: Duplicate, other: Duplicate) -> int:
+    def compare(a: Duplicate, b: Duplicate) -> int:
         for criterion in criteria:
-            if (value := criterion.value(one)) != (against := criterion.value(other)):
-                return -1 if value > against else 1
+            if (value := criterion.value(a)) != (other_value := criterion.value(b)):
+                return -1 if value > other_value else 1
         return 0
 
     # A stable sort keeps the order by id. Values are computed where those before them are equal.
@@ -242,7 +242,7 @@ class _Resolution:
         """
         if self._quality is None:
             return {}
-        found: dict[str, Duplicate] = {}
+        originals: dict[str, Duplicate] = {}
         contents = {member.content_hash: member for member in reversed(self._members)}
         for pixels in sorted({_count_pixels(member) for member in contents.values()}, reverse=True):
             large = [member for member in contents.values() if _count_pixels(member) == pixels]
@@ -252,14 +252,14 @@ class _Resolution:
             original = max(small, key=_count_pixels)
             factor = math.sqrt(pixels / _count_pixels(original))
             for member in large:
-                known = self._richness(member) > self._richness(original)
-                if not known and self._quality.is_enlarged(member, factor):
-                    found[member.content_hash] = original
-            if any(member.content_hash not in found for member in large):
+                is_richer = self._richness(member) > self._richness(original)
+                if not is_richer and self._quality.is_enlarged(member, factor):
+                    originals[member.content_hash] = original
+            if any(member.content_hash not in originals for member in large):
                 break
         # From the smallest on, as an original may have been enlarged itself.
         counts: dict[str, int] = {}
-        for content, original in reversed(found.items()):
+        for content, original in reversed(originals.items()):
             counts[content] = counts.get(original.content_hash, _count_pixels(original))
         return counts
 
@@ -290,23 +290,24 @@ class _CompressionBounds:
         self._stated: dict[str, Compression] = {}
         self._measured: dict[str, Compression] = {}
         contents = {member.content_hash for member in members}
-        known = all(member.format in MEASURED_FORMATS for member in members)
+        is_measurable = all(member.format in MEASURED_FORMATS for member in members)
         self.criteria: Sequence[_Criterion] = ()
-        if quality is not None and len(contents) > 1 and known:
-            says = _Criterion(
-                lambda one: self._known_of(one).step, lambda a, b: f"{self._known_of(a)}, the next {self._known_of(b)}"
+        if quality is not None and len(contents) > 1 and is_measurable:
+            criterion = _Criterion(
+                lambda one: self._compression_of(one).step,
+                lambda a, b: f"{self._compression_of(a)}, the next {self._compression_of(b)}",
             )
-            self.criteria = (says,)
+            self.criteria = (criterion,)
 
     def measure(self, members: Sequence[Duplicate]) -> bool:
         """Measure those of a few members whose compression counted; return whether that tells anything new."""
-        new = [one for one in members if one.content_hash in self._stated.keys() - self._measured.keys()]
-        for member in new:
+        unmeasured = [one for one in members if one.content_hash in self._stated.keys() - self._measured.keys()]
+        for member in unmeasured:
             assert self._quality is not None
             self._measured[member.content_hash] = self._quality.compression(member)
-        return any(self._measured[one.content_hash] != self._stated[one.content_hash] for one in new)
+        return any(self._measured[one.content_hash] != self._stated[one.content_hash] for one in unmeasured)
 
-    def _known_of(self, member: Duplicate) -> Compression:
+    def _compression_of(self, member: Duplicate) -> Compression:
         content = member.content_hash
         if content not in self._stated:
             assert self._quality is not None
@@ -315,18 +316,18 @@ class _CompressionBounds:
 
 
 def _criteria_of(rule: KeepRule, preferred: Folders, best: Sequence[_Criterion]) -> Sequence[_Criterion]:
-    named = (_preferred_criterion(preferred),) if preferred.paths else ()
+    preference = (_preferred_criterion(preferred),) if preferred.paths else ()
     if rule == "path-priority":
-        return (*named, *best, _NAME)
+        return (*preference, *best, _NAME)
     first = {"best": (), "largest": (_BYTES,), "oldest": (_OLDEST,), "newest": (_NEWEST,)}[rule]
-    return (*first, *best, *named, _NAME)
+    return (*first, *best, *preference, _NAME)
 
 
 def _preferred_criterion(folders: Folders) -> _Criterion:
     def says(best: Duplicate, following: Duplicate) -> str:
-        n, other = _folder_rank(folders, best), _folder_rank(folders, following)
-        where = "in no preferred folder" if other == len(folders.paths) else f"in {folders.display(other)}"
-        return f"in {folders.display(n)}, the next is {where}"
+        n, other_rank = _folder_rank(folders, best), _folder_rank(folders, following)
+        location = "in no preferred folder" if other_rank == len(folders.paths) else f"in {folders.display(other_rank)}"
+        return f"in {folders.display(n)}, the next is {location}"
 
     return _Criterion(lambda member: -_folder_rank(folders, member), says)
 
@@ -373,12 +374,12 @@ def _is_named_copy(member: Duplicate) -> bool:
 
 def _date_criterion(sign: int) -> _Criterion:
     def value(member: Duplicate) -> tuple[bool, float]:
-        taken = _taken_at(member)
-        return taken is not None, 0.0 if taken is None else sign * (taken - datetime.min).total_seconds()
+        date = _taken_at(member)
+        return date is not None, 0.0 if date is None else sign * (date - datetime.min).total_seconds()
 
     def says(best: Duplicate, following: Duplicate) -> str:
-        other = _taken_at(following)
-        return f"taken {_taken_at(best)}, the next " + ("has no date" if other is None else f"{other}")
+        other_date = _taken_at(following)
+        return f"taken {_taken_at(best)}, the next " + ("has no date" if other_date is None else f"{other_date}")
 
     return _Criterion(value, says)
 

@@ -92,8 +92,8 @@ class Warped:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How one picture lies over another. ``part`` is that of the two which the overlap covers more of; shares are of
-    the windows of the overlap that show something, if nothing else is said."""
+    """How one picture lies over another. ``part`` is the one that the overlap covers more of; shares are of the windows
+    of the overlap that show something, unless stated otherwise."""
 
     inliers: int
     """Matches that agree with the mapping."""
@@ -166,16 +166,16 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
     rows, columns, ratios = _match(a, b)
     if len(rows) < _LEAST:
         return None
-    here, there = (one.points[at].astype(np.float64) for one, at in ((a, rows), (b, columns)))
-    found = _fit(cv2, here, there)
-    if found is None:
+    source, target = (one.points[at].astype(np.float64) for one, at in ((a, rows), (b, columns)))
+    fit = _fit(cv2, source, target)
+    if fit is None:
         return None
-    mapping, freedom, near = found
-    shares = [_covered(a, b, mapping), _covered(b, a, _inverse(mapping))]
+    mapping, freedom, near_count = fit
+    shares = [_coverage(a, b, mapping), _coverage(b, a, _inverse(mapping))]
     part_is_a = shares[0] > shares[1]
     part, whole = (a, b) if part_is_a else (b, a)
     onto = _inverse(mapping) if part_is_a else mapping
-    on_part, on_whole = (here, there) if part_is_a else (there, here)
+    on_part, on_whole = (source, target) if part_is_a else (target, source)
     off = _distances(onto, on_whole, on_part)
     inlying = off < _CLOSE
     if np.count_nonzero(inlying) < _LEAST:
@@ -186,7 +186,7 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
     return Alignment(
         inliers=int(inlying.sum()),
         places=_count_places(on_part[inlying], 24.0),
-        tight=float(inlying.sum() / max(1, near)),
+        tight=float(inlying.sum() / max(1, near_count)),
         fine=float((off[inlying] < _FINE).mean()),
         ratio=float(np.median(ratios[inlying])),
         covered=max(shares),
@@ -199,13 +199,13 @@ def _align(cv2: Any, a: Features, b: Features) -> Alignment | None:
 
 def _match(a: Features, b: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float32]:
     """Return the features of both that are each other's nearest and stand out, and how much."""
-    none = np.empty(0, np.int64)
+    no_rows = np.empty(0, np.int64)
     if len(a) < _LEAST or len(b) < _LEAST:
-        return none, none, np.empty(0, np.float32)
+        return no_rows, no_rows, np.empty(0, np.float32)
     cosines = unit_descriptors(a.descriptors) @ unit_descriptors(b.descriptors).T
-    every, nearest = np.arange(len(a)), cosines.argmax(axis=1)
-    best = cosines[every, nearest]
-    mutual = np.flatnonzero((cosines.argmax(axis=0)[nearest] == every) & (best > 0))
+    rows, nearest = np.arange(len(a)), cosines.argmax(axis=1)
+    best = cosines[rows, nearest]
+    mutual = np.flatnonzero((cosines.argmax(axis=0)[nearest] == rows) & (best > 0))
     nearest, best, cosines = nearest[mutual], best[mutual], cosines[mutual]
     squares = (b.points * b.points).sum(axis=1)
     gaps = squares[nearest, None] + squares - 2 * (b.points[nearest] @ b.points.T)
@@ -216,28 +216,28 @@ def _match(a: Features, b: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray
     return mutual[standing], nearest[standing], ratio[standing].astype(np.float32)
 
 
-def _fit(cv2: Any, here: _Points, there: _Points) -> tuple[Matrix, int, int] | None:
-    """Return the mapping of ``here`` to ``there``, its freedom, and how many matches are anywhere near it."""
+def _fit(cv2: Any, source: _Points, target: _Points) -> tuple[Matrix, int, int] | None:
+    """Return the mapping of ``source`` to ``target``, its freedom, and how many matches are anywhere near it."""
     rough, _ = cv2.estimateAffinePartial2D(
-        here, there, method=cv2.RANSAC, ransacReprojThreshold=_ROUGH, maxIters=2000, confidence=0.995
+        source, target, method=cv2.RANSAC, ransacReprojThreshold=_ROUGH, maxIters=2000, confidence=0.995
     )
     if rough is None or not 0.01 < abs(np.linalg.det(rough[:, :2])) < 100:
         return None
     similarity = _square(rough)
-    off = _distances(similarity, here, there)
+    off = _distances(similarity, source, target)
     if np.count_nonzero(off < _ROUGH) < _LEAST:
         return None
     mappings = [similarity]
     wide = off < _WIDE
-    if _count_places(there[off < _ROUGH], 8.0) >= _LEAST_PLACES:
-        affine, _ = cv2.estimateAffine2D(here[wide], there[wide], method=cv2.RANSAC, ransacReprojThreshold=_CLOSE)
+    if _count_places(target[off < _ROUGH], 8.0) >= _LEAST_PLACES:
+        affine, _ = cv2.estimateAffine2D(source[wide], target[wide], method=cv2.RANSAC, ransacReprojThreshold=_CLOSE)
         mappings.append(similarity if affine is None else _square(affine))
         if np.count_nonzero(wide) >= _LEAST_HOMOGRAPHY:
-            homography, _ = cv2.findHomography(here[wide], there[wide], cv2.USAC_MAGSAC, _CLOSE)
+            homography, _ = cv2.findHomography(source[wide], target[wide], cv2.USAC_MAGSAC, _CLOSE)
             if homography is not None and abs(np.linalg.det(homography)) > 1e-9:
                 mappings.append(homography)
     scores = [
-        _count_places(there[_distances(one, here, there) < _CLOSE], _PLACE) - _WORTH * n
+        _count_places(target[_distances(one, source, target) < _CLOSE], _PLACE) - _WORTH * n
         for n, one in enumerate(mappings)
     ]
     freedom = int(np.argmax(scores))
@@ -261,8 +261,8 @@ def _apply(mapping: Matrix, points: _Points) -> _Points:
     return result
 
 
-def _distances(mapping: Matrix, here: _Points, there: _Points) -> _Points:
-    gaps = _apply(mapping, here) - there
+def _distances(mapping: Matrix, source: _Points, target: _Points) -> _Points:
+    gaps = _apply(mapping, source) - target
     return np.asarray(np.hypot(gaps[:, 0], gaps[:, 1]), np.float64)
 
 
@@ -270,13 +270,13 @@ def _count_places(points: _Points, side: float) -> int:
     return len(np.unique(np.floor(points / side).astype(np.int64) @ (100_003, 1)))
 
 
-def _covered(one: Features, other: Features, mapping: Matrix) -> float:
-    """Return the share of ``one`` that lies in ``other``, from the middles of 16 × 16 cells."""
-    height, width = one.luminance.shape
+def _coverage(a: Features, b: Features, mapping: Matrix) -> float:
+    """Return the share of ``a`` that lies in ``b``, from the middles of 16 × 16 cells."""
+    height, width = a.luminance.shape
     y, x = np.mgrid[0:16, 0:16]
     middles = np.column_stack([(x.ravel() + 0.5) * width / 16, (y.ravel() + 0.5) * height / 16])
     mapped = _apply(mapping, middles)
-    rows, columns = other.luminance.shape
+    rows, columns = b.luminance.shape
     inside = (mapped >= 0).all(axis=1) & (mapped[:, 0] < columns) & (mapped[:, 1] < rows)
     return float(inside.mean())
 
@@ -303,30 +303,30 @@ def _compare(
     elif density < 0.77:
         painted = cv2.GaussianBlur(painted, (0, 0), 0.4 / max(0.05, density))
     repainted = cv2.warpPerspective(repainted, mapping, (width, height), flags=cv2.INTER_LINEAR)
-    first, second = (np.ascontiguousarray(one @ LUMA_WEIGHTS) for one in (painted, repainted))
-    there = np.ones(whole.luminance.shape, np.uint8)
-    seen = cv2.warpPerspective(there, mapping, (width, height), flags=cv2.INTER_NEAREST)
-    overlap = cv2.erode(seen, np.ones((3, 3), np.uint8)) > 0
+    first, second = (np.ascontiguousarray(first_slopes @ LUMA_WEIGHTS) for first_slopes in (painted, repainted))
+    ones = np.ones(whole.luminance.shape, np.uint8)
+    is_visible = cv2.warpPerspective(ones, mapping, (width, height), flags=cv2.INTER_NEAREST)
+    overlap = cv2.erode(is_visible, np.ones((3, 3), np.uint8)) > 0
     if np.count_nonzero(overlap) < _LEAST_OVERLAP:
         return None
-    correlation, variance, other = _correlate_windows(cv2, first, second, overlap)
-    shows = overlap & (np.maximum(variance, other) > _TEXTURE)
-    shown = max(1, int(np.count_nonzero(shows)))
+    correlation, variance, whole_variance = _correlate_windows(cv2, first, second, overlap)
+    shows = overlap & (np.maximum(variance, whole_variance) > _TEXTURE)
+    shown_count = max(1, int(np.count_nonzero(shows)))
     agrees = shows & (correlation > _AGREE)
     hull = np.zeros(overlap.shape, np.uint8)
     outline = cv2.convexHull((points * (across, down)).astype(np.float32))
     cv2.fillConvexPoly(hull, outline.astype(np.int32), 1)
-    within = (cv2.dilate(hull, np.ones((_WINDOW, _WINDOW), np.uint8)) > 0) & shows
-    if not within.any():
+    in_hull = (cv2.dilate(hull, np.ones((_WINDOW, _WINDOW), np.uint8)) > 0) & shows
+    if not in_hull.any():
         return None
-    values = correlation[within]
-    places = _PlacesThatDiffer(cv2, shows & (correlation < _DIFFER), variance, other)
-    moved = _movement(cv2, first, second)[agrees]
+    values = correlation[in_hull]
+    places = _PlacesThatDiffer(cv2, shows & (correlation < _DIFFER), variance, whole_variance)
+    movement = _movement(cv2, first, second)[agrees]
     grains = []
     for axis in (0, 1):
-        one, another = (cv2.Sobel(values, -1, axis, 1 - axis, ksize=1) for values in (first, second))
-        agree, *both = _correlate_windows(cv2, one, another, overlap)
-        grains.append(_share(agree > _AGREE_SLOPES, shows & (np.maximum(*both) > _SLOPE)))
+        first_slopes, second_slopes = (cv2.Sobel(values, -1, axis, 1 - axis, ksize=1) for values in (first, second))
+        agree, *slope_variances = _correlate_windows(cv2, first_slopes, second_slopes, overlap)
+        grains.append(_share(agree > _AGREE_SLOPES, shows & (np.maximum(*slope_variances) > _SLOPE)))
     boxes = _find_places(first, second, overlap)
     rows, columns = whole.luminance.shape
     to_shares = np.array([[1 / columns, 0, 0.5 / columns], [0, 1 / rows, 0.5 / rows], [0, 0, 1]])
@@ -339,12 +339,12 @@ def _compare(
         "low": float(np.percentile(values, 20)),
         "clear": float((values > _CLEAR).mean()),
         "grain": min(grains),
-        "lacking": min(places.only_first, places.only_second) / shown,
-        "added": max(places.only_first, places.only_second) / shown,
-        "differing": places.both / shown,
-        "largest": places.largest / shown,
-        "moved": float(np.median(moved)) if len(moved) else _MOST_MOVED,
-        "moved_most": float(np.percentile(moved, 80)) if len(moved) else _MOST_MOVED,
+        "lacking": min(places.only_first, places.only_second) / shown_count,
+        "added": max(places.only_first, places.only_second) / shown_count,
+        "differing": places.both / shown_count,
+        "largest": places.largest / shown_count,
+        "moved": float(np.median(movement)) if len(movement) else _MOST_MOVED,
+        "moved_most": float(np.percentile(movement, 80)) if len(movement) else _MOST_MOVED,
         "places_differing": len(boxes),
         "place": _area(boxes[0]) / int(np.count_nonzero(overlap)) if boxes else 0.0,
         "one_sided": _one_sided(first, second, boxes[0]) if boxes else 0.0,
@@ -357,10 +357,10 @@ def _compare(
 class _PlacesThatDiffer:
     """Pixels of the places, touching windows that differ, that show something in one picture only, and in both."""
 
-    def __init__(self, cv2: Any, differing: npt.NDArray[np.bool_], variance: _Map, other: _Map) -> None:
+    def __init__(self, cv2: Any, differing: npt.NDArray[np.bool_], variance: _Map, other_variance: _Map) -> None:
         count, labels, sizes, _ = cv2.connectedComponentsWithStats(differing.astype(np.uint8))
         most = np.zeros((2, count), np.float32)
-        for n, values in enumerate((variance, other)):
+        for n, values in enumerate((variance, other_variance)):
             np.maximum.at(most[n], labels[differing], values[differing])
         areas = sizes[1:, 4].astype(np.float64)
         first, second = most[:, 1:]
@@ -375,8 +375,8 @@ def _movement(cv2: Any, first: _Map, second: _Map) -> _Map:
     if min(first.shape) < _LEAST_SIDE:
         return np.zeros(first.shape, np.float32)
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    one, other = (np.clip(np.rint(values), 0, 255).astype(np.uint8) for values in (first, second))
-    steps = flow.calc(one, other, None)
+    first_levels, second_levels = (np.clip(np.rint(values), 0, 255).astype(np.uint8) for values in (first, second))
+    steps = flow.calc(first_levels, second_levels, None)
     return np.asarray(np.hypot(steps[..., 0], steps[..., 1]), np.float32)
 
 
@@ -387,9 +387,11 @@ def _find_places(first: _Map, second: _Map, overlap: npt.NDArray[np.bool_]) -> l
     if min(overlap[box].shape) < _LEAST_SIDE:
         return []
     # Outside of the overlap both are plain.
-    one, other = (np.where(overlap, values, values[overlap].mean())[box] for values in (first, second))
+    first_values, second_values = (np.where(overlap, values, values[overlap].mean())[box] for values in (first, second))
     top, left = int(rows[0]), int(columns[0])
-    return [(box[0] + top, box[1] + left, box[2] + top, box[3] + left) for box in find_boxes(one, other)]
+    return [
+        (box[0] + top, box[1] + left, box[2] + top, box[3] + left) for box in find_boxes(first_values, second_values)
+    ]
 
 
 def _area(box: tuple[int, int, int, int]) -> int:
@@ -398,21 +400,21 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 def _one_sided(first: _Map, second: _Map, box: tuple[int, int, int, int]) -> float:
     top, left, bottom, right = box
-    one, other = (float(values[top:bottom, left:right].std()) for values in (first, second))
-    return abs(one - other) / (one + other + 1)
+    first_contrast, second_contrast = (float(values[top:bottom, left:right].std()) for values in (first, second))
+    return abs(first_contrast - second_contrast) / (first_contrast + second_contrast + 1)
 
 
 def _colours_off(cv2: Any, painted: _Map, repainted: _Map, agrees: npt.NDArray[np.bool_]) -> float:
-    """Return by how many levels windows that agree are off in colour: of those most off, one in a hundred."""
-    some = np.flatnonzero(agrees.ravel())[::5]
-    if len(some) < _LEAST_COLOURS:
+    """Return by how many levels windows that agree are off in colour, as the 99th percentile."""
+    sample = np.flatnonzero(agrees.ravel())[::5]
+    if len(sample) < _LEAST_COLOURS:
         return 0.0
-    goal, given = (values.reshape(-1, 3)[some] for values in (painted, repainted))
-    terms = np.column_stack([given, np.ones(len(some), np.float32)])
-    fitted, *_ = np.linalg.lstsq(terms, goal, rcond=None)
-    error = (goal - terms @ fitted) @ _OPPONENTS
-    smooth = cv2.boxFilter(_spread(error, some, agrees.shape), -1, (_WINDOW, _WINDOW))
-    weight = cv2.boxFilter(_spread(np.ones((len(some), 1), np.float32), some, agrees.shape), -1, (_WINDOW, _WINDOW))
+    target, colours = (values.reshape(-1, 3)[sample] for values in (painted, repainted))
+    terms = np.column_stack([colours, np.ones(len(sample), np.float32)])
+    coefficients, *_ = np.linalg.lstsq(terms, target, rcond=None)
+    error = (target - terms @ coefficients) @ _OPPONENTS
+    smooth = cv2.boxFilter(_spread(error, sample, agrees.shape), -1, (_WINDOW, _WINDOW))
+    weight = cv2.boxFilter(_spread(np.ones((len(sample), 1), np.float32), sample, agrees.shape), -1, (_WINDOW, _WINDOW))
     off = np.hypot(smooth[..., 0], smooth[..., 1])[agrees] / np.maximum(weight[agrees], 1 / _WINDOW**2)
     return float(np.percentile(off, 99))
 
@@ -424,8 +426,8 @@ def _spread(values: _Map, at: npt.NDArray[np.int64], shape: tuple[int, ...]) -> 
     return spread.reshape(*shape, -1) if values.shape[1] > 1 else spread.reshape(shape)
 
 
-def _share(chosen: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(chosen & among)) / max(1, int(np.count_nonzero(among)))
+def _share(mask: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(mask & among)) / max(1, int(np.count_nonzero(among)))
 
 
 def _correlate_windows(cv2: Any, first: _Map, second: _Map, overlap: npt.NDArray[np.bool_]) -> tuple[_Map, _Map, _Map]:
@@ -437,12 +439,12 @@ def _correlate_windows(cv2: Any, first: _Map, second: _Map, overlap: npt.NDArray
 
     weight = overlap.astype(np.float32)
     count = np.maximum(mean(weight), 1e-3)
-    one, other = first * weight, second * weight
-    means = mean(one) / count, mean(other) / count
+    first_values, second_values = first * weight, second * weight
+    means = mean(first_values) / count, mean(second_values) / count
     variances = [
         np.asarray(np.maximum(0, mean(values * values) / count - middle * middle), np.float32)
-        for values, middle in zip((one, other), means, strict=True)
+        for values, middle in zip((first_values, second_values), means, strict=True)
     ]
-    together = mean(one * other) / count - means[0] * means[1]
-    correlation = np.asarray(together / np.sqrt((variances[0] + _NOISE) * (variances[1] + _NOISE)), np.float32)
+    covariance = mean(first_values * second_values) / count - means[0] * means[1]
+    correlation = np.asarray(covariance / np.sqrt((variances[0] + _NOISE) * (variances[1] + _NOISE)), np.float32)
     return correlation, variances[0], variances[1]

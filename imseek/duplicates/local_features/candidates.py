@@ -23,7 +23,7 @@ _NEAREST: Final = 24
 _MOST: Final = 6
 LEAST: Final = 0.3
 _LEAST_SHARE: Final = 0.08
-#: Most descriptors that are compared, of many pictures the strongest of each: the time would grow by the square.
+#: Most descriptors that are compared, as the time grows by the square; of many pictures, only the strongest of each.
 _MOST_ROWS: Final = 1_000_000
 #: Progress phase, which counts pictures.
 INDEX_PHASE: Final = "indexing local features"
@@ -41,8 +41,8 @@ def find_candidates(pictures: Sequence[Descriptors], task: Task = SILENT) -> Ite
     if (index := _build_index(pictures, len(owners), task)) is None:
         return
     for n, descriptors in enumerate(pictures):
-        both = descriptors, mirror_descriptors(descriptors)
-        votes = np.stack([count_votes(index, unit_descriptors(one), owners, len(pictures)) for one in both])
+        variants = descriptors, mirror_descriptors(descriptors)
+        votes = np.stack([count_votes(index, unit_descriptors(one), owners, len(pictures)) for one in variants])
         votes[:, n] = 0
         best = votes.max(axis=0)
         order = np.argsort(-best, kind="stable")[:_MOST].tolist()
@@ -76,12 +76,12 @@ def count_votes(index: DescriptorIndex, queries: Float32, owners: npt.NDArray[np
     nearest = min(_NEAREST, len(owners))
     if not len(queries) or not nearest:
         return votes
-    found, cosines = index.search(queries, nearest)
+    rows, cosines = index.search(queries, nearest)
     distances = np.maximum(0, 1 - cosines)
     gains = np.maximum(0, 1 - distances / np.maximum(distances[:, -1:], 1e-6))
-    # Of one picture, each feature of the query counts its nearest only.
-    keys = np.arange(len(found))[:, None] * count + np.where(found < 0, 0, owners[found])
+    # Each feature of the query counts only its nearest one in each picture.
+    keys = np.arange(len(rows))[:, None] * count + np.where(rows < 0, 0, owners[rows])
     _, first = np.unique(keys, return_index=True)
-    there = first[found.ravel()[first] >= 0]
-    np.add.at(votes, owners[found.ravel()[there]], gains.ravel()[there])
+    valid = first[rows.ravel()[first] >= 0]
+    np.add.at(votes, owners[rows.ravel()[valid]], gains.ravel()[valid])
     return votes

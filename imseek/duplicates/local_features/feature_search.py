@@ -2,8 +2,8 @@
 
 Features propose pairs (:mod:`imseek.duplicates.local_features.candidates`), pictures are laid over each other by the
 features that match (:mod:`imseek.duplicates.local_features.alignment`), and a logistic model of what then agrees and
-differs decides (:mod:`imseek.duplicates.local_features.verdict`). Of pairs that it does not believe, a second one looks
-at what differs, as text or a sticker may lie over a copy (:mod:`imseek.duplicates.local_features.overlay`).
+differs decides (:mod:`imseek.duplicates.local_features.verdict`). For pairs that it does not believe, a second model
+looks at what differs, as text or a sticker may lie over a copy (:mod:`imseek.duplicates.local_features.overlay`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FEATURES_PHASE: Final = "finding local features"
 PAIRS_PHASE: Final = "comparing local features"
 #: Most pictures that are searched.
 MOST_PICTURES: Final = 5_000
-#: Pictures that are held unpacked for comparison, .7 MB of each.
+#: Number of pictures held unpacked for comparison, 0.7 MB each.
 _HELD: Final = 128
 #: Increase when the same pictures give other results.
 _VERSION: Final = 4
@@ -72,21 +72,21 @@ class FeatureResult:
 def find(
     hashes: Digests,
     read: Callable[[int], bytes | None],
-    known: Set[tuple[int, int]],
+    known_pairs: Set[tuple[int, int]],
     *,
     keep: Path | None = None,
     task: Task = SILENT,
 ) -> FeatureResult:
-    """Find pairs among contents with ``hashes`` (n, 32), except those ``known``, by positions, to be related.
+    """Find pairs among contents with ``hashes`` (n, 32), except ``known_pairs`` (of positions), which are related.
 
     ``read`` returns the bytes of the n-th picture, or None. ``keep`` is the folder of the collection whose cache stores
     the result for these contents, unless a picture could not be read. Memory: 300 kB a picture, and 200 MB. Raises
     MissingExtraError.
     """
     cache = PartCache(keep, digest("features", _VERSION))
-    name = f"pairs-{digest(hashes, sorted(known))}"
-    if (stored := cache.load(name, _COLUMNS)) is not None:
-        *numbers, places = stored
+    name = f"pairs-{digest(hashes, sorted(known_pairs))}"
+    if (cached := cache.load(name, _COLUMNS)) is not None:
+        *numbers, places = cached
         rows = zip(*(column.tolist() for column in numbers), map(unpack_places, places), strict=True)
         return FeatureResult(tuple(FeaturePair(*row) for row in rows))
     detector = FeatureDetector()
@@ -98,18 +98,18 @@ def find(
         pictures.append(_find_features(detector, read, n))
     missing = pictures.count(None)
     compare = _Comparer(pictures)
-    none = np.zeros((0, 128), np.uint8)
-    descriptors = [none if one is None else one.descriptors for one in pictures]
+    no_descriptors = np.zeros((0, 128), np.uint8)
+    descriptors = [no_descriptors if one is None else one.descriptors for one in pictures]
     result: dict[tuple[int, int], FeaturePair] = {}
-    tried: set[tuple[int, int]] = set()
+    compared: set[tuple[int, int]] = set()
     for n, candidates in enumerate(find_candidates(descriptors, task)):
         task.report(PAIRS_PHASE, n, len(hashes))
         if task.is_cancelled:
             break
-        for other, mirrored in candidates:
-            a, b = min(n, other), max(n, other)
-            if (a, b) not in tried and (a, b) not in known:
-                tried.add((a, b))
+        for candidate, mirrored in candidates:
+            a, b = min(n, candidate), max(n, candidate)
+            if (a, b) not in compared and (a, b) not in known_pairs:
+                compared.add((a, b))
                 if (pair := compare(a, b, mirrored=mirrored)) is not None:
                     result[a, b] = pair
     pairs = [result[key] for key in sorted(result)]
@@ -146,27 +146,27 @@ class _Comparer:
         self._features: Callable[[int], Features | None] = lru_cache(_HELD)(partial(_unpack, pictures))
 
     def __call__(self, a: int, b: int, *, mirrored: bool) -> FeaturePair | None:
-        one, other = self._features(a), self._features(b)
-        if one is None or other is None:
+        features_a, features_b = self._features(a), self._features(b)
+        if features_a is None or features_b is None:
             return None
         # For products this small, waking the threads of BLAS costs more than the work.
         with blas_pools().limit(limits=1, user_api="blas"):
-            laid = align(one.mirrored() if mirrored else one, other)
-            if laid is None:
+            alignment = align(features_a.mirrored() if mirrored else features_a, features_b)
+            if alignment is None:
                 return None
-            confidence = copy_confidence(laid)
+            confidence = copy_confidence(alignment)
             if confidence >= LEAST_CONFIDENCE:
-                return FeaturePair(a, b, confidence, laid.median)
+                return FeaturePair(a, b, confidence, alignment.median)
             if confidence < LEAST_WORTH:
                 return None
-            overlay = measure_overlay(laid)
-        if (confidence := overlay_confidence(laid, overlay)) < LEAST_OVERLAY_CONFIDENCE:
+            overlay = measure_overlay(alignment)
+        if (confidence := overlay_confidence(alignment, overlay)) < LEAST_OVERLAY_CONFIDENCE:
             return None
-        places = [laid.warped.locate(box) for box in overlay.boxes]
+        places = [alignment.warped.locate(box) for box in overlay.boxes]
         if mirrored:
             places = [replace(place, a=_mirror(place.a)) for place in places]
         # As precise as in the cache.
-        return FeaturePair(a, b, confidence, laid.median, unpack_places(pack_places([places])[0]))
+        return FeaturePair(a, b, confidence, alignment.median, unpack_places(pack_places([places])[0]))
 
 
 def _mirror(box: BoxEdges) -> BoxEdges:

@@ -106,7 +106,7 @@ def unit_descriptors(descriptors: Descriptors) -> Float32:
 
 
 def is_available() -> bool:
-    """Whether OpenCV can be loaded."""
+    """Return whether OpenCV can be loaded."""
     try:
         load_opencv(EXTRA)
     except MissingExtraError:
@@ -149,8 +149,8 @@ class FeatureDetector:
 
 
 def _rank_in_octaves(keypoints: Sequence[Any]) -> npt.NDArray[np.int64]:
-    """Return the order of keypoints (n,): the strongest of each octave first. Of a texture almost all are fine ones, of
-    which a smaller copy shows none."""
+    """Return the order of keypoints (n,): the strongest of each octave first. Almost all keypoints of a texture are
+    fine ones, and a smaller copy shows none of these."""
     octaves = np.array([one.octave & 255 for one in keypoints])
     responses = np.array([one.response for one in keypoints])
     order = np.lexsort((-responses, octaves))

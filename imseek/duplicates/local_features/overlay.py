@@ -1,9 +1,9 @@
-"""Tell a copy under something else from another picture of a series: was what differs laid over one of the two?
+"""Tell a copy with something laid over it from another picture of the same series.
 
 Text, a sticker or a pasted picture covers a part and changes nothing else. So where two pictures differ, the one
 beneath goes on as around that place: it has no colours of its own there and no edges along the outline, and what lies
-over it has. Of two pictures that differ themselves (other cards, other objects before one wall), each has something of
-its own.
+over it has. If two pictures differ themselves (other cards, other objects before one wall), each has something of its
+own.
 
 The pictures are those of an alignment, pixel by pixel: after colours were fitted, and the sharper one was softened.
 """
@@ -76,8 +76,8 @@ _GAP: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What differs between two aligned pictures. One is taken to lie ``over`` the other: the one against which less
-    speaks. Counts are of pixels of the alignment."""
+    """What differs between two aligned pictures. One is taken to lie ``over`` the other: the one with less evidence
+    against it. Counts are of pixels of the alignment."""
 
     limit: float
     """Levels from which pixels differ."""
@@ -105,11 +105,11 @@ class Overlay:
     """Ratio of the residual of what differs to that of the rest."""
 
 
-def measure_overlay(laid: Alignment) -> Overlay:
+def measure_overlay(alignment: Alignment) -> Overlay:
     """Measure what differs between two aligned pictures. Takes 50 ms."""
     import cv2
 
-    return _measure(cv2, laid.warped, 3 if laid.moved_most < _MOVED else 5)
+    return _measure(cv2, alignment.warped, 3 if alignment.moved_most < _MOVED else 5)
 
 
 def _measure(cv2: Any, warped: Warped, side: int) -> Overlay:
@@ -136,22 +136,22 @@ def _measure(cv2: Any, warped: Warped, side: int) -> Overlay:
     order = np.flatnonzero(large)
     rows = []
     for n in order[np.argsort(-boxes[order, 4], kind="stable")][:_REGIONS].tolist():
-        near = _around(boxes[n])
-        region = (labels[near] == n) & differs[near]
+        window = _around(boxes[n])
+        region = (labels[window] == n) & differs[window]
         if region.any():
-            colours = [_count_strange(cv2, picture[near], region, beside[near]) for picture in pictures]
-            lines = [int(one[near][region].sum()) for one in (*alone, outline)]
+            colours = [_count_strange(cv2, picture[window], region, beside[window]) for picture in pictures]
+            lines = [int(one[window][region].sum()) for one in (*alone, outline)]
             rows.append((int(region.sum()), *colours, *lines))
     regions = np.array(rows, np.int64)
     areas, strange, lined, outlines = regions[:, 0], regions[:, 1:3], regions[:, 3:5], regions[:, 5]
     # What speaks against a picture lying over the other is what the other shows of its own.
-    own = strange.sum(axis=0) + _EDGES_COUNT * lined.sum(axis=0)
-    over, beneath = (1, 0) if own[0] < own[1] else (0, 1)
+    strength = strange.sum(axis=0) + _EDGES_COUNT * lined.sum(axis=0)
+    over, beneath = (1, 0) if strength[0] < strength[1] else (0, 1)
     evidence = strange[:, beneath] + 2 * lined[:, beneath]
     worst = int(evidence.argmax())
     core = _erode(cv2, differs, 3)
     flat = _spread(cv2, pictures[over])[core if core.sum() >= _LEAST_CORE else differs] < _FLAT
-    rest = float(np.percentile(residual[beside], 95)) if beside.any() else 0.0
+    background = float(np.percentile(residual[beside], 95)) if beside.any() else 0.0
     return Overlay(
         limit=limit,
         boxes=_boxes(cv2, differs),
@@ -164,23 +164,23 @@ def _measure(cv2: Any, warped: Warped, side: int) -> Overlay:
         flat=float(flat.mean()),
         worst=int(evidence[worst]),
         worst_share=float(strange[worst, beneath] / areas[worst]),
-        contrast=(float(residual[differs].mean()) + 2) / (rest + 2),
+        contrast=(float(residual[differs].mean()) + 2) / (background + 2),
     )
 
 
-def _fit_colours(goal: Float32, given: Float32, overlap: _Mask, agrees: _Mask) -> Float32:
-    """Return ``given`` in the colours of ``goal``, by an affine map of colours that is fitted to what agrees, and then
-    to all that it explains."""
+def _fit_colours(target: Float32, source: Float32, overlap: _Mask, agrees: _Mask) -> Float32:
+    """Return ``source`` in the colours of ``target``, by an affine map of colours that is fitted to what agrees, and
+    then to all that it explains."""
     step = max(1, int(overlap.sum()) // _FITTED)
-    levels, colours, chosen = (values[overlap][::step] for values in (goal, given, agrees))
+    levels, colours, is_fitted = (values[overlap][::step] for values in (target, source, agrees))
     terms = np.column_stack([colours, np.ones(len(colours))]).astype(np.float64)
-    if chosen.sum() < _LEAST_AGREEING:
-        chosen = np.ones(len(levels), bool)
+    if is_fitted.sum() < _LEAST_AGREEING:
+        is_fitted = np.ones(len(levels), bool)
     mapping: _Matrix = np.vstack([np.eye(3), np.zeros((1, 3))])
     beyond = np.zeros(levels.shape, bool)
     for n in range(_FITS):
         for channel in range(3):
-            rows = chosen & ~beyond[:, channel]
+            rows = is_fitted & ~beyond[:, channel]
             if rows.sum() >= _LEAST_FITTED:
                 pull = np.diag([_PULL, _PULL, _PULL, 2e-5]) * rows.sum()
                 unit = np.zeros(4)
@@ -188,40 +188,40 @@ def _fit_colours(goal: Float32, given: Float32, overlap: _Mask, agrees: _Mask) -
                 mapping[:, channel] = np.linalg.solve(
                     terms[rows].T @ terms[rows] + pull, terms[rows].T @ levels[rows, channel] + pull @ unit
                 )
-        made = terms @ mapping
+        mapped = terms @ mapping
         # What was clipped may have been anything beyond.
-        beyond = ((levels >= 252) & (made > levels)) | ((levels <= 3) & (made < levels))
-        error = np.abs(made.clip(0, 255) - levels).max(axis=1)
-        chosen = error <= max(4.0, 2.5 * float(np.median(error if n > 1 else error[chosen])) + 2)
-    return np.asarray((given @ mapping[:3] + mapping[3]).clip(0, 255), np.float32)
+        beyond = ((levels >= 252) & (mapped > levels)) | ((levels <= 3) & (mapped < levels))
+        error = np.abs(mapped.clip(0, 255) - levels).max(axis=1)
+        is_fitted = error <= max(4.0, 2.5 * float(np.median(error if n > 1 else error[is_fitted])) + 2)
+    return np.asarray((source @ mapping[:3] + mapping[3]).clip(0, 255), np.float32)
 
 
-def _soften(cv2: Any, first: Float32, second: Float32, where: _Mask) -> tuple[Float32, Float32]:
+def _soften(cv2: Any, first: Float32, second: Float32, mask: _Mask) -> tuple[Float32, Float32]:
     """Smooth the sharper picture until it is about as soft as the other."""
     pictures = [first, second]
-    energies = [_gradient_energy(picture, where) for picture in pictures]
+    energies = [_gradient_energy(picture, mask) for picture in pictures]
     for _ in range(_MAX_SOFTENING):
         sharper = int(energies[1] > energies[0])
         if energies[sharper] <= _AS_SHARP * energies[1 - sharper]:
             break
         pictures[sharper] = cv2.boxFilter(pictures[sharper], -1, (3, 3))
-        energies[sharper] = _gradient_energy(pictures[sharper], where)
+        energies[sharper] = _gradient_energy(pictures[sharper], mask)
     return pictures[0], pictures[1]
 
 
-def _gradient_energy(picture: Float32, where: _Mask) -> float:
+def _gradient_energy(picture: Float32, mask: _Mask) -> float:
     luma = picture @ LUMA_WEIGHTS
     squares = np.diff(luma, axis=0)[:, :-1] ** 2 + np.diff(luma, axis=1)[:-1] ** 2
-    chosen = squares[where[:-1, :-1]]
-    return float(chosen.mean()) if len(chosen) else 0.0
+    energies = squares[mask[:-1, :-1]]
+    return float(energies.mean()) if len(energies) else 0.0
 
 
-def _residual(cv2: Any, first: Float32, second: Float32, given: Float32, side: int) -> Float32:
-    """Return by how much each pixel lies outside of the levels of the other picture around it; ``given`` is the second
-    before its colours were fitted, which tells where it was clipped."""
+def _residual(cv2: Any, first: Float32, second: Float32, unfitted: Float32, side: int) -> Float32:
+    """Return by how much each pixel lies outside of the levels of the other picture around it; ``unfitted`` is the
+    second before its colours were fitted, which tells where it was clipped."""
     window = np.ones((side, side), np.uint8)
     (low, high), (low_second, high_second), (dark, bright) = (
-        (cv2.erode(picture, window), cv2.dilate(picture, window)) for picture in (first, second, given)
+        (cv2.erode(picture, window), cv2.dilate(picture, window)) for picture in (first, second, unfitted)
     )
     outside = np.where((dark <= _DARK).any(axis=-1, keepdims=True), 0, low_second - first)
     np.maximum(outside, np.where((bright >= _BRIGHT).any(axis=-1, keepdims=True), 0, first - high_second), out=outside)
@@ -235,22 +235,22 @@ def _edges_across(
     cv2: Any, pictures: tuple[Float32, Float32], differs: _Mask, inner: _Mask
 ) -> tuple[_Mask, tuple[Float32, Float32]]:
     """Return the outline of what differs, and the edges across it in both pictures: levels between its two sides."""
-    within = differs.astype(np.float32)
-    beside = inner.astype(np.float32) * (1 - within)
+    inside = differs.astype(np.float32)
+    beside = inner.astype(np.float32) * (1 - inside)
 
     def total(values: Float32) -> Float32:
         summed: Float32 = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), normalize=False)
         return summed
 
-    counts = total(within), total(beside)
+    counts = total(inside), total(beside)
     outline = differs & ~_erode(cv2, differs, 3) & (counts[0] >= _LEAST_BESIDE) & (counts[1] >= _LEAST_BESIDE)
 
     def edge(picture: Float32) -> Float32:
-        here, there = (
+        inner_mean, outer_mean = (
             total(picture * side[..., None]) / np.maximum(count, 1)[..., None]
-            for side, count in zip((within, beside), counts, strict=True)
+            for side, count in zip((inside, beside), counts, strict=True)
         )
-        return np.asarray(np.abs(here - there).max(axis=-1))
+        return np.asarray(np.abs(inner_mean - outer_mean).max(axis=-1))
 
     return outline, (edge(pictures[0]), edge(pictures[1]))
 
@@ -275,8 +275,8 @@ def _count_strange(cv2: Any, picture: Float32, region: _Mask, beside: _Mask) -> 
 def _are_among(colours: Float32, others: Float32) -> _Mask:
     """Return which colours (n, 3) are near some of the others: within about a cell of a grid."""
     side = 256 // _CELL + 1
-    places, known = ((values.clip(0, 255) / _CELL + 0.5).astype(np.int64) for values in (colours, others))
-    counts = np.bincount(known @ (side * side, side, 1), minlength=side**3).reshape(side, side, side)
+    places, other_places = ((values.clip(0, 255) / _CELL + 0.5).astype(np.int64) for values in (colours, others))
+    counts = np.bincount(other_places @ (side * side, side, 1), minlength=side**3).reshape(side, side, side)
     cells = counts >= (2 if len(others) > 60 else 1)
     for axis in range(3):
         grown = cells.copy()
@@ -284,8 +284,8 @@ def _are_among(colours: Float32, others: Float32) -> _Mask:
         grown[head] |= cells[tail]
         grown[tail] |= cells[head]
         cells = grown
-    found: _Mask = cells[places[:, 0], places[:, 1], places[:, 2]]
-    return found
+    mask: _Mask = cells[places[:, 0], places[:, 1], places[:, 2]]
+    return mask
 
 
 def _spread(cv2: Any, picture: Float32) -> Float32:
@@ -295,16 +295,16 @@ def _spread(cv2: Any, picture: Float32) -> Float32:
 
 def _boxes(cv2: Any, differs: _Mask) -> tuple[PixelBox, ...]:
     """Return the places that differ, the largest first; regions that are near each other are one."""
-    joined = _dilate(cv2, differs, _GAP)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(joined.astype(np.uint8))
+    merged = _dilate(cv2, differs, _GAP)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(merged.astype(np.uint8))
     areas = np.bincount(labels[differs], minlength=len(boxes))
     areas[0] = 0
-    found = []
+    places = []
     for n in np.argsort(-areas, kind="stable")[: np.count_nonzero(areas)].tolist():
         rows, columns = np.nonzero((labels == n) & differs)
         if min(np.ptp(rows), np.ptp(columns)) + 1 >= _LEAST_SIDE:
-            found.append((int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
-    return tuple(found[:_PLACES])
+            places.append((int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
+    return tuple(places[:_PLACES])
 
 
 def _erode(cv2: Any, mask: _Mask, side: int) -> _Mask:

@@ -1,4 +1,4 @@
-"""How sure it is that one picture shows in another that it was laid over: a logistic model of the alignment.
+"""Probability that one picture shows in another, by a logistic model of their alignment.
 
 A second model decides on pairs that the first does not believe: by what differs, which may be text or a sticker that
 lies over a copy. ``bench/copies_fit.py`` fits the weights of both, on pairs of half A of bench/copies.py that the
@@ -20,7 +20,7 @@ WEIGHTS: Final = (
     *(-0.324, 3.915, -0.099, -0.234, 0.832, 0.363, -0.666, -0.524, 0.065),
 )
 CONSTANT: Final = -10.086
-#: Pairs of which it is less sure are none: from here on, nine in ten were right on half A, by cross-validation.
+#: Below this confidence there is no pair; from here on, nine in ten were right on half A, by cross-validation.
 LEAST_CONFIDENCE: Final = 0.53
 
 #: Weights of :func:`overlay_features`, and the constant.
@@ -29,20 +29,20 @@ OVERLAY_WEIGHTS: Final = (
     *(-1.04, -0.27, 2.995, -0.477, -6.057, 0.212, 0.4),
 )
 OVERLAY_CONSTANT: Final = 4.712
-#: The same of the second: .82 of what only it shows were right, .87 of what both show.
+#: The same for the second model: .82 of what only it shows were right, .87 of what both show.
 LEAST_OVERLAY_CONFIDENCE: Final = 0.6
-#: Of pairs of which the first model is less sure, what differs is not looked at.
+#: If the first model is less sure of a pair, what differs is not looked at.
 LEAST_WORTH: Final = 0.02
 
 
-def copy_confidence(laid: Alignment) -> float:
+def copy_confidence(alignment: Alignment) -> float:
     """Return the probability that one picture is a copy of the other or of a part of it."""
-    return _probability(CONSTANT, WEIGHTS, copy_features(laid))
+    return _probability(CONSTANT, WEIGHTS, copy_features(alignment))
 
 
-def overlay_confidence(laid: Alignment, overlay: Overlay) -> float:
+def overlay_confidence(alignment: Alignment, overlay: Overlay) -> float:
     """Return the probability that the pictures are so related and differ by what lies over one of them."""
-    return _probability(OVERLAY_CONSTANT, OVERLAY_WEIGHTS, overlay_features(laid, overlay))
+    return _probability(OVERLAY_CONSTANT, OVERLAY_WEIGHTS, overlay_features(alignment, overlay))
 
 
 def _probability(constant: float, weights: tuple[float, ...], features: tuple[float, ...]) -> float:
@@ -50,42 +50,42 @@ def _probability(constant: float, weights: tuple[float, ...], features: tuple[fl
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, score))))
 
 
-def copy_features(laid: Alignment) -> tuple[float, ...]:
+def copy_features(alignment: Alignment) -> tuple[float, ...]:
     """Return what tells copies from pictures that only share something."""
     return (
-        math.log1p(laid.inliers),
-        math.log1p(laid.places),
-        laid.tight,
-        laid.fine,
-        laid.ratio,
-        laid.covered,
-        laid.covered_whole,
-        math.log(laid.agreeing + 0.01),
-        laid.agreement,
-        laid.hull_agreement,
-        math.log(laid.hull + 0.01),
-        laid.median,
-        laid.low,
-        laid.clear,
-        laid.grain,
-        math.log(laid.lacking + 0.005),
-        math.log(laid.added + 0.005),
-        math.log(laid.differing + 0.01),
-        math.log(laid.moved + 0.1),
-        math.log(laid.moved_most + 0.1),
-        math.log(laid.largest + 0.01),
-        float(laid.places_differing == 0),
-        float(laid.places_differing),
-        math.log(laid.place + 0.003),
-        laid.one_sided,
-        math.log1p(laid.hue),
-        laid.scale,
-        float(laid.freedom),
-        math.log1p(laid.contrast),
+        math.log1p(alignment.inliers),
+        math.log1p(alignment.places),
+        alignment.tight,
+        alignment.fine,
+        alignment.ratio,
+        alignment.covered,
+        alignment.covered_whole,
+        math.log(alignment.agreeing + 0.01),
+        alignment.agreement,
+        alignment.hull_agreement,
+        math.log(alignment.hull + 0.01),
+        alignment.median,
+        alignment.low,
+        alignment.clear,
+        alignment.grain,
+        math.log(alignment.lacking + 0.005),
+        math.log(alignment.added + 0.005),
+        math.log(alignment.differing + 0.01),
+        math.log(alignment.moved + 0.1),
+        math.log(alignment.moved_most + 0.1),
+        math.log(alignment.largest + 0.01),
+        float(alignment.places_differing == 0),
+        float(alignment.places_differing),
+        math.log(alignment.place + 0.003),
+        alignment.one_sided,
+        math.log1p(alignment.hue),
+        alignment.scale,
+        float(alignment.freedom),
+        math.log1p(alignment.contrast),
     )
 
 
-def overlay_features(laid: Alignment, overlay: Overlay) -> tuple[float, ...]:
+def overlay_features(alignment: Alignment, overlay: Overlay) -> tuple[float, ...]:
     """Return what tells copies with something over them from pictures that show another thing."""
     return (
         math.log(overlay.largest + 0.002),
@@ -100,6 +100,6 @@ def overlay_features(laid: Alignment, overlay: Overlay) -> tuple[float, ...]:
         overlay.worst_share,
         math.log(overlay.contrast),
         float(overlay.largest == 0),
-        math.log1p(laid.places),
-        math.log1p(laid.hue),
+        math.log1p(alignment.places),
+        math.log1p(alignment.hue),
     )

@@ -79,8 +79,8 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
     drift = _weighted_median(shifts, weight)
     if rest <= agreement:
         return TileAgreement(agreement, drift, detail, agreement, drift)
-    kept = weight.copy()
-    kept[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
+    outer_weight = weight.copy()
+    outer_weight[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
     edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
     band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
     if agreement < OVERLAY_AGREEMENT < rest:
@@ -89,7 +89,7 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
         inside = slice(int(edges[start]), int(edges[stop]))
         outside[(inside, slice(None)) if across else (slice(None), inside)] = False
         shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second[outside], first[outside]))
-    return TileAgreement(agreement, drift, detail, rest, _weighted_median(shifts, kept), band)
+    return TileAgreement(agreement, drift, detail, rest, _weighted_median(shifts, outer_weight), band)
 
 
 def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float, offset: float) -> np.ndarray:
@@ -105,25 +105,25 @@ def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float
 
 
 def _agree(
-    together: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray
+    covariance: np.ndarray, var_a: np.ndarray, var_b: np.ndarray, area: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Return the correlations of tiles, their weights, their agreement and the mean detail, by the means over each tile
     of the products of two pictures without their row and column means; ``area`` has the pixels of each."""
-    alike = np.minimum(np.maximum(together / (np.sqrt(var_a * var_b) + _FAINT**2), 0), 1)
-    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
-    weight = np.minimum(seen, _PLAIN) * area
-    whole = float(weight.sum())
-    agreement = float((weight * alike).sum()) / whole if whole > 0 else 0.0
-    return alike, weight, agreement, float((seen * area).sum() / area.sum())
+    alike = np.minimum(np.maximum(covariance / (np.sqrt(var_a * var_b) + _FAINT**2), 0), 1)
+    contrast = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
+    weight = np.minimum(contrast, _PLAIN) * area
+    total = float(weight.sum())
+    agreement = float((weight * alike).sum()) / total if total > 0 else 0.0
+    return alike, weight, agreement, float((contrast * area).sum() / area.sum())
 
 
 def _solve_shifts(yy: np.ndarray, xx: np.ndarray, xy: np.ndarray, ye: np.ndarray, xe: np.ndarray) -> np.ndarray:
     """Return the lengths of the shifts by least squares, from the means over each tile of the products of slopes down
     and across with each other and with the error."""
-    held = NOISE**2 / 4
-    determinant = (yy + held) * (xx + held) - xy**2
-    shift_y = ((xx + held) * ye - xy * xe) / determinant
-    shift_x = ((yy + held) * xe - xy * ye) / determinant
+    damping = NOISE**2 / 4
+    determinant = (yy + damping) * (xx + damping) - xy**2
+    shift_y = ((xx + damping) * ye - xy * xe) / determinant
+    shift_x = ((yy + damping) * xe - xy * ye) / determinant
     return np.asarray(np.hypot(shift_y, shift_x))
 
 
@@ -189,34 +189,34 @@ def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
     columns = max(a.left, b.left), min(a.left + a.own.shape[1], b.left + b.own.shape[1])
     if min(rows[1] - rows[0], columns[1] - columns[0]) < 2:
         return None
-    there, here = (
+    in_a, in_b = (
         (slice(rows[0] - one.top, rows[1] - one.top), slice(columns[0] - one.left, columns[1] - one.left))
         for one in (a, b)
     )
-    own = _tile_means(a.own[there], b.own[here])
-    _, weight, agreement, detail = _agree(own, a.var[there], b.var[here], np.ones_like(own))
-    products, means = b.products[:, :, *here], b.means[:, *here]
-    # Of the picture and the slopes of b with the picture a.
-    crossed = np.einsum("ijk,cijk->cij", a.values[0][there], b.values[:, *here]) / np.float32(_TILE**2)
+    own = _tile_means(a.own[in_a], b.own[in_b])
+    _, weight, agreement, detail = _agree(own, a.var[in_a], b.var[in_b], np.ones_like(own))
+    products, means = b.products[:, :, *in_b], b.means[:, *in_b]
+    # Products of the picture and the slopes of b with the picture a.
+    crossed = np.einsum("ijk,cijk->cij", a.values[0][in_a], b.values[:, *in_b]) / np.float32(_TILE**2)
     count = own.size
-    mean_a, mean_b = float(a.means[0][there].sum()) / count, float(means[0].sum()) / count
-    spread_a = float(a.products[0, 0][there].sum()) / count - mean_a**2
+    mean_a, mean_b = float(a.means[0][in_a].sum()) / count, float(means[0].sum()) / count
+    spread_a = float(a.products[0, 0][in_a].sum()) / count - mean_a**2
     spread_b = float(products[0, 0].sum()) / count - mean_b**2
-    together = float(crossed[0].sum()) / count - mean_a * mean_b
-    gain = together / spread_b if spread_b > 0 else 0.0
+    covariance = float(crossed[0].sum()) / count - mean_a * mean_b
+    gain = covariance / spread_b if spread_b > 0 else 0.0
     offset = mean_a - gain * mean_b
     ye, xe = gain * (crossed[1:] - gain * products[0, 1:] - offset * means[1:])
     yy, xx, xy = gain * gain * products[(1, 2, 1), (1, 2, 2)]
     drift = _weighted_median(_solve_shifts(yy, xx, xy, ye, xe), weight)
     norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
-    correlation = together / norm if norm > 0 else 0.0
-    agreed = TileAgreement(agreement, drift, detail, agreement, drift)
-    return TiledComparison(agreed, count * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
+    correlation = covariance / norm if norm > 0 else 0.0
+    tiles = TileAgreement(agreement, drift, detail, agreement, drift)
+    return TiledComparison(tiles, count * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
 
 
-def _tile_means(one: Float32, other: Float32) -> Float32:
+def _tile_means(a: Float32, b: Float32) -> Float32:
     """Return the means over each tile of the products of two pictures, (tiles down, tiles across, pixels)."""
-    return np.asarray(np.einsum("ijk,ijk->ij", one, other) / _TILE**2, np.float32)
+    return np.asarray(np.einsum("ijk,ijk->ij", a, b) / _TILE**2, np.float32)
 
 
 def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
@@ -227,13 +227,13 @@ def _find_best_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool,
     """
     best = (0.0, True, 0, 0)
     for across in (True, False):
-        right, total = (
+        agreeing, total = (
             np.append(0.0, values.sum(axis=1 if across else 0).cumsum()) for values in (weight * alike, weight)
         )
         starts, stops = _bands(len(total) - 1)
-        kept = total[-1] - total[stops] + total[starts]
-        shares = (right[-1] - right[stops] + right[starts]) / np.maximum(kept, 1e-9)
-        shares[kept < total[-1] / 4] = 0
+        remaining = total[-1] - total[stops] + total[starts]
+        shares = (agreeing[-1] - agreeing[stops] + agreeing[starts]) / np.maximum(remaining, 1e-9)
+        shares[remaining < total[-1] / 4] = 0
         at = int(shares.argmax())
         if shares[at] > best[0]:
             best = (float(shares[at]), across, int(starts[at]), int(stops[at]))
@@ -276,9 +276,9 @@ class _Tiles:
         mean = self._down @ across
         mean /= self._heights[:, None]
         across -= np.repeat(mean, self._heights, axis=0)
-        left: np.ndarray = picture - np.repeat(along, self._heights, axis=0)
-        left -= np.repeat(across, self._widths, axis=1)
-        return left
+        centred: np.ndarray = picture - np.repeat(along, self._heights, axis=0)
+        centred -= np.repeat(across, self._widths, axis=1)
+        return centred
 
 
 @lru_cache(maxsize=512)
@@ -310,5 +310,5 @@ def _smooth(picture: Luminance) -> Float32:
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = values.argsort(axis=None)
-    passed = weights.reshape(-1)[order].cumsum()
-    return float(values.reshape(-1)[order][int(np.searchsorted(passed, passed[-1] / 2))])
+    cumulative = weights.reshape(-1)[order].cumsum()
+    return float(values.reshape(-1)[order][int(np.searchsorted(cumulative, cumulative[-1] / 2))])

@@ -96,7 +96,7 @@ def classify(
     distance: npt.NDArray[np.uint8],
     orientation: npt.NDArray[np.uint8],
     cosine: Float32,
-    look: LoadLuminance,
+    load: LoadLuminance,
     *,
     thresholds: Thresholds = DEFAULTS,
     judge: JudgePairs | None = None,
@@ -108,59 +108,61 @@ def classify(
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
-    ``look`` is called by several threads; candidates with the same ``a`` should be adjacent. ``judge`` is what
+    ``load`` is called by several threads; candidates with the same ``a`` should be adjacent. ``judge`` is what
     :func:`judging` yields, by default :func:`judge_pairs`. Adjacent candidates of one of ``groups`` (n,) are compared
     together, since what is found out about some of them helps with others. For progress, they follow
     ``before`` others, of ``total``. ``on_batch`` takes the pairs of each batch, in order; their ``done`` counts the
     candidates decided so far. Where the task is cancelled, the result is ``interrupted``.
     """
-    found: list[tuple[int, Verdict]] = []
-    looked = unread = done = 0
-    whole = len(a) if total is None else total
+    all_verdicts: list[tuple[int, Verdict]] = []
+    compared_count = unread = done_count = 0
+    total_count = len(a) if total is None else total
 
     def judge_batch(rows: slice) -> tuple[list[tuple[int, Verdict]], int, int]:
-        near = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
-        verdicts, unreadable = _judge_batch(*near, look, thresholds, judge or judge_pairs)
+        batch = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
+        verdicts, unreadable = _judge_batch(*batch, load, thresholds, judge or judge_pairs)
         pairs = [(rows.start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
         return pairs, len(verdicts) - unreadable, unreadable
 
-    def collect(verdicts: list[tuple[int, Verdict]], looked: int, unread: int) -> ClassifiedPairs:
-        chosen = np.array([n for n, _ in verdicts], np.int64)
-        said = [verdict for _, verdict in verdicts]
+    def collect(verdicts: list[tuple[int, Verdict]], compared_count: int, unread: int) -> ClassifiedPairs:
+        pair_rows = np.array([n for n, _ in verdicts], np.int64)
+        pair_verdicts = [verdict for _, verdict in verdicts]
         return ClassifiedPairs(
-            a[chosen],
-            b[chosen],
-            np.array([one.kind for one in said], np.uint8),
-            np.array([one.confidence for one in said], np.float32),
-            distance[chosen],
-            np.array([one.orientation for one in said], np.uint8),
-            cosine[chosen],
-            _registration_values(said, "correlation"),
-            _registration_values(said, "agreement"),
-            _registration_values(said, "overlap"),
-            pack_places([one.places for one in said]),
-            looked,
+            a[pair_rows],
+            b[pair_rows],
+            np.array([one.kind for one in pair_verdicts], np.uint8),
+            np.array([one.confidence for one in pair_verdicts], np.float32),
+            distance[pair_rows],
+            np.array([one.orientation for one in pair_verdicts], np.uint8),
+            cosine[pair_rows],
+            _registration_values(pair_verdicts, "correlation"),
+            _registration_values(pair_verdicts, "agreement"),
+            _registration_values(pair_verdicts, "overlap"),
+            pack_places([one.places for one in pair_verdicts]),
+            compared_count,
             unread,
-            done,
-            done < len(a),
-            verdicts=said,
+            done_count,
+            done_count < len(a),
+            verdicts=pair_verdicts,
         )
 
-    task.report(PHASE, before, whole)
+    task.report(PHASE, before, total_count)
     with ExitStack() as stack:
         stack.enter_context(blas_pools().limit(limits=1, user_api="blas"))
         batches = [] if task.is_cancelled else _cut_batches(len(a), groups)
-        for rows, (pairs, compared, unreadable) in zip(batches, _map_ahead(judge_batch, batches, stack), strict=False):
-            found += pairs
-            looked += compared
+        for rows, (pairs, batch_count, unreadable) in zip(
+            batches, _map_ahead(judge_batch, batches, stack), strict=False
+        ):
+            all_verdicts += pairs
+            compared_count += batch_count
             unread += unreadable
-            done = rows.stop
+            done_count = rows.stop
             if on_batch is not None:
-                on_batch(collect(pairs, compared, unreadable))
-            task.report(PHASE, before + done, whole)
+                on_batch(collect(pairs, batch_count, unreadable))
+            task.report(PHASE, before + done_count, total_count)
             if task.is_cancelled:
                 break
-    return collect(found, looked, unread)
+    return collect(all_verdicts, compared_count, unread)
 
 
 @contextmanager
@@ -219,27 +221,33 @@ def _judge_batch(
     distance: npt.NDArray[np.uint8],
     orientation: npt.NDArray[np.uint8],
     cosine: Float32,
-    look: LoadLuminance,
+    load: LoadLuminance,
     thresholds: Thresholds,
     judge: JudgePairs,
 ) -> tuple[dict[int, Verdict], int]:
     """Return the verdicts on those of n candidates that can be pairs at all, in order, and how many of these have an
     unreadable picture."""
     # A cosine of NaN compares as lower.
-    worth = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine)).tolist()
-    looks = {position: look(position) for position in dict.fromkeys([*a[worth].tolist(), *b[worth].tolist()])}
+    plausible = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine)).tolist()
+    looks = {position: load(position) for position in dict.fromkeys([*a[plausible].tolist(), *b[plausible].tolist()])}
     pictures = {position: small for position, small in looks.items() if small is not None}
-    seen = [n for n in worth if int(a[n]) in pictures and int(b[n]) in pictures]
-    judged = zip(seen, judge(pictures, a[seen], b[seen], distance[seen], cosine[seen], thresholds), strict=True)
-    verdicts = dict(judged)
-    for n in worth:
+    readable = [n for n in plausible if int(a[n]) in pictures and int(b[n]) in pictures]
+    judged_pairs = zip(
+        readable,
+        judge(pictures, a[readable], b[readable], distance[readable], cosine[readable], thresholds),
+        strict=True,
+    )
+    verdicts = dict(judged_pairs)
+    for n in plausible:
         if n not in verdicts:
             verdicts[n] = judge_unread(int(distance[n]), int(orientation[n]), float(cosine[n]), thresholds)
-    return {n: verdicts[n] for n in worth}, len(worth) - len(seen)
+    return {n: verdicts[n] for n in plausible}, len(plausible) - len(readable)
 
 
 def _registration_values(verdicts: Sequence[Verdict], name: str) -> Float32:
-    return np.array([np.nan if one.laid is None else getattr(one.laid, name) for one in verdicts], np.float32)
+    return np.array(
+        [np.nan if one.registration is None else getattr(one.registration, name) for one in verdicts], np.float32
+    )
 
 
 @cache

@@ -86,7 +86,7 @@ class CoarseFits:
         return CoarseFits(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod
-    def joined(cls, parts: Sequence[CoarseFits]) -> CoarseFits:
+    def concatenate(cls, parts: Sequence[CoarseFits]) -> CoarseFits:
         return cls(*(np.concatenate([getattr(one, field.name) for one in parts]) for field in fields(cls)))
 
 
@@ -144,12 +144,12 @@ def compare_inside(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[CoarseFi
     Also returns the highest correlation (n,) of the search, before the fit.
     """
     peaks, fits = _search(pictures, np.concatenate([a, b]), np.concatenate([b, a]))
-    (there, back), (fit, inverse) = np.split(peaks, 2), np.split(fits, 2)
-    swapped = back > there
+    (in_a, in_b), (fit, inverse) = np.split(peaks, 2), np.split(fits, 2)
+    swapped = in_b > in_a
     whole, part = np.where(swapped, b, a), np.where(swapped, a, b)
     start = np.where(swapped[:, None], inverse, fit).astype(np.float32)
-    found = _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64), swapped)
-    return found, np.maximum(there, back)
+    coarse_fits = _measure(pictures.fits[whole], pictures.fits[part], start, np.zeros(len(a), np.int64), swapped)
+    return coarse_fits, np.maximum(in_a, in_b)
 
 
 def compare_closely(pictures: CoarsePictures, a: Ints, b: Ints, fits: CoarseFits) -> CoarseFits:
@@ -164,7 +164,7 @@ def find_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints,
     """Return the orientation of each ``b`` relative to its ``a`` and their correlation in it; turns that match the
     aspect ratios are slightly preferred."""
     first, second = pictures.turns[a], pictures.turns[b]
-    found = np.stack(
+    correlations = np.stack(
         [
             np.einsum("nij,nij->n", np.moveaxis(turn(np.moveaxis(first, 0, -1), code), -1, 0), second)
             for code in range(len(ORIENTATIONS))
@@ -173,8 +173,8 @@ def find_orientations(pictures: CoarsePictures, a: Ints, b: Ints) -> tuple[Ints,
     )
     wide = np.array([width > height for height, width in pictures.shapes])
     matches = (np.arange(len(ORIENTATIONS)) > 3) == (wide[a] != wide[b])[:, None]
-    codes = np.round(found + 0.02 * matches, 3).argmax(axis=1)
-    return codes, found[np.arange(len(a)), codes]
+    codes = np.round(correlations + 0.02 * matches, 3).argmax(axis=1)
+    return codes, correlations[np.arange(len(a)), codes]
 
 
 def _turn_back(squares: Float32, codes: Ints) -> Float32:
@@ -198,19 +198,19 @@ def _search(pictures: CoarsePictures, whole: Ints, part: Ints) -> tuple[Float32,
         return np.empty(0, np.float32), np.empty((0, 4), np.float32)
     sizes = _sizes(pictures, whole, part)
     codes = (sizes[..., 0] * _SIZE_CODE + sizes[..., 1]).reshape(-1)
-    worth, places = np.empty(len(codes), np.float32), np.empty(len(codes), np.int64)
+    scores, places = np.empty(len(codes), np.float32), np.empty(len(codes), np.int64)
     order = np.argsort(codes, kind="stable")
-    for tried in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        h, w = divmod(int(codes[tried[0]]), _SIZE_CODE)
-        pairs = tried % len(whole)
+    for group in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        h, w = divmod(int(codes[group[0]]), _SIZE_CODE)
+        pairs = group % len(whole)
         field = _correlate(pictures, whole[pairs], part[pairs], h, w)
-        places[tried] = at = field.argmax(axis=1)
-        worth[tried] = field[np.arange(len(tried)), at] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
-    best = worth.reshape(len(sizes), -1).argmax(axis=0) * len(whole) + np.arange(len(whole))
+        places[group] = at = field.argmax(axis=1)
+        scores[group] = field[np.arange(len(group)), at] * min(1.0, (h * w / _SEARCH_SIDE**2) ** 0.1)
+    best = scores.reshape(len(sizes), -1).argmax(axis=0) * len(whole) + np.arange(len(whole))
     heights, widths = sizes.reshape(-1, 2)[best].T
     top, left = np.divmod(places[best], _SEARCH_SIDE - widths + 1)
     fits = np.stack([_SEARCH_SIDE / heights, -top / heights, _SEARCH_SIDE / widths, -left / widths], axis=1)
-    return worth[best], fits.astype(np.float32)
+    return scores[best], fits.astype(np.float32)
 
 
 def _sizes(pictures: CoarsePictures, whole: Ints, part: Ints) -> Ints:
@@ -257,12 +257,12 @@ def _measure(
 ) -> CoarseFits:
     """Refine the fits ``start`` (n, 4) of squares (n, side, side), and measure how well these agree."""
     fit, shared, likeness = start.copy(), np.zeros(len(a), np.float32), np.zeros((len(a), 2), np.float32)
-    together = max(1, _TOGETHER // a.shape[1] ** 2)
-    for first in range(0, len(a), together):
-        rows = slice(first, first + together)
+    batch = max(1, _TOGETHER // a.shape[1] ** 2)
+    for first in range(0, len(a), batch):
+        rows = slice(first, first + batch)
         refined = _refine(a[rows], b[rows], start[rows], steps)
         before, after = (_compare_overlaps(a[rows], b[rows], fits) for fits in (start[rows], refined))
-        overlaps = _shared(start[rows]), _shared(refined)
+        overlaps = _overlap_shares(start[rows]), _overlap_shares(refined)
         # Clipped highlights and what is written over one of them lead away from a fit that was right, and the smaller
         # the overlap, the more easily it agrees.
         better = after.min(axis=1) * np.sqrt(overlaps[1]) > before.min(axis=1) * np.sqrt(overlaps[0])
@@ -272,7 +272,7 @@ def _measure(
     return CoarseFits(codes, swapped, fit, shared, likeness[:, 0], likeness[:, 1])
 
 
-def _shared(fit: Float32) -> Float32:
+def _overlap_shares(fit: Float32) -> Float32:
     """Return the share of both squares that overlaps, the smaller one, (n,)."""
     low, high = _overlap(fit[:, ::2], fit[:, 1::2])
     shared = (high - low).prod(axis=1)
@@ -314,15 +314,15 @@ def _step(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, npt.NDArray[np
     n, side = len(a), a.shape[1]
     down, rows = _weights(fit[:, 0], fit[:, 1], side)
     right, columns = _weights(fit[:, 2], fit[:, 3], side)
-    moved = np.asarray(down @ b @ right.transpose(0, 2, 1), np.float32)
-    seen = (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
+    resampled = np.asarray(down @ b @ right.transpose(0, 2, 1), np.float32)
+    mask = (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
     heights, widths = rows.sum(axis=1), columns.sum(axis=1)
     count = np.maximum(heights * widths, 1).astype(np.float32)
-    dy, dx = find_gradient(moved)
-    x: Float32 = moved - (_dot(moved, seen) / count)[:, None, None]
-    x *= seen
-    error: Float32 = a - (_dot(a, seen) / count)[:, None, None]
-    error *= seen
+    dy, dx = find_gradient(resampled)
+    x: Float32 = resampled - (_dot(resampled, mask) / count)[:, None, None]
+    x *= mask
+    error: Float32 = a - (_dot(a, mask) / count)[:, None, None]
+    error *= mask
     gain = _dot(x, error) / np.maximum(_dot(x, x), 1e-6)
     x *= gain[:, None, None]
     error -= x
@@ -331,7 +331,7 @@ def _step(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, npt.NDArray[np
     weight /= spread[:, None, None]
     weight *= weight
     weight += 1
-    np.divide(seen, weight, out=weight)
+    np.divide(mask, weight, out=weight)
     # Steps are in shares of the side.
     normal, residual = _normal_equations(dy, dx, weight, error)
     slope = (gain * side).astype(np.float64)
@@ -350,16 +350,16 @@ def _normal_equations(down: Float32, right: Float32, weight: Float32, error: Flo
     side = down.shape[1]
     places = (np.arange(side, dtype=np.float32) + 0.5) / side
     powers = np.stack([places * places, places, np.ones_like(places)])
-    weighed = weight * down
-    yy, y1, one_y = (np.einsum("nij,nij->ni", weighed, down) @ powers.T).T
-    error_y = (np.einsum("nij,nij->ni", weighed, error) @ powers[1:].T).T
-    weighed *= right
-    mixed = (powers[1:] @ weighed @ powers[1:].T).reshape(-1, 4)
+    weighted = weight * down
+    yy, y1, one_y = (np.einsum("nij,nij->ni", weighted, down) @ powers.T).T
+    error_y = (np.einsum("nij,nij->ni", weighted, error) @ powers[1:].T).T
+    weighted *= right
+    mixed = (powers[1:] @ weighted @ powers[1:].T).reshape(-1, 4)
     yx, y_1, one_x1, one_1 = mixed.T
-    np.multiply(weight, right, out=weighed)
-    error_x = (np.einsum("nij,nij->nj", weighed, error) @ powers[1:].T).T
-    weighed *= right
-    xx, x1, one_x = (weighed.sum(axis=1) @ powers.T).T
+    np.multiply(weight, right, out=weighted)
+    error_x = (np.einsum("nij,nij->nj", weighted, error) @ powers[1:].T).T
+    weighted *= right
+    xx, x1, one_x = (weighted.sum(axis=1) @ powers.T).T
     normal = [yy, y1, yx, y_1, y1, one_y, one_x1, one_1, yx, one_x1, xx, x1, y_1, one_1, x1, one_x]
     return (
         np.stack(normal, axis=1).astype(np.float64).reshape(-1, 4, 4),
@@ -380,8 +380,8 @@ def _cut_overlaps(a: Float32, b: Float32, fit: Float32) -> tuple[Float32, Float3
         low, high = _overlap(scale, shift)
         extent = np.maximum(high - low, 1 / side)
         across.append((_weights(extent, low, side)[0], _weights(extent * scale, low * scale + shift, side)[0]))
-    (rows, others), (columns, more) = across
-    first, second = rows @ a @ columns.transpose(0, 2, 1), others @ b @ more.transpose(0, 2, 1)
+    (rows_a, rows_b), (columns_a, columns_b) = across
+    first, second = rows_a @ a @ columns_a.transpose(0, 2, 1), rows_b @ b @ columns_b.transpose(0, 2, 1)
     return np.asarray(first, np.float32), np.asarray(second, np.float32)
 
 
@@ -408,13 +408,13 @@ def _agreement(first: Float32, second: Float32) -> Float32:
     np.multiply(a, b, out=a)
     alike = np.clip(mean @ a @ mean.T / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
     weight = np.clip(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0, _PLAIN)
-    right = weight * alike
+    agreeing = weight * alike
     total = weight.sum(axis=(1, 2))
-    best: Float32 = right.sum(axis=(1, 2)) / np.maximum(total, 1e-6)
+    best: Float32 = agreeing.sum(axis=(1, 2)) / np.maximum(total, 1e-6)
     for axis in (1, 2):
-        rest = total[:, None] - weight.sum(axis=axis)
-        share = (right.sum(axis=(1, 2))[:, None] - right.sum(axis=axis)) / np.maximum(rest, 1e-6)
-        best = np.maximum(best, np.where(rest >= total[:, None] / 4, share, 0).max(axis=1))
+        remaining = total[:, None] - weight.sum(axis=axis)
+        share = (agreeing.sum(axis=(1, 2))[:, None] - agreeing.sum(axis=axis)) / np.maximum(remaining, 1e-6)
+        best = np.maximum(best, np.where(remaining >= total[:, None] / 4, share, 0).max(axis=1))
     return best
 
 

@@ -1,9 +1,8 @@
-"""Compare pictures of one set, of which it is known how they lie over each other, at the pixels of a frame that they
-share.
+"""Compare pictures of one set, whose positions over each other are known, at the pixels of a frame that they share.
 
 Each picture is drawn once for all of its pairs, at a few scales: that of a pair is the next below the scale of its
-coarser picture. Then a pair costs a tenth of laying one picture over the other. What it says is trusted where both
-agree; who asks looks more closely at the others. Small differences are looked for elsewhere, at the pixels of the
+coarser picture. Then a pair costs a tenth of laying one picture over the other. The result is trusted where both
+agree; callers look more closely at the other pairs. Small differences are looked for elsewhere, at the pixels of the
 coarser picture: drawn twice, they blur.
 """
 
@@ -27,12 +26,12 @@ from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame
 
 #: From one scale to the next.
 _STEP: Final = 1.2
-#: Drawn pictures that are held in memory, of some 500 KB each.
+#: Number of drawn pictures held in memory, some 500 KB each.
 _MOST_DRAWN: Final = 192
-#: Least share of the overlap that lies in whole tiles, or too little of it was looked at.
+#: Least share of the overlap that must lie in whole tiles; with less, too little of it is compared.
 _LEAST_TILED: Final = 0.5
-#: A picture is laid over another one of its set if so much of either is covered, and stays so if they agree so much and
-#: tiles have moved by so few pixels.
+#: A picture is laid over another one of its set if at least this share of either is covered, and stays so if they agree
+#: at least this much and tiles have moved by at most this many pixels.
 _LEAST_COVERED: Final = 0.5
 _CLEAR: Final = 0.8
 _STILL: Final = 0.2
@@ -42,7 +41,7 @@ _LEAST_RESIDUAL: Final = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class _Drawing:
     """A picture at the pixels of a frame, from row ``top`` and column ``left`` on, and its tiles; None if too few."""
 
     top: int
@@ -55,43 +54,44 @@ class _Drawn:
         """The lowest and the highest level around each pixel."""
         return extremes3(self.picture)
 
-    def over(self, other: _Drawn) -> tuple[slice, slice]:
+    def over(self, other: _Drawing) -> tuple[slice, slice]:
         """Return an index of the pixels that lie over ``other``."""
         ends = zip((self.top, self.left), (other.top, other.left), self.picture.shape, other.picture.shape, strict=True)
         rows, columns = (
-            slice(max(0, there - here), max(0, min(side, there + length - here))) for here, there, side, length in ends
+            slice(max(0, other_start - start), max(0, min(side, other_start + length - start)))
+            for start, other_start, side, length in ends
         )
         return rows, columns
 
 
 class FrameComparison(NamedTuple):
-    """How two pictures, drawn as ``first`` and ``second``, were ``laid`` over each other in a frame.
+    """How two pictures, drawn as ``first`` and ``second``, lie over each other in a frame.
 
     ``gain`` and ``offset`` map the levels of the second to those of the first.
     """
 
-    laid: Registration
+    registration: Registration
     gain: float
     offset: float
-    first: _Drawn
-    second: _Drawn
+    first: _Drawing
+    second: _Drawing
 
     def may_differ(self) -> bool:
         """Return whether two pictures that agree may differ in a place. Most pairs can be ruled out here; the others
         must be compared at full size."""
-        here, there = self.first.over(self.second), self.second.over(self.first)
+        in_first, in_second = self.first.over(self.second), self.second.over(self.first)
         gain, offset = np.float32(self.gain), np.float32(self.offset)
         if not gain > 0:  # or NaN
             return True
-        first = self.first.picture[here]
-        second = gain * self.second.picture[there] + offset
+        first = self.first.picture[in_first]
+        second = gain * self.second.picture[in_second] + offset
         # In the levels of the picture with less contrast.
         least = _LEAST_RESIDUAL * min(1.0, float(gain))
         if _largest_mean3(np.abs(first - second)) < least:
             return False
         # Edges differ by how they are drawn, but not from all that is around them.
-        low, high = (side[here] for side in self.first.extremes)
-        low_second, high_second = (gain * side[there] + offset for side in self.second.extremes)
+        low, high = (side[in_first] for side in self.first.extremes)
+        low_second, high_second = (gain * side[in_second] + offset for side in self.second.extremes)
         unexplained = np.maximum(low_second - first, first - high_second)
         np.maximum(unexplained, low - second, out=unexplained)
         np.maximum(unexplained, second - high, out=unexplained)
@@ -105,7 +105,7 @@ class CommonFrame:
         self._load, self.placements = load, placements
         #: With the first picture of their set, since sets join.
         self._scales: dict[tuple[int, int], int] = {}
-        self._drawn: OrderedDict[tuple[int, int, int], _Drawn] = OrderedDict()
+        self._drawings: OrderedDict[tuple[int, int, int], _Drawing] = OrderedDict()
         #: Pictures that were laid once more over others, with the first picture of their set.
         self._settled: set[tuple[int, int]] = set()
         #: By the first picture of a set: how many pictures it had, and the largest of them.
@@ -119,30 +119,30 @@ class CommonFrame:
         """Return how ``b`` lies over ``a``, which must be linked, and how well both agree; None if too little of their
         overlap can be compared."""
         scale = self.scale(a, b)
-        one, other = self._draw(a, scale), self._draw(b, scale)
-        if one.tiles is None or other.tiles is None:
+        first, second = self._draw(a, scale), self._draw(b, scale)
+        if first.tiles is None or second.tiles is None:
             return None
-        if (compared := compare_tiled(one.tiles, other.tiles)) is None:
+        if (comparison := compare_tiled(first.tiles, second.tiles)) is None:
             return None
-        found = compared.tiles
+        tiles = comparison.tiles
         code, shares = self.placements.between(a, b)
         overlap_a, overlap_b = find_overlaps(shares)
-        if compared.pixels < _LEAST_TILED * min(overlap_a * one.picture.size, overlap_b * other.picture.size):
+        if comparison.pixels < _LEAST_TILED * min(overlap_a * first.picture.size, overlap_b * second.picture.size):
             return None
-        laid = Registration(
+        registration = Registration(
             code,
             overlap_a,
             overlap_b,
-            compared.correlation,
-            found.agreement,
-            found.drift,
-            found.detail,
-            min(max(one.picture.shape), max(other.picture.shape)),
-            found.rest,
-            found.rest_drift,
+            comparison.correlation,
+            tiles.agreement,
+            tiles.drift,
+            tiles.detail,
+            min(max(first.picture.shape), max(second.picture.shape)),
+            tiles.rest,
+            tiles.rest_drift,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
-        return FrameComparison(laid, compared.gain, compared.offset, one, other)
+        return FrameComparison(registration, comparison.gain, comparison.offset, first, second)
 
     def settle(self, *pictures: int) -> bool:
         """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether
@@ -161,14 +161,14 @@ class CommonFrame:
         code, fit = self.placements.between(onto, picture)
         if max(find_overlaps(fit)) < _LEAST_COVERED:
             return False
-        one, other = self._load(onto), self._load(picture)
-        laid = register_near(one, other, code, fit)
-        if laid.fit is None or laid.agreement < _CLEAR or laid.drift > _STILL:
+        base, moving = self._load(onto), self._load(picture)
+        registration = register_near(base, moving, code, fit)
+        if registration.fit is None or registration.agreement < _CLEAR or registration.drift > _STILL:
             return False
-        self.placements.move(picture, onto, fit_in_shares(laid, (one.shape, other.shape)))
+        self.placements.move(picture, onto, fit_in_shares(registration, (base.shape, moving.shape)))
         self._scales.pop((first, picture), None)
-        for key in [key for key in self._drawn if key[:2] == (first, picture)]:
-            del self._drawn[key]
+        for key in [key for key in self._drawings if key[:2] == (first, picture)]:
+            del self._drawings[key]
         return True
 
     def _largest_of(self, first: int) -> int:
@@ -197,18 +197,18 @@ class CommonFrame:
         first = self.placements.first_of(picture)
         return code, fit_in_pixels(self._load(first), self._load(picture), code, shares)
 
-    def _draw(self, picture: int, scale: int) -> _Drawn:
+    def _draw(self, picture: int, scale: int) -> _Drawing:
         key = self.placements.first_of(picture), picture, scale
-        if (drawn := self._drawn.get(key)) is not None:
-            self._drawn.move_to_end(key)
-            return drawn
+        if (drawing := self._drawings.get(key)) is not None:
+            self._drawings.move_to_end(key)
+            return drawing
         code, fit = self._fit(picture)
         turned = np.ascontiguousarray(turn(self._load(picture), INVERSE[code]))
         top, left, values = draw_in_frame(turned, fit.scaled((_STEP**scale,) * 2, (1.0, 1.0)))
-        self._drawn[key] = drawn = _Drawn(top, left, values, TiledPicture.of(values, top, left))
-        if len(self._drawn) > _MOST_DRAWN:
-            self._drawn.popitem(last=False)
-        return drawn
+        self._drawings[key] = drawing = _Drawing(top, left, values, TiledPicture.of(values, top, left))
+        if len(self._drawings) > _MOST_DRAWN:
+            self._drawings.popitem(last=False)
+        return drawing
 
 
 def _largest_mean3(values: Luminance) -> float:

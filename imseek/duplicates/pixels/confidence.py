@@ -1,4 +1,4 @@
-"""How sure it is that pictures of kind *same* are the same, by a logistic model of what the comparison found.
+"""Confidence that pictures of kind *same* are the same, by a logistic model of what the comparison found.
 
 Agreement says little once a pair has passed the thresholds. What tells are tiles that have moved, as in the next shot
 of a smooth scene, and a turned drawing on a plain ground: b and d, 6 and 9 are each other's mirror images.
@@ -27,24 +27,24 @@ _PLAIN: Final = 3
 _MAX_DRIFT: Final = 3.0
 
 
-def same_confidence(laid: Registration, most_drift: float, plain: float) -> float:
-    """Return the probability that two pictures that were ``laid`` over each other are the same; ``most_drift`` is the
+def same_confidence(registration: Registration, most_drift: float, plain: float) -> float:
+    """Return the probability that two pictures are the same, by how they lie over each other; ``most_drift`` is the
     limit of how far tiles may have moved, in pixels, ``plain`` the mean of their :func:`plain_share`, which only counts
     if one is turned."""
-    features = same_features(laid, most_drift, plain)
+    features = same_features(registration, most_drift, plain)
     score = SAME_CONSTANT + sum(weight * value for weight, value in zip(SAME_WEIGHTS, features, strict=True))
     return 1 / (1 + math.exp(-score))
 
 
-def same_features(laid: Registration, most_drift: float, plain: float) -> tuple[float, ...]:
+def same_features(registration: Registration, most_drift: float, plain: float) -> tuple[float, ...]:
     """Return disagreement (logarithm), drift as a share of the limit, whether one is turned, and if so, how much of
     them is plain."""
-    turned = laid.orientation > 0
+    is_turned = registration.orientation > 0
     return (
-        math.log(1.02 - laid.agreement),
-        min(_MAX_DRIFT, laid.drift / most_drift),
-        float(turned),
-        plain if turned else 0.0,
+        math.log(1.02 - registration.agreement),
+        min(_MAX_DRIFT, registration.drift / most_drift),
+        float(is_turned),
+        plain if is_turned else 0.0,
     )
 
 

@@ -51,13 +51,13 @@ def calibrate(pictures: Sequence[Pixels], encode: Encode) -> Thresholds:
     if len(pictures) < MIN_SAMPLE:
         return DEFAULTS
     rng = np.random.default_rng(0)
-    whole = encode(pictures)
-    kept = np.concatenate(
-        [(whole * encode([_crop_randomly(one, rng) for one in pictures])).sum(axis=1) for _ in range(2)]
+    rows = encode(pictures)
+    crop_cosines = np.concatenate(
+        [(rows * encode([_crop_randomly(one, rng) for one in pictures])).sum(axis=1) for _ in range(2)]
     )
-    others = (whole @ whole.T)[np.triu_indices(len(pictures), 1)]
-    near, fine = (float(np.quantile(kept, share)) for share in (_NEAR_QUANTILE, _FINE_QUANTILE))
-    scene = max(float(np.quantile(others, _SCENE_QUANTILE)), fine)
+    other_cosines = (rows @ rows.T)[np.triu_indices(len(pictures), 1)]
+    near, fine = (float(np.quantile(crop_cosines, share)) for share in (_NEAR_QUANTILE, _FINE_QUANTILE))
+    scene = max(float(np.quantile(other_cosines, _SCENE_QUANTILE)), fine)
     return replace(
         DEFAULTS,
         near_cosine=_clamp_cosine(near),
@@ -79,10 +79,10 @@ def load_thresholds(root: Path, fingerprint: str) -> Thresholds | None:
         text = read_meta(connection, _meta_name(fingerprint))
     if text is None:
         return None
-    stored = json.loads(text)
-    if not isinstance(stored, dict) or not set(_CALIBRATED_FIELDS) <= set(stored):
+    values = json.loads(text)
+    if not isinstance(values, dict) or not set(_CALIBRATED_FIELDS) <= set(values):
         return None
-    return replace(DEFAULTS, **{name: stored[name] for name in _CALIBRATED_FIELDS})
+    return replace(DEFAULTS, **{name: values[name] for name in _CALIBRATED_FIELDS})
 
 
 def _meta_name(fingerprint: str) -> str:

@@ -108,29 +108,30 @@ def unpack_places(packed: np.void) -> tuple[PlaceInBoth, ...]:
     return tuple(PlaceInBoth(a, b) for a, b in zip(boxes[::2], boxes[1::2], strict=True) if a[2] > 0)
 
 
-def find_places(a: Luminance, b: Luminance, laid: Registration) -> tuple[PlaceInBoth, ...]:
-    """Return where two pictures differ that were ``laid`` over each other, the largest place first; () if nowhere."""
-    if laid.fit is None:
+def find_places(a: Luminance, b: Luminance, registration: Registration) -> tuple[PlaceInBoth, ...]:
+    """Return where two pictures differ that lie over each other as in ``registration``, the largest place first; () if
+    nowhere."""
+    if registration.fit is None:
         return ()
-    turned = np.ascontiguousarray(turn(b, INVERSE[laid.orientation]))
+    turned = np.ascontiguousarray(turn(b, INVERSE[registration.orientation]))
     # The grid is the coarser picture's.
-    swapped = laid.fit.sy * laid.fit.sx < 1
-    one, other, fit = (turned, a, laid.fit.inverse()) if swapped else (a, turned, laid.fit)
-    shared = find_overlap(one, other, fit)
+    swapped = registration.fit.sy * registration.fit.sx < 1
+    coarse, fine, fit = (turned, a, registration.fit.inverse()) if swapped else (a, turned, registration.fit)
+    shared = find_overlap(coarse, fine, fit)
     if min(shared.height, shared.width) < _CELL + 2 * _MARGIN:
         return ()
     places = []
-    for box in find_boxes(*cut_overlap(one, other, shared, fit)):
+    for box in find_boxes(*cut_overlap(coarse, fine, shared, fit)):
         top, left, bottom, right = (edge + (shared.left if n % 2 else shared.top) for n, edge in enumerate(box))
-        here = top / one.shape[0], left / one.shape[1], bottom / one.shape[0], right / one.shape[1]
-        there = (
-            (fit.sy * top + fit.ty) / other.shape[0],
-            (fit.sx * left + fit.tx) / other.shape[1],
-            (fit.sy * bottom + fit.ty) / other.shape[0],
-            (fit.sx * right + fit.tx) / other.shape[1],
+        in_coarse = top / coarse.shape[0], left / coarse.shape[1], bottom / coarse.shape[0], right / coarse.shape[1]
+        in_fine = (
+            (fit.sy * top + fit.ty) / fine.shape[0],
+            (fit.sx * left + fit.tx) / fine.shape[1],
+            (fit.sy * bottom + fit.ty) / fine.shape[0],
+            (fit.sx * right + fit.tx) / fine.shape[1],
         )
-        in_a, in_b = (there, here) if swapped else (here, there)
-        places.append(PlaceInBoth(_clip(in_a), _clip(turn_box(in_b, laid.orientation))))
+        in_a, in_b = (in_fine, in_coarse) if swapped else (in_coarse, in_fine)
+        places.append(PlaceInBoth(_clip(in_a), _clip(turn_box(in_b, registration.orientation))))
     return tuple(places)
 
 
@@ -144,8 +145,8 @@ def find_boxes(first: Luminance, second: Luminance) -> list[PixelBox]:
     inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
 
     def differ() -> bool:
-        left = np.abs(first - second)[inner]
-        return bool(left.max() >= _LEAST and _mean3(left).max() >= _LEAST)
+        gap = np.abs(first - second)[inner]
+        return bool(gap.max() >= _LEAST and _mean3(gap).max() >= _LEAST)
 
     # What is left is no more than the plain difference, which most copies show to be little at once.
     plain = second
@@ -221,28 +222,30 @@ def _gradient_energy(picture: Luminance) -> float:
 
 def _correlation(x: Luminance, y: Luminance) -> float:
     """Return the correlation of two pictures, in which faint contrast counts as noise."""
-    one, other = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
-    return float(one @ other) / (math.sqrt(float(one @ one) * float(other @ other)) + _GREY_NOISE**2 * x.size)
+    flat_x, flat_y = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
+    return float(flat_x @ flat_y) / (
+        math.sqrt(float(flat_x @ flat_x) * float(flat_y @ flat_y)) + _GREY_NOISE**2 * x.size
+    )
 
 
 def _connected(marked: npt.NDArray[np.bool_], seeds: npt.NDArray[np.bool_]) -> list[_Cells]:
     """Return the rows and columns of each set of marked cells that touch, corners included, and hold a seed."""
     width = marked.shape[1] + 2
-    left = set(np.flatnonzero(np.pad(marked, 1)).tolist())
+    unvisited = set(np.flatnonzero(np.pad(marked, 1)).tolist())
     around = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
-    found = []
+    components = []
     for seed in np.flatnonzero(np.pad(seeds, 1)).tolist():
-        if seed not in left:
+        if seed not in unvisited:
             continue
-        left.remove(seed)
+        unvisited.remove(seed)
         cells = [seed]
         for cell in cells:  # which grows
-            near = [cell + step for step in around if cell + step in left]
-            left.difference_update(near)
-            cells += near
+            neighbours = [cell + step for step in around if cell + step in unvisited]
+            unvisited.difference_update(neighbours)
+            cells += neighbours
         rows, columns = np.divmod(np.array(cells, np.int64), width)
-        found.append((rows - 1, columns - 1))
-    return found
+        components.append((rows - 1, columns - 1))
+    return components
 
 
 def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
@@ -251,21 +254,21 @@ def _fit_levels(x: Luminance, y: Luminance) -> tuple[float, float]:
     inside = (x > _DARK) & (x < _BRIGHT) & (y > _DARK) & (y < _BRIGHT)
     if np.count_nonzero(inside) < _MIN_SAMPLE:
         return 1.0, 0.0
-    one, other = x[inside], y[inside]
+    inside_x, inside_y = x[inside], y[inside]
     gain, offset = 1.0, 0.0
     for _ in range(3):
-        mean_x, mean_y = float(one.mean()), float(other.mean())
-        centred = one - mean_x
+        mean_x, mean_y = float(inside_x.mean()), float(inside_y.mean())
+        centred = inside_x - mean_x
         square = float(centred @ centred)
-        gain = float(centred @ (other - mean_y)) / square if square > 0 else 1.0
+        gain = float(centred @ (inside_y - mean_y)) / square if square > 0 else 1.0
         gain = min(4.0, max(0.25, gain))
         offset = mean_y - gain * mean_x
-        error = np.abs(other - gain * one - offset)
+        error = np.abs(inside_y - gain * inside_x - offset)
         middle = len(error) // 2  # np.median takes four times as long
         fits = error <= 2.5 * float(np.partition(error, middle)[middle]) + 1
         if fits.all() or np.count_nonzero(fits) < _MIN_SAMPLE:
             break
-        one, other = one[fits], other[fits]
+        inside_x, inside_y = inside_x[fits], inside_y[fits]
     return gain, offset
 
 
@@ -278,10 +281,10 @@ def _spread3(picture: Luminance, of: np.ufunc) -> Float32:
     rows = picture.copy()
     of(rows[1:], picture[:-1], out=rows[1:])
     of(rows[:-1], picture[1:], out=rows[:-1])
-    both = rows.copy()
-    of(both[:, 1:], rows[:, :-1], out=both[:, 1:])
-    of(both[:, :-1], rows[:, 1:], out=both[:, :-1])
-    return both
+    spread = rows.copy()
+    of(spread[:, 1:], rows[:, :-1], out=spread[:, 1:])
+    of(spread[:, :-1], rows[:, 1:], out=spread[:, :-1])
+    return spread
 
 
 def _mean3(picture: Float32) -> Float32:

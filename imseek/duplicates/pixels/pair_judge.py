@@ -2,7 +2,7 @@
 
 All of one picture is laid over all of the other; if they do not match and the vectors still suggest shared content,
 each is searched for inside the other. Candidates are compared coarsely first, many at a time: that drops those that
-cannot be pairs. Of many pictures like each other, a few pairs say how all lie, and the others are compared there.
+cannot be pairs. For many pictures like each other, a few pairs tell how all lie, and the others are compared there.
 
 Pictures that would be the same, or one inside the other, are compared pixel by pixel once more
 (:mod:`imseek.duplicates.pixels.differences`): if they differ in places, the same ones are *edited*, and the others no
@@ -97,9 +97,8 @@ def judge(
     thresholds: Thresholds = DEFAULTS,
 ) -> Verdict:
     """Classify one candidate by its pixels. ``distance`` 64 and ``cosine`` NaN mean unknown."""
-    one, other = np.array([0]), np.array([1])
-    near = np.array([distance], np.uint8), np.array([cosine], np.float32)
-    return judge_pairs({0: first, 1: second}, one, other, *near, thresholds)[0]
+    evidence = np.array([distance], np.uint8), np.array([cosine], np.float32)
+    return judge_pairs({0: first, 1: second}, np.array([0]), np.array([1]), *evidence, thresholds)[0]
 
 
 def judge_pairs(
@@ -115,7 +114,7 @@ def judge_pairs(
     in ``frame``, which knows pictures by the same positions, in it first."""
     if not len(a):
         return []
-    positions, both = np.unique(np.concatenate([a, b]), return_inverse=True)
+    positions, indexes = np.unique(np.concatenate([a, b]), return_inverse=True)
     small = [pictures[position] for position in positions.tolist()]
     floats = [picture.astype(np.float32) for picture in small]
     pairs = _Pairs(
@@ -123,8 +122,8 @@ def judge_pairs(
         small,
         floats,
         CoarsePictures(floats),
-        both[: len(a)],
-        both[len(a) :],
+        indexes[: len(a)],
+        indexes[len(a) :],
         distance,
         cosine,
         thresholds,
@@ -150,25 +149,26 @@ class _Pairs:
     #: How much of pictures is plain ground, where that was needed.
     plain: dict[int, float] = field(default_factory=dict)
 
-    def judge(self, known: CommonFrame | None) -> list[Verdict]:
-        """Return the verdicts. Of the pairs of many pictures like each other, those that may connect them are judged
-        first, and the others as these say. What is linked in the frame that is ``known`` is judged in it."""
+    def judge(self, shared_frame: CommonFrame | None) -> list[Verdict]:
+        """Return the verdicts. If many pictures are like each other, the pairs that may connect them are judged first,
+        and the others by what these say. Pairs that are linked in ``shared_frame`` are judged in it."""
         ends = [self._ends(n) for n in range(len(self.a))]
         verdicts: dict[int, Verdict] = {}
-        if known is not None:
-            verdicts = self._judge_linked(known, [n for n, both in enumerate(ends) if known.placements.linked(*both)])
+        if shared_frame is not None:
+            linked = [n for n, pair in enumerate(ends) if shared_frame.placements.linked(*pair)]
+            verdicts = self._judge_linked(shared_frame, linked)
         placements = Placements()
         frame = CommonFrame(dict(zip(self.names, self.floats, strict=True)).__getitem__, placements)
         apart = np.lexsort((-self.cosine, self.distance > self.thresholds.near_bits)).tolist()
-        new = [n for n in apart if n not in verdicts]
-        while new:
-            forest = placements.find_forest((n, *ends[n]) for n in new)
-            if 2 * len(forest) >= len(new):
-                forest = new
+        unjudged = [n for n in apart if n not in verdicts]
+        while unjudged:
+            forest = placements.find_forest((n, *ends[n]) for n in unjudged)
+            if 2 * len(forest) >= len(unjudged):
+                forest = unjudged
             # A few more cost next to nothing, and where one pair of two sets tells nothing, the next may.
-            elif (more := min(_FEW, len(new) // 2) - len(forest)) > 0:
-                chosen = set(forest)
-                forest += itertools.islice((n for n in new if n not in chosen), more)
+            elif (more := min(_FEW, len(unjudged) // 2) - len(forest)) > 0:
+                in_forest = set(forest)
+                forest += itertools.islice((n for n in unjudged if n not in in_forest), more)
             verdicts.update(zip(forest, self._of(forest).judge_alone(), strict=True))
             for n in forest:
                 self._link(placements, n, verdicts[n])
@@ -177,7 +177,7 @@ class _Pairs:
             unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
             verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
-            new = [n for n in apart if n not in verdicts]
+            unjudged = [n for n in apart if n not in verdicts]
         # Pairs whose pictures do not lie as the placements say.
         if alone := [n for n in range(len(ends)) if n not in verdicts]:
             verdicts.update(zip(alone, self._of(alone).judge_alone(), strict=True))
@@ -195,9 +195,9 @@ class _Pairs:
         return link_pair(placements, *self._ends(n), verdict, shapes, self.thresholds)
 
     def _judge_linked(self, frame: CommonFrame, rows: Sequence[int]) -> dict[int, Verdict]:
-        """Return the verdicts on pairs of which others say how they lie, but for those that lie otherwise."""
+        """Return the verdicts on pairs whose positions follow from others, except pairs that lie otherwise."""
         placements = frame.placements
-        found: dict[int, Verdict] = {}
+        verdicts: dict[int, Verdict] = {}
         apart: list[int] = []
         ends = {n: self._ends(n) for n in rows}
         for n in sorted(rows, key=lambda n: (placements.first_of(ends[n][0]), frame.scale(*ends[n]), ends[n])):
@@ -210,32 +210,34 @@ class _Pairs:
                 code, fit = placements.between(*ends[n])
                 verdict = self._judge_in_frame(n, frame)
             if verdict is None:
-                laid = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
-                stays = laid.agreement >= _PLACED and laid.drift <= most_drift(laid, self.thresholds)
-                verdict = self._judge_laid(n, laid) if stays or self._is_same(n, laid) else None
+                registration = register_near(self.floats[int(self.a[n])], self.floats[int(self.b[n])], code, fit)
+                limit = most_drift(registration, self.thresholds)
+                is_in_place = registration.agreement >= _PLACED and registration.drift <= limit
+                if is_in_place or self._is_same(n, registration):
+                    verdict = self._judge_registration(n, registration)
             if verdict is not None:
-                found[n] = verdict
+                verdicts[n] = verdict
         if apart:
             _, correlation = find_orientations(self.squares, self.a[apart], self.b[apart])
-            found.update(
+            verdicts.update(
                 (n, Verdict(0, 0.0)) for n, one in zip(apart, correlation.tolist(), strict=True) if one < _ALIKE
             )
-        return found
+        return verdicts
 
     def _judge_in_frame(self, n: int, frame: CommonFrame) -> Verdict | None:
         """Return the verdict on pair ``n`` by how it agrees in a common frame; None unless that is clear."""
-        compared = frame.compare(*self._ends(n))
-        if compared is None:
+        comparison = frame.compare(*self._ends(n))
+        if comparison is None:
             return None
-        laid = compared.laid
-        if laid.agreement < self.thresholds.part_agreement or not self._is_same(n, laid):
+        registration = comparison.registration
+        if registration.agreement < self.thresholds.part_agreement or not self._is_same(n, registration):
             return None
-        if laid.drift > _IN_PLACE * most_drift(laid, self.thresholds):
+        if registration.drift > _IN_PLACE * most_drift(registration, self.thresholds):
             return None
-        verdict = self._verdict(n, laid)
+        verdict = self._verdict(n, registration)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        if compared.may_differ() and self._find_places(n, laid):
+        if comparison.may_differ() and self._find_places(n, registration):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
 
@@ -243,127 +245,129 @@ class _Pairs:
         """Return the verdicts, each by what the two pictures show."""
         whole, correlation = compare_whole(self.squares, self.a, self.b)
         # A part may be turned too; if the whole pictures correlate enough, their orientation is a good guess.
-        turned = (whole.orientation > 0) & (correlation >= _LIKELY)
+        is_turned = (whole.orientation > 0) & (correlation >= _LIKELY)
         straight = _PartFits(self, np.zeros(len(self.a), np.int64))
-        parts = (straight, _PartFits(self, np.where(turned, whole.orientation, 0)))
-        rows = np.flatnonzero(self._find_plausible(whole, parts, turned))
+        parts = (straight, _PartFits(self, np.where(is_turned, whole.orientation, 0)))
+        rows = np.flatnonzero(self._find_plausible(whole, parts, is_turned))
         close = compare_closely(self.squares, self.a[rows], self.b[rows], whole.of(rows))
-        laid = {n: self._lay_whole(n, close, at) for at, n in enumerate(rows.tolist())}
-        near = ~(self.cosine[rows] < self.thresholds.near_cosine)
-        apart = np.flatnonzero(near & np.array([not self._is_same(n, one) for n, one in laid.items()], np.bool_))
-        nowhere = np.array([one.agreement < _NOWHERE for one in laid.values()], np.bool_)
-        self._lay_parts(laid, rows[apart], nowhere[apart], parts, turned)
-        found = [Verdict(0, 0.0)] * len(self.a)
-        for n, one in laid.items():
-            found[n] = self._judge_laid(n, one)
-        return found
+        registrations = {n: self._lay_whole(n, close, at) for at, n in enumerate(rows.tolist())}
+        is_near = ~(self.cosine[rows] < self.thresholds.near_cosine)
+        apart = np.flatnonzero(
+            is_near & np.array([not self._is_same(n, r) for n, r in registrations.items()], np.bool_)
+        )
+        nowhere = np.array([r.agreement < _NOWHERE for r in registrations.values()], np.bool_)
+        self._lay_parts(registrations, rows[apart], nowhere[apart], parts, is_turned)
+        verdicts = [Verdict(0, 0.0)] * len(self.a)
+        for n, registration in registrations.items():
+            verdicts[n] = self._judge_registration(n, registration)
+        return verdicts
 
     def _find_plausible(
-        self, whole: CoarseFits, parts: tuple[_PartFits, _PartFits], turned: npt.NDArray[np.bool_]
+        self, whole: CoarseFits, parts: tuple[_PartFits, _PartFits], is_turned: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """Return which pairs (n,) agree coarsely: all of one with all of the other or, where vectors suggest it, with a
         part of it."""
         plausible = np.asarray(whole.likeness >= _LEAST, np.bool_)
-        near = ~(self.cosine < self.thresholds.near_cosine)
-        for fits, chosen in zip(parts, (near, near & turned), strict=True):
-            rows = np.flatnonzero(chosen & ~plausible)
+        is_near = ~(self.cosine < self.thresholds.near_cosine)
+        for fits, mask in zip(parts, (is_near, is_near & is_turned), strict=True):
+            rows = np.flatnonzero(mask & ~plausible)
             plausible[rows] = fits.of(rows)[0].likeness >= _LEAST
         return plausible
 
     def _lay_parts(
         self,
-        laid: dict[int, Registration],
+        registrations: dict[int, Registration],
         rows: Positions,
         nowhere: npt.NDArray[np.bool_],
         parts: tuple[_PartFits, _PartFits],
-        turned: npt.NDArray[np.bool_],
+        is_turned: npt.NDArray[np.bool_],
     ) -> None:
-        """Look for a common part of the m pairs at ``rows``, and put the better fits into ``laid``."""
+        """Look for a common part of the m pairs at ``rows``, and put the better fits into ``registrations``."""
         least = self.thresholds.fine_cosine + (1 - self.thresholds.fine_cosine) / 3
         may_miss = nowhere & ~(self.cosine[rows] < least)
-        for fits, chosen in zip(parts, (np.ones(len(rows), np.bool_), turned[rows]), strict=True):
-            apart = [not self._is_same(n, laid[n]) for n in rows.tolist()]
-            at = np.flatnonzero(chosen & np.array(apart, np.bool_))
-            found, peak = fits.of(rows[at])
+        for fits, mask in zip(parts, (np.ones(len(rows), np.bool_), is_turned[rows]), strict=True):
+            apart = [not self._is_same(n, registrations[n]) for n in rows.tolist()]
+            at = np.flatnonzero(mask & np.array(apart, np.bool_))
+            part_fits, peak = fits.of(rows[at])
             # Squares miss a few parts, of pictures with like vectors that agree nowhere else.
-            missed = may_miss[at] & (peak >= _PEAK)
-            worth = np.flatnonzero(missed | (found.likeness >= _FAINT))
-            at, missed = at[worth], missed[worth]
-            closer = compare_closely(self.squares, self.a[rows[at]], self.b[rows[at]], found.of(worth))
-            part = (closer.shared < _ALL) & (closer.likeness >= _PART)
-            missed &= ~part
-            for k in np.flatnonzero(part | missed).tolist():
+            is_missed = may_miss[at] & (peak >= _PEAK)
+            promising = np.flatnonzero(is_missed | (part_fits.likeness >= _FAINT))
+            at, is_missed = at[promising], is_missed[promising]
+            closer = compare_closely(self.squares, self.a[rows[at]], self.b[rows[at]], part_fits.of(promising))
+            is_part = (closer.shared < _ALL) & (closer.likeness >= _PART)
+            is_missed &= ~is_part
+            for k in np.flatnonzero(is_part | is_missed).tolist():
                 n = int(rows[at[k]])
                 a, b, code = self.floats[int(self.a[n])], self.floats[int(self.b[n])], int(closer.orientation[k])
-                if part[k]:
-                    near = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
-                    laid[n] = max(laid[n], near, key=lambda one: one.agreement)
-                if missed[k] or self._is_a_little_off(n, laid[n]):
-                    laid[n] = self._search_part(n, a, b, code, laid[n])
+                if is_part[k]:
+                    refined = register_near(a, b, code, closer.first_to_second(k), rough=closer.likeness[k] < _CLEAR)
+                    registrations[n] = max(registrations[n], refined, key=lambda one: one.agreement)
+                if is_missed[k] or self._is_a_little_off(n, registrations[n]):
+                    registrations[n] = self._search_part(n, a, b, code, registrations[n])
 
-    def _is_a_little_off(self, n: int, laid: Registration) -> bool:
+    def _is_a_little_off(self, n: int, registration: Registration) -> bool:
         """Return whether tiles agree and yet have moved by little more than those of one picture: the squares' fit may
         be to blame."""
-        agrees = laid.agreement >= self.thresholds.part_agreement and not self._is_same(n, laid)
-        return agrees and laid.drift <= _OFF * most_drift(laid, self.thresholds)
+        agrees = registration.agreement >= self.thresholds.part_agreement and not self._is_same(n, registration)
+        return agrees and registration.drift <= _OFF * most_drift(registration, self.thresholds)
 
     def _lay_whole(self, n: int, close: CoarseFits, at: int) -> Registration:
         """Lay all of one picture of pair ``n`` over all of the other; ``close`` has its fit at ``at``."""
-        one, other = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
+        a, b = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
         code, likeness = int(close.orientation[at]), float(close.likeness[at])
         if likeness < _HOPELESS:
-            return Registration(code, 0.0, 0.0, float(close.correlation[at]), 0.0, 0.0, 0.0, max(one.shape))
+            return Registration(code, 0.0, 0.0, float(close.correlation[at]), 0.0, 0.0, 0.0, max(a.shape))
         if likeness >= _CLEAR:
-            return register_near(one, other, code, close.fit[at].tolist())
-        return register_whole(one, other, code)
+            return register_near(a, b, code, close.fit[at].tolist())
+        return register_whole(a, b, code)
 
-    def _search_part(self, n: int, a: Luminance, b: Luminance, code: int, laid: Registration) -> Registration:
-        """Search each picture of pair ``n`` inside the other; return the best fit, which may be the one ``laid``."""
+    def _search_part(self, n: int, a: Luminance, b: Luminance, code: int, best: Registration) -> Registration:
+        """Search each picture of pair ``n`` inside the other; return the best fit, which may be the given one."""
         cosine = float(self.cosine[n])
         if cosine < self.thresholds.near_cosine:
-            return laid
+            return best
         # Both grids if the cosine is unknown.
-        for found in find_inside(a, b, code, fine=not cosine < self.thresholds.fine_cosine):
-            laid = max(laid, found, key=lambda one: one.agreement)
-            if self._is_same(n, laid):
+        for registration in find_inside(a, b, code, fine=not cosine < self.thresholds.fine_cosine):
+            best = max(best, registration, key=lambda one: one.agreement)
+            if self._is_same(n, best):
                 break
-        return laid
+        return best
 
-    def _judge_laid(self, n: int, laid: Registration) -> Verdict:
+    def _judge_registration(self, n: int, registration: Registration) -> Verdict:
         """Return the verdict on pair ``n`` with its confidence. Where the two differ somewhere, *same* is *edited*, and
         neither is *inside* the other."""
-        verdict = self._verdict(n, laid)
+        verdict = self._verdict(n, registration)
         if verdict.kind not in (SAME, INSIDE):
             return verdict
-        places = self._find_places(n, laid)
+        places = self._find_places(n, registration)
         if verdict.kind == INSIDE:
-            return Verdict(0, 0.0, laid.orientation, laid) if places else verdict
+            return Verdict(0, 0.0, registration.orientation, registration) if places else verdict
         if places:
             return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
         return self._with_confidence(n, verdict)
 
-    def _find_places(self, n: int, laid: Registration) -> tuple[PlaceInBoth, ...]:
-        return find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], laid)
+    def _find_places(self, n: int, registration: Registration) -> tuple[PlaceInBoth, ...]:
+        return find_places(self.floats[int(self.a[n])], self.floats[int(self.b[n])], registration)
 
-    def _verdict(self, n: int, laid: Registration) -> Verdict:
-        return verdict_of(laid, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+    def _verdict(self, n: int, registration: Registration) -> Verdict:
+        return verdict_of(registration, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
 
     def _with_confidence(self, n: int, verdict: Verdict) -> Verdict:
         """Return the verdict *same* on pair ``n`` with its confidence."""
-        assert verdict.laid is not None
-        most = most_drift(verdict.laid, self.thresholds)
+        assert verdict.registration is not None
+        most = most_drift(verdict.registration, self.thresholds)
         plain = 0.0
-        if verdict.laid.orientation:
+        if verdict.registration.orientation:
             plain = (self._plain_share(int(self.a[n])) + self._plain_share(int(self.b[n]))) / 2
-        return replace(verdict, confidence=same_confidence(verdict.laid, most, plain))
+        return replace(verdict, confidence=same_confidence(verdict.registration, most, plain))
 
     def _plain_share(self, picture: int) -> float:
         if picture not in self.plain:
             self.plain[picture] = plain_share(self.small[picture])
         return self.plain[picture]
 
-    def _is_same(self, n: int, laid: Registration) -> bool:
-        return is_same_picture(laid, int(self.distance[n]), self.thresholds)
+    def _is_same(self, n: int, registration: Registration) -> bool:
+        return is_same_picture(registration, int(self.distance[n]), self.thresholds)
 
 
 class _PartFits:
@@ -372,18 +376,18 @@ class _PartFits:
     def __init__(self, pairs: _Pairs, codes: Positions) -> None:
         self._pairs, self._codes = pairs, codes
         self._rows = np.full(len(codes), -1)
-        self._found: list[tuple[CoarseFits, Float32]] = []
+        self._results: list[tuple[CoarseFits, Float32]] = []
 
     def of(self, rows: Positions) -> tuple[CoarseFits, Float32]:
         """Return the fits of m pairs, and the highest correlations (m,) of the search, as
         :func:`imseek.duplicates.pixels.coarse_comparison.compare_inside` does."""
-        new = rows[self._rows[rows] < 0]
-        if len(new) or not self._found:
-            self._rows[new] = np.arange(len(new)) + sum(len(peaks) for _, peaks in self._found)
-            self._found.append(self._compare(new))
-        fits, peaks = zip(*self._found, strict=True)
+        new_rows = rows[self._rows[rows] < 0]
+        if len(new_rows) or not self._results:
+            self._rows[new_rows] = np.arange(len(new_rows)) + sum(len(peaks) for _, peaks in self._results)
+            self._results.append(self._compare(new_rows))
+        fits, peaks = zip(*self._results, strict=True)
         at = self._rows[rows]
-        return CoarseFits.joined(fits).of(at), np.concatenate(peaks)[at]
+        return CoarseFits.concatenate(fits).of(at), np.concatenate(peaks)[at]
 
     def _compare(self, rows: Positions) -> tuple[CoarseFits, Float32]:
         pairs, codes = self._pairs, self._codes[rows]
@@ -408,7 +412,7 @@ def link_pair(
     thresholds: Thresholds = DEFAULTS,
 ) -> bool:
     """Note how two pictures lie if they surely show one picture where they overlap; return whether that is new."""
-    laid = verdict.laid
-    if laid is None or verdict.kind not in _RIGID or laid.agreement < thresholds.part_agreement:
+    registration = verdict.registration
+    if registration is None or verdict.kind not in _RIGID or registration.agreement < thresholds.part_agreement:
         return False
-    return placements.link(a, b, laid, shapes)
+    return placements.link(a, b, registration, shapes)

@@ -1,8 +1,8 @@
-"""Where pictures lie over each other, as far as pairs that were laid over each other say: through others, too.
+"""Where pictures lie over each other, as known from pairs that were laid over each other, also through others.
 
-If ``b`` lies over ``a`` and ``c`` over ``b``, it is known how ``c`` lies over ``a``. Of many crops of one photograph,
-few pairs have to be searched for their common part. Positions are shares of the sides of a picture; maps from those of
-one to those of another are matrices (3, 3) of homogeneous coordinates (y, x, 1).
+If ``b`` lies over ``a`` and ``c`` over ``b``, it is known how ``c`` lies over ``a``. So among many crops of one
+photograph, few pairs have to be searched for their common part. Positions are shares of the sides of a picture; maps
+from those of one to those of another are matrices (3, 3) of homogeneous coordinates (y, x, 1).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _turn_matrix(code: int) -> Float64:
     return np.array([[y1 - y0, y2 - y0, y0], [x1 - x0, x2 - x0, x0], [0, 0, 1]], np.float64)
 
 
-#: Of each orientation: that matrix, and those of all of them inverted, (8, 3, 3).
+#: That matrix for each orientation; ``_TURNS_BACK`` holds the inverses of all, (8, 3, 3).
 _TURNS: Final = [_turn_matrix(code) for code in range(len(ORIENTATIONS))]
 _UNMOVED: Final = np.eye(3)
 _TURNS_BACK: Final = np.linalg.inv(np.stack(_TURNS))
@@ -54,38 +54,38 @@ class Placements:
         """Return the names of the first pairs, (name, picture, picture) each, that connect all that can be."""
         parent: dict[int, int] = {}
 
-        def root(one: int) -> int:
-            while (above := parent.get(one, one)) != one:
-                parent[one] = one = parent.get(above, above)
-            return one
+        def root(picture: int) -> int:
+            while (above := parent.get(picture, picture)) != picture:
+                parent[picture] = picture = parent.get(above, above)
+            return picture
 
         forest = []
         for name, a, b in pairs:
-            if (one := root(self.first_of(a))) != (other := root(self.first_of(b))):
-                parent[one] = other
+            if (root_a := root(self.first_of(a))) != (root_b := root(self.first_of(b))):
+                parent[root_a] = root_b
                 forest.append(name)
         return forest
 
-    def link(self, a: int, b: int, laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
-        """Note how ``b`` was ``laid`` over ``a``; ``shapes`` are those of both pictures. Return whether it is new."""
-        return laid.fit is not None and self.link_fit(a, b, fit_in_shares(laid, shapes))
+    def link(self, a: int, b: int, registration: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
+        """Note how ``b`` lies over ``a``; ``shapes`` are those of both pictures. Return whether that is new."""
+        return registration.fit is not None and self.link_fit(a, b, fit_in_shares(registration, shapes))
 
     def link_fit(self, a: int, b: int, fit: TurnedFit) -> bool:
         """Note how ``b`` lies over ``a``, as :meth:`between` says it. Return whether it is new."""
         if self.linked(a, b):
             return False
         a_to_b = _matrix_of(fit)
-        kept, gone = self.first_of(a), self.first_of(b)
-        moved = np.asarray(self._map_back(b) @ a_to_b @ self._map_of(a), np.float64)
-        sets = [self._sets.pop(first, [first]) for first in (kept, gone)]
+        survivor, absorbed = self.first_of(a), self.first_of(b)
+        between_frames = np.asarray(self._map_back(b) @ a_to_b @ self._map_of(a), np.float64)
+        sets = [self._sets.pop(first, [first]) for first in (survivor, absorbed)]
         if len(sets[0]) < len(sets[1]):
-            kept, moved = gone, np.asarray(np.linalg.inv(moved), np.float64)
+            survivor, between_frames = absorbed, np.asarray(np.linalg.inv(between_frames), np.float64)
             sets.reverse()
         for picture in sets[1]:
-            self._first[picture] = kept
-            self._maps[picture] = self._map_of(picture) @ moved
+            self._first[picture] = survivor
+            self._maps[picture] = self._map_of(picture) @ between_frames
             self._back.pop(picture, None)
-        self._sets[kept] = sets[0] + sets[1]
+        self._sets[survivor] = sets[0] + sets[1]
         return True
 
     def between(self, a: int, b: int) -> TurnedFit:
@@ -119,13 +119,13 @@ class Placements:
         return self._back[picture]
 
 
-def fit_in_shares(laid: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> TurnedFit:
-    """Return how the second of two pictures with these ``shapes`` was ``laid`` over the first, which has a fit."""
-    assert laid.fit is not None
-    (height, width), other = shapes
-    tall, wide = other[::-1] if laid.orientation > 3 else other
-    fit = laid.fit
-    return laid.orientation, (fit.sy * height / tall, fit.ty / tall, fit.sx * width / wide, fit.tx / wide)
+def fit_in_shares(registration: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> TurnedFit:
+    """Return how the second of two pictures with these ``shapes`` lies over the first; ``registration`` has a fit."""
+    assert registration.fit is not None
+    (height, width), other_shape = shapes
+    tall, wide = other_shape[::-1] if registration.orientation > 3 else other_shape
+    fit = registration.fit
+    return registration.orientation, (fit.sy * height / tall, fit.ty / tall, fit.sx * width / wide, fit.tx / wide)
 
 
 def _matrix_of(fit: TurnedFit) -> Float64:

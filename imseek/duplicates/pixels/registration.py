@@ -134,24 +134,26 @@ def find_inside(a: Luminance, b: Luminance, orientation: int = 0, *, fine: bool 
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     ways: tuple[bool, ...] = (False, True)
     for grid in (_COARSE, _FINE) if fine else (_COARSE,):
-        found = {back: _search(turned, a, grid) if back else _search(a, turned, grid) for back in ways}
-        back = max(found, key=lambda way: found[way][0])
-        peak, fit = found[back]
+        searches = {back: _search(turned, a, grid) if back else _search(a, turned, grid) for back in ways}
+        back = max(searches, key=lambda way: searches[way][0])
+        peak, fit = searches[back]
         if peak < _MIN_CORRELATION:
             yield Registration(orientation, 0.0, 0.0, peak, 0.0, 0.0, 0.0, max(a.shape))
         else:
-            laid = _measure(a, turned, orientation, fit.inverse() if back else fit)
-            yield laid
-            if laid.correlation >= _FOUND:
+            registration = _measure(a, turned, orientation, fit.inverse() if back else fit)
+            yield registration
+            if registration.correlation >= _FOUND:
                 return
-        ways = tuple(way for way in ways if found[way][0] >= peak - _CLEAR)
+        ways = tuple(way for way in ways if searches[way][0] >= peak - _CLEAR)
 
 
-def swap_sides(one: Registration) -> Registration:
+def swap_sides(registration: Registration) -> Registration:
     """Return how ``a`` lies over ``b``."""
-    turned = INVERSE[one.orientation]
-    fit = None if one.fit is None else one.fit.inverse()
-    return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a, fit=fit)
+    inverse = INVERSE[registration.orientation]
+    fit = None if registration.fit is None else registration.fit.inverse()
+    return replace(
+        registration, orientation=inverse, overlap_a=registration.overlap_b, overlap_b=registration.overlap_a, fit=fit
+    )
 
 
 # -- searching for one inside the other ----------------------------------------------------------------------
@@ -172,12 +174,12 @@ def _search(a: Luminance, b: Luminance, grid: int) -> tuple[float, Fit]:
     best, fit = -1.0, Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
     for peak in CorrelationSearch(small, NOISE).peaks(b, sizes):
         # Small windows match by chance more easily.
-        worth = peak.correlation * min(1.0, (peak.height * peak.width / (height * width)) ** 0.1)
-        if worth > best:
-            best = worth
+        score = peak.correlation * min(1.0, (peak.height * peak.width / (height * width)) ** 0.1)
+        if score > best:
+            best = score
             sy, sx = shape[0] / peak.height, shape[1] / peak.width
-            found = Fit(sy, -peak.top * sy, sx, -peak.left * sx)
-            fit = found.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
+            grid_fit = Fit(sy, -peak.top * sy, sx, -peak.left * sx)
+            fit = grid_fit.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
     return best, fit
 
 
@@ -203,14 +205,14 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: b
         if max(before, after) < _HOPELESS:
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
     fit = _refine_fit(a, b, fit, 5)
-    tiled, found = _compare_overlap(a, b, code, fit)
+    tiled, registration = _compare_overlap(a, b, code, fit)
     if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
-        return found
+        return registration
     if tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT:
         # Text written over one of them has distorted the fit, too.
-        better, registration = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
-        return registration if better is not None and better.rest > tiled.rest else found
-    return found
+        better, second_registration = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
+        return second_registration if better is not None and better.rest > tiled.rest else registration
+    return registration
 
 
 def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[TileAgreement | None, Registration]:
@@ -253,18 +255,18 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
         if min(shared.height, shared.width) < _MIN_EXTENT:
             return fit
         step = 2 if shared.height * shared.width >= _SAMPLED else 1
-        target, moved, down, right = sample_overlap(a, b, shared, fit, step)
+        target, resampled, down, right = sample_overlap(a, b, shared, fit, step)
         outside = None
         if band is None:
-            gain, offset = fit_gain_offset(moved, target)
+            gain, offset = fit_gain_offset(resampled, target)
         else:
             outside = np.ones((shared.height, shared.width), np.bool_)
             outside[band.over(shared)] = False
             outside = outside[1:-1:step, 1:-1:step]
-            gain, offset = fit_gain_offset(moved[outside], target[outside])
+            gain, offset = fit_gain_offset(resampled[outside], target[outside])
         if gain <= 0:
             return fit
-        error = np.float32(-gain) * moved
+        error = np.float32(-gain) * resampled
         error += target
         error -= np.float32(offset)
         weight = error * np.float32(1 / _find_spread(error))
@@ -316,15 +318,15 @@ def _normal_equations(
     """Return the weighted normal equations, (4, 4) and (4,), of the basis ``down`` · y, ``down``, ``right`` · x and
     ``right``, all (h, w), without building it: it depends on ``y`` (3, h) and ``x`` (3, w), powers as of
     :func:`_powers`, along one axis only."""
-    weighed = weight * down
-    yy, y1, one_y = (y @ np.einsum("ij,ij->i", weighed, down)).tolist()
-    error_y = (y[1:] @ np.einsum("ij,ij->i", weighed, error)).tolist()
-    weighed *= right
-    (yx, y_1), (one_x1, one_1) = (y[1:] @ weighed @ x[1:].T).tolist()
-    np.multiply(weight, right, out=weighed)
-    error *= weighed
-    weighed *= right
-    xx, x1, one_x = (x @ (y[2] @ weighed)).tolist()
+    weighted = weight * down
+    yy, y1, one_y = (y @ np.einsum("ij,ij->i", weighted, down)).tolist()
+    error_y = (y[1:] @ np.einsum("ij,ij->i", weighted, error)).tolist()
+    weighted *= right
+    (yx, y_1), (one_x1, one_1) = (y[1:] @ weighted @ x[1:].T).tolist()
+    np.multiply(weight, right, out=weighted)
+    error *= weighted
+    weighted *= right
+    xx, x1, one_x = (x @ (y[2] @ weighted)).tolist()
     error_x = (x[1:] @ (y[2] @ error)).tolist()
     normal = [[yy, y1, yx, y_1], [y1, one_y, one_x1, one_1], [yx, one_x1, xx, x1], [y_1, one_1, x1, one_x]]
     return np.array(normal), np.array([*error_y, *error_x])

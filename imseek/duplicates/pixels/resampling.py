@@ -53,11 +53,11 @@ class Overlap:
 
 def find_overlap(a: Luminance, b: Luminance, fit: Fit) -> Overlap:
     """Return the rows and columns of ``a`` whose centres lie over ``b``."""
-    rows = _covered(a.shape[0], b.shape[0], fit.sy, fit.ty)
-    return Overlap(*rows, *_covered(a.shape[1], b.shape[1], fit.sx, fit.tx))
+    rows = _covered_range(a.shape[0], b.shape[0], fit.sy, fit.ty)
+    return Overlap(*rows, *_covered_range(a.shape[1], b.shape[1], fit.sx, fit.tx))
 
 
-def _covered(count: int, other: int, scale: float, shift: float) -> tuple[int, int]:
+def _covered_range(count: int, other: int, scale: float, shift: float) -> tuple[int, int]:
     """Return the first and end place of those whose centres lie over the other picture, along one axis."""
     if scale <= 0:
         return 0, 0
@@ -102,8 +102,8 @@ def sample_overlap(
     target = a[shared.top : shared.bottom, shared.left : shared.right][inner, inner]
     rows, columns = down[inner] @ b, right[inner].T
     sampled = rows @ columns, _slope_weights(down, step) @ b @ columns, rows @ _slope_weights(right, step).T
-    moved, slope_down, slope_right = (np.asarray(values, np.float32) for values in sampled)
-    return target, moved, slope_down, slope_right
+    resampled, slope_down, slope_right = (np.asarray(values, np.float32) for values in sampled)
+    return target, resampled, slope_down, slope_right
 
 
 def _slope_weights(weights: Float32, step: int) -> Float32:
@@ -176,9 +176,9 @@ def fit_gain_offset(x: Luminance, y: Luminance) -> tuple[float, float]:
 
 def correlate(x: Luminance, y: Luminance) -> float:
     """Return the correlation of two pictures of one shape, -1 … 1; 0 if one is blank."""
-    one, other = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
-    norm = math.sqrt(float(one @ one) * float(other @ other))
-    return float(one @ other) / norm if norm > 1e-6 else 0.0
+    flat_x, flat_y = (x - x.mean()).reshape(-1), (y - y.mean()).reshape(-1)
+    norm = math.sqrt(float(flat_x @ flat_x) * float(flat_y @ flat_y))
+    return float(flat_x @ flat_y) / norm if norm > 1e-6 else 0.0
 
 
 def find_gradient(picture: Luminance) -> tuple[Float32, Float32]:

@@ -85,11 +85,11 @@ def _fourier_matrix(side: int) -> Complex64:
 @cache
 def _fast_length(side: int) -> int:
     """Return the first length from ``side`` on without prime factors above 5."""
-    rest = side
+    quotient = side
     for factor in (2, 3, 5):
-        while rest % factor == 0:
-            rest //= factor
-    return side if rest == 1 else _fast_length(side + 1)
+        while quotient % factor == 0:
+            quotient //= factor
+    return side if quotient == 1 else _fast_length(side + 1)
 
 
 def _integral_image(picture: Float32) -> np.ndarray:

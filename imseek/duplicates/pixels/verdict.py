@@ -80,14 +80,14 @@ UNREAD_CONFIDENCE: Final = ((0, 0.99), (1, 0.96), (3, 0.89))
 class Verdict:
     """Classification of one candidate.
 
-    ``kind`` is a position in ``KINDS``; ``laid`` says how one picture lies over the other, None if pixels were not
-    compared. ``places`` says where *edited* pictures differ.
+    ``kind`` is a position in ``KINDS``; ``registration`` says how one picture lies over the other, None if pixels were
+    not compared. ``places`` says where *edited* pictures differ.
     """
 
     kind: int
     confidence: float
     orientation: int = 0
-    laid: Registration | None = None
+    registration: Registration | None = None
     places: tuple[PlaceInBoth, ...] = ()
 
 
@@ -98,52 +98,59 @@ def judge_unread(distance: int, orientation: int, cosine: float, thresholds: Thr
     return Verdict(0, 0.0)
 
 
-def is_same_picture(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
+def is_same_picture(registration: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Return whether both show one picture where they overlap."""
-    most = most_drift(laid, thresholds)
-    if laid.agreement >= thresholds.rest_agreement:
-        return laid.drift <= 1.5 * most
-    if laid.overlap >= _WHOLE:
+    most = most_drift(registration, thresholds)
+    if registration.agreement >= thresholds.rest_agreement:
+        return registration.drift <= 1.5 * most
+    if registration.overlap >= _WHOLE:
         least = thresholds.agreement
-    elif laid.overlap >= thresholds.overlap:
+    elif registration.overlap >= thresholds.overlap:
         least = thresholds.part_agreement
     else:
         least = thresholds.inside_agreement
-    if laid.agreement >= least and laid.drift <= most:
+    if registration.agreement >= least and registration.drift <= most:
         return True
     return (
-        laid.rest_agreement >= thresholds.rest_agreement
-        and laid.rest_drift <= _REST_DRIFT * most
-        and laid.overlap >= _WHOLE
+        registration.rest_agreement >= thresholds.rest_agreement
+        and registration.rest_drift <= _REST_DRIFT * most
+        and registration.overlap >= _WHOLE
         and distance <= thresholds.rest_bits
     )
 
 
-def most_drift(laid: Registration, thresholds: Thresholds) -> float:
+def most_drift(registration: Registration, thresholds: Thresholds) -> float:
     """Return how far tiles of the same shot may have moved, in pixels."""
-    return max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    return max(thresholds.drift_pixels, thresholds.drift * registration.pixels)
 
 
-def verdict_of(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
+def verdict_of(registration: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
     """Return the verdict by how one picture lies over the other; whoever asks adds the confidence of *same*."""
-    if is_same_picture(laid, distance, thresholds):
-        if laid.overlap >= thresholds.overlap:
-            return Verdict(SAME, 0.0, laid.orientation, laid)
-        if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
-            return Verdict(INSIDE, _confidence_at(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
+    if is_same_picture(registration, distance, thresholds):
+        if registration.overlap >= thresholds.overlap:
+            return Verdict(SAME, 0.0, registration.orientation, registration)
+        if max(registration.overlap_a, registration.overlap_b) >= thresholds.overlap:
+            return Verdict(
+                INSIDE,
+                _confidence_at(INSIDE_CONFIDENCE, registration.agreement),
+                registration.orientation,
+                registration,
+            )
     if (
-        laid.agreement >= thresholds.scene_agreement
-        and laid.overlap >= thresholds.overlap
+        registration.agreement >= thresholds.scene_agreement
+        and registration.overlap >= thresholds.overlap
         and cosine >= thresholds.scene_cosine
     ):
-        return Verdict(SCENE, _confidence_at(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid)
-    return Verdict(0, 0.0, laid.orientation, laid)
+        return Verdict(
+            SCENE, _confidence_at(SCENE_CONFIDENCE, registration.agreement), registration.orientation, registration
+        )
+    return Verdict(0, 0.0, registration.orientation, registration)
 
 
 def _confidence_at(bins: Sequence[tuple[float, float]], value: float) -> float:
     """Return the confidence measured for the bin of ``value``; below all bins, that of the first."""
     share = bins[0][1]
-    for start, measured in bins:
+    for start, bin_confidence in bins:
         if value >= start:
-            share = measured
+            share = bin_confidence
     return share

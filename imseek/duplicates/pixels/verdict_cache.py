@@ -69,7 +69,7 @@ def classify_cached(
     distance: Bits,
     orientation: Bits,
     cosine: Float32,
-    look: LoadLuminance,
+    load: LoadLuminance,
     thresholds: Thresholds,
     ids: Ids,
     hashes: tuple[Digests, Digests],
@@ -85,20 +85,20 @@ def classify_cached(
     and vector. Progress counts the candidates that are to be compared and are not cached.
     """
     candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
-    shown = select_most_promising(distance, cosine, thresholds.near_bits, most)
+    is_promising = select_most_promising(distance, cosine, thresholds.near_bits, most)
     if not most:
         blind = classify(*candidates.candidates, load_nothing, thresholds=thresholds)
         return replace(blind, unread=0, unseen=blind.unread, fast=True)
-    if shown.all():
-        return _classify_runs(candidates, look, thresholds, cache, task, on_pairs)
+    if is_promising.all():
+        return _classify_runs(candidates, load, thresholds, cache, task, on_pairs)
     # First, as it takes no time.
-    blind = classify(*candidates.of(~shown).candidates, load_nothing, thresholds=thresholds)
+    blind = classify(*candidates.of(~is_promising).candidates, load_nothing, thresholds=thresholds)
     if on_pairs is not None:
-        on_pairs(blind, a[~shown], b[~shown])
-    found = _classify_runs(candidates.of(shown), look, thresholds, cache, task, on_pairs)
-    if found.interrupted:
-        return found
-    return replace(_concatenate_pairs([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
+        on_pairs(blind, a[~is_promising], b[~is_promising])
+    classified = _classify_runs(candidates.of(is_promising), load, thresholds, cache, task, on_pairs)
+    if classified.interrupted:
+        return classified
+    return replace(_concatenate_pairs([classified, blind], len(a)), unread=classified.unread, unseen=blind.unread)
 
 
 def load_nothing(position: int) -> None:
@@ -121,7 +121,7 @@ class SingleVerdicts:
         distance: Bits,
         orientation: Bits,
         cosine: Float32,
-        look: LoadLuminance,
+        load: LoadLuminance,
         ids: Ids,
         hashes: tuple[Digests, Digests],
         judge: JudgePairs | None = None,
@@ -131,15 +131,15 @@ class SingleVerdicts:
         candidate = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
         verdict = _VerdictArrays.empty(1)
         key = candidate.keys()[0].tolist()
-        if (stored := self._table.get(*key)) is not None:
-            for array, value in zip(verdict.fields.values(), stored, strict=True):
+        if (cached_row := self._table.get(*key)) is not None:
+            for array, value in zip(verdict.fields.values(), cached_row, strict=True):
                 array[0] = value
             return verdict.pairs(candidate)
-        made = classify(*candidate.candidates, look, thresholds=self._thresholds, judge=judge)
-        if not made.unread:  # It may be readable again.
-            verdict.put(np.zeros(len(made.a), np.int64), made)
+        classified = classify(*candidate.candidates, load, thresholds=self._thresholds, judge=judge)
+        if not classified.unread:  # It may be readable again.
+            verdict.put(np.zeros(len(classified.a), np.int64), classified)
             self._table.put(*key, row=tuple(array[0].item() for array in verdict.fields.values()))
-        return made
+        return classified
 
     def save(self) -> None:
         """Store the verdicts, if there are new ones."""
@@ -156,19 +156,21 @@ class _CandidateArrays:
     orientation: Bits
     cosine: Float32
     ids: Ids
-    one: Digests
-    other: Digests
+    first_hashes: Digests
+    second_hashes: Digests
 
     def of(self, rows: slice | npt.NDArray[np.bool_] | Positions) -> _CandidateArrays:
         return _CandidateArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def keys(self) -> npt.NDArray[np.uint64]:
         """Return keys (n, 2) of the contents and of what else a verdict depends on."""
-        near = self.distance.astype(np.uint64) << np.uint64(8) | self.orientation
+        bits = self.distance.astype(np.uint64) << np.uint64(8) | self.orientation
         cosine = np.ascontiguousarray(self.cosine, np.float32).view(np.uint32).astype(np.uint64)
-        one, other = (np.ascontiguousarray(side).view(np.uint64) for side in (self.one, self.other))
+        first_hashes, second_hashes = (
+            np.ascontiguousarray(side).view(np.uint64) for side in (self.first_hashes, self.second_hashes)
+        )
         mixed = [
-            one[:, n] * factors[0] + other[:, n] * factors[1] + near * factors[2] + cosine * factors[3]
+            first_hashes[:, n] * factors[0] + second_hashes[:, n] * factors[1] + bits * factors[2] + cosine * factors[3]
             for n, factors in enumerate(_FACTORS)
         ]
         return np.stack(mixed, axis=1)
@@ -180,7 +182,7 @@ class _CandidateArrays:
 
 def _classify_runs(
     candidates: _CandidateArrays,
-    look: LoadLuminance,
+    load: LoadLuminance,
     thresholds: Thresholds,
     cache: PartCache,
     task: Task,
@@ -195,27 +197,27 @@ def _classify_runs(
         _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None, thresholds)
         for part, name in zip(parts, names, strict=True)
     ]
-    new = sum(len(run.new) for run in runs)
-    found: list[ClassifiedPairs] = []
-    done = 0
+    new_count = sum(len(run.new) for run in runs)
+    classified: list[ClassifiedPairs] = []
+    done_count = 0
     if on_pairs is not None:
         for run in runs:
-            known = run.candidates.of(run.known)
-            on_pairs(run.verdicts.pairs(run.candidates), known.a, known.b)
-    with judging(new) as judge:
+            known_candidates = run.candidates.of(run.is_known)
+            on_pairs(run.verdicts.pairs(run.candidates), known_candidates.a, known_candidates.b)
+    with judging(new_count) as judge:
         for run in runs:
-            made = run.classify(look, thresholds, judge, task, done, new, on_pairs)
-            done += made.done
-            if made.done and not made.unread:
+            new_pairs = run.classify(load, thresholds, judge, task, done_count, new_count, on_pairs)
+            done_count += new_pairs.done
+            if new_pairs.done and not new_pairs.unread:
                 run.save(cache)
-            found.append(run.verdicts.pairs(run.candidates, made.looked, made.unread))
-    task.report(PHASE, done, new)
-    return replace(_concatenate_pairs(found, total), interrupted=done < new)
+            classified.append(run.verdicts.pairs(run.candidates, new_pairs.looked, new_pairs.unread))
+    task.report(PHASE, done_count, new_count)
+    return replace(_concatenate_pairs(classified, total), interrupted=done_count < new_count)
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """Candidates that are cached together, with the verdicts on those that are ``known``.
+    """Candidates that are cached together, with the verdicts on those where ``is_known`` is true.
 
     The positions of the others are ``new``, in the order in which they are compared, and belong to ``groups``.
     """
@@ -224,7 +226,7 @@ class _Run:
     name: str
     keys: npt.NDArray[np.uint64]
     verdicts: _VerdictArrays
-    known: npt.NDArray[np.bool_]
+    is_known: npt.NDArray[np.bool_]
     new: Positions
     groups: Positions
 
@@ -234,15 +236,15 @@ class _Run:
     ) -> _Run:
         """Make a run with the ``stored`` verdicts."""
         keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
-        known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
+        is_known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
         groups = _find_likely_groups(candidates, thresholds)
         order = np.lexsort((candidates.b, candidates.a, groups))
-        new = order[~known[order]]
-        return cls(candidates, name, keys, verdicts, known, new, groups[new])
+        new = order[~is_known[order]]
+        return cls(candidates, name, keys, verdicts, is_known, new, groups[new])
 
     def classify(
         self,
-        look: LoadLuminance,
+        load: LoadLuminance,
         thresholds: Thresholds,
         judge: JudgePairs,
         task: Task,
@@ -251,35 +253,35 @@ class _Run:
         on_pairs: OnPairs | None,
     ) -> ClassifiedPairs:
         """Classify the new candidates, and return the pairs among them."""
-        new = self.candidates.of(self.new)
+        new_candidates = self.candidates.of(self.new)
         before_batch = 0
 
-        def tell(pairs: ClassifiedPairs) -> None:
+        def report_pairs(pairs: ClassifiedPairs) -> None:
             nonlocal before_batch
             assert on_pairs is not None
             batch = slice(before_batch, pairs.done)
-            on_pairs(pairs, new.a[batch], new.b[batch])
+            on_pairs(pairs, new_candidates.a[batch], new_candidates.b[batch])
             before_batch = pairs.done
 
-        made = classify(
-            *new.candidates,
-            look,
+        classified = classify(
+            *new_candidates.candidates,
+            load,
             thresholds=thresholds,
             judge=judge,
             groups=self.groups,
             task=task,
             before=before,
             total=total,
-            on_batch=None if on_pairs is None else tell,
+            on_batch=None if on_pairs is None else report_pairs,
         )
-        self.verdicts.put(self.new[_positions_in_run(new, made)], made)
-        self.known[self.new[: made.done]] = True
-        return made
+        self.verdicts.put(self.new[_positions_in_run(new_candidates, classified)], classified)
+        self.is_known[self.new[: classified.done]] = True
+        return classified
 
     def save(self, cache: PartCache) -> None:
         """Store the known verdicts."""
         parts = (*self.keys.T, *(self.verdicts.fields[name] for name in _RESULT_FIELDS))
-        cache.save(self.name, tuple(np.ascontiguousarray(part[self.known]) for part in parts))
+        cache.save(self.name, tuple(np.ascontiguousarray(part[self.is_known]) for part in parts))
 
 
 def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
@@ -301,9 +303,11 @@ def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) ->
         parent[root(a)] = root(b)
     roots = [[root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
     names, sides = np.unique(np.array(roots, np.int64), return_inverse=True)
-    one, other = sides.reshape(2, -1)
-    rank = np.argsort(np.argsort(np.bincount(np.concatenate([one, other]), minlength=len(names)), kind="stable"))
-    return np.asarray(np.minimum(rank[one], rank[other]), np.int64)
+    groups_a, groups_b = sides.reshape(2, -1)
+    rank = np.argsort(
+        np.argsort(np.bincount(np.concatenate([groups_a, groups_b]), minlength=len(names)), kind="stable")
+    )
+    return np.asarray(np.minimum(rank[groups_a], rank[groups_b]), np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,33 +322,33 @@ class _VerdictArrays:
 
     def restore(self, keys: npt.NDArray[np.uint64], stored: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
         """Fill in the stored verdicts on candidates with these ``keys`` (n, 2); return which of them there are."""
-        one, other, *values = stored
-        if not len(one):
+        first_keys, second_keys, *values = stored
+        if not len(first_keys):
             return np.zeros(len(keys), np.bool_)
-        order = np.argsort(one, kind="stable")
-        at = order[np.minimum(np.searchsorted(one, keys[:, 0], sorter=order), len(order) - 1)]
-        known: npt.NDArray[np.bool_] = (one[at] == keys[:, 0]) & (other[at] == keys[:, 1])
+        order = np.argsort(first_keys, kind="stable")
+        at = order[np.minimum(np.searchsorted(first_keys, keys[:, 0], sorter=order), len(order) - 1)]
+        is_stored: npt.NDArray[np.bool_] = (first_keys[at] == keys[:, 0]) & (second_keys[at] == keys[:, 1])
         for (name, array), value in zip(self.fields.items(), values, strict=True):
-            self.fields[name][known] = value[at[known]].astype(array.dtype, copy=False)
-        return known
+            self.fields[name][is_stored] = value[at[is_stored]].astype(array.dtype, copy=False)
+        return is_stored
 
-    def put(self, positions: Positions, made: ClassifiedPairs) -> None:
-        """Fill in the pairs that were ``made``, which lie at these ``positions`` of the run."""
+    def put(self, positions: Positions, pairs: ClassifiedPairs) -> None:
+        """Fill in the results of ``pairs``, which lie at these ``positions`` of the run."""
         for name, array in self.fields.items():
-            array[positions] = getattr(made, name)
+            array[positions] = getattr(pairs, name)
 
     def pairs(self, run: _CandidateArrays, looked: int = 0, unread: int = 0) -> ClassifiedPairs:
         """Return the pairs among the candidates; those that are not compared yet are none."""
-        chosen = np.flatnonzero(self.fields["kind"])
-        arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _CANDIDATE_FIELDS}
-        arrays.update({name: array[chosen] for name, array in self.fields.items()})
+        rows = np.flatnonzero(self.fields["kind"])
+        arrays: dict[str, Any] = {name: getattr(run, name)[rows] for name in _CANDIDATE_FIELDS}
+        arrays.update({name: array[rows] for name, array in self.fields.items()})
         return ClassifiedPairs(**arrays, looked=looked, unread=unread, done=len(run.a))
 
 
-def _positions_in_run(run: _CandidateArrays, made: ClassifiedPairs) -> Positions:
+def _positions_in_run(run: _CandidateArrays, classified: ClassifiedPairs) -> Positions:
     """Return the positions of pairs in their run; no two candidates are the same pair."""
     at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
-    pairs = zip(made.a.tolist(), made.b.tolist(), strict=True)
+    pairs = zip(classified.a.tolist(), classified.b.tolist(), strict=True)
     return np.array([at[pair] for pair in pairs], np.int64)
 
 

@@ -133,12 +133,12 @@ class BuiltinEncoder:
         """Encode (n, 224, 224, 3) uint8 as the cells of the last feature map: (n, 49, 1280) float32."""
         check_modality("image", self._modalities, recipe.REFERENCE)
         check_pictures(batch, _SIZE)
-        network, found = self._images(), np.empty((len(batch), CELLS, FEATURES), np.float32)
+        network, features = self._images(), np.empty((len(batch), CELLS, FEATURES), np.float32)
         for start in range(0, len(batch), self._batch_size):
             part = slice(start, start + self._batch_size)
             (cells,) = network.outputs({"pixels": batch[part]}, ("cells",))
-            found[part] = cells.reshape(len(cells), FEATURES, CELLS).transpose(0, 2, 1)
-        return found
+            features[part] = cells.reshape(len(cells), FEATURES, CELLS).transpose(0, 2, 1)
+        return features
 
     def token_states(self, texts: Sequence[str], most: int) -> list[Float32]:
         """Return MiniLM's states (t, 384) of the first tokens of each text."""

@@ -64,16 +64,16 @@ class _Memberships:
 
     def __init__(self) -> None:
         self._rows = np.empty((1 << 3 * _BITS, len(COLOURS)), dtype=np.float32)
-        self._known = np.zeros(len(self._rows), dtype=np.bool_)
+        self._is_computed = np.zeros(len(self._rows), dtype=np.bool_)
 
     def of(self, cells: npt.NDArray[np.intp]) -> Float32:
         """Return (…, 11) float32 rows that sum to 1 for cells (…)."""
-        occurring = np.zeros(len(self._known), dtype=np.bool_)
+        occurring = np.zeros(len(self._is_computed), dtype=np.bool_)
         occurring[cells] = True
-        new = np.flatnonzero(occurring & ~self._known)
+        new = np.flatnonzero(occurring & ~self._is_computed)
         if len(new):
             self._rows[new] = _memberships(new)
-            self._known[new] = True
+            self._is_computed[new] = True
         rows: Float32 = self._rows[cells]
         return rows
 

@@ -133,7 +133,7 @@ class _Graph:
         graph = onnx.helper.make_graph(
             self._nodes,
             path.stem,
-            [value(name, *described) for name, described in inputs.items()],
+            [value(name, *spec) for name, spec in inputs.items()],
             [value(name, "float32", shape) for name, shape in outputs.items()],
             list(self._constants.values()),
         )
@@ -197,18 +197,18 @@ def _layer_norm(graph: _Graph, x: str, name: str) -> str:
 
 def _transform(graph: _Graph, x: str, bias: str, name: str, *, width: int) -> str:
     """Self-attention and a feed-forward network, each with a residual sum and layer normalisation."""
-    split = graph.constant(np.array([0, 0, _HEADS, width // _HEADS], np.int64))
-    together = graph.constant(np.array([0, 0, width], np.int64))
+    split_shape = graph.constant(np.array([0, 0, _HEADS, width // _HEADS], np.int64))
+    merged_shape = graph.constant(np.array([0, 0, width], np.int64))
 
     def heads(part: str, perm: list[int]) -> str:
         """(n, length, width) → (n, heads, length, width / heads), or with the last two axes exchanged."""
-        y = graph.add("Reshape", _linear(graph, x, f"{name}.attention.self.{part}"), split)
+        y = graph.add("Reshape", _linear(graph, x, f"{name}.attention.self.{part}"), split_shape)
         return graph.add("Transpose", y, perm=perm)
 
     logits = graph.add("MatMul", heads("query", [0, 2, 1, 3]), heads("key", [0, 2, 3, 1]))
     logits = graph.add("Add", graph.add("Mul", logits, graph.number((width // _HEADS) ** -0.5)), bias)
     mixed = graph.add("MatMul", graph.add("Softmax", logits, axis=-1), heads("value", [0, 2, 1, 3]))
-    mixed = graph.add("Reshape", graph.add("Transpose", mixed, perm=[0, 2, 1, 3]), together)
+    mixed = graph.add("Reshape", graph.add("Transpose", mixed, perm=[0, 2, 1, 3]), merged_shape)
     attended = _linear(graph, mixed, f"{name}.attention.output.dense")
     x = _layer_norm(graph, graph.add("Add", x, attended), f"{name}.attention.output.LayerNorm")
     hidden = _linear(graph, x, f"{name}.intermediate.dense")

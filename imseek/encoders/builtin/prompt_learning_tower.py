@@ -31,7 +31,7 @@ def load_prompt_tower(classes: Float32, head: Head | None) -> PromptTower:
     tokenizer: Any = Tokenizer.from_str(TOKENIZER.read().decode())
     tokenizer.no_truncation()
     tokenizer.enable_padding()
-    known = torch.from_numpy(classes).to(model.device)
+    class_rows = torch.from_numpy(classes).to(model.device)
     weights = None if head is None else [torch.from_numpy(one).to(model.device) for one in head.text_weights()]
 
     def tokenize(texts: Sequence[str]) -> Ids:
@@ -45,7 +45,7 @@ def load_prompt_tower(classes: Float32, head: Head | None) -> PromptTower:
         mask = ids != 0  # the padding token
         hidden = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         vectors = normalize((hidden * mask[..., None]).sum(dim=1))
-        roots = root_shares(space.TEXT_SHARPNESS * (vectors @ known.T))
+        roots = root_shares(space.TEXT_SHARPNESS * (vectors @ class_rows.T))
         colours = torch.from_numpy(space.COLOUR_WEIGHT * np.sqrt(named_colours(names))).to(roots)
         blocks = [roots, colours]
         if weights is not None:

@@ -59,5 +59,5 @@ def fingerprint(version: int = VERSION) -> str:
 
 def version_of(collection_fingerprint: str | None) -> int:
     """Return the version that made vectors with this fingerprint, the newest for None and an unknown one."""
-    known = (version for version in range(1, VERSION) if fingerprint(version) == collection_fingerprint)
-    return next(known, VERSION)
+    matching = (version for version in range(1, VERSION) if fingerprint(version) == collection_fingerprint)
+    return next(matching, VERSION)

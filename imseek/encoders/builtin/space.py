@@ -58,5 +58,5 @@ def softmax(logits: Float32) -> Float32:
 
 
 def _concatenate_blocks(classes: Float32, colours: Float32, head: Float32 | None) -> Float32:
-    learned = () if head is None else (HEAD_WEIGHT * head,)
-    return unit_rows(np.hstack([np.sqrt(classes), COLOUR_WEIGHT * np.sqrt(colours), *learned]))
+    head_block = () if head is None else (HEAD_WEIGHT * head,)
+    return unit_rows(np.hstack([np.sqrt(classes), COLOUR_WEIGHT * np.sqrt(colours), *head_block]))

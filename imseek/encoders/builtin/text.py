@@ -37,18 +37,18 @@ class TextTower:
         order = sorted(range(len(flat)), key=lambda i: len(flat[i]))
         rows = np.empty((len(flat), 384), dtype=np.float32)
         for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            rows[chosen] = self._run([flat[i] for i in chosen])
+            batch = order[start : start + _BATCH]
+            rows[batch] = self._run([flat[i] for i in batch])
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def states(self, texts: Sequence[str], most: int) -> list[Float32]:
         """Return the states (t, 384) float32 of each text's first tokens, at most ``most``, not its start and end."""
-        found = []
+        states_by_text = []
         for text in texts:
             ids, mask = _batch([self._pieces(text)[0]])
             (states,) = self._network.outputs({"ids": ids, "mask": mask}, ("states",))
-            found.append(states[0, 1:-1][:most].copy())  # A view would keep all of them.
-        return found
+            states_by_text.append(states[0, 1:-1][:most].copy())  # A view would keep all of them.
+        return states_by_text
 
     def piece_count(self, text: str) -> int:
         """Count the pieces that ``text`` is cut into."""

@@ -161,16 +161,16 @@ def near_matches(reference: str, among: Iterable[str] | None = None, *, n: int =
     import difflib
 
     by_lower = {one.lower(): one for one in (_by_reference() if among is None else among)}
-    wanted = reference.lower()
-    holding = sorted((one for one in by_lower if wanted in one), key=len) if wanted else []
-    alike = difflib.get_close_matches(wanted, by_lower, n=n, cutoff=0.5)
-    return [by_lower[match] for match in dict.fromkeys([*holding, *alike])][:n]
+    lowered = reference.lower()
+    containing = sorted((one for one in by_lower if lowered in one), key=len) if lowered else []
+    similar = difflib.get_close_matches(lowered, by_lower, n=n, cutoff=0.5)
+    return [by_lower[match] for match in dict.fromkeys([*containing, *similar])][:n]
 
 
 def near_matches_hint(reference: str, among: Iterable[str] | None = None) -> str | None:
     """Return a hint with :func:`near_matches`; None where there are none."""
-    found = near_matches(reference, among)
-    return f"near matches: {', '.join(found)}" if found else None
+    matches = near_matches(reference, among)
+    return f"near matches: {', '.join(matches)}" if matches else None
 
 
 @functools.cache
@@ -187,14 +187,14 @@ def _by_reference() -> dict[str, Entry]:
 
 def _entry(row: dict[str, object]) -> Entry:
     repository = str(row["repository"])
-    known = licences.of_repository(repository)
-    assert known is not None, repository  # a test checks that every repository has a rule
+    provenance = licences.of_repository(repository)
+    assert provenance is not None, repository  # a test checks that every repository has a rule
     facts = {key: value for key, value in row.items() if key not in ("files", "all_parameters")}
     return Entry(
         files=tuple(row["files"]),  # type: ignore[arg-type]
-        family=known.family,
-        languages=known.languages,
-        licence=known.licence,
-        licence_name=known.licence_name,
+        family=provenance.family,
+        languages=provenance.languages,
+        licence=provenance.licence,
+        licence_name=provenance.licence_name,
         **facts,  # type: ignore[arg-type]
     )

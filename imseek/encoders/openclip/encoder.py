@@ -171,7 +171,7 @@ def _build(source: Source) -> Any:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Without open_clip's warnings: of a random start, and of files among which we have chosen."""
+    """Silence open_clip's warnings of a random start, and of several files, of which we have chosen one."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -48,7 +48,7 @@ def register() -> None:
 
 
 def has_authors_names(checkpoint: Path) -> bool:
-    """Tell whether the tensors in ``checkpoint`` have the authors' names."""
+    """Return whether the tensors in ``checkpoint`` have the authors' names."""
     return _HEAD in checkpoints.read_shapes(checkpoint)
 
 
@@ -69,9 +69,11 @@ def _add_tower(name: str, **sizes: Any) -> None:
     from timm.models.eva import Eva
 
     def build(pretrained: bool = False, **options: Any) -> Any:
-        own = {"patch_size": 14, "mlp_ratio": 5, "qkv_bias": False, "norm_layer": partial(RmsNorm, eps=1e-6)}
-        described = {"input_size": (3, sizes["img_size"], sizes["img_size"])}
-        return build_model_with_cfg(Eva, name, pretrained, **{**own, **sizes, **options, "pretrained_cfg": described})
+        defaults = {"patch_size": 14, "mlp_ratio": 5, "qkv_bias": False, "norm_layer": partial(RmsNorm, eps=1e-6)}
+        pretrained_config = {"input_size": (3, sizes["img_size"], sizes["img_size"])}
+        return build_model_with_cfg(
+            Eva, name, pretrained, **{**defaults, **sizes, **options, "pretrained_cfg": pretrained_config}
+        )
 
     build.__name__ = name  # under which timm knows it
     register_model(build)

@@ -78,9 +78,9 @@ def load_text_tower(
     except EncoderError as error:
         model()  # raises the errors of loading first
         reason = str(error)
-    theirs = TorchTokenizer(tokenizer_of(source))
+    tokenizer = TorchTokenizer(tokenizer_of(source))
     line = f"texts of {info.reference} are encoded with torch, which starts slowly: {reason}"
-    return TextTower(theirs, TorchText(model()), info.dim), (line,)
+    return TextTower(tokenizer, TorchText(model()), info.dim), (line,)
 
 
 def load_prompt_tower(source: Source, model: Any) -> PromptTower:
@@ -100,19 +100,19 @@ def load_prompt_tower(source: Source, model: Any) -> PromptTower:
 class TorchTokenizer:
     """An open_clip tokenizer as a :class:`~imseek.encoders.openclip.tokens.Tokenizer`."""
 
-    def __init__(self, theirs: Any) -> None:
-        self.context_length: int = theirs.context_length
-        self._theirs = theirs
+    def __init__(self, tokenizer: Any) -> None:
+        self.context_length: int = tokenizer.context_length
+        self._tokenizer = tokenizer
 
     def __call__(self, texts: Sequence[str]) -> Ids:
-        ids: Ids = self._theirs(list(texts)).numpy()
+        ids: Ids = self._tokenizer(list(texts)).numpy()
         return ids
 
     def fits(self, text: str) -> bool:
-        if isinstance(self._theirs, SimpleTokenizer):
-            return len(self._theirs.encode(text)) + 2 <= self.context_length
-        text = tokens.clean(text, _cleaning(self._theirs))
-        uncut = self._theirs.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        if isinstance(self._tokenizer, SimpleTokenizer):
+            return len(self._tokenizer.encode(text)) + 2 <= self.context_length
+        text = tokens.clean(text, _cleaning(self._tokenizer))
+        uncut = self._tokenizer.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         return len(uncut) <= self.context_length
 
 
@@ -131,12 +131,12 @@ class TorchText:
 
 def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerprint: str) -> None:
     """Export tokenizer and network to ``folder``; where that fails, record the reason instead."""
-    theirs = tokenizer_of(source)  # not in the try: unavailable is not refused
+    original = tokenizer_of(source)  # not in the try: unavailable is not refused
     try:
-        tokenizer = _write_tokenizer(folder, theirs)
-        end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
-        facts = onnx_text.TextTowerMetadata(fingerprint=fingerprint, info=info, tokenizer=tokenizer, end=end)
-        _check(folder, facts, TorchTokenizer(theirs), TorchText(model))
+        options = _write_tokenizer(folder, original)
+        end = _write_network(folder / onnx_text.NETWORK, model, TorchTokenizer(original)(CHECK_TEXTS))
+        facts = onnx_text.TextTowerMetadata(fingerprint=fingerprint, info=info, tokenizer=options, end=end)
+        _check(folder, facts, TorchTokenizer(original), TorchText(model))
     except EncoderError as error:
         for path in folder.iterdir():
             path.unlink()
@@ -150,44 +150,44 @@ def _check(folder: Path, facts: onnx_text.TextTowerMetadata, tokenizer: TorchTok
     if not np.array_equal(tokens.read_tokenizer(folder, facts.tokenizer)(CHECK_TEXTS), ids):
         raise EncoderError("its tokens are not those of open_clip")
     expected = encode(ids)
-    found = OnnxText(folder / onnx_text.NETWORK, end=facts.end, threads=1)(ids)
-    difference = float(np.abs(found - expected).max())
-    cosine = float((found * expected).sum(axis=1).min())
+    rows = OnnxText(folder / onnx_text.NETWORK, end=facts.end, threads=1)(ids)
+    difference = float(np.abs(rows - expected).max())
+    cosine = float((rows * expected).sum(axis=1).min())
     if not (difference <= _TOLERANCE and cosine >= 1 - _TOLERANCE):
         raise EncoderError(f"its exported vectors differ from those of torch by {difference:.2g}")
 
 
-def _write_tokenizer(folder: Path, theirs: Any) -> dict[str, Any]:
-    """Write the files of ``theirs`` and return its options for :func:`tokens.read`."""
-    facts = {"context_length": theirs.context_length, "clean": _cleaning(theirs)}
-    if isinstance(theirs, SimpleTokenizer):
-        merges = "\n".join(" ".join(pair) for pair in theirs.bpe_ranks)
+def _write_tokenizer(folder: Path, original: Any) -> dict[str, Any]:
+    """Write the files of ``original`` and return its options for :func:`tokens.read`."""
+    facts = {"context_length": original.context_length, "clean": _cleaning(original)}
+    if isinstance(original, SimpleTokenizer):
+        merges = "\n".join(" ".join(pair) for pair in original.bpe_ranks)
         (folder / tokens.MERGES).write_text(merges, "utf-8")
         return facts
     from tokenizers import Tokenizer
 
-    wrapped = theirs.tokenizer
+    wrapped = original.tokenizer
     if not getattr(wrapped, "is_fast", False):
         raise EncoderError("its tokenizer exists in Python only")
     tokenizer = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
-    tokenizer.enable_truncation(theirs.context_length, direction=wrapped.truncation_side)
+    tokenizer.enable_truncation(original.context_length, direction=wrapped.truncation_side)
     tokenizer.enable_padding(
-        length=theirs.context_length,
+        length=original.context_length,
         direction=wrapped.padding_side,
         pad_id=wrapped.pad_token_id,
         pad_token=wrapped.pad_token,
     )
     tokenizer.save(str(folder / tokens.HUB_TOKENIZER))
-    cleared = wrapped.sep_token_id if getattr(theirs, "strip_sep_token", False) else None
+    cleared = wrapped.sep_token_id if getattr(original, "strip_sep_token", False) else None
     return facts | {"cleared": cleared}
 
 
-def _cleaning(theirs: Any) -> str:
-    """Name the text cleaning that ``theirs`` applies first."""
-    if isinstance(theirs, SigLipTokenizer):
+def _cleaning(original: Any) -> str:
+    """Name the text cleaning that ``original`` applies first."""
+    if isinstance(original, SigLipTokenizer):
         return "canonicalize"
     names = {get_clean_fn(name): name for name in ("lower", "whitespace", "canonicalize")}
-    return names[theirs.clean_fn]
+    return names[original.clean_fn]
 
 
 def _write_network(path: Path, model: Any, ids: Ids) -> int | str | None:

@@ -21,7 +21,7 @@ MODELS: Final = {
 #: The tag of the weights: the captions of their fine-tuning.
 TAG: Final = "sharegpt4v"
 CONTEXT_LENGTH: Final = 248
-_KEPT: Final = 20
+_UNCHANGED: Final = 20
 _STRETCHED: Final = "positional_embedding_res"
 
 
@@ -39,7 +39,7 @@ def register() -> None:
 
 
 def is_stretched(checkpoint: Path) -> bool:
-    """Tell whether the weights in ``checkpoint`` have the second table of position embeddings."""
+    """Return whether the weights in ``checkpoint`` have the second table of position embeddings."""
     return _STRETCHED in checkpoints.read_shapes(checkpoint)
 
 
@@ -49,6 +49,6 @@ def load_stretched(model: Any, checkpoint: Path) -> None:
     from open_clip.factory import load_state_dict
 
     state = load_state_dict(str(checkpoint), weights_only=True)
-    own, stretched = state["positional_embedding"], state.pop(_STRETCHED)
-    state["positional_embedding"] = torch.cat([own[:_KEPT], stretched[_KEPT:]])
+    original, stretched = state["positional_embedding"], state.pop(_STRETCHED)
+    state["positional_embedding"] = torch.cat([original[:_UNCHANGED], stretched[_UNCHANGED:]])
     model.load_state_dict(state)

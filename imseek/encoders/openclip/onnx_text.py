@@ -93,13 +93,13 @@ class ExportedTextEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty strings as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
-        return self._loaded()(texts)
+        return self._load_tower()(texts)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a line for each text that exceeds the context window."""
-        return self._loaded().notes(texts)
+        return self._load_tower().notes(texts)
 
-    def _loaded(self) -> TextTower:
+    def _load_tower(self) -> TextTower:
         with self._lock:
             if self._tower is None:
                 self._tower = open_tower(self._files, self._facts, self._threads)

@@ -10,7 +10,7 @@ from imseek.errors import EncoderError
 
 
 def has_model(name: str) -> bool:
-    """Whether open_clip knows an architecture of this name. Raises EncoderError as :func:`add_model`."""
+    """Return whether open_clip knows an architecture of this name. Raises EncoderError as :func:`add_model`."""
     return name in _registries()[0]
 
 

@@ -86,7 +86,7 @@ def weights_of(tag_config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 
 def is_trained_with(model: str, tag: str) -> bool:
-    """Tell whether the weights ``tag`` were trained with the activation function of ``model``.
+    """Return whether the weights ``tag`` were trained with the activation function of ``model``.
 
     The registry lists every differing tag twice, under both model names; a tag listed only once is taken to be right.
     """
@@ -95,8 +95,8 @@ def is_trained_with(model: str, tag: str) -> bool:
     config, tag_config = open_clip.get_model_config(model), open_clip.get_pretrained_cfg(model, tag)
     if bool(config.get("quick_gelu")) == bool(tag_config.get("quick_gelu")):
         return True
-    other = _other_activation(model)
-    return not (other in open_clip.list_models() and open_clip.get_pretrained_cfg(other, tag))
+    variant = _other_activation(model)
+    return not (variant in open_clip.list_models() and open_clip.get_pretrained_cfg(variant, tag))
 
 
 def configuration(reference: str) -> Mapping[str, Any]:
@@ -186,11 +186,11 @@ def _usual_preprocessing(model: str) -> Mapping[str, Any]:
 def _locate_on_hub(reference: str, repository: str) -> Source:
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise UnknownEncoderError(f"{reference} names no repository", hint="hf-hub:ORG/REPO")
-    described = configuration(reference)
-    parts = [Part(repository, OPEN_CLIP_FILES), *tokenizer_parts(described["model_cfg"])]
+    document = configuration(reference)
+    parts = [Part(repository, OPEN_CLIP_FILES), *tokenizer_parts(document["model_cfg"])]
     checkpoint = hub.ensure_cached(reference, parts)
     return dataclasses.replace(
-        _source_from_config(reference, reference, described, checkpoint), licence=_licence(repository)
+        _source_from_config(reference, reference, document, checkpoint), licence=_licence(repository)
     )
 
 
@@ -208,9 +208,9 @@ def _locate_folder(folder: Path) -> Source:
     return _source_from_config(reference, reference, _read_config(folder / _CONFIG_FILE), checkpoints[0])
 
 
-def _source_from_config(reference: str, model: str, described: Mapping[str, Any], checkpoint: Path) -> Source:
-    config = described["model_cfg"]
-    preprocessing = _preprocessing(config, described.get("preprocess_cfg", {}))
+def _source_from_config(reference: str, model: str, document: Mapping[str, Any], checkpoint: Path) -> Source:
+    config = document["model_cfg"]
+    preprocessing = _preprocessing(config, document.get("preprocess_cfg", {}))
     return Source(reference, model, None, config, preprocessing, checkpoint)
 
 
@@ -226,19 +226,19 @@ def _known_config(model: str) -> Mapping[str, Any]:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        described: Mapping[str, Any] = json.loads(path.read_bytes())
-        model = described["model_cfg"]
-        sound = (
+        document: Mapping[str, Any] = json.loads(path.read_bytes())
+        model = document["model_cfg"]
+        is_valid = (
             isinstance(model["embed_dim"], int)
             and isinstance(model["vision_cfg"], dict)
             and isinstance(model["text_cfg"], dict)
-            and isinstance(described.get("preprocess_cfg", {}), dict)
+            and isinstance(document.get("preprocess_cfg", {}), dict)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EncoderError(f"{path} is not a configuration of open_clip") from error
-    if not sound:
+    if not is_valid:
         raise EncoderError(f"{path} is not a configuration of open_clip")
-    return described
+    return document
 
 
 def _preprocessing(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Preprocessing:
@@ -269,8 +269,8 @@ def _channels(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 def _licence(repository: str) -> str:
-    known = licences.of_repository(repository)
-    return licences.NOT_VERIFIED if known is None else known.licence
+    provenance = licences.of_repository(repository)
+    return licences.NOT_VERIFIED if provenance is None else provenance.licence
 
 
 def _other_activation(model: str) -> str:
@@ -283,5 +283,5 @@ def _tag_hint(model: str, tag: str, tags: list[str]) -> str:
     """Suggest tags similar to ``tag``, or list all of them."""
     if not tags:
         return f"for weights of your own: openclip:{model}@FILE"
-    alike = [one for one in tags if tag and tag.lower() in one]
-    return f"there are {', '.join(alike or tags)}"
+    similar = [one for one in tags if tag and tag.lower() in one]
+    return f"there are {', '.join(similar or tags)}"

@@ -29,7 +29,7 @@ class TextTower:
     def __call__(self, texts: Sequence[str]) -> Float32:
         """Encode n non-empty texts as (n, dim) float32 unit rows. Raises QueryError for an empty text."""
         check_texts(texts)
-        return encode_in_pieces(texts, self._pieces, lambda some: self._encode(self._tokenizer(some)), self._dim)
+        return encode_in_pieces(texts, self._pieces, lambda pieces: self._encode(self._tokenizer(pieces)), self._dim)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Return a line for each text that exceeds the context window."""

@@ -44,21 +44,21 @@ class Tokenizer(Protocol):
         ...
 
     def fits(self, text: str) -> bool:
-        """Tell whether ``text`` fits without truncation."""
+        """Return whether ``text`` fits without truncation."""
         ...
 
 
-def clean(text: str, how: str) -> str:
+def clean(text: str, mode: str) -> str:
     """Clean ``text`` as open_clip does before splitting: ``lower``, ``whitespace`` or ``canonicalize``."""
     # ftfy can only mend non-ASCII text, control characters, and entities that stand for one of them.
     if not (text.isascii() and text.isprintable() and "&" not in text):
         import ftfy
 
         text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    if how == "canonicalize":
+    if mode == "canonicalize":
         text = text.replace("_", " ").translate(_WITHOUT_PUNCTUATION).lower()
     text = " ".join(text.split())
-    return text.lower() if how == "lower" else text
+    return text.lower() if mode == "lower" else text
 
 
 class ClipTokenizer:
@@ -73,7 +73,7 @@ class ClipTokenizer:
         self._characters, self._ids = _byte_symbols()
         self._first_merged = len(self._ids)
         # The most bytes that one token covers.
-        self._longest = max(len(_SPECIAL[0]), max(map(len, pairs)) - len(" "))
+        self._max_token_bytes = max(len(_SPECIAL[0]), max(map(len, pairs)) - len(" "))
         self._start, self._end = (self._first_merged + len(self._ranks) + n for n in range(len(_SPECIAL)))
 
     def __call__(self, texts: Sequence[str]) -> Ids:
@@ -86,7 +86,7 @@ class ClipTokenizer:
     def fits(self, text: str) -> bool:
         text, room = clean(text, self._clean), self.context_length - 2
         # Pairing is quadratic in the length of a word, so reject far too long texts first.
-        if len(text.encode()) - text.count(" ") > room * self._longest:
+        if len(text.encode()) - text.count(" ") > room * self._max_token_bytes:
             return False
         return len(self._ids_of(text)) <= room
 

@@ -23,7 +23,7 @@ from imseek.encoders.input_checks import merge_pieces
 from imseek.errors import EncoderUnavailableError, UsageError, did_you_mean
 from imseek.types.arrays import Float32
 
-__all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
+__all__ = ["class_vectors", "imagenet_classes", "template_sets", "templates"]
 
 _IMAGENET: Final = "imagenet"
 # Texts to encode at once: 80 templates for 1,000 names would take hundreds of megabytes.
@@ -70,9 +70,9 @@ def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Seque
     per_run = max(1, _BATCH // len(templates))
     rows = np.empty((len(class_names), encoder.info.dim), dtype=np.float32)
     for start in range(0, len(class_names), per_run):
-        some = class_names[start : start + per_run]
-        texts = [template.replace("{}", name) for name in some for template in templates]
-        rows[start : start + per_run] = merge_pieces(encoder.encode_texts(texts), [len(templates)] * len(some))
+        batch = class_names[start : start + per_run]
+        texts = [template.replace("{}", name) for name in batch for template in templates]
+        rows[start : start + per_run] = merge_pieces(encoder.encode_texts(texts), [len(templates)] * len(batch))
     return rows
 
 

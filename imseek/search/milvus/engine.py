@@ -76,16 +76,16 @@ def _nearby_search(reader: PublishedReader) -> Callable[[float, float, float], l
         wide = _half_width(latitude, angle)
         if wide is not None and longitude - wide >= -180 and longitude + wide <= 180:
             box += f" and {east} >= {longitude - wide!r} and {east} <= {longitude + wide!r}"
-        found = reader.client.query(
+        rows = reader.client.query(
             reader.record.rows,
             f"{north} is not null and {east} is not null and {box}",
             [layout.ID, north, east],
         )
-        if len(found) >= MAX_ROWS:
+        if len(rows) >= MAX_ROWS:
             raise QueryError(f"{MAX_ROWS:,} images or more lie around there", hint="a smaller distance in near()")
         return [
             int(row[layout.ID])
-            for row in found
+            for row in rows
             if _haversine(row[north] - latitude, row[east] - longitude, row[north], latitude) <= most
         ]
 
@@ -103,10 +103,10 @@ def _half_width(latitude: float, angle: float) -> float | None:
     return math.degrees(math.asin(math.sin(angle) / across)) + 1e-6
 
 
-def _haversine(up: float, right: float, one: float, other: float) -> float:
+def _haversine(up: float, right: float, latitude_a: float, latitude_b: float) -> float:
     """Return the haversine of the angle between two points, whose differences and latitudes are in degrees.
 
     See :data:`imseek.search.where.columns_and_functions.NEAR_SQL`.
     """
-    cosines = math.cos(math.radians(one)) * math.cos(math.radians(other))
+    cosines = math.cos(math.radians(latitude_a)) * math.cos(math.radians(latitude_b))
     return math.sin(math.radians(up) / 2) ** 2 + cosines * math.sin(math.radians(right) / 2) ** 2

@@ -52,7 +52,7 @@ class PublishedIndex:
         self._client: Client = reader.client
         self._rows = reader.record.rows
         self._space = space
-        self._own = f"{layout.has_caption_field(space)} == true" if space.modality == "text" else ""
+        self._caption_filter = f"{layout.has_caption_field(space)} == true" if space.modality == "text" else ""
         self._count = reader.record.spoken.get(space.space_id, reader.record.images)
 
     exact: Final = True
@@ -67,9 +67,9 @@ class PublishedIndex:
 
     def count(self, allowed: Any) -> int:
         assert isinstance(allowed, Condition)
-        if self._own not in allowed.counts:
-            allowed.counts[self._own] = self._client.count(self._rows, self._filter(allowed))
-        return allowed.counts[self._own]
+        if self._caption_filter not in allowed.counts:
+            allowed.counts[self._caption_filter] = self._client.count(self._rows, self._filter(allowed))
+        return allowed.counts[self._caption_filter]
 
     def search(
         self, queries: Float32, k: int, *, allowed: Any = None, text: bool = False, exact: bool = False
@@ -86,33 +86,37 @@ class PublishedIndex:
                 hint="a filter or a smaller limit; the collection itself has no such end",
             )
         where = self._filter(allowed)
-        found: list[Matches | None] = [None] * len(queries)
-        waiting = list(range(len(queries)))
+        results: list[Matches | None] = [None] * len(queries)
+        pending = list(range(len(queries)))
         fetch = min(MAX_ROWS, max(1, len(self)), k + max(_MIN_EXTRA, k // 8))
-        while waiting:
-            left = []
+        while pending:
+            unsettled = []
             step = max(1, min(_QUERIES_PER_REQUEST, _MAX_FLOATS // (fetch * self._space.dim)))
-            for start in range(0, len(waiting), step):
-                part = waiting[start : start + step]
-                answers = self._client.search(self._rows, layout.vector_field(self._space), queries[part], fetch, where)
-                for at, (ids, theirs, rows) in zip(part, answers, strict=True):
+            for start in range(0, len(pending), step):
+                batch = pending[start : start + step]
+                answers = self._client.search(
+                    self._rows, layout.vector_field(self._space), queries[batch], fetch, where
+                )
+                for at, (ids, milvus_scores, rows) in zip(batch, answers, strict=True):
                     matches = top_k(ids, cosines(queries[at], rows, row_norms(rows)), k)
-                    all_there = len(ids) < fetch or fetch >= min(MAX_ROWS, len(self))
-                    if all_there or (len(matches) == k and matches.scores[-1] > theirs.min() + _COSINE_TOLERANCE):
-                        found[at] = matches
+                    is_complete = len(ids) < fetch or fetch >= min(MAX_ROWS, len(self))
+                    if is_complete or (
+                        len(matches) == k and matches.scores[-1] > milvus_scores.min() + _COSINE_TOLERANCE
+                    ):
+                        results[at] = matches
                     else:
-                        left.append(at)
-            waiting, fetch = left, min(MAX_ROWS, len(self), fetch * _GROWTH)
-        return [one for one in found if one is not None]
+                        unsettled.append(at)
+            pending, fetch = unsettled, min(MAX_ROWS, len(self), fetch * _GROWTH)
+        return [one for one in results if one is not None]
 
     def _score(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
         """Return the best ``k`` of the given ids for each query."""
-        known = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
-        there = np.array(sorted(known), np.int64)
-        rows = np.array([known[i] for i in there.tolist()], np.float32).reshape(-1, self._space.dim)
+        rows_by_id = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
+        present_ids = np.array(sorted(rows_by_id), np.int64)
+        rows = np.array([rows_by_id[i] for i in present_ids.tolist()], np.float32).reshape(-1, self._space.dim)
         norms = row_norms(rows)
-        return [top_k(there, cosines(query, rows, norms), k) for query in queries]
+        return [top_k(present_ids, cosines(query, rows, norms), k) for query in queries]
 
     def _filter(self, allowed: Condition | None) -> str:
-        parts = [one for one in (self._own, "" if allowed is None else allowed.filter) if one]
+        parts = [one for one in (self._caption_filter, "" if allowed is None else allowed.filter) if one]
         return " and ".join(f"({one})" for one in parts)

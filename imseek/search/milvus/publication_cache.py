@@ -46,8 +46,8 @@ class PublishedGeneration:
                 raise QueryError(f"no sample of {most} rows of {space.encoder} was published")
             # A publication in progress may have removed some.
             rows = self.reader.known_vectors(ids, space)
-            there = [rows[i] for i in ids if i in rows]
-            self.samples[key] = np.array(there, np.float32).reshape(-1, space.dim)
+            present_rows = [rows[i] for i in ids if i in rows]
+            self.samples[key] = np.array(present_rows, np.float32).reshape(-1, space.dim)
         return self.samples[key]
 
 
@@ -63,17 +63,17 @@ class PublishedGenerationCache:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._seen = 0.0
-        self._take()
+        self._checked_at = 0.0
+        self._load_newest()
 
     def newest(self) -> PublishedGeneration:
         """Return the newest publication. Raises CollectionNotFoundError if it is gone or has been replaced."""
         with self._lock:
-            if time.monotonic() - self._seen > FRESH_SECONDS:
+            if time.monotonic() - self._checked_at > FRESH_SECONDS:
                 if publication_record.read_stamp(self._client) != self._seal:
-                    self._take()
+                    self._load_newest()
                 self._pending = publication_record.read_lease(self._client) is not None
-                self._seen = time.monotonic()
+                self._checked_at = time.monotonic()
             return self._newest
 
     def of(self, generation: int) -> PublishedGeneration:
@@ -83,14 +83,14 @@ class PublishedGenerationCache:
         return newest
 
     def index(self, generation: Any, space: SpaceInfo) -> PublishedIndex:
-        held: PublishedIndex | None = generation.indexes.get(space.space_id)
-        if held is None:
-            held = generation.indexes[space.space_id] = PublishedIndex(generation.reader, space)
-        return held
+        index: PublishedIndex | None = generation.indexes.get(space.space_id)
+        if index is None:
+            index = generation.indexes[space.space_id] = PublishedIndex(generation.reader, space)
+        return index
 
     def renew(self) -> int:
         with self._lock:
-            self._take()
+            self._load_newest()
             return self._newest.reader.generation
 
     @property
@@ -102,14 +102,14 @@ class PublishedGenerationCache:
     def close(self) -> None:
         self._client.close()
 
-    def _take(self) -> None:
+    def _load_newest(self) -> None:
         seal = publication_record.read_stamp(self._client)
-        found = publication_record.read(self._client)
+        record = publication_record.read(self._client)
         newest: PublishedGeneration | None = getattr(self, "_newest", None)
-        if newest is not None and newest.reader.record.uuid != found.uuid:
+        if newest is not None and newest.reader.record.uuid != record.uuid:
             raise CollectionNotFoundError(
                 f"another collection has been published at {self._client.address}", hint="open it again"
             )
-        self._newest = PublishedGeneration(PublishedReader(self._client, found))
-        self._seal, self._seen = seal, time.monotonic()
+        self._newest = PublishedGeneration(PublishedReader(self._client, record))
+        self._seal, self._checked_at = seal, time.monotonic()
         self._pending = publication_record.read_lease(self._client) is not None

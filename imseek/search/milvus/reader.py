@@ -51,10 +51,10 @@ class PublishedReader:
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
         """Return vectors as stored in the collection: Milvus's float32 represents every float16 exactly."""
         space = next(one for one in self.record.spaces if one.space_id == space_id)
-        found = self.known_vectors(image_ids, space)
-        if missing := [i for i in image_ids if i not in found]:
+        rows_by_id = self.known_vectors(image_ids, space)
+        if missing := [i for i in image_ids if i not in rows_by_id]:
             raise _not_found(missing[0])
-        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, space.dim)
+        return np.array([rows_by_id[i] for i in image_ids], np.float16).reshape(-1, space.dim)
 
     def known_vectors(self, image_ids: Sequence[int], space: SpaceInfo) -> dict[int, Float32]:
         """Return rows (dim,) by id, leaving out unknown ids.
@@ -62,19 +62,23 @@ class PublishedReader:
         In a caption space, images without a caption are left out too.
         """
         name = layout.vector_field(space)
-        spoken = [layout.has_caption_field(space)] if space.modality == "text" else []
-        rows = self.client.get(self.record.rows, _valid_ids(image_ids), [layout.ID, name, *spoken])
-        return {int(row[layout.ID]): np.array(row[name], np.float32) for row in rows if all(row[one] for one in spoken)}
+        caption_fields = [layout.has_caption_field(space)] if space.modality == "text" else []
+        rows = self.client.get(self.record.rows, _valid_ids(image_ids), [layout.ID, name, *caption_fields])
+        return {
+            int(row[layout.ID]): np.array(row[name], np.float32)
+            for row in rows
+            if all(row[one] for one in caption_fields)
+        }
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
-        found = {}
+        places = {}
         for image_id, (source_id, path) in self.catalog_places(image_ids).items():
             source = self.record.sources[source_id]
-            found[image_id] = place_of(source_id, source.kind, source.root, path)
-        return found
+            places[image_id] = place_of(source_id, source.kind, source.root, path)
+        return places
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        documents = self._looked_up(image_ids)
+        documents = self._load_documents(image_ids)
         return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
 
     def documents(self, image_ids: Sequence[int]) -> dict[int, Document]:
@@ -90,7 +94,7 @@ class PublishedReader:
 
         Raises ImageNotFoundError, CorruptCollectionError.
         """
-        if (document := self._looked_up([image_id]).get(image_id)) is None:
+        if (document := self._load_documents([image_id]).get(image_id)) is None:
             raise _not_found(image_id)
         if (place := document["place"]) is None:
             raise unknown_place_error(image_id)
@@ -104,18 +108,18 @@ class PublishedReader:
         return dict(self.record.sources)
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-        return {i: dict(document["metadata"]) for i, document in self._looked_up(image_ids).items()}
+        return {i: dict(document["metadata"]) for i, document in self._load_documents(image_ids).items()}
 
     def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str] | None = None) -> dict[int, dict[str, Any]]:
         """Return metadata columns by id; ``taken_at`` is a datetime by the camera's clock, as for a folder."""
-        found: dict[int, dict[str, Any]] = {}
+        values_by_id: dict[int, dict[str, Any]] = {}
         for image_id, row in self.metadata(image_ids).items():
-            kept = {name: value for name, value in row.items() if columns is None or name in columns}
-            if "taken_at" in kept:
-                kept["taken_at"] = datetime.fromisoformat(kept["taken_at"]).replace(tzinfo=None)
-            if kept:
-                found[image_id] = kept
-        return found
+            values = {name: value for name, value in row.items() if columns is None or name in columns}
+            if "taken_at" in values:
+                values["taken_at"] = datetime.fromisoformat(values["taken_at"]).replace(tzinfo=None)
+            if values:
+                values_by_id[image_id] = values
+        return values_by_id
 
     def image(self, image_id: int) -> Image:
         rows = self.client.get(self.record.rows, _valid_ids([image_id]), [layout.ID, layout.DOCUMENT, layout.TAGS])
@@ -126,16 +130,16 @@ class PublishedReader:
         content_hash = metadata.pop("content_hash")
         return Image(int(image_id), place, content_hash, metadata, tuple(sorted(rows[0][layout.TAGS])))
 
-    def _looked_up(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    def _load_documents(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return the documents of images by id, cached; missing ids are left out."""
-        wanted = [i for i in image_ids if i not in self._documents]
-        rows = self.client.get(self.record.rows, _valid_ids(wanted), [layout.ID, layout.DOCUMENT])
-        new = {int(row[layout.ID]): self._document(row) for row in rows}
-        found = {i: one for i in image_ids if (one := new.get(i) or self._documents.get(i)) is not None}
+        uncached_ids = [i for i in image_ids if i not in self._documents]
+        rows = self.client.get(self.record.rows, _valid_ids(uncached_ids), [layout.ID, layout.DOCUMENT])
+        new_documents = {int(row[layout.ID]): self._document(row) for row in rows}
+        documents = {i: one for i in image_ids if (one := new_documents.get(i) or self._documents.get(i)) is not None}
         if len(self._documents) > _MAX_CACHED:
             self._documents = {}
-        self._documents.update(new)
-        return found
+        self._documents.update(new_documents)
+        return documents
 
     def _document(self, row: dict[str, Any]) -> dict[str, Any]:
         """Parse a row's document: ``metadata``, and ``place`` (source id and path within it) or None."""

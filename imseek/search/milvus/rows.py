@@ -51,9 +51,9 @@ class Row:
 
 def columns_of(reader: Reader) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Return the columns that filters of a publication can name, and those for which Milvus has no field left."""
-    known = column_values.list_columns(reader)
-    named = [(name, _KINDS[kind]) for name, kind in known.items() if name not in _EXCLUDED and kind in _KINDS]
-    return layout.assign_fields(named, len(layout.fixed_fields(reader.current.spaces)))
+    kinds = column_values.list_columns(reader)
+    filterable = [(name, _KINDS[kind]) for name, kind in kinds.items() if name not in _EXCLUDED and kind in _KINDS]
+    return layout.assign_fields(filterable, len(layout.fixed_fields(reader.current.spaces)))
 
 
 def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
@@ -63,13 +63,13 @@ def blocks(reader: Reader, columns: Sequence[Column]) -> Iterator[list[Row]]:
     if any(len(one) != len(reader.current.shards) for one in segments):
         raise CorruptCollectionError("some images have no vector in a space", hint=repair_command(reader.root))
     step = max(1, min(_MAX_ROWS, _MAX_FLOATS // max(1, sum(space.dim for space in spaces))))
-    living = [each for each in zip(*segments, strict=True) if len(each[0].ids) > len(each[0].dead)]
-    found = column_values.values(reader, [column.name for column in columns])
-    for (ids, arrays), parts in zip(found, living, strict=True):
+    live_segments = [each for each in zip(*segments, strict=True) if len(each[0].ids) > len(each[0].dead)]
+    values = column_values.values(reader, [column.name for column in columns])
+    for (ids, arrays), parts in zip(values, live_segments, strict=True):
         for start in range(0, len(ids), step):
-            part = slice(start, start + step)
+            rows = slice(start, start + step)
             facts = [_to_milvus_values(array.slice(start, step)) for array in arrays]
-            yield list(_rows(reader, spaces, columns, ids[part], facts, parts))
+            yield list(_rows(reader, spaces, columns, ids[rows], facts, parts))
 
 
 def _rows(
@@ -84,22 +84,22 @@ def _rows(
     places = reader.catalog_places(ids.tolist())
     at = np.searchsorted(segments[0].ids, ids)
     vectors = [np.asarray(segment.rows[at]) for segment in segments]
-    silent = [np.isin(at, segment.dead) for segment in segments]
+    lacks_caption = [np.isin(at, segment.dead) for segment in segments]
     for n, image_id in enumerate(ids.tolist()):
         members, shortened = _hit_fields(images[image_id], places.get(image_id))
-        for column, each in zip(columns, facts, strict=True):
-            members[column.field] = each[n]
-            if isinstance(each[n], str) and len(each[n].encode()) > layout.MAX_TEXT_BYTES:
-                members[column.field], shortened = _truncate(each[n], layout.MAX_TEXT_BYTES), True
+        for column, values in zip(columns, facts, strict=True):
+            members[column.field] = values[n]
+            if isinstance(values[n], str) and len(values[n].encode()) > layout.MAX_TEXT_BYTES:
+                members[column.field], shortened = _truncate(values[n], layout.MAX_TEXT_BYTES), True
         digest = hashlib.blake2b(json.dumps(members, sort_keys=True).encode(), digest_size=8)
         fields: dict[str, Any] = {layout.ID: image_id, **members}
-        for space, rows, without in zip(spaces, vectors, silent, strict=True):
+        for space, rows, is_lacking in zip(spaces, vectors, lacks_caption, strict=True):
             row = rows[n].astype(np.float32)
             digest.update(rows[n].tobytes())
             if space.modality == "text":
                 # A zero row has no direction and Milvus may reject it, so another row stands in for it.
-                fields[layout.has_caption_field(space)] = not without[n]
-                row[0] = 1.0 if without[n] else row[0]
+                fields[layout.has_caption_field(space)] = not is_lacking[n]
+                row[0] = 1.0 if is_lacking[n] else row[0]
             fields[layout.vector_field(space)] = row
         number = int.from_bytes(digest.digest(), "big", signed=True)
         yield Row(image_id, number, {**fields, layout.DIGEST: number}, shortened)
@@ -112,8 +112,10 @@ def _hit_fields(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str
         tags.pop()
     shortened = len(tags) < len(image.tags)
     metadata = {**image.metadata, "content_hash": image.content_hash}
-    lies = None if place is None else [place[0], base64.b64encode(place[1]).decode()]
-    while len(document := json.dumps({"metadata": metadata, "place": lies}, default=str)) > layout.MAX_TEXT_BYTES:
+    place_members = None if place is None else [place[0], base64.b64encode(place[1]).decode()]
+    while (
+        len(document := json.dumps({"metadata": metadata, "place": place_members}, default=str)) > layout.MAX_TEXT_BYTES
+    ):
         shortened = True
         longest = max(metadata, key=lambda name: len(json.dumps(metadata[name], default=str)))
         text = str(metadata[longest])
@@ -130,7 +132,7 @@ def _to_milvus_values(column: pa.Array) -> list[Any]:
     """Convert values for Milvus: times to microseconds, NaN and infinity to None."""
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us")).cast(pa.int64())
-    found = column.to_pylist()
+    values = column.to_pylist()
     if pa.types.is_floating(column.type):
-        return [None if one is None or not math.isfinite(one) else one for one in found]
-    return list(found)
+        return [None if one is None or not math.isfinite(one) else one for one in values]
+    return list(values)

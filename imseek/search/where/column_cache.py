@@ -44,7 +44,7 @@ class ColumnCache:
 
     def __init__(self, memory: int) -> None:
         self._memory = memory
-        self._used = 0
+        self._used_bytes = 0
         self._turn = 0
         #: The last filter that used each column, and the column; least recently used first.
         self._entries: OrderedDict[_Key, tuple[int, Any]] = OrderedDict()
@@ -53,32 +53,32 @@ class ColumnCache:
     @property
     def nbytes(self) -> int:
         """Bytes of the cached columns."""
-        return self._used
+        return self._used_bytes
 
     def clear(self) -> None:
         self._entries.clear()
         self._schemas.clear()
-        self._used = 0
+        self._used_bytes = 0
 
     def types(self, reader: Reader) -> dict[str, pa.DataType]:
         """Return the types of the stored columns of a generation.
 
         Where shards differ, it is the narrowest type that holds all values.
         """
-        found: dict[str, dict[pa.DataType, None]] = {
+        types_by_name: dict[str, dict[pa.DataType, None]] = {
             field.name: {field.type: None} for field in shard_files.INTRINSIC_SCHEMA
         }
         files = [file for shard in reader.current.shards for file in metadata_columns.files_of(shard)]
         # Forget the schemas of deleted files.
-        self._schemas = {file: known for file in files if (known := self._schemas.get(file)) is not None}
+        self._schemas = {file: schema for file in files if (schema := self._schemas.get(file)) is not None}
         for file in files:
             if file not in self._schemas:
                 self._schemas[file] = metadata_columns.schema_of(reader, file)
             for name, kind in self._schemas[file].items():
-                found.setdefault(name, {})[kind] = None
+                types_by_name.setdefault(name, {})[kind] = None
         for name in shard_files.ANNOTATION_COLUMNS.names:  # known even where no picture has them
-            found.setdefault(name, {pa.null(): None})
-        return {name: shard_files.common_type(kinds) for name, kinds in found.items()}
+            types_by_name.setdefault(name, {pa.null(): None})
+        return {name: shard_files.common_type(kinds) for name, kinds in types_by_name.items()}
 
     def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> ColumnReader:
         """Return a reader for one filter on one generation."""
@@ -98,15 +98,15 @@ class ColumnCache:
         Otherwise a filter that reads more than fits would evict all its own columns and find none of them next time.
         """
         _, old = self._entries.pop(key, (0, None))
-        self._used -= 0 if old is None else old.nbytes
-        while self._entries and self._used + value.nbytes > self._memory:
+        self._used_bytes -= 0 if old is None else old.nbytes
+        while self._entries and self._used_bytes + value.nbytes > self._memory:
             oldest = next(iter(self._entries))
             if self._entries[oldest][0] == self._turn:
                 return
-            self._used -= self._entries.pop(oldest)[1].nbytes
-        if self._used + value.nbytes <= self._memory:
+            self._used_bytes -= self._entries.pop(oldest)[1].nbytes
+        if self._used_bytes + value.nbytes <= self._memory:
             self._entries[key] = self._turn, value
-            self._used += value.nbytes
+            self._used_bytes += value.nbytes
 
 
 class ColumnReader:
@@ -125,19 +125,19 @@ class ColumnReader:
         ids = [self._live(shard) for shard in group]
         columns: list[list[Any]] = [[] for _ in inputs]
         for shard, live in zip(group, ids, strict=True):
-            stored = self._read_columns(shard, [one.name for one in inputs if one.what == "stored"])
+            stored_columns = self._read_columns(shard, [one.name for one in inputs if one.what == "stored"])
             for column, source in zip(columns, inputs, strict=True):
                 if source.what == "stored":
-                    column += stored[source.name].chunks
+                    column += stored_columns[source.name].chunks
                 elif source.what == "place":
                     column += self._places(shard, live)[source.name].chunks
                 else:
                     column.append(self._compute_column(source, live))
-        everything = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        all_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
         arrays = [
             pa.chunked_array(chunks, type=self._type(source)) for chunks, source in zip(columns, inputs, strict=True)
         ]
-        return everything, pa.table(arrays, names=[f"c{n}" for n in range(len(inputs))])
+        return all_ids, pa.table(arrays, names=[f"c{n}" for n in range(len(inputs))])
 
     def _type(self, source: Source) -> pa.DataType:
         if source.what == "stored":
@@ -159,20 +159,20 @@ class ColumnReader:
     def _read_columns(self, shard: Shard, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
         files = metadata_columns.files_of(shard)
         keys = {name: (files, shard.dead, name, str(self._types[name])) for name in names}
-        found = {name: self._columns.get(key) for name, key in keys.items()}
-        missing = [name for name, column in found.items() if column is None]
+        columns = {name: self._columns.get(key) for name, key in keys.items()}
+        missing = [name for name, column in columns.items() if column is None]
         layers: dict[str, list[pa.ChunkedArray]] = {name: [] for name in missing}
         for file in files if missing else ():
-            there = [name for name in missing if name in self._columns._schemas[file]]
-            if there:
-                table = metadata_columns.columns_of(self._reader, file, there)
-                for name in there:
+            present = [name for name in missing if name in self._columns._schemas[file]]
+            if present:
+                table = metadata_columns.columns_of(self._reader, file, present)
+                for name in present:
                     layers[name].append(_nan_to_null(_convert(table.column(name), _arrow_type(self._types[name]))))
         dead = self._reader.dead_rows(shard) if missing else np.empty(0, np.int64)
         for name, parts in layers.items():
-            found[name] = self._merge_layers(shard, name, parts, dead)
-            self._columns.keep(keys[name], found[name])
-        return found
+            columns[name] = self._merge_layers(shard, name, parts, dead)
+            self._columns.keep(keys[name], columns[name])
+        return columns
 
     def _merge_layers(self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64) -> pa.ChunkedArray:
         if not parts:
@@ -191,13 +191,13 @@ class ColumnReader:
         if self._sources is None:
             self._sources = self._reader.sources()
         key = ("places", shard.shard_id, shard.dead)
-        kept: _CachedPlaces | None = self._columns.get(key)
-        if kept is not None and kept.sources == self._sources and not self._has_moved(kept.generation, live):
-            return kept.columns
-        made = _CachedPlaces(self._reader.generation, self._sources, self._place_columns(live, self._sources))
-        if kept is None or kept.generation <= made.generation:
-            self._columns.keep(key, made)
-        return made.columns
+        cached: _CachedPlaces | None = self._columns.get(key)
+        if cached is not None and cached.sources == self._sources and not self._has_moved(cached.generation, live):
+            return cached.columns
+        current = _CachedPlaces(self._reader.generation, self._sources, self._place_columns(live, self._sources))
+        if cached is None or cached.generation <= current.generation:
+            self._columns.keep(key, current)
+        return current.columns
 
     def _has_moved(self, since: int, live: Int64) -> bool:
         """Return whether an image of the shard may have moved since generation ``since``."""
@@ -212,17 +212,17 @@ class ColumnReader:
         numbers: list[Int64] = [np.empty(0, np.int64)]
         texts: list[pa.Array] = []
         if len(live):
-            for some, source, text in metadata_columns.places_between(
+            for part_ids, source, text in metadata_columns.places_between(
                 self._reader, sources, int(live[0]), int(live[-1])
             ):
-                ids.append(some)
+                ids.append(part_ids)
                 numbers.append(source)
                 texts.append(text)
         all_ids = np.concatenate(ids)
         at = np.searchsorted(all_ids, live)
-        lost = at == len(all_ids)
-        lost[~lost] = all_ids[at[~lost]] != live[~lost]
-        rows = pa.array(at, mask=lost)
+        is_lost = at == len(all_ids)
+        is_lost[~is_lost] = all_ids[at[~is_lost]] != live[~is_lost]
+        rows = pa.array(at, mask=is_lost)
         return {
             "path": pa.chunked_array(texts, pa.string()).take(rows),
             "source": pa.chunked_array([pa.array(np.concatenate(numbers).astype(np.int32))]).take(rows),

@@ -20,8 +20,8 @@ Int64 = npt.NDArray[np.int64]
 
 def resolve_kinds(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
     """Return the kinds of columns. Raises QueryError, with near matches, for a name that no filter could use."""
-    stored = kinds_of(ColumnCache(0).types(reader))
-    return tuple(ColumnNames(stored).column(name).kind for name in names)
+    kinds = kinds_of(ColumnCache(0).types(reader))
+    return tuple(ColumnNames(kinds).column(name).kind for name in names)
 
 
 def list_columns(reader: Reader) -> dict[str, str]:
@@ -32,9 +32,9 @@ def list_columns(reader: Reader) -> dict[str, str]:
     types = ColumnCache(0).types(reader)
     stored = kinds_of({n: kind for n, kind in types.items() if n not in ANNOTATION_COLUMNS.names or kind != pa.null()})
     aliases = {*ALIASES, *STORED_ALIASES}
-    found = {name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in aliases}
-    own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
-    return {**own, **found}
+    kinds = {name: column.kind.value for name, column in ColumnNames(stored).all().items() if name not in aliases}
+    stored_kinds = {name: kind for name, kind in kinds.items() if name not in VIRTUAL}
+    return {**stored_kinds, **kinds}
 
 
 def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[Any]]]:
@@ -47,20 +47,20 @@ def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[A
 
     loader = ColumnCache(0)
     types = loader.types(reader)
-    known = ColumnNames(kinds_of(types))
-    wanted = [known.column(name) for name in names]
-    inputs = list(dict.fromkeys(source for one in wanted for source in one.inputs)) or [Source("id")]
+    column_names = ColumnNames(kinds_of(types))
+    columns = [column_names.column(name) for name in names]
+    inputs = list(dict.fromkeys(source for one in columns for source in one.inputs)) or [Source("id")]
     holes = {source: f"c{n}" for n, source in enumerate(inputs)}
-    each = [one.sql.format(*(holes[source] for source in one.inputs)) for one in wanted]
-    query = f"SELECT {', '.join(f'{sql} AS v{n}' for n, sql in enumerate(each))} FROM facts"  # noqa: S608 - ours
+    expressions = [one.sql.format(*(holes[source] for source in one.inputs)) for one in columns]
+    query = f"SELECT {', '.join(f'{sql} AS v{n}' for n, sql in enumerate(expressions))} FROM facts"  # noqa: S608 - ours
     connection = connect()
     try:
         for shard in reader.current.shards:
             ids, table = loader.read(reader, types).table([shard], inputs)
             if len(ids):
                 connection.register("facts", table)
-                found: pa.Table = connection.sql(query).to_arrow_table()
-                yield ids, [found.column(n).combine_chunks() for n in range(len(wanted))]
+                result: pa.Table = connection.sql(query).to_arrow_table()
+                yield ids, [result.column(n).combine_chunks() for n in range(len(columns))]
     finally:
         connection.close()
 
@@ -73,13 +73,13 @@ def numbers(reader: Reader, names: Sequence[str]) -> tuple[Int64, npt.NDArray[np
     numeric = [kind in (Kind.INT, Kind.FLOAT) for kind in resolve_kinds(reader, names)]
     ids: list[Int64] = [np.empty(0, np.int64)]
     parts = [np.empty((len(names), 0))]
-    for some, columns in values(reader, names):
-        ids.append(some)
-        rows = np.full((len(names), len(some)), np.nan)
+    for part_ids, columns in values(reader, names):
+        ids.append(part_ids)
+        rows = np.full((len(names), len(part_ids)), np.nan)
         for row, column, is_number in zip(rows, columns, numeric, strict=True):
             if is_number:
                 row[:] = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
         parts.append(rows)
-    everything = np.concatenate(ids)
-    order = np.argsort(everything, kind="stable")
-    return everything[order], np.concatenate(parts, axis=1)[:, order]
+    all_ids = np.concatenate(ids)
+    order = np.argsort(all_ids, kind="stable")
+    return all_ids[order], np.concatenate(parts, axis=1)[:, order]

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from imseek.errors import QueryError
 from imseek.search.where import columns_and_functions as v
-from imseek.search.where import names as known
+from imseek.search.where import names as column_names
 from imseek.search.where.columns_and_functions import NUMBERS, TEXTS, TIMES, Kind, Source
 from imseek.search.where.constants import IGNORE_CASE, check_pattern, number_sql, parse_number, parse_time
 from imseek.search.where.filter_errors import list_refusal, not_orderable, quote_node, too_large, unsupported_node
@@ -76,7 +76,7 @@ class _Compiler:
     """Compiles one filter, node by node, and collects its inputs and parameters."""
 
     def __init__(self, columns: Mapping[str, Kind]) -> None:
-        self.names = known.ColumnNames(columns)
+        self.names = column_names.ColumnNames(columns)
         self.inputs: dict[Source, str] = {}
         self.parameters: list[Value] = []
 
@@ -91,10 +91,10 @@ class _Compiler:
         for name, value in node.args.items():
             if name not in allowed and value not in (None, False, []):
                 raise unsupported_node(node)
-        made = method(self, node, depth + 1)
-        if len(made.sql) > MAX_SQL:
+        compiled = method(self, node, depth + 1)
+        if len(compiled.sql) > MAX_SQL:
             raise too_large()
-        return replace(made, node=node)
+        return replace(compiled, node=node)
 
     # -- leaves ----------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class _Compiler:
                 raise list_refusal(value.node)
             negation = "NOT " if operator == "<>" else ""
             return TypedExpression(f"({negation}list_contains({value.sql}, {other.sql}))", Kind.BOOL)
-        (left, right), kind = self._alike([node.this, node.args["expression"]], depth)
+        (left, right), kind = self._of_one_kind([node.this, node.args["expression"]], depth)
         if kind is Kind.BOOL and operator in ("<", "<=", ">", ">="):
             raise not_orderable(left.node)
         return TypedExpression(f"({left.sql} {operator} {right.sql})", Kind.BOOL)
@@ -170,7 +170,7 @@ class _Compiler:
         return TypedExpression(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL)
 
     def _between(self, node: exp.Expr, depth: int) -> TypedExpression:
-        (value, low, high), kind = self._alike([node.this, node.args["low"], node.args["high"]], depth)
+        (value, low, high), kind = self._of_one_kind([node.this, node.args["low"], node.args["high"]], depth)
         if kind is Kind.BOOL:
             raise not_orderable(value.node)
         return TypedExpression(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL)
@@ -182,16 +182,16 @@ class _Compiler:
         if self._is_list(node.this):
             value, texts = self.expression(node.this, depth), [self._of(one, depth, TEXTS) for one in members]
             return TypedExpression(f"list_has_any({value.sql}, [{', '.join(one.sql for one in texts)}])", Kind.BOOL)
-        (value, *rest), _ = self._alike([node.this, *members], depth)
+        (value, *rest), _ = self._of_one_kind([node.this, *members], depth)
         # DuckDB repeats the value for each member of a short list, unless it is a column or a constant.
-        once = value.constant or isinstance(node.this, exp.Column)
-        constants = [one.sql for one in rest if one.constant and once]
+        is_repeatable = value.constant or isinstance(node.this, exp.Column)
+        constants = [one.sql for one in rest if one.constant and is_repeatable]
         parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
-        parts += _each(value.sql, [one.sql for one in rest if not (one.constant and once)])
+        parts += _equalities(value.sql, [one.sql for one in rest if not (one.constant and is_repeatable)])
         return TypedExpression(f"({' OR '.join(parts)})", Kind.BOOL)
 
     def _is_list(self, node: exp.Expr) -> bool:
-        """Whether a node is a column of lists, perhaps in brackets."""
+        """Return whether a node is a column of lists, perhaps in brackets."""
         while isinstance(node, exp.Paren):
             node = node.this
         if not (isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier)):
@@ -285,12 +285,12 @@ class _Compiler:
         subject = node.args.get("this")
         default = node.args.get("default")
         results = [one.args["true"] for one in branches] + ([default] if default is not None else [])
-        values, kind = self._alike(results, depth)
+        values, kind = self._of_one_kind(results, depth)
         if subject is None:
             conditions = [self._truth(one.this, depth) for one in branches]
         else:
-            (compared, *others), _ = self._alike([subject, *(one.this for one in branches)], depth)
-            conditions = _each(compared.sql, [one.sql for one in others])
+            (compared, *others), _ = self._of_one_kind([subject, *(one.this for one in branches)], depth)
+            conditions = _equalities(compared.sql, [one.sql for one in others])
         whens = [f"WHEN {c} THEN {r.sql}" for c, r in zip(conditions, values, strict=False)]
         end = f" ELSE {values[-1].sql}" if default is not None else ""
         return TypedExpression(f"(CASE {' '.join(whens)}{end} END)", kind)
@@ -312,7 +312,7 @@ class _Compiler:
         if lowered == "near":
             return self._near(arguments, depth)
         if lowered not in v.FUNCTIONS:
-            raise known.unknown_name("function", name, [*v.FUNCTIONS, *v.IMSEEK_FUNCTIONS])
+            raise column_names.unknown_name("function", name, [*v.FUNCTIONS, *v.IMSEEK_FUNCTIONS])
         return self._call(lowered, v.FUNCTIONS[lowered], arguments, depth)
 
     def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> TypedExpression:
@@ -320,7 +320,7 @@ class _Compiler:
         if function.variadic:
             if not nodes:
                 raise QueryError(f"{name}() takes at least one argument")
-            arguments, kind = self._alike(nodes, depth)
+            arguments, kind = self._of_one_kind(nodes, depth)
             return TypedExpression(function.sql.format(", ".join(one.sql for one in arguments)), kind)
         if not most - function.optional <= len(nodes) <= most:
             raise QueryError(f"{name}() takes {most} argument{'s' * (most > 1)}, not {len(nodes)}")
@@ -351,8 +351,8 @@ class _Compiler:
             raise QueryError(
                 "near() takes a latitude of -90 to 90, a longitude of -180 to 180, and kilometres from 0 on"
             )
-        here = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
-        sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in here]
+        coordinates = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
+        sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in coordinates]
         # The haversine grows with the distance up to half around the earth; beyond that everything is near.
         angle = kilometres / v.EARTH_KM
         most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
@@ -369,11 +369,11 @@ class _Compiler:
         if value.kind is Kind.TEXT and not kinds & TEXTS and kinds & TIMES and value.parameter is not None:
             return self._as_time(value)
         if value.kind not in kinds and value.kind is not Kind.NULL:
-            wanted = " or ".join(sorted(kind.value for kind in kinds)) if len(kinds) < 3 else "something else"
-            raise QueryError(f"{quote_node(value.node)} is {value.kind.value}, where {wanted} is wanted")
+            expected = " or ".join(sorted(kind.value for kind in kinds)) if len(kinds) < 3 else "something else"
+            raise QueryError(f"{quote_node(value.node)} is {value.kind.value}, where {expected} is wanted")
         return value
 
-    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[TypedExpression], Kind]:
+    def _of_one_kind(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[TypedExpression], Kind]:
         """Compile expressions that must have one kind; also return that kind.
 
         Integers mix with other numbers, and times with dates and with texts that are times.
@@ -407,7 +407,7 @@ class _Compiler:
         return TypedExpression(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
 
 
-def _each(value: str, others: Sequence[str]) -> list[str]:
+def _equalities(value: str, others: Sequence[str]) -> list[str]:
     if len(value) * len(others) > MAX_SQL:
         raise too_large()
     return [f"{value} = {other}" for other in others]

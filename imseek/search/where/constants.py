@@ -25,13 +25,13 @@ _ZONE: Final = re.compile(r"(.*[0-9])(Z|[+-][0-9:]{2,6})")
 def parse_number(text: str) -> int | float:
     """Parse a number. Raises QueryError if a column cannot hold it."""
     try:
-        whole = int(text)
+        number = int(text)
     except ValueError:
         pass
     else:
-        if whole >= MAX_INT:
+        if number >= MAX_INT:
             raise QueryError(f"{shorten(text, 30)} is beyond 64 bits")
-        return whole
+        return number
     try:
         value = float(text)
     except ValueError:
@@ -57,7 +57,7 @@ def parse_time(text: str) -> datetime | date:
             return datetime.fromisoformat(text)
     except ValueError:  # such as a thirteenth month
         pass
-    if (zoned := _ZONE.fullmatch(text)) and _TIME.fullmatch(zoned[1]):
+    if (zone_match := _ZONE.fullmatch(text)) and _TIME.fullmatch(zone_match[1]):
         raise QueryError(
             f"'{shorten(text, 40)}' has a time zone",
             hint="taken_at is what the camera's clock showed, without a zone",

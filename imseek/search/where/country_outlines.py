@@ -46,11 +46,11 @@ def countries() -> tuple[Country, ...]:
     def ring(numbers: Sequence[int]) -> Ring:
         return np.concatenate([lines[n] if n >= 0 else lines[~n][::-1] for n in numbers])
 
-    found = [
+    outlines = [
         Country(name, tuple(part for numbers in rings for part in _split(ring(numbers))))
         for name, rings in world["countries"]
     ]
-    return tuple(sorted(found, key=lambda one: one.size))
+    return tuple(sorted(outlines, key=lambda one: one.size))
 
 
 def _split(ring: Ring) -> Iterator[Ring]:
@@ -60,34 +60,34 @@ def _split(ring: Ring) -> Iterator[Ring]:
         yield ring
         return
     turns = np.concatenate([[0.0], np.cumsum(-360.0 * np.sign(steps) * (np.abs(steps) > 180))])
-    whole = ring + np.stack([turns, np.zeros(len(ring))], axis=1)
+    unwrapped = ring + np.stack([turns, np.zeros(len(ring))], axis=1)
     if abs(turns[-1]) > 180:  # It goes around the pole.
-        start, end = whole[0, 0], whole[-1, 0]
-        whole = np.concatenate([whole, [[end, -90.0], [start, -90.0], whole[0]]])
+        start, end = unwrapped[0, 0], unwrapped[-1, 0]
+        unwrapped = np.concatenate([unwrapped, [[end, -90.0], [start, -90.0], unwrapped[0]]])
     for turn in (-360.0, 0.0, 360.0):
-        part = _clip(_clip(whole - [turn, 0.0], 180.0, 1.0), -180.0, -1.0)
+        part = _clip(_clip(unwrapped - [turn, 0.0], 180.0, 1.0), -180.0, -1.0)
         if len(part) > 3:
             yield part
 
 
 def _clip(ring: Ring, border: float, sign: float) -> Ring:
     """Return the part of a closed line with ``sign * x <= sign * border``, closed along the border."""
-    found: list[Ring] = []
+    points: list[Ring] = []
     for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
         inside = [sign * one[0] <= sign * border for one in (start, end)]
         if inside[0]:
-            found.append(start)
+            points.append(start)
         if inside[0] != inside[1]:
-            part = (border - start[0]) / (end[0] - start[0])
-            found.append(np.array([border, start[1] + part * (end[1] - start[1])]))
-    return np.array([*found, found[0]]) if found else np.empty((0, 2))
+            fraction = (border - start[0]) / (end[0] - start[0])
+            points.append(np.array([border, start[1] + fraction * (end[1] - start[1])]))
+    return np.array([*points, points[0]]) if points else np.empty((0, 2))
 
 
 @cache
 def _rings() -> tuple[list[tuple[int, Ring]], npt.NDArray[np.float64]]:
     """Return all rings with the position of their country, and their boxes (n, 4): west, south, east, north."""
-    found = [(n, ring) for n, country in enumerate(countries()) for ring in country.rings]
-    return found, np.array([(*ring.min(axis=0), *ring.max(axis=0)) for _, ring in found])
+    numbered_rings = [(n, ring) for n, country in enumerate(countries()) for ring in country.rings]
+    return numbered_rings, np.array([(*ring.min(axis=0), *ring.max(axis=0)) for _, ring in numbered_rings])
 
 
 def country_at(latitude: float, longitude: float, *, near: float = _NEAR) -> str:
@@ -95,12 +95,12 @@ def country_at(latitude: float, longitude: float, *, near: float = _NEAR) -> str
     rings, boxes = _rings()
     at = np.array([longitude, latitude])
     around = ((boxes[:, :2] - near <= at) & (at <= boxes[:, 2:] + near)).all(axis=1)
-    found = [rings[n] for n in np.flatnonzero(around)]
-    inside = Counter(n for n, ring in found if _contains(ring, longitude, latitude))
+    nearby_rings = [rings[n] for n in np.flatnonzero(around)]
+    inside = Counter(n for n, ring in nearby_rings if _contains(ring, longitude, latitude))
     for n in sorted(inside):  # A lake, or a country inside, is a ring too.
         if inside[n] % 2:
             return countries()[n].name
-    apart, n = min(((_distance(ring, longitude, latitude), n) for n, ring in found), default=(math.inf, 0))
+    apart, n = min(((_distance(ring, longitude, latitude), n) for n, ring in nearby_rings), default=(math.inf, 0))
     return countries()[n].name if apart <= near else ""
 
 
@@ -117,5 +117,5 @@ def _distance(ring: Ring, x: float, y: float) -> float:
     start = ring - [x, y]
     along = np.roll(start, -1, axis=0) - start
     length = np.maximum((along**2).sum(axis=1), 1e-12)
-    part = np.clip(-(start * along).sum(axis=1) / length, 0, 1)
-    return float(np.hypot(*(start + part[:, None] * along).T).min())
+    fraction = np.clip(-(start * along).sum(axis=1) / length, 0, 1)
+    return float(np.hypot(*(start + fraction[:, None] * along).T).min())

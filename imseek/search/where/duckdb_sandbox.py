@@ -75,7 +75,7 @@ def evaluate(
         cursor.register("facts", table)
         # Not in a WHERE: DuckDB would let Arrow compute parts of it, with other rules. Rows keep their order.
         query = f"SELECT coalesce({sql}, FALSE) AS kept FROM facts"  # noqa: S608 - from templates of ours alone
-        kept = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
+        mask = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
     except duckdb.InterruptException as error:
         raise QueryError("the filter takes too long", hint="use a simpler filter, or fewer patterns") from error
     except duckdb.OutOfMemoryException as error:
@@ -91,6 +91,6 @@ def evaluate(
     finally:
         timer.cancel()
         cursor.close()
-    if len(kept) != table.num_rows:
-        raise AssertionError(f"{len(kept)} answers for {table.num_rows} rows")
-    return np.asarray(kept, np.bool_)
+    if len(mask) != table.num_rows:
+        raise AssertionError(f"{len(mask)} answers for {table.num_rows} rows")
+    return np.asarray(mask, np.bool_)

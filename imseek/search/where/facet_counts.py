@@ -117,14 +117,14 @@ class FacetCounter:
                     combined[others] = self._mask_for(column, where, masks, hits)
                 return combined[others]
 
-            found = [self._count(reader, one, mask_for(one), holding.casefold(), limit) for one in columns]
+            results = [self._count(reader, one, mask_for(one), holding.casefold(), limit) for one in columns]
             for column, conditions in choices.items():
                 mask = mask_for(column)
-                each = [mask & self._mask(self._filters.ids(reader, one)) for one in conditions]
-                values = tuple((one, int(np.count_nonzero(n))) for one, n in zip(conditions, each, strict=True))
-                known = int(np.count_nonzero(np.logical_or.reduce(each))) if each else 0
-                found.append(FacetCounts(column, int(np.count_nonzero(mask)), known, len(values), values))
-        return tuple(found)
+                choice_masks = [mask & self._mask(self._filters.ids(reader, one)) for one in conditions]
+                values = tuple((one, int(np.count_nonzero(n))) for one, n in zip(conditions, choice_masks, strict=True))
+                with_value = int(np.count_nonzero(np.logical_or.reduce(choice_masks))) if choice_masks else 0
+                results.append(FacetCounts(column, int(np.count_nonzero(mask)), with_value, len(values), values))
+        return tuple(results)
 
     def locations(
         self, reader: Reader, where: Sequence[str] = (), *, hits: Hits | None = None, view: Box | None = None
@@ -136,16 +136,16 @@ class FacetCounter:
             if self._positions is None:
                 self._positions = _read_positions(reader)
             latitude, longitude = self._positions
-            there = ~np.isnan(latitude)
+            has_position = ~np.isnan(latitude)
             if view is None:
-                around = bounds(latitude[there], longitude[there])
+                around = bounds(latitude[has_position], longitude[has_position])
                 view = WORLD if around is None else around.around(_MARGIN, _LEAST_WIDTH)
             mask = self._mask_for("latitude", where, self._masks(reader, where), hits)
-            chosen = mask & there
-            clusters = find_clusters(latitude[chosen], longitude[chosen], check_view(view))
-            known = int(np.count_nonzero(chosen))
-            inside = int(np.count_nonzero(view.contains(latitude[chosen], longitude[chosen])))
-            return LocationCounts(int(np.count_nonzero(mask)), known, known - inside, view, clusters)
+            is_counted = mask & has_position
+            clusters = find_clusters(latitude[is_counted], longitude[is_counted], check_view(view))
+            with_position = int(np.count_nonzero(is_counted))
+            inside = int(np.count_nonzero(view.contains(latitude[is_counted], longitude[is_counted])))
+            return LocationCounts(int(np.count_nonzero(mask)), with_position, with_position - inside, view, clusters)
 
     def _masks(self, reader: Reader, where: Sequence[str]) -> list[Mask]:
         return [self._mask(self._filters.ids(reader, condition)) for condition in where]
@@ -160,8 +160,8 @@ class FacetCounter:
         for one in masks:
             mask &= one
         if hits is not None:
-            found = np.fromiter(hits(" AND ".join(f"({one})" for one in where) or None), np.int64)
-            mask &= self._mask(found)
+            hit_ids = np.fromiter(hits(" AND ".join(f"({one})" for one in where) or None), np.int64)
+            mask &= self._mask(hit_ids)
         return mask
 
     def _renew(self, reader: Reader) -> None:
@@ -176,13 +176,13 @@ class FacetCounter:
         self._generation = reader.generation
 
     def _rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the rows of those of ``ids`` that are there."""
+        """Return the rows of the ``ids`` that are present."""
         if not len(self._ids):
             return np.empty(0, np.int64)
         at = np.minimum(np.searchsorted(self._ids, ids, sorter=self._order), len(self._ids) - 1)
         rows = at if self._order is None else self._order[at]
-        found: npt.NDArray[np.int64] = rows[self._ids[rows] == ids]
-        return found
+        present: npt.NDArray[np.int64] = rows[self._ids[rows] == ids]
+        return present
 
     def _mask(self, ids: npt.NDArray[np.int64]) -> Mask:
         mask = np.zeros(len(self._ids), np.bool_)
@@ -194,16 +194,16 @@ class FacetCounter:
         if (codes := self._codes.get(column)) is None:
             codes = self._codes[column] = self._read(reader, column)
         if codes.rows is None:
-            chosen = codes.codes[mask]
-            chosen = chosen[chosen >= 0]
-            known = len(chosen)
+            value_codes = codes.codes[mask]
+            value_codes = value_codes[value_codes >= 0]
+            with_value = len(value_codes)
         else:
-            there = mask[codes.rows]
-            chosen = codes.codes[there]
-            known = len(np.unique(codes.rows[there]))
+            is_match = mask[codes.rows]
+            value_codes = codes.codes[is_match]
+            with_value = len(np.unique(codes.rows[is_match]))
         if codes.values is None:
-            return FacetCounts(column, images, known, None)
-        counts = np.bincount(chosen, minlength=len(codes.values))
+            return FacetCounts(column, images, with_value, None)
+        counts = np.bincount(value_codes, minlength=len(codes.values))
         positions = np.flatnonzero(counts)
         if holding:
             positions = np.array([n for n in positions if holding in codes.values[int(n)].casefold()], np.int64)
@@ -211,7 +211,7 @@ class FacetCounter:
         if not codes.ordered:  # Values are in the order of their texts, which a stable sort keeps.
             positions = positions[np.argsort(-counts[positions], kind="stable")][:limit]
         values = tuple((codes.values[n], int(counts[n])) for n in positions.tolist())
-        return FacetCounts(column, images, known, distinct, values)
+        return FacetCounts(column, images, with_value, distinct, values)
 
     def _read(self, reader: Reader, column: str) -> _Codes:
         if column == TAG:
@@ -242,8 +242,8 @@ class FacetCounter:
 
 def _others(column: str, where: Sequence[str]) -> tuple[int, ...]:
     """Return the positions of the conditions that do not name ``column`` alone."""
-    own = _SAME.get(column, frozenset({column}))
-    return tuple(n for n, names in enumerate(map(columns_of, where)) if not (names and names <= own))
+    same_columns = _SAME.get(column, frozenset({column}))
+    return tuple(n for n, names in enumerate(map(columns_of, where)) if not (names and names <= same_columns))
 
 
 def _read_positions(reader: Reader) -> tuple[Floats, Floats]:
@@ -264,8 +264,8 @@ def _read_positions(reader: Reader) -> tuple[Floats, Floats]:
         .astype(np.float64)
         for name in ("latitude", "longitude")
     )
-    known = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
-    return np.where(known, latitude, np.nan), np.where(known, longitude, np.nan)
+    is_valid = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
+    return np.where(is_valid, latitude, np.nan), np.where(is_valid, longitude, np.nan)
 
 
 @lru_cache(1024)
@@ -285,8 +285,8 @@ def columns_of(where: str) -> frozenset[str]:
 
 def _tables(reader: Reader, sources: Sequence[Source]) -> Iterable[tuple[Any, Any]]:
     columns = ColumnCache(0)
-    reading = columns.read(reader, columns.types(reader))
-    return [reading.table([shard], sources) for shard in reader.current.shards]
+    column_reader = columns.read(reader, columns.types(reader))
+    return [column_reader.table([shard], sources) for shard in reader.current.shards]
 
 
 def _encode(chunks: Sequence[Any], *, is_list: bool = False) -> _Codes:
@@ -316,11 +316,11 @@ def _encode(chunks: Sequence[Any], *, is_list: bool = False) -> _Codes:
 def _encode_months(chunks: Sequence[Any]) -> _Codes:
     times = _one_array([chunk.cast(pa.timestamp("s"), safe=False) for chunk in chunks])
     months = times.to_numpy(zero_copy_only=False).astype("datetime64[M]")
-    there = ~np.isnat(months)
-    values, codes = np.unique(months[there], return_inverse=True)
-    everything = np.full(len(months), -1, np.int32)
-    everything[there] = codes
-    return _Codes([str(value) for value in values], everything, ordered=True)
+    has_date = ~np.isnat(months)
+    values, codes = np.unique(months[has_date], return_inverse=True)
+    all_codes = np.full(len(months), -1, np.int32)
+    all_codes[has_date] = codes
+    return _Codes([str(value) for value in values], all_codes, ordered=True)
 
 
 def _one_array(chunks: Sequence[Any]) -> Any:

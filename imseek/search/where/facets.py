@@ -35,8 +35,8 @@ _SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "c
 #: Names of what is no column: tags, and where images were taken.
 TAG: Final = "tag"
 LOCATION: Final = "location"
-#: Distinct integers up to which they are counted, ratings and not sizes: so many of few images, at most half as many as
-#: images, and at most so many.
+#: Integers are counted up to this many distinct ones, which includes ratings and not sizes: ``_FEW_INTEGERS`` for few
+#: images, otherwise half as many as images, and at most ``_MAX_INTEGERS``.
 _FEW_INTEGERS: Final = 10
 _MAX_INTEGERS: Final = 100
 
@@ -92,13 +92,13 @@ class FacetSummary:
     """Where most images were taken."""
 
 
-def choose_facets(found: Sequence[Facet], columns: Sequence[str], others: Sequence[Facet] = ()) -> list[Facet]:
+def choose_facets(available: Sequence[Facet], columns: Sequence[str], others: Sequence[Facet] = ()) -> list[Facet]:
     """Return the facets of ``columns``, or all of them. Raises QueryError for a name that is neither in ``others``."""
-    names = [TAG, LOCATION, *dict.fromkeys(one.column for one in (*found, *others))]
+    names = [TAG, LOCATION, *dict.fromkeys(one.column for one in (*available, *others))]
     for column in columns:
         if column not in names:
             raise unknown_name("column", column, names)
-    return [one for one in found if not columns or one.column in columns]
+    return [one for one in available if not columns or one.column in columns]
 
 
 def facets(
@@ -112,10 +112,10 @@ def facets(
     columns = ColumnCache(_MEMORY)
     types = columns.types(reader)
     kinds = kinds_of(types)
-    named = [
-        (shown, virtual.inputs[0])
-        for shown, virtual in sorted(ColumnNames(kinds).all().items())
-        if len(virtual.inputs) == 1 and virtual.inputs[0].what == "stored" and shown in _own_names(kinds, shown)
+    stored = [
+        (name, virtual.inputs[0])
+        for name, virtual in sorted(ColumnNames(kinds).all().items())
+        if len(virtual.inputs) == 1 and virtual.inputs[0].what == "stored" and name in _own_names(kinds, name)
     ]
     masks = None
     if ids is not None:
@@ -124,27 +124,27 @@ def facets(
         ]
 
     def chunks(source: Source) -> Iterator[Any]:
-        every = column_chunks(columns, reader, types, source)
-        return every if masks is None else (one.filter(mask) for one, mask in zip(every, masks, strict=True))
+        all_chunks = column_chunks(columns, reader, types, source)
+        return all_chunks if masks is None else (one.filter(mask) for one, mask in zip(all_chunks, masks, strict=True))
 
-    found = [_facet(shown, kinds[one.name], chunks(one)) for shown, one in named if one.name not in skipped]
-    found.append(_facet("folder", Kind.TEXT, map(folders_of, chunks(Source("place", "path")))))
-    return tuple(one for one in found if one.known)
+    summaries = [_facet(name, kinds[one.name], chunks(one)) for name, one in stored if one.name not in skipped]
+    summaries.append(_facet("folder", Kind.TEXT, map(folders_of, chunks(Source("place", "path")))))
+    return tuple(one for one in summaries if one.known)
 
 
-def _own_names(kinds: Any, shown: str) -> Sequence[str]:
+def _own_names(kinds: Any, name: str) -> Sequence[str]:
     """Return the name if it is a stored column, not one derived from it (``day`` from ``taken_at``)."""
-    return [shown] if shown in kinds or shown.removeprefix("extra_") in kinds else []
+    return [name] if name in kinds or name.removeprefix("extra_") in kinds else []
 
 
 def column_chunks(columns: ColumnCache, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
     """Yield a column of all live images, about a million rows at a time."""
-    reading = columns.read(reader, types)
+    column_reader = columns.read(reader, types)
     group: list[Any] = []
     rows = 0
     for shard in (*reader.current.shards, None):
         if group and (shard is None or rows + shard.rows > _ROWS_AT_ONCE):
-            yield reading.table(group, [source])[1].column(0)
+            yield column_reader.table(group, [source])[1].column(0)
             group, rows = [], 0
         if shard is not None:
             group.append(shard)
@@ -169,22 +169,24 @@ def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
             texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
             if kind is Kind.LIST:
                 texts = pc.list_flatten(pc.split_pattern(texts, "\n"))
-            counted = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
-            if len(counted) > _MAX_DISTINCT:  # captions, for example
+            value_counts = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
+            if len(value_counts) > _MAX_DISTINCT:  # captions, for example
                 counts = None
                 continue
-            values = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+            values = zip(
+                value_counts.field("values").to_pylist(), value_counts.field("counts").to_pylist(), strict=True
+            )
             counts.update({value: n for value, n in values if value is not None})
             counts = None if len(counts) > _MAX_DISTINCT else counts
     if kind is Kind.INT and len(counts or ()) > min(_MAX_INTEGERS, max(_FEW_INTEGERS, known // 2)):
         counts = None
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
+    by_frequency = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
     return Facet(
         name,
         kind,
         known,
         len(counts) if counts else None,
-        tuple(ordered[:MAX_VALUES]),
+        tuple(by_frequency[:MAX_VALUES]),
         _day(low),
         _day(high),
     )

@@ -27,8 +27,8 @@ _WHAT: Final[Mapping[str, str]] = {
 
 
 def unsupported_node(node: exp.Expr) -> QueryError:
-    what = _WHAT.get(type(node).__name__, f"{quote_node(node)} is")
-    return QueryError(f"{what} not part of a filter", hint="docs/where.md lists what a filter can use")
+    subject = _WHAT.get(type(node).__name__, f"{quote_node(node)} is")
+    return QueryError(f"{subject} not part of a filter", hint="docs/where.md lists what a filter can use")
 
 
 def not_orderable(node: exp.Expr) -> QueryError:

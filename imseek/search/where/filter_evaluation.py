@@ -62,8 +62,8 @@ class Filters:
         from imseek.search.where.names import ColumnNames
 
         with self._lock:
-            stored = kinds_of(self._loader().types(reader))
-        return {name: column.kind.value for name, column in sorted(ColumnNames(stored).all().items())}
+            kinds = kinds_of(self._loader().types(reader))
+        return {name: column.kind.value for name, column in sorted(ColumnNames(kinds).all().items())}
 
     def close(self) -> None:
         """Drop all caches. The object may be used again."""
@@ -85,17 +85,19 @@ class Filters:
         compiled = compile_filter(where, kinds_of(types))
         if self._connection is None:
             self._connection = connect()
-        reading = self._loader().read(reader, types)
+        column_reader = self._loader().read(reader, types)
         spent = 0.0
-        found = [np.empty(0, np.int64)]
+        id_parts = [np.empty(0, np.int64)]
         for group in _groups(reader.current.shards):
             # A table without columns would have no rows.
-            ids, table = reading.table(group, compiled.inputs or (Source("id"),))
+            ids, table = column_reader.table(group, compiled.inputs or (Source("id"),))
             began = time.monotonic()
-            kept = evaluate(self._connection, compiled.sql, compiled.parameters, table, began + self._seconds - spent)
+            is_match = evaluate(
+                self._connection, compiled.sql, compiled.parameters, table, began + self._seconds - spent
+            )
             spent += time.monotonic() - began
-            found.append(ids[kept])
-        answer = np.concatenate(found)
+            id_parts.append(ids[is_match])
+        answer = np.concatenate(id_parts)
         return answer if np.all(answer[1:] > answer[:-1]) else np.sort(answer)
 
     def _loader(self) -> ColumnCache:
@@ -108,10 +110,10 @@ class Filters:
     def _forget(self) -> None:
         """Evict the oldest answers; the newest stays, whatever its size."""
         limit = self._memory // 4
-        total = sum(one.nbytes for one in self._answers.values())
+        total = sum(ids.nbytes for ids in self._answers.values())
         while len(self._answers) > 1 and (total > limit or len(self._answers) > _MAX_CACHED_ANSWERS):
-            _, gone = self._answers.popitem(last=False)
-            total -= gone.nbytes
+            _, evicted = self._answers.popitem(last=False)
+            total -= evicted.nbytes
 
 
 _MAX_CACHED_ANSWERS: Final = 256

@@ -129,8 +129,8 @@ def _check(tokens: list[Token]) -> None:
     for token in tokens:
         # Quoted text may contain joiners and direction marks, which many scripts need; the rest must be visible
         # characters.
-        odd = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
-        if odd or not (token.token_type in _QUOTED or token.text.isprintable()):
+        is_invalid = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
+        if is_invalid or not (token.token_type in _QUOTED or token.text.isprintable()):
             raise QueryError("a filter holds no control or invisible characters outside quotes")
         if token.token_type not in _QUOTED and any(c in _TYPOGRAPHIC for c in token.text):
             raise QueryError(
@@ -149,13 +149,13 @@ def _check(tokens: list[Token]) -> None:
 
 def operands(node: exp.Expr) -> list[exp.Expr]:
     """Return the operands of a chain of ANDs or ORs, however long, in order."""
-    parts, waiting = [], [node]
-    while waiting:
-        one = waiting.pop()
-        if type(one) is type(node):
-            waiting += [one.args["expression"], one.this]
+    parts, pending = [], [node]
+    while pending:
+        current = pending.pop()
+        if type(current) is type(node):
+            pending += [current.args["expression"], current.this]
         else:
-            parts.append(one)
+            parts.append(current)
     return parts
 
 
@@ -165,20 +165,20 @@ def too_deep() -> QueryError:
 
 def _describe_unterminated(text: str) -> str:
     """Describe the unterminated quote of a text that cannot be tokenized."""
-    for quote, what in (("'", "a text"), ('"', "a quoted column name")):
+    for quote, subject in (("'", "a text"), ('"', "a quoted column name")):
         if text.count(quote) % 2:
-            return f"{what} that begins with {quote} does not end"
+            return f"{subject} that begins with {quote} does not end"
     return "the filter cannot be read"
 
 
 def _describe_error(error: ParseError, text: str) -> str:
     """Describe where sqlglot stopped, with the text around it."""
-    where = next((one for one in error.errors if one.get("highlight")), None)
-    if where is None and isinstance(error.__cause__, ParseError):
-        where = next((one for one in error.__cause__.errors if one.get("highlight")), None)
-    if where is None:
+    context = next((one for one in error.errors if one.get("highlight")), None)
+    if context is None and isinstance(error.__cause__, ParseError):
+        context = next((one for one in error.__cause__.errors if one.get("highlight")), None)
+    if context is None:
         return f"the filter makes no sense as an expression: {shorten(text)}"
-    before, at, after = where["start_context"][-20:], where["highlight"], where["end_context"][:20]
+    before, at, after = context["start_context"][-20:], context["highlight"], context["end_context"][:20]
     end = "" if after.strip() else ", or what follows is missing"
     return shorten(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
 

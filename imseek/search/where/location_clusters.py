@@ -133,12 +133,12 @@ def find_clusters(latitude: Floats, longitude: Floats, view: Box) -> tuple[Locat
     labels = label.ravel()[cell][order]
     starts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
     digits = _digits(view)
-    found = []
+    clusters = []
     for members in np.split(order, starts[1:]):
         box = _round_outwards(x[members], y[members], digits)
         middle = int(members[_middle(x[members], y[members])])
         outer = [int(members[n]) for one in (x, y) for n in (one[members].argmin(), one[members].argmax())]
-        named = dict.fromkeys(
+        names = dict.fromkeys(
             [
                 country_at(float(y[middle]), float(x[middle])),
                 *(country_at(float(y[n]), float(x[n]), near=0) for n in outer),
@@ -147,8 +147,8 @@ def find_clusters(latitude: Floats, longitude: Floats, view: Box) -> tuple[Locat
         n = int(np.count_nonzero(box.contains(y, x)))  # What its condition finds: rounded, it may hold a neighbour too.
         at = round(float(y[middle]), 6), round(float(x[middle]), 6)
         sides = box.south, box.north, box.west, box.east
-        found.append(LocationCluster(n, *at, *sides, tuple(filter(None, named)), box.where))
-    return tuple(sorted(found, key=lambda one: (-one.images, one.box)))
+        clusters.append(LocationCluster(n, *at, *sides, tuple(filter(None, names)), box.where))
+    return tuple(sorted(clusters, key=lambda one: (-one.images, one.box)))
 
 
 def around_all(clusters: Sequence[LocationCluster]) -> Box:
@@ -176,12 +176,12 @@ def _cut(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
         left, right = left + int(columns[0]), left + int(columns[-1]) + 1
         return -max((bottom - top) / down, (right - left) / across), (top, bottom, left, right)
 
-    waiting = [tight(0, down, 0, across)]
-    found = 0
-    while waiting:
-        size, (top, bottom, left, right) = heapq.heappop(waiting)  # The largest one.
-        if -size <= _SMALL or found + len(waiting) + 1 >= MAX_CLUSTERS:
-            found += 1
+    pending = [tight(0, down, 0, across)]
+    count = 0
+    while pending:
+        size, (top, bottom, left, right) = heapq.heappop(pending)  # The largest one.
+        if -size <= _SMALL or count + len(pending) + 1 >= MAX_CLUSTERS:
+            count += 1
             yield top, bottom, left, right
             continue
         part = counts[top:bottom, left:right]
@@ -191,19 +191,19 @@ def _cut(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
         else:
             halves = (top, bottom, left, left + by_column[2]), (top, bottom, left + by_column[2], right)
         for half in halves:
-            heapq.heappush(waiting, tight(*half))
+            heapq.heappush(pending, tight(*half))
 
 
 def _gap(counts: npt.NDArray[np.int64], lines: int) -> tuple[float, float, int]:
     """Return how wide the widest empty strip is, how long the side, and where to cut it; without a strip where there is
     least, near the middle."""
-    there = np.flatnonzero(counts)
-    if len(there) < 2:
+    occupied = np.flatnonzero(counts)
+    if len(occupied) < 2:
         return -1.0, 0.0, 0
-    widths = np.diff(there)
+    widths = np.diff(occupied)
     if widths.max() > 1:
         at = int(widths.argmax())
-        return float(widths[at] - 1) / lines, len(counts) / lines, int(there[at] + there[at + 1] + 1) // 2
+        return float(widths[at] - 1) / lines, len(counts) / lines, int(occupied[at] + occupied[at + 1] + 1) // 2
     first = len(counts) // 4
     middle = counts[first : max(first + 1, len(counts) - first)].astype(np.float64)
     middle += np.abs(np.arange(len(middle)) - len(middle) / 2) / (2 * len(counts))  # Of equal ones the middle one.

@@ -60,15 +60,15 @@ def milvus_expression(
     columns: Mapping[str, MilvusColumn],
     tag: Callable[[str], str],
     nearby: NearbySearch,
-    lost: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> str:
     """Translate a filter to the Milvus expression for the images that satisfy it.
 
-    ``tag`` returns the expression for a tag; ``lost`` are columns that filters of the collection in its folder can
+    ``tag`` returns the expression for a tag; ``missing`` are columns that filters of the collection in its folder can
     name, but Milvus does not have. Raises QueryError for an invalid filter and for what Milvus cannot express.
     """
-    stored = {name: column.kind for name, column in columns.items() if name not in VIRTUAL}
-    compile_filter(text, {**stored, **dict.fromkeys(lost, Kind.INT)})
+    kinds = {name: column.kind for name, column in columns.items() if name not in VIRTUAL}
+    compile_filter(text, {**kinds, **dict.fromkeys(missing, Kind.INT)})
     return _Writer(columns, tag, nearby).truth(parse(text)).yes
 
 
@@ -121,11 +121,11 @@ class _Writer:
             left, right, operator = right, left, _MIRRORED[operator]
         return self._against(self._column(left), operator, self._constant(right))
 
-    def _compare_columns(self, one: MilvusColumn, other: MilvusColumn, operator: str) -> _Truth:
-        there = f"{one.field} is not null and {other.field} is not null"
+    def _compare_columns(self, left: MilvusColumn, right: MilvusColumn, operator: str) -> _Truth:
+        both_present = f"{left.field} is not null and {right.field} is not null"
         return _Truth(
-            f"({there} and {one.field} {operator} {other.field})",
-            f"({there} and {one.field} {_OPPOSITE[operator]} {other.field})",
+            f"({both_present} and {left.field} {operator} {right.field})",
+            f"({both_present} and {left.field} {_OPPOSITE[operator]} {right.field})",
         )
 
     def _against(self, column: MilvusColumn, operator: str, value: _Constant) -> _Truth:
@@ -149,12 +149,12 @@ class _Writer:
         """Translate IS [NOT] DISTINCT FROM between a column and a constant."""
         column, value = self._column(node.this), _strip_parens(node.args["expression"])
         if isinstance(value, exp.Null):
-            found = _Truth(f"{column.field} is null", f"{column.field} is not null")
+            test = _Truth(f"{column.field} is null", f"{column.field} is not null")
         else:
             constant = self._constant(value)
             unlike = self._compare(column, "!=", constant)
-            found = _Truth(self._compare(column, "==", constant), _any([f"{column.field} is null", unlike]))
-        return found if isinstance(node, exp.NullSafeEQ) else found.negated()
+            test = _Truth(self._compare(column, "==", constant), _any([f"{column.field} is null", unlike]))
+        return test if isinstance(node, exp.NullSafeEQ) else test.negated()
 
     def _is(self, node: exp.Expr) -> _Truth:
         column, value = self._column(_strip_parens(node.this)), node.args["expression"]
@@ -162,10 +162,10 @@ class _Writer:
             if column.field == "image_id":
                 return _Truth(NONE, EVERY)
             return _Truth(f"{column.field} is null", f"{column.field} is not null")
-        word, other = ("true", "false") if value.this else ("false", "true")
+        word, opposite = ("true", "false") if value.this else ("false", "true")
         return _Truth(
             _if_not_null(column, f"{column.field} == {word}"),
-            _any([f"{column.field} is null", f"{column.field} == {other}"]),
+            _any([f"{column.field} is null", f"{column.field} == {opposite}"]),
         )
 
     def _between(self, node: exp.Expr) -> _Truth:
@@ -176,15 +176,15 @@ class _Writer:
 
     def _in(self, node: exp.Expr) -> _Truth:
         column = self._column(_strip_parens(node.this))
-        each = [self._against(column, "==", self._constant(one)) for one in node.args["expressions"]]
-        return _Truth(_any(one.yes for one in each), _all(one.no for one in each))
+        tests = [self._against(column, "==", self._constant(one)) for one in node.args["expressions"]]
+        return _Truth(_any(one.yes for one in tests), _all(one.no for one in tests))
 
     def _like(self, node: exp.Expr) -> _Truth:
         pattern = str(node.args["expression"].this)
         if "\\" in pattern:
             raise _unsupported(node, "a pattern with \\")
-        found = self._match_pattern(self._column(_strip_parens(node.this)), pattern)
-        return found.negated() if node.args.get("negate") else found
+        test = self._match_pattern(self._column(_strip_parens(node.this)), pattern)
+        return test.negated() if node.args.get("negate") else test
 
     def _match_pattern(self, column: MilvusColumn, pattern: str) -> _Truth:
         test = f"{column.field} like {_text(pattern)}"
@@ -200,20 +200,20 @@ class _Writer:
         if name == "near":
             return self._near([float(number_of(one)) for one in arguments])
         if name in _PATTERNS:
-            piece = self._constant(arguments[1])
-            if not isinstance(piece, str) or any(mark in piece for mark in "%_\\"):
+            constant = self._constant(arguments[1])
+            if not isinstance(constant, str) or any(mark in constant for mark in "%_\\"):
                 raise _unsupported(node, f"{quote_node(node)} with %, _ or \\")
-            return self._match_pattern(self._column(_strip_parens(arguments[0])), _PATTERNS[name].format(piece))
+            return self._match_pattern(self._column(_strip_parens(arguments[0])), _PATTERNS[name].format(constant))
         raise _unsupported(node)
 
-    def _near(self, where: Sequence[float]) -> _Truth:
+    def _near(self, numbers: Sequence[float]) -> _Truth:
         latitude, longitude = self._find_column("latitude"), self._find_column("longitude")
-        there = f"{latitude.field} is not null and {longitude.field} is not null"
-        ids = list(self._nearby(where[0], where[1], where[2]))
+        has_position = f"{latitude.field} is not null and {longitude.field} is not null"
+        ids = list(self._nearby(numbers[0], numbers[1], numbers[2]))
         if not ids:
-            return _Truth(NONE, f"({there})")
-        listed = ", ".join(str(int(one)) for one in ids)
-        return _Truth(f"image_id in [{listed}]", f"({there} and image_id not in [{listed}])")
+            return _Truth(NONE, f"({has_position})")
+        id_list = ", ".join(str(int(one)) for one in ids)
+        return _Truth(f"image_id in [{id_list}]", f"({has_position} and image_id not in [{id_list}])")
 
     # -- leaves --------------------------------------------------------------------------------------------
 
@@ -226,12 +226,12 @@ class _Writer:
         Examples: ``year(taken_at)``, ``extract(month FROM taken_at)``.
         """
         if isinstance(node, exp.Extract):
-            part, of = str(node.this.name).lower(), node.args["expression"]
+            part, source = str(node.this.name).lower(), node.args["expression"]
         elif isinstance(node, exp.Anonymous) and len(node.args.get("expressions") or []) == 1:
-            part, of = str(node.this).lower(), node.args["expressions"][0]
+            part, source = str(node.this).lower(), node.args["expressions"][0]
         else:
             return None
-        is_taken = isinstance(of, exp.Column) and str(of.this.this).lower() == "taken_at"
+        is_taken = isinstance(source, exp.Column) and str(source.this.this).lower() == "taken_at"
         return part if is_taken and part in ("year", "month") else None
 
     def _column(self, node: exp.Expr) -> MilvusColumn:
@@ -286,8 +286,8 @@ def micros(when: datetime | date) -> int:
     """Return the microseconds since 1970 of a time without a zone."""
     if not isinstance(when, datetime):
         when = datetime(when.year, when.month, when.day)
-    passed = when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    elapsed = when.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
 
 
 def _text(value: str) -> str:
@@ -317,8 +317,8 @@ def _strip_parens(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _unsupported(node: exp.Expr, what: str | None = None) -> QueryError:
-    return QueryError(f"{what or quote_node(node)} cannot be evaluated by Milvus", hint=_HINT)
+def _unsupported(node: exp.Expr, part: str | None = None) -> QueryError:
+    return QueryError(f"{part or quote_node(node)} cannot be evaluated by Milvus", hint=_HINT)
 
 
 _OPERATORS: Final[Mapping[type[exp.Expr], str]] = {

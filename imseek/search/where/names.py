@@ -37,17 +37,17 @@ class ColumnNames:
 
     def column(self, name: str, *, quoted: bool = False) -> VirtualColumn:
         """Find a column by its exact name, otherwise ignoring case. Raises QueryError."""
-        everything = self.all()
-        if name in everything:
-            return everything[name]
-        found = [one for one in everything if one.lower() == name.lower()]
-        if len(found) == 1:
-            return everything[found[0]]
-        if found:
-            raise QueryError(f"column {name!r} may be {' or '.join(found)}", hint='write it as it is, in "…"')
+        columns = self.all()
+        if name in columns:
+            return columns[name]
+        matches = [one for one in columns if one.lower() == name.lower()]
+        if len(matches) == 1:
+            return columns[matches[0]]
+        if matches:
+            raise QueryError(f"column {name!r} may be {' or '.join(matches)}", hint='write it as it is, in "…"')
         if name.lower() in _OCR_COLUMNS:
             raise QueryError(f"no text in pictures was read, so {name} is unknown", hint="imseek maintain --ocr")
-        error = unknown_name("column", name, everything)
+        error = unknown_name("column", name, columns)
         if quoted:
             error.hint = f"{error.hint}; texts are written in single quotes: '{shorten(name)}'"
         raise error
@@ -57,20 +57,20 @@ class ColumnNames:
 
         Our own columns shadow a stored column of the same name, which becomes ``extra_<name>``.
         """
-        found = dict(VIRTUAL)
+        columns = dict(VIRTUAL)
         for name, kind in self.stored.items():
             if name not in ("image_id", "content_hash"):
                 sql = "CAST({0} AS HUGEINT)" if name == _UNSIGNED else _READ_SQL[kind]
-                shown = f"extra_{name}" if name in VIRTUAL else name
-                found.setdefault(shown, VirtualColumn(kind, (Source("stored", name),), sql))
+                column_name = f"extra_{name}" if name in VIRTUAL else name
+                columns.setdefault(column_name, VirtualColumn(kind, (Source("stored", name),), sql))
         for alias, name in ALIASES.items():
-            found.setdefault(alias, VIRTUAL[name])
+            columns.setdefault(alias, VIRTUAL[name])
         for alias, name in STORED_ALIASES.items():
-            if name in found:
-                found.setdefault(alias, found[name])
-        return found
+            if name in columns:
+                columns.setdefault(alias, columns[name])
+        return columns
 
 
-def unknown_name(what: str, name: str, there_are: Iterable[str]) -> QueryError:
+def unknown_name(kind: str, name: str, available: Iterable[str]) -> QueryError:
     """Return the error for an unknown name, with near matches or, if there are few, all names."""
-    return QueryError(f"no {what} {shorten(name)!r}", hint=did_you_mean(name, sorted(there_are)))
+    return QueryError(f"no {kind} {shorten(name)!r}", hint=did_you_mean(name, sorted(available)))
