@@ -177,7 +177,7 @@ def _train_centres(index: Any, lists: Any, sample: Float32, report: ReportShare)
     sample = _apply_transforms(index, sample)
     if len(sample) < lists.nlist:
         return  # FAISS reports that it needs more.
-    centres = centres_of(sample, lists.nlist, iterations=_ITERATIONS, tell=report)
+    centres = centres_of(sample, lists.nlist, iterations=_ITERATIONS, report=report)
     lists.quantizer.reset()
     lists.quantizer.train(centres)
     lists.quantizer.add(centres)

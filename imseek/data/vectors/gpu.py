@@ -60,25 +60,25 @@ def gpu_numbers(device: str) -> tuple[int, ...]:
 
     Raises LookupError, with the reason, where one of them does not exist.
     """
-    there = gpu_count()
-    if not there:
+    count = gpu_count()
+    if not count:
         built = hasattr(faiss, "StandardGpuResources")
         raise LookupError("FAISS sees no GPU" if built else "this FAISS was built without GPU support")
     if device == "all":
-        return tuple(range(there))
-    wanted = sorted({int(number) for number in re.findall(r"\d+", device)}) or [0]
-    if wanted[-1] >= there:
-        raise LookupError(f"there is no cuda:{wanted[-1]}, only {there} GPU{'s' if there > 1 else ''}")
-    return tuple(wanted)
+        return tuple(range(count))
+    numbers = sorted({int(number) for number in re.findall(r"\d+", device)}) or [0]
+    if numbers[-1] >= count:
+        raise LookupError(f"there is no cuda:{numbers[-1]}, only {count} GPU{'s' if count > 1 else ''}")
+    return tuple(numbers)
 
 
 def gpu_search_parameters(index: Any, count: int, probe: int) -> Any:
     """Return the search parameters for a copy of ``index``."""
     if type(inner := unwrap_index(index)) is not faiss.IndexHNSWCagra:
         return search_parameters(index, probe)
-    chosen = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
-    chosen.itopk_size = max(count, min(probe, inner.ntotal))
-    return chosen
+    parameters = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
+    parameters.itopk_size = max(count, min(probe, inner.ntotal))
+    return parameters
 
 
 def gpu_refusal(index: Any) -> str | None:
@@ -96,8 +96,8 @@ def gpu_refusal(index: Any) -> str | None:
     if kind in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
         flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
-    other = f"IVF{list_count(inner.ntotal)},SQ8"
-    return f"no GPU supports {kind.__name__.removeprefix('Index')}; `imseek maintain --index {other}` builds one for it"
+    ivf = f"IVF{list_count(inner.ntotal)},SQ8"
+    return f"no GPU supports {kind.__name__.removeprefix('Index')}; `imseek maintain --index {ivf}` builds one for it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,18 +250,18 @@ class Placement:
         if fetch > MAX_SELECTED or (copies := self.copies(index, len(queries))) is None:
             return None
         try:
-            chosen = None if probe is None else gpu_search_parameters(index, fetch, probe)
-            scores, ids = copies.search(queries, fetch, chosen)
+            parameters = None if probe is None else gpu_search_parameters(index, fetch, probe)
+            scores, ids = copies.search(queries, fetch, parameters)
         except Exception as error:
             self.failed(index, error)
             return None
-        passed = ids >= 0
+        passes = ids >= 0
         if passing is not None:
-            passed &= passing(ids.reshape(-1)).reshape(ids.shape)
+            passes &= passing(ids.reshape(-1)).reshape(ids.shape)
         # Either enough candidates passed, or there were no more.
-        enough = (passed.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
-        first = np.argsort(~passed, axis=1, kind="stable")[:, :count]
-        ids = np.where(passed, ids, -1)
+        enough = (passes.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
+        first = np.argsort(~passes, axis=1, kind="stable")[:, :count]
+        ids = np.where(passes, ids, -1)
         return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), enough)
 
 
