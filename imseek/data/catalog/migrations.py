@@ -147,9 +147,9 @@ def migrate(connection: Connection) -> int:
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
-    before = count_applied(connection)
-    refuse_newer_version(before)
-    for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
+    applied = count_applied(connection)
+    refuse_newer_version(applied)
+    for version, (name, script) in enumerate(MIGRATIONS[applied:], start=applied + 1):
         with connection.transaction():
             if version == 1:
                 connection.execute(_in_dialect(_MIGRATIONS_TABLE, connection.dialect))
@@ -159,7 +159,7 @@ def migrate(connection: Connection) -> int:
                 "INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?)",
                 (version, name, datetime.now(UTC).isoformat(timespec="seconds")),
             )
-    return len(MIGRATIONS) - before
+    return len(MIGRATIONS) - applied
 
 
 def refuse_newer_version(version: int) -> None:
@@ -185,29 +185,29 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
     A catalog of a later imseek may be read while queries fit it: then only plain tables and indexes are checked for.
     With ``writing`` it raises FormatVersionError.
     """
-    found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-    found = without_index(found)
-    known = Schema()
-    if _migrations_row() in found:
+    schema: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    schema = without_index(schema)
+    expected = Schema()
+    if _migrations_row() in schema:
         count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
         if count <= len(MIGRATIONS):
-            known = _expected_schema(tuple(MIGRATIONS[:count]))
+            expected = _expected_schema(tuple(MIGRATIONS[:count]))
         elif writing:
             refuse_newer_version(count)
         else:
-            known = frozenset(row for row in found if _is_plain(row))
-    if found == known:
+            expected = frozenset(row for row in schema if _is_plain(row))
+    if schema == expected:
         return
     latest = _expected_schema(tuple(MIGRATIONS))
-    strange, missing = (sorted(rows, key=str) for rows in (found - latest, latest - found))
-    what = (
-        f"has {_describe_row(strange[0])}"
-        if strange
+    extra, missing = (sorted(rows, key=str) for rows in (schema - latest, latest - schema))
+    difference = (
+        f"has {_describe_row(extra[0])}"
+        if extra
         else f"lacks {_describe_row(missing[0])}"
         if missing
         else "is mixed up"
     )
-    raise CorruptCollectionError(f"{path} {what}: imseek did not make it so", hint=repair_command(path.parent))
+    raise CorruptCollectionError(f"{path} {difference}: imseek did not make it so", hint=repair_command(path.parent))
 
 
 def _describe_row(row: tuple[str, str, str, str | None]) -> str:
@@ -251,11 +251,11 @@ def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
 def _script_in_dialect(script: str, dialect: str) -> Iterator[str]:
     """Yield the statements of a migration that are for a database dialect; some name the only one they are for."""
     for statement in script.split(";"):
-        only, _, rest = statement.partition(": ")
-        if only.strip() != "postgresql":
+        target, _, body = statement.partition(": ")
+        if target.strip() != "postgresql":
             yield _in_dialect(statement, dialect)
         elif dialect == "postgresql":
-            yield _in_dialect(rest, dialect)
+            yield _in_dialect(body, dialect)
 
 
 def _in_dialect(statement: str, dialect: str) -> str:

@@ -135,24 +135,24 @@ def _places_of(connection: Connection, source_id: int) -> list[tuple[int, int, b
 
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     """Raise UsageError unless the source can have moved there: a mistake would lose its images at the next run."""
-    shown = display_path(path)
+    name = display_path(path)
     if not source.root or is_url(source.root):
         raise UsageError(f"source {source.source_id} is not a local folder or file, so it cannot have moved")
     if not os.path.exists(path):
-        raise UsageError(f"no such path: {shown}")
+        raise UsageError(f"no such path: {name}")
     if os.path.isdir(path) != _is_folder(writer, source):
-        raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
-    recorded = writer.catalog.known_containers(source.source_id).get(b"")
-    if recorded is not None:
-        alike = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
-        if not alike or (source.kind != "vectors" and recorded.size not in (os.stat(path).st_size, -1)):
+        raise UsageError(f"source {source.source_id} is a {source.kind}; {name} is not")
+    stat = writer.catalog.known_containers(source.source_id).get(b"")
+    if stat is not None:
+        is_same_kind = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
+        if not is_same_kind or (source.kind != "vectors" and stat.size not in (os.stat(path).st_size, -1)):
             raise UsageError(
-                f"{shown} is not the {source.kind} that source {source.source_id} was: another kind or size"
+                f"{name} is not the {source.kind} that source {source.source_id} was: another kind or size"
             )
-    known = writer.catalog.known_places(source.source_id)
-    if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
+    places = writer.catalog.known_places(source.source_id)
+    if places and not any(os.path.exists(join(path, split(place)[0])) for place in places):
         raise UsageError(
-            f"{shown} has none of the {len(known)} images of source {source.source_id}",
+            f"{name} has none of the {len(places)} images of source {source.source_id}",
             hint="to index another folder: imseek index FOLDER",
         )
     for other in writer.catalog.sources():
@@ -161,13 +161,13 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
         # One source may lie inside the other, but no image may belong to both.
         root = absolute_root(writer.root, other)
         if contains(path, root):
-            outer, inner = known, os.path.relpath(root, path)
+            outer, inner = places, os.path.relpath(root, path)
         elif contains(root, path):
             outer, inner = writer.catalog.known_places(other.source_id), os.path.relpath(path, root)
         else:
             continue
         if root == path or any(contains(inner, place) for place in outer):
-            raise UsageError(f"{shown} overlaps source {other.source_id}")
+            raise UsageError(f"{name} overlaps source {other.source_id}")
 
 
 def _is_folder(writer: Writer, source: Source) -> bool:
@@ -175,8 +175,8 @@ def _is_folder(writer: Writer, source: Source) -> bool:
     if source.kind in ("folder", "file"):
         return source.kind == "folder"
     # If the source is a file, paths of its members are empty before the first separator.
-    known = writer.catalog.known_containers(source.source_id)
-    return any(known) if known else os.path.isdir(absolute_root(writer.root, source))
+    containers = writer.catalog.known_containers(source.source_id)
+    return any(containers) if containers else os.path.isdir(absolute_root(writer.root, source))
 
 
 def contains(outer: bytes, inner: bytes) -> bool:

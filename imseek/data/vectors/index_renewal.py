@@ -163,7 +163,7 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
     reader = Reader(writer.root)
     folder = IndexFolder(writer.root, file.rpartition("/")[0])
     space = next((s for s in reader.current.spaces if s.space_id == space_id), None)
-    snapshot = read_index_snapshot(reader, space_id, but=folder.last) if space is not None else None
+    snapshot = read_index_snapshot(reader, space_id, excluded=folder.last) if space is not None else None
     if space is not None and snapshot is not None and snapshot.folder == folder and file.endswith(f"/{TRUTH_FILE}"):
         keep_parts(writer, space, snapshot, snapshot.parts)
         return "the answers by which the approximate index was measured"

@@ -30,7 +30,7 @@ class ResidencyLimiter:
         self._rows_read = 0
 
     def gather_rows(self, rows: Float16, numbers: Ids, out: Float16) -> None:
-        """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim). All of ``numbers`` must be row numbers."""
+        """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim). All ``numbers`` must be valid."""
         for start in range(0, len(numbers), _ROWS):
             part = numbers[start : start + _ROWS]
             # Without "clip", NumPy would write to a buffer first.

@@ -80,10 +80,10 @@ def encode(lists: Any, rows: Float16) -> npt.NDArray[np.uint8]:
     return np.concatenate([np.empty((0, lists.pq.code_size), np.uint8), *blocks])
 
 
-def fits_codes(lists: Any, rows: Float16, others: Float16) -> bool:
-    """Whether the codes of ``rows`` are about as near to them as those of ``others``, which the codes are made for."""
+def fits_codes(lists: Any, rows: Float16, reference: Float16) -> bool:
+    """Whether the codes fit ``rows`` about as closely as ``reference``, the rows that they are made for."""
     errors = []
-    for some in (rows, others):
-        off = some.astype(np.float32) - lists.pq.decode(encode(lists, some))
-        errors.append(float((off * off).sum(axis=1).mean()) if len(some) else 0.0)
+    for sample in (rows, reference):
+        difference = sample.astype(np.float32) - lists.pq.decode(encode(lists, sample))
+        errors.append(float((difference * difference).sum(axis=1).mean()) if len(sample) else 0.0)
     return errors[0] <= _MAX_ERROR * errors[1]
