@@ -85,10 +85,10 @@ def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[Generati
 def _open_files(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
     """Copy the catalog into ``work`` and open the files of its generation, by path."""
 
-    def hold(files: Sequence[Any], generation: int) -> dict[str, BinaryIO]:
+    def open_listed(files: Sequence[Any], generation: int) -> dict[str, BinaryIO]:
         return _open_listed_files(root, files, generation, index, stack)
 
-    return backend_of(root).copy_to(work, uuid, hold)
+    return backend_of(root).copy_to(work, uuid, open_listed)
 
 
 def _open_listed_files(
