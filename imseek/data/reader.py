@@ -65,7 +65,7 @@ class _ShardLookup(NamedTuple):
     tables: tuple[str, ...]
 
 
-#: Column sets that go before what is in the pictures, each before the one above it.
+#: Column sets whose values replace those in the pictures; the later one wins.
 _OVERLAYS = (layout.SIDECARS, layout.EDITS)
 
 
@@ -134,7 +134,7 @@ class Reader:
     def is_trusted(self) -> bool:
         """Whether the user trusts the collection.
 
-        A yes holds as long as this reader does, as for its index: to look it up takes as long as to find a word.
+        A yes is kept as long as this reader, as for its index: checking takes as long as finding a word.
         """
         if not self._trusted:
             self._trusted = is_trusted(self.root)
@@ -480,7 +480,7 @@ class Reader:
     def written_texts(self, image_ids: Sequence[int]) -> dict[int, str]:
         """Return the texts in the pictures of live images that have one, as they are written there, by id.
 
-        They come from the catalog; those of a collection that no writer has opened since they are there, from tables.
+        They come from the catalog, or from tables if no writer has opened the collection since the catalog stores them.
         """
         from imseek.data.words.matching import read_written_texts
 
@@ -501,7 +501,7 @@ class Reader:
 
     @property
     def catalog_backend(self) -> CatalogBackend:
-        """The backend of the connection that is lent, or was last."""
+        """The backend of the connection that is lent now, or was lent last."""
         return self._catalog.backend
 
     def catalog_connection(self) -> AbstractContextManager[ReadConnection]:

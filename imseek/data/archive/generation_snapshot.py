@@ -160,7 +160,7 @@ def _drop_local_state(connection: Connection, index: bool) -> None:
 def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     """Open the undo journals as they are now: more recent than the catalog, so they cover at least what it knows.
 
-    Lines are only appended, so what is there now is read, and later lines are not.
+    Lines are only appended, so those present now are read, and later ones are not.
     """
     journals: dict[Entry, BinaryIO] = {}
     for path in filter(layout.is_journal, find_files(root, layout.UNDO).files):

@@ -17,7 +17,7 @@ _SINCE = 5
 
 @dataclass(frozen=True, slots=True)
 class AlbumRow:
-    """What is stored of an album: its cover (None: its first image) and the images that were put in order."""
+    """An album as stored: its cover (None: its first image) and the images that were put in order."""
 
     tag: str
     cover: int | None

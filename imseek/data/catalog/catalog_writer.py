@@ -210,19 +210,19 @@ def _within(source_id: int, container: bytes | None, below: bytes = b"") -> tupl
 
 
 def _inside_container(path: bytes) -> tuple[bytes, bytes]:
-    """Return what the paths of a container's members lie between."""
+    """Return the bounds between which the paths of a container's members lie."""
     return path + MEMBER_SEPARATOR, path + b"\x01"
 
 
 def get_meta(connection: Connection, name: str) -> str:
-    """Return what the catalog records by a name. Raises LookupError where it records nothing."""
+    """Return the value that the catalog records under a name. Raises LookupError where there is none."""
     if (value := find_meta(connection, name)) is None:
         raise LookupError(f"the catalog has no {name}")
     return value
 
 
 def find_meta(connection: Connection, name: str) -> str | None:
-    """As :func:`get_meta`; None where nothing is recorded by that name."""
+    """As :func:`get_meta`; None where nothing is recorded under that name."""
     value = scalar(connection, "SELECT value FROM meta WHERE name = ?", (name,))
     return None if value is None else str(value)
 

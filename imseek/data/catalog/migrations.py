@@ -114,7 +114,7 @@ _0004_SIDECARS = "ALTER TABLE places ADD COLUMN sidecar_stat TEXT NOT NULL DEFAU
 
 # A tag is an album while it has a live row here. `cover` is an image, NULL for the first one; `positions` is a JSON
 # list of the images that were put in order, which the others follow in the order in which they got the tag. The index
-# is for albums, of which each is read by its tag.
+# serves albums, each of which is read by its tag.
 _0005_ALBUMS = """
 CREATE TABLE albums (
     tag TEXT NOT NULL, cover {int}, positions TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL,
@@ -122,7 +122,7 @@ CREATE TABLE albums (
 CREATE INDEX tags_by_tag ON tags (tag)
 """
 
-# The text in a picture as it is written there, for excerpts: what the tokens in `text` were made of.
+# The text in a picture as it is written there, for excerpts. The tokens in `text` come from it.
 _0006_WRITTEN_TEXTS = "ALTER TABLE documents ADD COLUMN written TEXT NOT NULL DEFAULT ''"
 
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"

@@ -22,7 +22,7 @@ def connect_read_only(root: Path) -> AbstractContextManager[ReadConnection]:
 
 
 def read_meta(connection: ReadConnection, name: str) -> str | None:
-    """Return what the catalog records by a name; None where it records nothing."""
+    """Return the value that the catalog records under a name; None where there is none."""
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
 

@@ -50,7 +50,7 @@ _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 _MAX_DEPTH: Final = 8
 #: NumPy dtype kinds in a collection and its caches: booleans, numbers, text.
 _KINDS: Final = "biufU"
-#: What `zipfile` raises for damage, besides OSError where a member's offset is before the file's start.
+#: Exceptions of `zipfile` for damage, besides OSError where a member's offset is before the file's start.
 _ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, KeyError, OverflowError, NotImplementedError, RuntimeError, EOFError, struct.error,
 )  # fmt: skip

@@ -38,7 +38,7 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
             stack.close()
             folder.rmdir()
             raise
-    except OSError as error:  # Named by the parent folder: users do not know what was to be in it.
+    except OSError as error:  # Name the parent folder: users do not know the one in it.
         raise StorageError(f"{parent}: {error.strerror}", hint=hint_of_os_error(error)) from error
     try:
         with stack:

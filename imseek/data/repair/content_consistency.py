@@ -36,7 +36,7 @@ from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.maintenance_reports import Problem
 
-#: What NumPy, Arrow and the system raise for damaged bytes.
+#: Exceptions of NumPy, Arrow and the system for damaged bytes.
 _DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)
 #: Rows of vectors checked at a time.
 _BLOCK: Final = 16_384

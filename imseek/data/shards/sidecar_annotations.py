@@ -47,7 +47,7 @@ def replace_sidecars(
 ) -> dict[int, set[str]]:
     """Replace what lies beside stored images, by id, as part of a commit; return the columns that change, by image.
 
-    Only shards with one of these images are written. Images that are not stored are passed over.
+    Only shards with one of these images are written. Images that are not stored are skipped.
     """
     return _replace(folders, connection, generation, values, SIDECARS, SCHEMA)
 

@@ -25,7 +25,7 @@ _BLOCK = 1 << 16
 _SAMPLE_SHARE = 3
 #: Training rows that are enough for codes, as opposed to lists.
 _CODE_ROWS = 1 << 16
-#: Of k-means; more change recall by less than its error.
+#: Iterations of k-means: more of them change recall by less than its error.
 _ITERATIONS = 8
 
 #: Receives the share that is done, 0 to 1; raises to stop.

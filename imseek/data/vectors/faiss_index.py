@@ -41,7 +41,7 @@ MIN_GPU_BYTES = 8 << 20
 WIDTH_MULTIPLE = 16
 # From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
-# Up to so many rows, scoring all takes no longer than finding those worth it.
+# Up to this many rows, scoring all takes no longer than finding those worth scoring.
 _FEW = 96
 # Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
@@ -210,7 +210,7 @@ def _rank_candidates(
     """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
     proposals = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
     floors = np.concatenate([candidates.scores - candidates.error for candidates in proposals], axis=1)
-    thresholds = np.partition(floors, -k, axis=1)[:, -k]  # So many candidates score at least that.
+    thresholds = np.partition(floors, -k, axis=1)[:, -k]  # At least k candidates score this or more.
     ceilings = np.max([candidates.ceilings for candidates in proposals], axis=0)
     top: list[Matches | None] = []
     for i, query in enumerate(queries):

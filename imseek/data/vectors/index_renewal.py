@@ -118,7 +118,7 @@ def describe_report(report: BuildReport) -> str | None:
 
 
 def renew(writer: Writer, task: Task, *, force: bool = False) -> list[BuildReport]:
-    """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all of them.
+    """Bring the snapshots of the spaces in use in line with the policy: those that are due, or with ``force`` all.
 
     A build that is cancelled is ``interrupted`` in its report; the old snapshot stays.
     Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory), and

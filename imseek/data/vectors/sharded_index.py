@@ -30,7 +30,7 @@ from imseek.types.arrays import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: Factor and number of candidates requested from a part at first beyond its share; one that has more is asked again.
+#: Factor and number of candidates requested from a part at first beyond its share; one that has more is searched again.
 _SPARE = (2.0, 16)
 
 

@@ -39,17 +39,17 @@ SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
-#: Candidates that are asked for with a filter, at most, by those that are scored: to see whether there are as many.
+#: Maximum candidates requested with a filter, for each that is scored: to see whether there are as many.
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 5120
-#: Candidates of the tail that are looked at first, beside twice its share of all.
+#: Candidates of the tail to examine first, in addition to twice its share of all.
 _TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
-#: Scans of the tail from which on it has codes: to make them takes about as long as to scan the rows so often.
+#: Scans of the tail before it gets codes: making the codes takes about as long as these scans.
 _SCANS = 100
-#: Rows, of both sides, by which it is judged whether the snapshot's codes suit the tail.
+#: Rows of the snapshot, and of the tail, that decide whether the snapshot's codes suit the tail.
 _SAMPLE = 256
 
 
@@ -214,7 +214,7 @@ class SnapshotIndex:
         ).scale_to(k)
         marks = self._live_marks if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
-        expected = 0 if choice is None else self._enough(choice.share, effort.probe, count)
+        expected = 0 if choice is None else self._expected_count(choice.share, effort.probe, count)
         most = min(k, self._live if choice is None else len(choice.ids))
         codes = self._coded_tail(len(queries))
         scanned = codes is None and len(self._tail) > 0
@@ -273,10 +273,10 @@ class SnapshotIndex:
         tail_rows = [_sample(s, s.searchable()) for s in self._tail.segments]
         return fits_codes(codec, np.concatenate(tail_rows), np.concatenate(covered_rows))
 
-    def _enough(self, share: float, probe: int, count: int) -> int:
-        """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
+    def _expected_count(self, share: float, probe: int, count: int) -> int:
+        """Return the least number of allowed images in the probed lists if the filter is unrelated to the query.
 
-        That is half of the mean, but no more than would cost time to ask for.
+        That is half of the mean, but no more than can be requested without losing time.
         """
         mean = share * self._snapshot.facts.rows * min(1, probe / (self._snapshot.widest or 1) or 1)
         return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
@@ -336,7 +336,7 @@ def _near(
     """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
 
     ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last, unless it has
-    no more. The first of ``counts`` of the tail are looked at, and the second only if all of these are good.
+    no more. The first of ``counts`` candidates of the tail are examined, and the second only if all of these are good.
     """
     first, count = counts
     bits = None if allowed is None else codes.bitmap_of(allowed)

@@ -99,7 +99,9 @@ def publish(
     staged: Sequence[StagedPart] = (),
     truth: RecallQueries | None = None,
 ) -> int:
-    """Make parts that stay and new ones the snapshot of a space, with these facts and the measured queries' answers.
+    """Publish the ``remaining`` parts and the ``staged`` ones as the snapshot of a space.
+
+    ``facts`` describe it, and ``truth`` are the queries by which it was measured, with their answers.
 
     A single part without such answers is the snapshot itself. Returns the generation.
     """

@@ -18,9 +18,9 @@ from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import Bits
 from imseek.types.arrays import Float32
 
-#: Fewer rows are scanned as fast as they are.
+#: Minimum rows for codes: fewer are scanned just as fast.
 MIN_ROWS: Final = 1024
-#: How much farther off than a snapshot's rows, squared, the codes of later rows may be.
+#: Maximum ratio of the squared error of later rows' codes to that of the snapshot's rows.
 _MAX_ERROR: Final = 1.5
 #: Rows that are encoded at a time.
 _BLOCK: Final = 4096

@@ -43,8 +43,8 @@ _RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 2560, 5120)
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: True neighbours per query: enough for filtered queries too.
 TRUTH_DEPTH = 1000
-#: Of the neighbours that may be missed, the share that may be lost by rescoring too few candidates. Rescoring is cheap,
-#: and users' queries differ from these mostly in how many candidates score about the same, so little is risked here.
+#: Rescoring too few candidates may lose this share of the neighbours that may be missed at all. Rescoring is cheap, and
+#: users' queries differ from these mostly in how many candidates score about the same, so little is risked here.
 _RESCORING_LOSS = 0.05
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
@@ -202,7 +202,7 @@ def _time_probes(snapshot: Snapshot, queries: Float32) -> Callable[[int], float]
     """Return a function from ``probe`` to the processor seconds of one query: a line through two timings.
 
     Queries are timed one by one, since many together share what they read, which makes lists look cheap. A timing is
-    the best of some rounds, for other programs disturb them.
+    the best of some rounds, because other programs disturb them.
     """
     few, many = max(1, snapshot.widest // 64), max(1, snapshot.widest // 8)
     count = min(_RESCORE_STEPS[3], snapshot.facts.rows)

@@ -34,7 +34,7 @@ MAX_QUERY: Final = 64
 #: Prefixes of a query.
 MAX_PREFIXES: Final = 8
 
-#: Characters of text looked at: enough for the tokens of a column, whatever stands between them.
+#: Characters of text that are read: enough for the tokens of a column, whatever stands between them.
 _MAX_TEXT: Final = 1 << 20
 
 # Letters that Unicode does not decompose, though people search for them by their base.
@@ -56,14 +56,14 @@ _ENDINGS: Final = (
     "", "bly", "d", "ent", "es", "ess", "g", "ing", "ion", "ity", "ive", "ize", "l", "lity", "ly", "m", "n", "ng", "nt",
     "on", "r", "s", "ss", "t", "tion", "tive", "ty", "ul", "us", "ve", "y", "ze",
 )  # fmt: skip
-# Where a name in camel case, or with digits, has another word.
+# Boundaries between the words of a name in camel case, or with digits.
 _PARTS = re.compile(
     r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])"
 )
 
 
 class _Characters(dict[int, str]):
-    """What becomes of each character, as a table for :meth:`str.translate` that fills itself."""
+    """The folded form of each character: a table for :meth:`str.translate` that fills itself."""
 
     def __init__(self, fold_one: Callable[[str], str]) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 The index in the catalog finds documents; their BM25 is computed here, from the documents themselves, so that it is the
 same over every backend. To bound the time of a query, at most ``_SCORED`` documents are scored: those with its rarest
-word, then those with the next one, and of a word that too many hold, first those that hold other words of the query.
+word, then those with the next one. For a word that too many hold, those that hold other words of the query come first.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 _SCORED: Final = 200
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
-#: Documents with a word of too many that are looked through for a common one.
+#: Documents with an overly common word that are searched for another common one.
 _PAIRED: Final = 1_000
-#: A share p of n documents with a prefix are read rather than looked up where p² · n exceeds this. FTS5 took 0.19 µs
-#: for each that holds it, until all are in order; reading took 0.5 µs for each until enough are found (500,000
-#: documents of 20 words).
+#: A prefix that a share p of n documents hold is found by reading them, not in the index, where p² · n exceeds this.
+#: FTS5 took 0.19 µs for each document that holds it, to sort all of them; reading took 0.5 µs for each document until
+#: enough were found (500,000 documents of 20 words).
 _SCAN: Final = 13_000
-#: Runs of documents, and documents of a run, of the sample that p is estimated from.
+#: The sample that p is estimated from: its runs, and the documents of a run.
 _RUNS: Final = 10
 _RUN_LENGTH: Final = 50
 #: Words whose frequency a reader keeps.
@@ -98,8 +98,8 @@ class Index:
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return SQL for such documents, and its parameters.
 
-        Prefixes that many documents hold are looked for in these, not in the index, which would put all that hold
-        them in order first.
+        Prefixes that many documents hold are searched for in the documents, not in the index, which would first sort
+        all that hold them.
         """
         common = [prefix for group in groups if (prefix := self._common_prefix(group)) is not None]
         rest = [group for group in groups if self._common_prefix(group) is None]
@@ -124,7 +124,7 @@ class Index:
         return None
 
     def _sample_share(self, prefix: Prefix) -> float:
-        """Return the share of documents that hold a prefix, of a sample in runs that are spread evenly."""
+        """Estimate the share of documents that hold a prefix, from a sample of evenly spread runs."""
         starts = range(1, self.last + 1, max(1, self.last // _RUNS))
         sql, patterns = self._holds(prefix)
         runs = " OR ".join(["document_id BETWEEN ? AND ?"] * len(starts))
@@ -172,7 +172,7 @@ class Index:
         count, furthest = self.count([[unit]], _COMMON)
         if count < _COMMON:
             return _Frequency(count, furthest, is_common=False)
-        # They are found in the order of their numbers: as dense as in the part looked at, they are in the rest.
+        # Documents are found in the order of their numbers: the rest is assumed to hold the unit as often.
         estimate = count * self.last // max(furthest, 1)
         return _Frequency(max(count, min(documents, estimate)), furthest, is_common=True)
 
@@ -214,7 +214,7 @@ def match_words(
     among: Sequence[int] | None = None,
     min_tokens: int = 1,
 ) -> WordMatches:
-    """As :meth:`imseek.data.reader.Reader.match_words` says."""
+    """Implement :meth:`imseek.data.reader.Reader.match_words`."""
     if fields is not None and (unknown := sorted(set(fields) - set(FIELDS))):
         raise ValueError(f"a document has no column {unknown[0]!r}")
     documents = reader.current.images
@@ -257,7 +257,7 @@ def _match(
     units = units_of(query)
     single = units[: len(units) - len(query.phrases)]
     frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in single}
-    # Phrases of common words are only looked for where those words are counted.
+    # Phrases of common words are searched for only where those words were counted.
     bounds = _phrase_bounds(index, query, documents)
     frequencies |= {
         phrase: _Frequency(*index.count([[phrase]], _COMMON), is_common=False)
@@ -281,7 +281,7 @@ def _match(
     weights = np.array([idf(frequencies[unit].count, documents) for unit in units], np.float64)
     scores, shares = score_counts(counts, weights)
     holds = np.asarray(counts > 0, np.bool_)
-    # An index that is wrong finds nothing wrong: the documents decide.
+    # A wrong index adds no wrong match: the documents decide.
     tokens = [1 if isinstance(unit, Prefix) else len(unit) for unit in units]
     matching = (holds @ np.array(tokens) >= max(min_tokens, 1)) & np.all(holds[:, len(single) :], axis=1)
     ids = np.array(image_ids, np.int64)
@@ -295,7 +295,7 @@ def _match(
 
 
 def _phrase_bounds(index: Index, query: WordQuery, documents: int) -> dict[Unit, int | None]:
-    """Return up to which document each phrase is looked for, where all its words are common; None: in all."""
+    """Return the last document to search for each phrase, if all its words are common; None: search all."""
     bounds: dict[Unit, int | None] = {}
     for phrase in query.phrases:
         frequencies = [index.frequency((token,), documents) for token in dict.fromkeys(phrase)]
@@ -313,12 +313,12 @@ def _candidates(
     words.sort(key=lambda word: frequencies[word].count)
     if (base or words) and index.count_ended() * 10 > min(
         index.last, 10 * _COMMON
-    ):  # Some of what is found is of earlier generations.
+    ):  # Some matches belong to earlier generations.
         room *= 2
     candidates: dict[int, None] = {}
 
     def add(groups: list[list[Unit]], bound: int | None = None) -> bool:
-        """Take documents as there is room; return whether these were all."""
+        """Add matching documents while there is room; return whether these were all."""
         space = room - len(candidates)
         if not space:
             return False
@@ -336,7 +336,7 @@ def _candidates(
         return list(candidates), is_whole and last is None
     while words:
         rarest, *words = words
-        # Where a rarer word has filled much of the room, what shares lesser ones comes after it anyway.
+        # Where a rarer word has filled much of the room, documents with commoner ones rank lower anyway.
         if frequencies[rarest].count > room - len(candidates) and len(candidates) * 4 < room:
             _narrow(add, rarest, words, frequencies)
         if not add([[rarest]]):
@@ -350,9 +350,9 @@ def _narrow(
     others: Sequence[Unit],
     frequencies: Mapping[Unit, _Frequency],
 ) -> None:
-    """Take documents with a word of too many and others: first with all rare ones, then with any, then common ones."""
+    """Add documents with an overly common word and others: first all rare ones, then any, then common ones."""
     frequency = frequencies[rarest]
-    # To look for a common word in each document that has another one would take too long: the first ones must do.
+    # Searching every document with one common word for another would take too long: the first ones must do.
     first = frequency.furthest * _PAIRED // min(frequency.count, _COMMON)
     partners = [word for word in others if frequency.is_common or not frequencies[word].is_common]
     common = [word for word in others if word not in partners][:1]
@@ -385,7 +385,7 @@ def _last_document(connection: ReadConnection, generation: int) -> int:
 
 
 def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Document]:
-    """As :meth:`imseek.data.reader.Reader.documents` says."""
+    """Implement :meth:`imseek.data.reader.Reader.documents`."""
     ids = sorted(reader.live_ids(image_ids))
     query = (
         "SELECT image_id, names, captions, keywords, text FROM documents "
@@ -401,7 +401,7 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
 
 
 def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str] | None:
-    """Return the written texts in the documents of live images, by id; None where the catalog is of before these."""
+    """Return the written texts in the documents of live images, by id; None where the catalog is too old for them."""
     query = (
         "SELECT image_id, written FROM documents WHERE image_id IN (??) AND born <= ? AND died > ? AND written <> ''"
     )

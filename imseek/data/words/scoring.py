@@ -20,8 +20,8 @@ _K1: Final = 1.2
 _B: Final = 0.5
 #: Tokens of a column of usual length.
 _LENGTHS: Final = {"names": 6, "captions": 12, "keywords": 6, "text": 60}
-#: How much an occurrence counts. A word that is written in a picture says less of it than one that somebody gave it:
-#: it is to come after a name, though a short text is far below the usual length.
+#: How much an occurrence counts. A word written in a picture says less about it than one that somebody gave it: it
+#: must rank below a name, though a short text is far below the usual length.
 _WEIGHTS: Final = {"names": 1.0, "captions": 1.0, "keywords": 1.0, "text": 0.3}
 
 

@@ -68,7 +68,7 @@ def commit(writer: Writer, batch: Changeset) -> int:
 
 
 def _ids_seen_again(batch: Changeset) -> list[int]:
-    """Ids of images that were stored before and whose content was read again in this changeset."""
+    """Return ids of images that were stored before and whose content was read again in this changeset."""
     ids = [place.image_id for place in (*batch.checked, *batch.moved)]
     return ids + [image.image_id for image in batch.new if image.image_id is not None]
 
@@ -218,7 +218,7 @@ def _note_checks(connection: Connection, batch: Changeset) -> None:
 
 
 def _note_sidecars(writer: Writer, connection: Connection, generation: int, batch: Changeset) -> None:
-    """Record what lies beside stored images."""
+    """Record the annotations in files beside stored images."""
     if not batch.sidecars:
         return
     connection.executemany(

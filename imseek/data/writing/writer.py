@@ -252,7 +252,7 @@ class Writer:
         """Add the documents of images that were stored before there were documents, or came back by a repair.
 
         Documents that a SQLite without FTS5 has written are added to the index, those of earlier rules are replaced.
-        They only say what is stored already, so this is no new generation.
+        They only repeat what is stored already, so no new generation begins.
         """
         with self.transaction() as connection:
             if not documents.is_filled(connection):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "document_words"
 _MODULE: Final = "fts5"
-_found: set[str] = set()
+_loaded_modules: set[str] = set()
 _HAS_MODULE: Final = "SELECT 1 FROM pragma_module_list WHERE name = ?"
 _HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
@@ -54,10 +54,10 @@ def without_index(schema: frozenset[tuple[str, str, str, str | None]]) -> frozen
 
 
 def can_search(connection: Any) -> bool:
-    """Whether this SQLite can read an index, which is looked up until it can."""
-    if _MODULE not in _found and connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None:
-        _found.add(_MODULE)
-    return _MODULE in _found
+    """Whether this SQLite can read an index. The answer is cached once it is yes."""
+    if _MODULE not in _loaded_modules and connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None:
+        _loaded_modules.add(_MODULE)
+    return _MODULE in _loaded_modules
 
 
 class SqliteWordIndex:
