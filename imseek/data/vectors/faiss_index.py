@@ -262,7 +262,7 @@ def _propose_on_gpu(
     if candidates is None:
         return None
     raw, numbers = candidates.scores, candidates.ids
-    unproved = ~candidates.enough | (numbers < 0).any(axis=1)
+    unproved = ~candidates.is_complete | (numbers < 0).any(axis=1)
     if unproved.any():
         raw[unproved], numbers[unproved] = _scan(queries[unproved], fetch, scope)
     return raw, numbers

@@ -157,8 +157,8 @@ class Snapshot:
         proposals = placement.draw(self.index, queries, count, predicate, share, probe)
         if proposals is None:
             return self._candidates(queries, count, probe, allowed)
-        if not proposals.enough.all():
-            short = ~proposals.enough
+        if not proposals.is_complete.all():
+            short = ~proposals.is_complete
             proposals.scores[short], proposals.ids[short] = self._candidates(queries[short], count, probe, allowed)
         return Candidates(proposals.scores, proposals.ids)
 

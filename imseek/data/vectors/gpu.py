@@ -259,22 +259,22 @@ class Placement:
         if passing is not None:
             passes &= passing(ids.reshape(-1)).reshape(ids.shape)
         # Either enough candidates passed, or there were no more.
-        enough = (passes.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
+        is_complete = (passes.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
         first = np.argsort(~passes, axis=1, kind="stable")[:, :count]
         ids = np.where(passes, ids, -1)
-        return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), enough)
+        return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), is_complete)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GpuCandidates:
     """``scores`` float32 and ``ids`` int64, both (q, count), best first, with id -1 for none.
 
-    ``enough`` (q,) says whether these are the best of the passing rows, according to the index.
+    ``is_complete`` (q,) says whether these are the best of the passing rows, according to the index.
     """
 
     scores: Float32
     ids: Ids
-    enough: Bools
+    is_complete: Bools
 
 
 def _copy_to_gpus(index: Any, cards: tuple[int, ...]) -> GpuCopies:

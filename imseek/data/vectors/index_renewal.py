@@ -300,20 +300,20 @@ class _IndexBuild:
     def _grow(self, snapshot: IndexSnapshot) -> tuple[tuple[IndexPart, ...], list[StagedPart], LiveRows]:
         """Return the parts that stay, the new one if any rows go into it, and the rows that are new to all parts."""
         plan = plan_growth(snapshot)
-        if not plan.stay and plan.onto is None:
+        if not plan.remaining and plan.base is None:
             return (), [], self.rows
         fresh = rows_missing_from(self.rows.segments, snapshot.parts)
         for _ in range(2):
-            rows = rows_missing_from(self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])])
+            rows = rows_missing_from(self.rows.segments, [*plan.remaining, *([] if plan.base is None else [plan.base])])
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"
             built = build_grown_part(snapshot, plan, rows, self.space, self.memory, auto, self._report_build)
             if built is not None:
-                return plan.stay, [self._stage(built, rows, 0)], fresh
-            assert plan.onto is not None
-            plan = GrowthPlan((*plan.stay, plan.onto), None)
-        return plan.stay, [], fresh
+                return plan.remaining, [self._stage(built, rows, 0)], fresh
+            assert plan.base is not None
+            plan = GrowthPlan((*plan.remaining, plan.base), None)
+        return plan.remaining, [], fresh
 
     def _stage(self, built: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
         """Stage ``built``, which contains ``rows`` and those of the part that it extends."""

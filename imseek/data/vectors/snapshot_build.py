@@ -32,7 +32,7 @@ MAX_IMBALANCE = 1.7
 class BuiltIndex:
     """A FAISS index in memory, the number of rows that its lists were trained for, and how unevenly these filled them.
 
-    ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``before`` the part
+    ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``base`` the part
     that it extends.
     """
 
@@ -41,7 +41,7 @@ class BuiltIndex:
     trained: int
     imbalance: float
     layout: str = ""
-    before: IndexPart | None = None
+    base: IndexPart | None = None
 
 
 def build_part(rows: LiveRows, dim: int, factory: str, memory: int, excluded: Ids, report: ReportShare) -> BuiltIndex:

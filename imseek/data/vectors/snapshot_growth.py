@@ -47,14 +47,14 @@ DEAD_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class GrowthPlan:
-    """A plan for the existing parts: those that ``stay``, and the part ``onto`` which missing rows go (None: a new
-    one).
+    """A plan for the existing parts: the ``remaining`` ones, and the ``base`` that missing rows are added to (None: a
+    new one).
 
     The other parts are dropped, and their live rows added again.
     """
 
-    stay: tuple[IndexPart, ...]
-    onto: IndexPart | None
+    remaining: tuple[IndexPart, ...]
+    base: IndexPart | None
 
 
 def needs_several_parts(snapshot: IndexSnapshot) -> bool:
@@ -78,18 +78,18 @@ def is_stale(part: IndexPart) -> bool:
 
 def plan_growth(snapshot: IndexSnapshot) -> GrowthPlan:
     """Plan which parts stay, and where the rows go that these lack."""
-    stay = [part for part in snapshot.parts if not is_stale(part)]
-    fresh = len(snapshot.live) - sum(part.live for part in stay)
-    if not fresh or not stay:
-        return GrowthPlan(tuple(stay), None)
-    onto = None
-    if has_lists(stay[-1]) and stay[-1].rows + fresh <= PART_ROWS:
-        onto = stay.pop()
-    elif len(stay) >= MAX_PARTS:
-        smallest, onto = sorted(stay, key=lambda part: part.rows)[:2]
-        stay = [part for part in stay if part is not smallest and part is not onto]
-        onto = onto if has_lists(onto) else None
-    return GrowthPlan(tuple(stay), onto)
+    remaining = [part for part in snapshot.parts if not is_stale(part)]
+    fresh = len(snapshot.live) - sum(part.live for part in remaining)
+    if not fresh or not remaining:
+        return GrowthPlan(tuple(remaining), None)
+    base = None
+    if has_lists(remaining[-1]) and remaining[-1].rows + fresh <= PART_ROWS:
+        base = remaining.pop()
+    elif len(remaining) >= MAX_PARTS:
+        smallest, base = sorted(remaining, key=lambda part: part.rows)[:2]
+        remaining = [part for part in remaining if part is not smallest and part is not base]
+        base = base if has_lists(base) else None
+    return GrowthPlan(tuple(remaining), base)
 
 
 def has_lists(part: IndexPart) -> bool:
@@ -119,9 +119,9 @@ def build_grown_part(
 
     Returns None where they do not fit the lists of that part: it then stays too, and a new part must be built.
     """
-    if plan.onto is not None:
-        return extend_part(snapshot.folder.beside(plan.onto.name), plan.onto, rows, report)
-    last = plan.stay[-1]
+    if plan.base is not None:
+        return extend_part(snapshot.folder.beside(plan.base.name), plan.base, rows, report)
+    last = plan.remaining[-1]
     layable = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
     if has_lists(last):
         facts = last.facts

@@ -57,9 +57,9 @@ def stage_part(
     """
     lo, hi = rows.norm_range()
     ids = np.sort(rows.ids())
-    if built.before is not None:  # A suspended image in it may come back.
-        lo, hi = min(lo, built.before.facts.lo), max(hi, built.before.facts.hi)
-        ids = np.union1d(ids, built.before.covered.ids())
+    if built.base is not None:  # A suspended image in it may come back.
+        lo, hi = min(lo, built.base.facts.lo), max(hi, built.base.facts.hi)
+        ids = np.union1d(ids, built.base.covered.ids())
     durable_files.recreate_folder(folder.path)
     count = int(built.index.ntotal)
     digests = stage(built.index, folder.path)

@@ -112,9 +112,9 @@ class PartialRows:
 
     def confirm(self, change: PartsChange) -> None:
         """Update the index after a change has been committed, and unlink the removed parts."""
-        remove_files(self._writer.root, change.gone)
+        remove_files(self._writer.root, change.obsolete)
         self._damaged.clear()
-        for path in change.gone:
+        for path in change.obsolete:
             self._ids.pop(path, None)
         for staged in change.staged:
             assert change.ids is not None
@@ -135,15 +135,15 @@ class PartsChange:
     """At most one part to publish, with its ``ids``, and the paths of parts to remove."""
 
     staged: tuple[StagedFile, ...]
-    gone: tuple[str, ...]
+    obsolete: tuple[str, ...]
     ids: Ids | None
 
     def __bool__(self) -> bool:
-        return bool(self.staged or self.gone)
+        return bool(self.staged or self.obsolete)
 
     def apply(self, folders: shard_catalog.Folders, connection: Connection, generation: int) -> None:
         """Record the change in the catalog. Unlink the removed files afterwards; after a crash, a sweep does."""
-        shard_catalog.forget_files(connection, self.gone)
+        shard_catalog.forget_files(connection, self.obsolete)
         if self.staged:
             shard_catalog.publish(folders, connection, generation, None, self.staged)
 
