@@ -47,7 +47,7 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
 #: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_annotations`).
 SIDECARS = "sidecars"
-#: Name of the column set of what users state about pictures; sorted after that of sidecars, so that it goes before it.
+#: Name of the column set of what users state about pictures. It sorts after that of sidecars, so that its values win.
 EDITS = "user_edits"
 #: Name of the column set of measures for images indexed without them.
 MEASURED = "measured"

@@ -57,7 +57,7 @@ class SourceRow(NamedTuple):
 
 
 class _ShardLookup(NamedTuple):
-    """What looking up images in a shard needs: its ids and dead row numbers, ascending, and the names of its tables."""
+    """Data for looking up images in a shard: its ids and dead row numbers, ascending, and the names of its tables."""
 
     shard: Shard
     ids: Int64
@@ -93,14 +93,14 @@ class Reader:
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._live: Int64 | None = None
-        #: What lexical search has counted in this generation.
+        #: The frequencies of words that lexical search has counted in this generation.
         self.word_frequencies: dict[tuple[Any, ...], Any] = {}
         self._row_groups: RowGroupCache | None = None
         self._trusted = False
         self._catalog = CachedConnection(root)
 
     def reopen(self) -> Reader:
-        """Return a reader of the newest generation that shares the mapped files of both, which never change.
+        """Return a reader of the newest generation that reuses the mapped files that both have: files never change.
 
         Only a repair replaces a damaged file by a sound one of the same name. While the old one is mapped, no other
         file has its inode.

@@ -11,7 +11,7 @@ from imseek.data.files.checked_json import JsonObject
 from imseek.data.reader import Reader
 from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean, repair_command
 
-#: The version of the catalog from which on there are albums: a reader may meet an earlier one, which has none.
+#: First version of the catalog with albums: a reader may meet an earlier one, which has none.
 _SINCE = 5
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-#: Spaces that a collection can ever have had; each needs an encoder of some hundred megabytes.
+#: Maximum spaces that a collection can ever have had; each needs an encoder of some hundred megabytes.
 _MAX_SPACES: Final = 1000
 _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 

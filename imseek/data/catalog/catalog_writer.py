@@ -71,7 +71,7 @@ class Catalog(ABC):
     """
 
     root: Path
-    #: What to do for a writer that another one has taken over from.
+    #: Advice for a writer that another one has taken over from.
     takeover_hint: str
 
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Final
 from imseek.data.files.checked_json import JsonObject
 from imseek.types.index_policy import IndexPolicy
 
-#: Its name in ``meta``.
+#: Name of the policy in ``meta``.
 POLICY: Final = "index_policy"
 _KIND: Final = re.compile(r"[ -~]{1,200}")
 

@@ -249,7 +249,7 @@ def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 
 def _script_in_dialect(script: str, dialect: str) -> Iterator[str]:
-    """Yield the statements of a migration that are for a database dialect; some name the only one they are for."""
+    """Yield the statements of a migration for a database dialect; those that name another dialect are left out."""
     for statement in script.split(";"):
         target, _, body = statement.partition(": ")
         if target.strip() != "postgresql":

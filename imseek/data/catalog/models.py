@@ -65,7 +65,7 @@ def names(root: Path) -> tuple[str, ...]:
 
 
 def kind_on_file(root: Path, name: str) -> str | None:
-    """Return the kind that the file of a model states, be it damaged or not; None where there is none to be read."""
+    """Return the kind that a model's file states, even if the file is damaged; None where no kind can be read."""
     path = _paths(root).get(name)
     match = None if path is None else re.search(rb'"kind": ?"([a-z]+)"', read_file(root, path, MAX_LARGE_JSON))
     return None if match is None else match[1].decode()
@@ -95,7 +95,7 @@ def _paths(root: Path) -> dict[str, str]:
 
 
 def load(root: Path, path: str, uuid: str | None = None) -> Model:
-    """Load the model in a file. With ``uuid``, check that the file says it is this one, of that collection.
+    """Load the model in a file. With ``uuid``, check that its content belongs to this path and that collection.
 
     Raises CorruptCollectionError.
     """

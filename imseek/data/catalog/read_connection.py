@@ -64,7 +64,7 @@ class CachedConnection:
 
     @property
     def backend(self) -> CatalogBackend:
-        """The backend of the connection that is lent, or was last."""
+        """The backend of the connection that is lent now, or was lent last."""
         return self._backend or backend_of(self._root)
 
     @staticmethod

@@ -27,7 +27,7 @@ def load_tables(version: int = len(MIGRATIONS)) -> MetaData:
 
 
 def find_difference(connection: Connection, version: int) -> str | None:
-    """Describe the first table or column that a catalog of this version has not as migrations make it, or None.
+    """Describe the first table or column of a catalog of this version that differs from what migrations make, or None.
 
     Tables and columns that it has beside them may be its database's own.
     """

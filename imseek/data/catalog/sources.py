@@ -60,7 +60,7 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
 
 
 def renew_folder_name(writer: Writer) -> None:
-    """Take up a new name of the folder that the collection lies in, if it is a source, into the words of its images."""
+    """Update the words of images with the new name of the folder that the collection lies in, if it is a source."""
     source_ids = [source.source_id for source in writer.catalog.sources() if source.relative and not source.root]
     if not source_ids:
         return

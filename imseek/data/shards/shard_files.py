@@ -66,7 +66,7 @@ ANNOTATION_COLUMNS = pa.schema(
         pa.field("colour_label", pa.string()),
     ]
 )
-#: The columns of the set of what lies beside pictures.
+#: The columns of the set of annotations from sidecars.
 SIDECAR_SCHEMA = pa.schema([INTRINSIC_SCHEMA.field("caption"), *ANNOTATION_COLUMNS])
 #: Columns of lists of texts, stored as text with one entry a line: entries have no line breaks.
 LIST_COLUMNS = ("keywords", "people")

@@ -1,4 +1,4 @@
-"""The column set of what lies beside pictures: annotations from sidecars, which go before those in the pictures.
+"""The column set of annotations from sidecars, the files beside pictures. They replace those in the pictures.
 
 They have a set of their own, so that an edited or removed sidecar changes them and brings to light what the picture
 itself says, while shards stay as they are.
@@ -45,7 +45,7 @@ def stage_sidecars(
 def replace_sidecars(
     folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
 ) -> dict[int, set[str]]:
-    """Replace what lies beside stored images, by id, as part of a commit; return the columns that change, by image.
+    """Replace the sidecar annotations of stored images, by id, as part of a commit; return the changed columns of each.
 
     Only shards with one of these images are written. Images that are not stored are skipped.
     """

@@ -41,7 +41,7 @@ class FileStat:
         return (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
-#: In place of what identifies the state of the files beside a picture: they must be read again in any case.
+#: Stands for a state of the files beside a picture in which they must be read again in any case.
 UNKNOWN_SIDECARS: Final = "?"
 #: Stat of a file that must be read again in any case.
 UNKNOWN_STAT: Final = FileStat(-1, 0, 0, 0, 0)

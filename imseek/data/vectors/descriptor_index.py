@@ -26,7 +26,7 @@ def _count_lists(count: int) -> int:
 
 
 def sample_step(count: int) -> int:
-    """Return which n-th of ``count`` rows an index of them is trained with."""
+    """Return the step n: an index of ``count`` rows is trained with every n-th of them."""
     return max(1, math.ceil(count / (_TRAINING * max(1, _count_lists(count)))))
 
 

@@ -167,7 +167,7 @@ class MemoryIndex(ExactIndex[SegmentData]):
 
 
 def is_small(segments: Sequence[Segment], dim: int) -> bool:
-    """Whether NumPy finds the nearest of these rows before FAISS is loaded."""
+    """Whether NumPy finds the nearest of these rows in less time than loading FAISS takes."""
     return sum(len(segment.rows) for segment in segments) * dim <= MAX_NUMBERS
 
 

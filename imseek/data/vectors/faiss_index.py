@@ -288,7 +288,7 @@ def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tup
 
 
 def _multiply(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
-    """Return the same by matrix products of all queries with the rows, which are decoded once, block by block."""
+    """Return the same as :func:`_scan`, by matrix products of all queries with blocks of rows, each decoded once."""
     flat = scope.part.flat
     heap = faiss.ResultHeap(len(queries), fetch, keep_max=True)
     for block in blocks(len(scope.mask), flat.d, elements=1 << 22):

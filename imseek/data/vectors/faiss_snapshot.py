@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 
-#: Queries from which on their product with the centres is one of matrices.
+#: From this many queries on, they are multiplied with the centres as one matrix.
 _MANY = 8
 
 

@@ -160,7 +160,7 @@ def _run_in_parallel(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list
 
 @dataclass(slots=True, eq=False)
 class _IndexPlacement:
-    """The state of an index: ``queries`` are those so far, until it is copied, ``reason`` says why it is not.
+    """The state of an index: ``queries`` counts those before it is copied, ``reason`` says why it is not.
 
     ``remark`` says why the CPU answered some query all the same.
     """

@@ -46,7 +46,7 @@ class IndexPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSnapshot:
-    """A snapshot on disk and its parts, which is the snapshot itself where there is only one.
+    """A snapshot on disk and its parts; one without separate parts counts as its own only part.
 
     ``live`` (n,) are the ids of all live rows of the space, ascending.
     """

@@ -180,7 +180,7 @@ class IndexMetadata:
 
     @classmethod
     def read(cls, data: bytes) -> IndexMetadata:
-        """Parse metadata. Raises ValueError for anything but the very bytes that :meth:`seal` makes."""
+        """Parse metadata. Raises ValueError for anything but exactly the bytes that :meth:`seal` makes."""
         document = JsonObject(strip_checksum(data), tuple(cls.__dataclass_fields__))
         parts = tuple(map(str, document.items("parts"))) if "parts" in document else ()
         lists_of = document.text("layout") if "layout" in document else ""

@@ -23,7 +23,7 @@ from imseek.data.vectors.index_kinds import inverted_file
 from imseek.data.vectors.index_metadata import INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder
 from imseek.errors import UsageError
 
-#: The lists are trained anew when rows or imbalance have grown by more than these factors.
+#: The lists are trained again when rows or imbalance have grown by more than these factors.
 MAX_GROWTH = 2.0
 MAX_IMBALANCE = 1.7
 

@@ -165,8 +165,8 @@ class SnapshotIndex:
         text: bool = False,
         exact: bool = False,
     ) -> list[Matches]:
-        """Search as :meth:`VectorIndex.search`; the recall for each kind of query is in the snapshot's
-        :attr:`Facts`."""
+        """Search as :meth:`VectorIndex.search`; the recall for each kind of query is in the
+        metadata of the snapshot."""
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"k must be at least 1, not {k}")
@@ -308,7 +308,7 @@ class SnapshotIndex:
         return exact_top_k(query, segment, buffer.flat(rows), k, self._range, beside, allowed)
 
     def _buffer(self) -> RowBuffer:
-        """Return this thread's memory for candidates, which would else be allocated for each query."""
+        """Return this thread's memory for candidates, which would otherwise be allocated for each query."""
         buffer: RowBuffer | None = getattr(self._local, "buffer", None)
         if buffer is None:
             buffer = self._local.buffer = RowBuffer(_BUFFER_ROWS, self._dim)

@@ -158,9 +158,9 @@ def keep_parts(writer: Writer, space: SpaceInfo, snapshot: IndexSnapshot, parts:
     return publish(writer, space, replace(snapshot.facts, rows=sum(part.rows for part in parts)), parts)
 
 
-def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
-    """Retire the snapshot of a space, except its parts in the folders ``but``."""
-    folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
+def retire(connection: Connection, generation: int, space_id: int, excluded: Sequence[str] = ()) -> None:
+    """Retire the snapshot of a space, except its parts in the folders ``excluded``."""
+    folders = [f"{layout.index_folder(space_id)}/{name}/" for name in excluded]
     condition = " AND ".join(["kind = ? AND space_id = ?", *("substr(path, 1, ?) <> ?" for _ in folders)])
     values = [value for folder in folders for value in (len(folder), folder)]
     shard_catalog.retire_files(connection, generation, condition, (KIND, space_id, *values))

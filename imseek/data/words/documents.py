@@ -34,7 +34,7 @@ KIND: Final = "words"
 
 #: Documents written at a time.
 _BATCH: Final = 5_000
-#: Characters of a written text that are stored at most.
+#: Maximum characters of a written text that are stored.
 MAX_WRITTEN: Final = 1 << 16
 #: Intrinsic columns of images by the column of their document.
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"captions": ("caption", "title"), "keywords": ("keywords", "people")}
@@ -185,7 +185,7 @@ def _last(connection: Connection) -> int:
 
 
 def update_index(connection: Connection) -> None:
-    """Add documents that it lacks to the index, and record up to which one it holds them."""
+    """Add the documents that the index lacks, and record the last one that it holds."""
     indexed = find_meta(connection, INDEXED)
     last = _last(connection)
     if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
@@ -195,14 +195,14 @@ def update_index(connection: Connection) -> None:
 
 
 def rebuild_index(connection: Connection) -> None:
-    """Make the index anew from the documents, unless there are images without one."""
+    """Rebuild the index from the documents, unless there are images without one."""
     if is_filled(connection):
         is_indexed = connection.dialect != "sqlite" or word_index.add_documents(connection, 0)
         set_meta(connection, INDEXED, _last(connection) if is_indexed else 0)
 
 
 def forget_index(connection: Connection) -> None:
-    """Let the next writer look for images without a document, and make the index anew."""
+    """Have the next writer look for images without a document, and rebuild the index."""
     connection.execute("DELETE FROM meta WHERE name = ?", (INDEXED,))
 
 

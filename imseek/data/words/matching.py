@@ -33,7 +33,7 @@ from imseek.errors import CorruptCollectionError, repair_command
 if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
-#: Documents that a query scores at most.
+#: Maximum documents that a query scores.
 _SCORED: Final = 200
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
@@ -52,7 +52,7 @@ _KNOWN: Final = 10_000
 
 @dataclass(slots=True)
 class _Frequency:
-    """In how many documents a unit is; for a common one an estimate, and the number of its ``_COMMON``-th document."""
+    """How many documents hold a unit, estimated for a common one, and the number of its ``_COMMON``-th document."""
 
     count: int
     furthest: int

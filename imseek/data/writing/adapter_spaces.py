@@ -39,7 +39,7 @@ RowTransform: TypeAlias = Callable[[Rows], Float32]
 #: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
 PHASE: Final = "vectors"
-#: Columns of a space that one made from it takes over.
+#: Columns that an adapted space takes over from its base.
 _COPIED: Final = (
     "revision", "dim", "modality", "quality", "note", "logit_scale", "preprocessing", "facts",
 )  # fmt: skip

@@ -64,7 +64,7 @@ class PostgresBackend:
     word_index = word_match_sql.PostgresWordIndex()
 
     def can_search_words(self, connection: ReadConnection) -> bool:
-        """Return True: PostgreSQL keeps it with the table."""
+        """Return True: PostgreSQL keeps the index with the table."""
         return True
 
     # -- generations -----------------------------------------------------------------------------------

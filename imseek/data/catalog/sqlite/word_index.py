@@ -28,7 +28,7 @@ _CREATE: Final = (
     f"CREATE VIRTUAL TABLE {TABLE} USING fts5({_COLUMNS}, content='documents', content_rowid='document_id', "
     "tokenize='ascii')"
 )
-#: What SQLite records of the table and of those that FTS5 keeps its data in (sqlite.org/fts5.html, section 9).
+#: SQLite's records of the table, and of those in which FTS5 keeps its data (sqlite.org/fts5.html, section 9).
 SCHEMA: Final = frozenset(
     (
         ("table", TABLE, TABLE, _CREATE),
@@ -61,12 +61,12 @@ def can_search(connection: Any) -> bool:
 
 
 class SqliteWordIndex:
-    """The index as readers ask it, through SQL parameters."""
+    """The index as readers query it, through SQL parameters."""
 
     position: Final = "instr"
 
     def matches(self, condition: str) -> str:
-        """As :class:`imseek.data.catalog.backend.WordIndex` says."""
+        """Implement :meth:`imseek.data.catalog.backend.WordIndex.matches`."""
         return (
             f"SELECT rowid AS id FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? {condition} ORDER BY rowid LIMIT ?"  # noqa: S608
         )
