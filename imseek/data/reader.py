@@ -150,15 +150,15 @@ class Reader:
         In a space of captions, rows of images without a caption count as dead. Raises StaleGenerationError where a file
         of this generation is gone.
         """
-        found = []
+        segments = []
         for shard in self.current.shards:
             if space_id in shard.spaces:
                 rows = self._rows_of(space_id, shard)
                 dead, captionless = self.dead_rows(shard), self._rows_without_caption(space_id, shard)
                 if captionless.size:
                     dead = np.union1d(dead, captionless)
-                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
-        return found
+                segments.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
+        return segments
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Return the folder of a space's FAISS snapshot, or None."""
@@ -337,14 +337,14 @@ class Reader:
         """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
         from imseek.data.shards.shard_files import to_json_row
 
-        found: dict[int, dict[str, Any]] = {}
+        metadata: dict[int, dict[str, Any]] = {}
         for lookup, ids, rows in self._locate(image_ids):
-            merged, *later = [self._whole_rows(table, rows) for table in lookup.tables]
-            for part in later:
+            merged, *overlays = [self._whole_rows(table, rows) for table in lookup.tables]
+            for part in overlays:
                 for row, values in zip(merged, part, strict=True):
                     row.update(values)
-            found.update(zip(ids, map(to_json_row, merged), strict=True))
-        return found
+            metadata.update(zip(ids, map(to_json_row, merged), strict=True))
+        return metadata
 
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
         """Open a file of this generation and return the result of ``read``. Raises as :meth:`segments`."""

@@ -72,7 +72,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ).fetchall()
         reader.check_history(connection)
     precisions = _precisions(details)
-    built, policy = index_infos(reader), policy_of(root)
+    infos, policy = index_infos(reader), policy_of(root)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -92,7 +92,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             Failure(i, locate(join_root(base, location, relative), path), reason, message)
             for i, location, relative, path, reason, message in failures
         ),
-        index=", ".join([*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]) or SCAN,
+        index=", ".join([*(_describe_index(info) for info in infos), *_damaged_indexes(reader, infos, policy)]) or SCAN,
         writer=describe_writer(backend.connect()) if backend.is_locked() else None,
         spaces=tuple(_space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
         # `is_current` has no history: the catalog may have switched spaces since this generation.
@@ -101,15 +101,15 @@ def summarise(reader: Reader) -> CollectionInfo:
             for *columns, space_facts, parts, size in other_rows
             if columns[0] not in {space.space_id for space in current.spaces}
         ),
-        indexes=built,
+        indexes=infos,
         policy=policy,
         catalog=backend.address,
     )
 
 
-def _damaged_indexes(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
+def _damaged_indexes(reader: Reader, infos: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
     """Describe spaces whose index cannot be used, by its metadata alone."""
-    indexed = {info.space_id for info in built}
+    indexed = {info.space_id for info in infos}
     unindexed = [space for space in reader.current.spaces if space.space_id not in indexed]
     broken = [space for space in unindexed if reader.snapshot_folder(space.space_id) is not None]
     remedy = f"`imseek maintain --index {policy.kind}` builds it again"

@@ -44,12 +44,12 @@ def compare_coverage(
     vector_sets = [
         Vectors(reader, space, filter_ids(reader, where)) for reader, space in zip(readers, spaces, strict=True)
     ]
-    indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
+    indexes = [session.index(space) for session, space in zip((first, second), spaces, strict=True)]
     sets = [lacking_images.SetNeighbours(vectors, index) for vectors, index in zip(vector_sets, indexes, strict=True)]
     samples = [lacking_images.sample_positions(len(vectors), most) for vectors in vector_sets]
     stages = 2 * (len(samples[0]) + len(samples[1]))
     # Comparing all images with all others exactly, by block products, is several times faster.
-    at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
+    at_once = all(images.index.exact and len(images.vectors) <= most for images in sets)
     total, offset = stages + (sum(map(len, vector_sets)) + len(vector_sets[0])) * at_once, 0
 
     def step(count: int) -> None:
@@ -59,21 +59,21 @@ def compare_coverage(
     nearest: tuple[knn_graph.Nearest | None, knn_graph.Nearest | None] = (None, None)
     with suppress(Cancelled):  # The remaining work then stops at once.
         if at_once:
-            for one in sets:
-                one.learn(step)
-                offset += len(one.vectors)
+            for images in sets:
+                images.learn(step)
+                offset += len(images.vectors)
             nearest = knn_graph.knn_between(vector_sets[0], vector_sets[1], 1, step)
             offset += len(vector_sets[0])
     for n in (0, 1):
-        mine, theirs, neighbours = sets[n], sets[1 - n], nearest[n]
+        subject, reference, neighbours = sets[n], sets[1 - n], nearest[n]
         ratings = None
-        threshold = math.nan if task.is_cancelled else lacking_images.threshold(theirs, expected)
+        threshold = math.nan if task.is_cancelled else lacking_images.threshold(reference, expected)
         if threshold is not None and not task.is_cancelled:
             with suppress(Cancelled):
                 ratings = lacking_images.strangeness_to(
-                    mine, theirs, samples[n], step, neighbours and (neighbours[0][:, 0], neighbours[1][:, 0])
+                    subject, reference, samples[n], step, neighbours and (neighbours[0][:, 0], neighbours[1][:, 0])
                 )
-        sides.append(_build_side(mine.vectors, samples[n], ratings, threshold, groups, examples))
+        sides.append(_build_side(subject.vectors, samples[n], ratings, threshold, groups, examples))
         offset += 2 * len(samples[n])
     return CoverageReport(
         encoder=spaces[0].encoder,

@@ -122,8 +122,8 @@ class SetNeighbours:
 
 
 def strangeness_to(
-    mine: SetNeighbours,
-    theirs: SetNeighbours,
+    subject: SetNeighbours,
+    reference: SetNeighbours,
     positions: Ids,
     report: Callable[[int], None],
     nearest: tuple[Ids, Float32] | None = None,
@@ -132,38 +132,38 @@ def strangeness_to(
     nearest.
 
     ``report`` receives the progress, out of twice n, and may raise. ``nearest``, if known, holds for each image of
-    ``mine`` the position (m,) of its nearest in the other set, and the cosine (m,).
+    ``subject`` the position (m,) of its nearest in the other set, and the cosine (m,).
     """
-    vectors = mine.vectors
+    vectors = subject.vectors
     neighbours = np.empty((len(positions), NEIGHBOURS), np.int64)
     for start in range(0, len(positions), _BLOCK):
         part = slice(start, start + _BLOCK)
-        neighbours[part] = mine.own(positions[part])[0]
+        neighbours[part] = subject.own(positions[part])[0]
         report(min(part.stop, len(positions)))
     needed = np.unique(np.concatenate([positions, neighbours[neighbours >= 0]]))
     strangeness, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(needed), _BLOCK):
         batch = needed[start : start + _BLOCK]
         if nearest is None:
-            matches, near = theirs.nearest(vectors.at(batch), 1)
+            matches, near = reference.nearest(vectors.at(batch), 1)
             places, near = matches[:, 0], near[:, 0]
         else:
             places, near = nearest[0][batch], nearest[1][batch]
-        strangeness[batch], cosines[batch] = theirs.strangeness(places, near), near
+        strangeness[batch], cosines[batch] = reference.strangeness(places, near), near
         report(len(positions) + len(positions) * (start + len(batch)) // len(needed))
     return _mean_with_neighbours(strangeness, positions, neighbours), cosines[positions]
 
 
-def threshold(theirs: SetNeighbours, expected: float = EXPECTED_SHARE) -> float | None:
+def threshold(reference: SetNeighbours, expected: float = EXPECTED_SHARE) -> float | None:
     """Strangeness that all but a share ``expected`` of a set stay below, by a sample; None for fewer than two
     images."""
-    if len(theirs.vectors) < 2:
+    if len(reference.vectors) < 2:
         return None
-    sample = sample_positions(len(theirs.vectors), SAMPLE)
-    neighbours = theirs.own(sample)[0]
+    sample = sample_positions(len(reference.vectors), SAMPLE)
+    neighbours = reference.own(sample)[0]
     needed = np.unique(np.concatenate([sample, neighbours[neighbours >= 0]]))
-    strangeness = np.full(len(theirs.vectors), np.nan, np.float32)
-    strangeness[needed] = theirs.strangeness_to_rest(needed)
+    strangeness = np.full(len(reference.vectors), np.nan, np.float32)
+    strangeness[needed] = reference.strangeness_to_rest(needed)
     return float(np.quantile(_mean_with_neighbours(strangeness, sample, neighbours), 1 - expected))
 
 

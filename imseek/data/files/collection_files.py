@@ -199,11 +199,11 @@ def _read_header(file: FileIO | io.BytesIO, size: int) -> tuple[tuple[int, ...],
 
 def _read_rest(file: FileIO, size: int) -> bytearray:
     data = bytearray(size)
-    view, at = memoryview(data), 0
-    while at < size:
-        if not (count := file.readinto(view[at:])):
+    view, position = memoryview(data), 0
+    while position < size:
+        if not (count := file.readinto(view[position:])):
             raise ValueError("it ends early")
-        at += count
+        position += count
     return data
 
 
@@ -464,15 +464,15 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
     With ``durable``, a power cut does not bring them back. A link itself is unlinked. Raises StorageError,
     UnsafePathError for a name that leads elsewhere, and as :func:`open_file` where a link lies on the way.
     """
-    removed, folders = 0, set()
+    count, folders = 0, set()
     for name in names:
         with translate_os_errors(root / name), suppress(FileNotFoundError), _entry(root, name) as entry:
             os.unlink(entry.name, dir_fd=entry.folder)
-            removed += 1
+            count += 1
             folders.add(name.rpartition("/")[0])
     if durable:
         sync_folders(root, folders)
-    return removed
+    return count
 
 
 def permissions(root: Path, *, folder: bool = False) -> int:

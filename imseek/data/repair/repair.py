@@ -321,15 +321,15 @@ def _retire_damaged_shards(
     """Retire shards with a damaged file: their images, for which an SQL condition holds, live on without a vector and
     will be encoded again."""
     lost_ids: list[int] = []
-    unknown = stat_values(UNKNOWN_STAT)
-    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)}"  # noqa: S608
+    unknown_stat = stat_values(UNKNOWN_STAT)
+    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown_stat)}"  # noqa: S608
 
     def change(connection: Connection, generation: int) -> None:
         query = f"SELECT image_id FROM images WHERE {condition} AND died = ?"  # noqa: S608
         lost_ids.extend(column(connection, query, (*values, FOREVER)))
         execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost_ids)
         forget_stats = f"{forget_stat} WHERE image_id IN (??) AND died = ?"
-        execute_in(connection, forget_stats, *unknown.values(), lost_ids, FOREVER)
+        execute_in(connection, forget_stats, *unknown_stat.values(), lost_ids, FOREVER)
         shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)

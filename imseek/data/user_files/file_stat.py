@@ -25,8 +25,8 @@ class FileStat:
 
     def same_as(self, other: FileStat) -> bool:
         """Whether ``other``, seen later, proves the same content without opening the file."""
-        racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - RACY_NS
-        return not racy and self.same_file(other)
+        is_racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - RACY_NS
+        return not is_racy and self.same_file(other)
 
     def same_file(self, other: FileStat) -> bool:
         """Whether size, times and inode are equal."""

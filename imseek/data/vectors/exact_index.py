@@ -95,12 +95,12 @@ class ExactIndex(ABC, Generic[P]):
             mask = part.segment.searchable(allowed)
             if count := int(np.count_nonzero(mask)):
                 scopes.append(SearchScope(part, mask, count))
-        searched = tuple(scopes)
+        all_scopes = tuple(scopes)
         if allowed is None:
-            self._everything = searched
+            self._everything = all_scopes
         else:
-            self._scopes[allowed] = searched
-        return searched
+            self._scopes[allowed] = all_scopes
+        return all_scopes
 
     def search(
         self,

@@ -166,7 +166,7 @@ class _IndexPlacement:
     """
 
     queries: int = 0
-    moving: bool = False
+    is_copying: bool = False
     copies: GpuCopies | None = None
     reason: str | None = None
     remark: str | None = None
@@ -181,11 +181,11 @@ class Placement:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._missing: str | None = None
+        self._device_fault: str | None = None
         try:
             gpu_numbers(device)
         except Exception as error:
-            self._missing = _short_message(error)
+            self._device_fault = _short_message(error)
         self._lock = threading.Lock()
         self._places: WeakKeyDictionary[Any, _IndexPlacement] = WeakKeyDictionary()
 
@@ -194,22 +194,22 @@ class Placement:
         """Why the CPU answers against the user's wish, or None."""
         with self._lock:
             places = list(self._places.values())
-        reasons = [self._missing, *(place.reason or place.remark for place in places)]
+        reasons = [self._device_fault, *(place.reason or place.remark for place in places)]
         reason = next(filter(None, reasons), None)
         return None if reason is None else f"vectors are searched on the CPU: {reason}"
 
     def copies(self, index: Any, queries: int) -> GpuCopies | None:
         """Count ``queries`` to an index and return its copies; None where the CPU must answer."""
-        if self._missing:
+        if self._device_fault:
             return None
         with self._lock:
             place = self._places.get(index)
             if place is None:
                 place = self._places[index] = _IndexPlacement(reason=gpu_refusal(index))
             place.queries += queries
-            if place.copies is not None or place.reason or place.moving or place.queries < MIN_QUERIES:
+            if place.copies is not None or place.reason or place.is_copying or place.queries < MIN_QUERIES:
                 return place.copies
-            place.moving = True
+            place.is_copying = True
         # Meanwhile the CPU answers other threads.
         copies, reason = None, None
         try:
@@ -217,7 +217,7 @@ class Placement:
         except Exception as error:  # Whatever the library raises, the CPU can answer.
             reason = f"the index cannot be copied to {self._device} ({_short_message(error)})"
         with self._lock:
-            place.moving, place.copies, place.reason = False, copies, reason
+            place.is_copying, place.copies, place.reason = False, copies, reason
         return copies
 
     def failed(self, index: Any, error: BaseException) -> None:

@@ -216,13 +216,13 @@ def _plan_renewal(
     is_same_kind = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
     if not is_same_kind or is_outgrown(snapshot):
         return _RenewalPlan("built", factory)
-    parted = needs_several_parts(snapshot)
-    if not parted and (len(snapshot.parts) > 1 or is_stale(snapshot.parts[0])):
+    has_parts = needs_several_parts(snapshot)
+    if not has_parts and (len(snapshot.parts) > 1 or is_stale(snapshot.parts[0])):
         return _RenewalPlan("built", factory)
     max_tail = max(MAX_TAIL_ROWS, MAX_TAIL_SHARE * rows)
-    if parted:
+    if has_parts:
         max_tail = min(max_tail, index_policy.EXACT_BYTES // (2 * space.dim))
-    is_due = snapshot.tail > max_tail or (parted and any(is_stale(part) for part in snapshot.parts))
+    is_due = snapshot.tail > max_tail or (has_parts and any(is_stale(part) for part in snapshot.parts))
     return _RenewalPlan("extended" if is_due or snapshot.facts.target != policy.recall else "current", factory)
 
 

@@ -122,12 +122,12 @@ def build_grown_part(
     if plan.base is not None:
         return extend_part(snapshot.folder.beside(plan.base.name), plan.base, rows, report)
     last = plan.remaining[-1]
-    layable = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
+    can_train = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
     if has_lists(last):
         facts = last.facts
         index = load_empty_index(snapshot.folder.beside(last.name))
         add_rows(index, rows, lambda share: report(0.5 * share))
-        if imbalance(index) <= MAX_IMBALANCE * facts.imbalance or not layable:
+        if imbalance(index) <= MAX_IMBALANCE * facts.imbalance or not can_train:
             return BuiltIndex(index, facts.factory, facts.trained, facts.imbalance, facts.layout or last.name)
         del index
     factory = last.facts.factory

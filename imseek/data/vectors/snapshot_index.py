@@ -112,7 +112,7 @@ class SnapshotIndex:
             self._scans, self._codes_before = previous._scans, previous._codes or previous._codes_before
         lo, hi = self._tail.norm_range
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
-        self._choices: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
+        self._prepared: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
         self._exact_index: MappedIndex | None = None
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -154,7 +154,7 @@ class SnapshotIndex:
         return self._live
 
     def count(self, allowed: IdSet) -> int:
-        return len(self._choice(allowed).ids)
+        return len(self._prepare_filter(allowed).ids)
 
     def search(
         self,
@@ -175,28 +175,28 @@ class SnapshotIndex:
                 return self._scan(queries, k, None)
             return self._probe(queries, k, None, None, text)
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
-        choice = self._choice(allowed)
-        if len(choice.ids) <= max(MAX_SCORED_IDS, k):
-            return [self._score(query, choice.ids, k) for query in queries]
-        if exact or k > MAX_APPROXIMATE_K or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
+        prepared = self._prepare_filter(allowed)
+        if len(prepared.ids) <= max(MAX_SCORED_IDS, k):
+            return [self._score(query, prepared.ids, k) for query in queries]
+        if exact or k > MAX_APPROXIMATE_K or self._share(prepared) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
-        return self._probe(queries, k, allowed, choice, text)
+        return self._probe(queries, k, allowed, prepared, text)
 
-    def _choice(self, allowed: IdSet) -> _PreparedFilter:
+    def _prepare_filter(self, allowed: IdSet) -> _PreparedFilter:
         """Return the prepared filter, which is cached."""
-        choice = self._choices.get(allowed)
-        if choice is None:
+        prepared = self._prepared.get(allowed)
+        if prepared is None:
             ids_by_segment = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *ids_by_segment]))
             marks = self._snapshot.covered.bitmap_of(ids)
             share = count_bits(marks) / max(1, self._snapshot.facts.rows)
-            choice = _PreparedFilter(ids, marks, share)
-            self._choices[allowed] = choice
-        return choice
+            prepared = _PreparedFilter(ids, marks, share)
+            self._prepared[allowed] = prepared
+        return prepared
 
-    def _share(self, choice: _PreparedFilter) -> float:
+    def _share(self, prepared: _PreparedFilter) -> float:
         """Return the share of the live images that a filter lets through."""
-        return len(choice.ids) / max(1, self._live)
+        return len(prepared.ids) / max(1, self._live)
 
     # -- probe, score or scan ------------------------------------------------------------------------------
 
@@ -205,17 +205,17 @@ class SnapshotIndex:
         queries: Float32,
         k: int,
         allowed: IdSet | None,
-        choice: _PreparedFilter | None,
+        prepared: _PreparedFilter | None,
         text: bool,
     ) -> list[Matches]:
         tuning = self._snapshot.facts.text if text else self._snapshot.facts.image
         effort = (
-            tuning.effort if choice is None else tuning.effort_for(min(self._share(choice), MAX_FILTER_SHARE))
+            tuning.effort if prepared is None else tuning.effort_for(min(self._share(prepared), MAX_FILTER_SHARE))
         ).scale_to(k)
-        marks = self._live_marks if choice is None else choice.bits
+        marks = self._live_marks if prepared is None else prepared.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
-        expected = 0 if choice is None else self._expected_count(choice.share, effort.probe, count)
-        most = min(k, self._live if choice is None else len(choice.ids))
+        expected = 0 if prepared is None else self._expected_count(prepared.share, effort.probe, count)
+        most = min(k, self._live if prepared is None else len(prepared.ids))
         codes = self._coded_tail(len(queries))
         scanned = codes is None and len(self._tail) > 0
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
@@ -225,7 +225,7 @@ class SnapshotIndex:
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
             bitmap = marks if self._snapshot.filters else None
-            passing_share = self._live_share if choice is None else choice.share
+            passing_share = self._live_share if prepared is None else prepared.share
             candidates = self._snapshot.candidates(
                 block, max(count, expected), effort.probe, bitmap, placement=self._placement, share=passing_share
             )

@@ -190,20 +190,20 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
 
     Tags that a model assigned are not copied: they described another picture.
     """
-    heirs = _heirs(new)
+    new_ids = _heirs(new)
     query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ?"
     insert(
         connection,
         "tags",
         [
             {
-                "image_id": heirs[image_id],
+                "image_id": new_ids[image_id],
                 "tag": tag,
                 "provenance": f"carried over from {image_id}: {provenance}",
                 "born": generation,
                 "died": FOREVER,
             }
-            for image_id, tag, provenance in select_in(connection, query, sorted(heirs), FOREVER)
+            for image_id, tag, provenance in select_in(connection, query, sorted(new_ids), FOREVER)
             if not is_from_model(provenance or "")
         ],
     )
