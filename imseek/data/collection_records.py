@@ -83,22 +83,22 @@ class Current:
 
 def read_identity(root: Path) -> Identity:
     """Read ``collection.json``. Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    document = read_checksummed(root, layout.COLLECTION)
+    record = read_checksummed(root, layout.COLLECTION)
     try:
-        found = JsonObject(document, _field_names(Identity))
+        members = JsonObject(record, _field_names(Identity))
         return Identity(
-            uuid=uuid_text(found),
-            created=found.time("created"),
-            places=found.text("places", choices=("absolute", "relative")) if "places" in found else "absolute",
-            format=found.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
+            uuid=uuid_text(members),
+            created=members.time("created"),
+            places=members.text("places", choices=("absolute", "relative")) if "places" in members else "absolute",
+            format=members.whole("format", least=1, most=layout.FORMAT_SERVER_CATALOG),
         )
     except ValueError as error:
         raise corrupt_file_error(root, layout.COLLECTION, error) from error
 
 
-def uuid_text(found: JsonObject) -> str:
+def uuid_text(document: JsonObject) -> str:
     """Read the member ``uuid`` and check that it is a UUID."""
-    return str(UUID(found.text("uuid")))
+    return str(UUID(document.text("uuid")))
 
 
 def parse_current(root: Path, document: dict[str, Any]) -> Current:
@@ -109,66 +109,66 @@ def parse_current(root: Path, document: dict[str, Any]) -> Current:
         raise corrupt_file_error(root, layout.CURRENT, error) from error
 
 
-def _parse_current(found: JsonObject) -> Current:
-    spaces = tuple(_parse_space(JsonObject(one, _field_names(SpaceInfo))) for one in found.items("spaces"))
-    shards = tuple(_parse_shard(JsonObject(one, _field_names(Shard))) for one in found.items("shards"))
-    for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
+def _parse_current(document: JsonObject) -> Current:
+    spaces = tuple(_parse_space(JsonObject(item, _field_names(SpaceInfo))) for item in document.items("spaces"))
+    shards = tuple(_parse_shard(JsonObject(item, _field_names(Shard))) for item in document.items("shards"))
+    for kind, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
         if len(set(ids)) < len(ids):
-            raise ValueError(f"a {what} occurs twice")
+            raise ValueError(f"a {kind} occurs twice")
     if not any(space.modality == "image" for space in spaces[:1]):
         raise ValueError("its first space is not an image space")
-    snapshots = found.texts_by_name("snapshots") if "snapshots" in found else {}
+    snapshots = document.texts_by_name("snapshots") if "snapshots" in document else {}
     for space_id, folder in snapshots.items():
-        listed = layout.parse_snapshot_folder(folder)
-        if listed is None or str(listed.space_id) != space_id:
+        file = layout.parse_snapshot_folder(folder)
+        if file is None or str(file.space_id) != space_id:
             raise ValueError(f"{folder[:80]!r} is not an index of space {space_id[:20]}")
     return Current(
-        uuid=uuid_text(found),
-        generation=found.whole("generation"),
-        committed=found.time("committed"),
-        images=found.whole("images"),
+        uuid=uuid_text(document),
+        generation=document.whole("generation"),
+        committed=document.time("committed"),
+        images=document.whole("images"),
         spaces=spaces,
         shards=shards,
         snapshots=snapshots,
-        next_image_id=found.whole("next_image_id") if "next_image_id" in found else 0,
-        format=found.whole("format", least=1, most=layout.FORMAT),
+        next_image_id=document.whole("next_image_id") if "next_image_id" in document else 0,
+        format=document.whole("format", least=1, most=layout.FORMAT),
     )
 
 
-def _parse_space(found: JsonObject) -> SpaceInfo:
+def _parse_space(document: JsonObject) -> SpaceInfo:
     return SpaceInfo(
-        space_id=found.whole("space_id"),
-        encoder=found.text("encoder"),
-        fingerprint=found.text("fingerprint", pattern=FINGERPRINT),
-        dim=found.whole("dim", least=1, most=MAX_DIM),
-        modality=found.text("modality", choices=("image", "text")),
-        quality=found.text("quality"),
-        note=found.text("note") if "note" in found else None,
+        space_id=document.whole("space_id"),
+        encoder=document.text("encoder"),
+        fingerprint=document.text("fingerprint", pattern=FINGERPRINT),
+        dim=document.whole("dim", least=1, most=MAX_DIM),
+        modality=document.text("modality", choices=("image", "text")),
+        quality=document.text("quality"),
+        note=document.text("note") if "note" in document else None,
     )
 
 
-def _parse_shard(found: JsonObject) -> Shard:
-    shard_id = found.whole("shard_id")
-    dead = found.text("dead") if "dead" in found else None
-    columns = found.texts_by_name("columns") if "columns" in found else {}
-    listed = [("dead", None, dead)] if dead is not None else []
-    for kind, name, path in [*listed, *(("column", name, path) for name, path in columns.items())]:
+def _parse_shard(document: JsonObject) -> Shard:
+    shard_id = document.whole("shard_id")
+    dead = document.text("dead") if "dead" in document else None
+    columns = document.texts_by_name("columns") if "columns" in document else {}
+    dead_files = [("dead", None, dead)] if dead is not None else []
+    for kind, name, path in [*dead_files, *(("column", name, path) for name, path in columns.items())]:
         file = layout.parse(path)
         if file is None or (file.kind, file.shard_id, file.name) != (kind, shard_id, name):
             raise ValueError(f"{path[:80]!r} is not a file of shard {shard_id}")
-    rows = found.whole("rows", most=_MAX_ROWS)
+    rows = document.whole("rows", most=_MAX_ROWS)
     return Shard(
         shard_id=shard_id,
         rows=rows,
-        spaces=tuple(check_integer(one, "spaces") for one in found.items("spaces")),
+        spaces=tuple(check_integer(item, "spaces") for item in document.items("spaces")),
         dead=dead,
-        dead_rows=found.whole("dead_rows", most=rows) if "dead_rows" in found else 0,
+        dead_rows=document.whole("dead_rows", most=rows) if "dead_rows" in document else 0,
         columns=columns,
     )
 
 
 def _field_names(record: type[Any]) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(record))
+    return tuple(f.name for f in fields(record))
 
 
 def encode_record(record: Identity | Current) -> bytes:

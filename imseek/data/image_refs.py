@@ -24,23 +24,23 @@ def find_ids(root: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]
     A file that is not indexed matches all images with its content, since it may be a copy. No match gives an empty
     tuple. Raises StorageError.
     """
-    found = _find_at_places(root, list(dict.fromkeys(paths)))
+    ids_of = _find_at_places(root, list(dict.fromkeys(paths)))
     lookup = HashLookup(root)
     try:
-        for path, ids in found.items():
+        for path, ids in ids_of.items():
             if not ids and not is_url(path):
-                found[path] = _find_same_content(lookup, path)
+                ids_of[path] = _find_same_content(lookup, path)
     finally:
         lookup.close()
-    return found
+    return ids_of
 
 
 def filter_live(root: Path, ids: Iterable[int]) -> set[int]:
     """Filter ``ids`` to live images, including quarantined ones, as of now."""
     query = "SELECT image_id FROM images WHERE died = ? AND image_id IN (??)"
-    wanted = [int(image_id) for image_id in ids if 0 <= image_id < FOREVER]
+    valid_ids = [int(image_id) for image_id in ids if 0 <= image_id < FOREVER]
     with connect_read_only(root) as connection:
-        return {image_id for (image_id,) in select_in(connection, query, FOREVER, wanted)}
+        return {image_id for (image_id,) in select_in(connection, query, FOREVER, valid_ids)}
 
 
 def _find_at_places(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
@@ -49,7 +49,7 @@ def _find_at_places(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ..
         "SELECT image_id FROM places JOIN images USING (image_id) WHERE source_id = ? AND path = ? "
         "AND places.died = ? AND images.died = ? AND images.state = 'live'"
     )
-    found = {}
+    ids_of = {}
     with connect_read_only(root) as connection:
         rows = connection.execute("SELECT source_id, root, relative FROM sources WHERE died = ?", (FOREVER,))
         sources = [(source, join_root(base, folder, relative)) for source, folder, relative in rows]
@@ -58,8 +58,8 @@ def _find_at_places(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ..
             for source, folder in sources:
                 for inner in _relative_paths(folder, os.path.expanduser(path)):
                     ids.update(connection.execute(query, (source, inner, FOREVER, FOREVER)).fetchall())
-            found[path] = tuple(sorted(image_id for (image_id,) in ids))
-    return found
+            ids_of[path] = tuple(sorted(image_id for (image_id,) in ids))
+    return ids_of
 
 
 def _relative_paths(folder: bytes, path: bytes) -> set[bytes]:
@@ -67,16 +67,16 @@ def _relative_paths(folder: bytes, path: bytes) -> set[bytes]:
     if is_url(path):
         return {path}
     container, bang, member = path.partition(_BANG)
-    whole = {os.path.abspath(container), os.path.realpath(container)}
+    absolute_paths = {os.path.abspath(container), os.path.realpath(container)}
     inner = set()
-    for one in whole:
+    for absolute in absolute_paths:
         if not folder:
-            inner.add(one)
-        elif one == folder:
+            inner.add(absolute)
+        elif absolute == folder:
             inner.add(b"")
-        elif one.startswith(folder.rstrip(b"/") + b"/"):
-            inner.add(one[len(folder.rstrip(b"/")) + 1 :])
-    return {one + MEMBER_SEPARATOR + member for one in inner} if bang else inner
+        elif absolute.startswith(folder.rstrip(b"/") + b"/"):
+            inner.add(absolute[len(folder.rstrip(b"/")) + 1 :])
+    return {absolute + MEMBER_SEPARATOR + member for absolute in inner} if bang else inner
 
 
 def _find_same_content(lookup: HashLookup, path: bytes) -> tuple[int, ...]:

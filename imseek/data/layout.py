@@ -47,7 +47,7 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
 #: Name of the column set of files beside pictures (:mod:`imseek.data.shards.sidecar_annotations`).
 SIDECARS = "sidecars"
-#: Name of the column set of what users state about pictures; sorted after that of sidecars, so that it goes before it.
+#: Name of the column set of what users state about pictures. It sorts after that of sidecars, so that its values win.
 EDITS = "user_edits"
 #: Name of the column set of measures for images indexed without them.
 MEASURED = "measured"
@@ -152,7 +152,7 @@ def is_ours(name: str) -> bool:
 
 def is_set_aside(name: str) -> bool:
     """Whether a top-level name is that of a damaged catalog, or its log, that ``repair`` set aside."""
-    return name.startswith(tuple(f"{CATALOG}{end}.damaged." for end in ("", "-journal", "-wal")))
+    return name.startswith(tuple(f"{CATALOG}{suffix}.damaged." for suffix in ("", "-journal", "-wal")))
 
 
 def metadata(shard_id: int) -> str:
@@ -210,8 +210,8 @@ def parse(path: str) -> ListedFile | None:
 
     So a parsed path contains no ``..``, is relative, and lies in a folder of the layout.
     """
-    found = _parse(path.split("/"))
-    return found if found is not None and path == _path_of(found, path) else None
+    file = _parse(path.split("/"))
+    return file if file is not None and path == _path_of(file, path) else None
 
 
 def is_journal(path: str) -> bool:
@@ -227,8 +227,8 @@ def parse_snapshot_folder(path: str) -> ListedFile | None:
 
 def shard_of(path: str) -> int | None:
     """Shard of a listed file; None for a file without one, or a path outside the layout."""
-    found = parse(path)
-    return None if found is None else found.shard_id
+    file = parse(path)
+    return None if file is None else file.shard_id
 
 
 def _parse(parts: list[str]) -> ListedFile | None:
@@ -271,8 +271,8 @@ def _make_listed_file(
     name: str | None = None,
 ) -> ListedFile | None:
     numbers = [None if text is None else _number(text) for text in (shard_id, space_id, generation)]
-    wanted = (shard_id, space_id, generation)
-    if any(number is None and text is not None for number, text in zip(numbers, wanted, strict=True)):
+    texts = (shard_id, space_id, generation)
+    if any(number is None and text is not None for number, text in zip(numbers, texts, strict=True)):
         return None
     return ListedFile(kind, numbers[0], numbers[1], modality, numbers[2], name)
 
@@ -281,26 +281,26 @@ def _number(text: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) and int(text) < MAX_ID else None
 
 
-def _path_of(found: ListedFile, path: str) -> str:
+def _path_of(file: ListedFile, path: str) -> str:
     """Build the canonical path of a file: each number has only one spelling."""
-    shard_id, space_id, generation = found.shard_id or 0, found.space_id or 0, found.generation or 0
-    match found.kind:
+    shard_id, space_id, generation = file.shard_id or 0, file.space_id or 0, file.generation or 0
+    match file.kind:
         case "metadata":
             return metadata(shard_id)
         case "ids":
             return ids(shard_id)
         case "vectors":
-            return vectors(space_id, shard_id, found.modality)
+            return vectors(space_id, shard_id, file.modality)
         case "part":
             return part(space_id, shard_id)
         case "dead":
             return dead(shard_id, generation)
         case "column":
-            return column(found.name or "", shard_id, generation)
+            return column(file.name or "", shard_id, generation)
         case "judgements":
             return judgements(generation)
         case "model":
-            return model(found.name or "", generation)
-    folder, _, number = (found.name or "").partition(".")
-    made = snapshot_part(space_id, generation, int(number)) if number else snapshot(space_id, int(folder))
-    return f"{made}/{path.rpartition('/')[2]}"
+            return model(file.name or "", generation)
+    folder, _, number = (file.name or "").partition(".")
+    parent = snapshot_part(space_id, generation, int(number)) if number else snapshot(space_id, int(folder))
+    return f"{parent}/{path.rpartition('/')[2]}"

@@ -57,7 +57,7 @@ class SourceRow(NamedTuple):
 
 
 class _ShardLookup(NamedTuple):
-    """What looking up images in a shard needs: its ids and dead row numbers, ascending, and the names of its tables."""
+    """Data for looking up images in a shard: its ids and dead row numbers, ascending, and the names of its tables."""
 
     shard: Shard
     ids: Int64
@@ -65,7 +65,7 @@ class _ShardLookup(NamedTuple):
     tables: tuple[str, ...]
 
 
-#: Column sets that go before what is in the pictures, each before the one above it.
+#: Column sets whose values replace those in the pictures; the later one wins.
 _OVERLAYS = (layout.SIDECARS, layout.EDITS)
 
 
@@ -86,35 +86,35 @@ class Reader:
         self._dims = {space.space_id: space.dim for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._inodes: dict[str, int] = {}
-        self._checked: set[str] = set()
-        self._silent: dict[str, Int64] = {}
+        self._checked_tables: set[str] = set()
+        self._captionless: dict[str, Int64] = {}
         self._dead: dict[str, Int64] = {}
         self._lookups: dict[int, _ShardLookup] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._live: Int64 | None = None
-        #: What lexical search has counted in this generation.
+        #: The frequencies of words that lexical search has counted in this generation.
         self.word_frequencies: dict[tuple[Any, ...], Any] = {}
         self._row_groups: RowGroupCache | None = None
         self._trusted = False
         self._catalog = CachedConnection(root)
 
     def reopen(self) -> Reader:
-        """Return a reader of the newest generation that shares the mapped files of both, which never change.
+        """Return a reader of the newest generation that reuses the mapped files that both have: files never change.
 
         Only a repair replaces a damaged file by a sound one of the same name. While the old one is mapped, no other
         file has its inode.
         """
         newer = Reader(self.root)
-        still = {name for name in newer._names() if name in self._arrays and self._is_same(name)}
-        newer._inodes = {name: self._inodes[name] for name in still}
-        newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
-        newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
-        newer._dead = {name: rows for name, rows in self._dead.items() if name in still}
+        shared = {name for name in newer._names() if name in self._arrays and self._is_same(name)}
+        newer._inodes = {name: self._inodes[name] for name in shared}
+        newer._arrays = {name: array for name, array in self._arrays.items() if name in shared}
+        newer._captionless = {name: rows for name, rows in self._captionless.items() if name in shared}
+        newer._dead = {name: rows for name, rows in self._dead.items() if name in shared}
         newer._catalog = self._catalog
         newer._row_groups = self._row_groups
         folders = set(newer.current.snapshots.values())
-        newer._snapshots = {name: kept for name, kept in self._snapshots.items() if name in folders}
+        newer._snapshots = {name: snapshot for name, snapshot in self._snapshots.items() if name in folders}
         return newer
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Reader:
     def is_trusted(self) -> bool:
         """Whether the user trusts the collection.
 
-        A yes holds as long as this reader does, as for its index: to look it up takes as long as to find a word.
+        A yes is kept as long as this reader, as for its index: checking takes as long as finding a word.
         """
         if not self._trusted:
             self._trusted = is_trusted(self.root)
@@ -150,15 +150,15 @@ class Reader:
         In a space of captions, rows of images without a caption count as dead. Raises StaleGenerationError where a file
         of this generation is gone.
         """
-        found = []
+        segments = []
         for shard in self.current.shards:
             if space_id in shard.spaces:
                 rows = self._rows_of(space_id, shard)
-                dead, silent = self.dead_rows(shard), self._rows_without_caption(space_id, shard)
-                if silent.size:
-                    dead = np.union1d(dead, silent)
-                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
-        return found
+                dead, captionless = self.dead_rows(shard), self._rows_without_caption(space_id, shard)
+                if captionless.size:
+                    dead = np.union1d(dead, captionless)
+                segments.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
+        return segments
 
     def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Return the folder of a space's FAISS snapshot, or None."""
@@ -195,7 +195,7 @@ class Reader:
         """Return how many live images no query is compared with, because they have no caption."""
         shards = [shard for shard in self.current.shards if space_id in shard.spaces]
         rows = ((self._rows_without_caption(space_id, s), self.dead_rows(s)) for s in shards)
-        return sum(len(np.setdiff1d(silent, dead, assume_unique=True)) for silent, dead in rows)
+        return sum(len(np.setdiff1d(captionless, dead, assume_unique=True)) for captionless, dead in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
         """Return the row numbers of a shard that are not live, ascending."""
@@ -220,20 +220,20 @@ class Reader:
 
         Raises ImageNotFoundError.
         """
-        found = self.rows_of(image_ids, space_id)
-        if missing := [i for i in image_ids if i not in found]:
+        rows = self.rows_of(image_ids, space_id)
+        if missing := [i for i in image_ids if i not in rows]:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
         dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
-        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+        return np.array([rows[i] for i in image_ids], np.float16).reshape(-1, dim)
 
     def rows_of(self, image_ids: Sequence[int], space_id: int) -> dict[int, npt.NDArray[np.float16]]:
         """Return the stored rows of those live images that have one in a space, in use or not, by id."""
-        found: dict[int, npt.NDArray[np.float16]] = {}
+        row_of: dict[int, npt.NDArray[np.float16]] = {}
         for lookup, ids, rows in self._locate(image_ids):
             if space_id in lookup.shard.spaces:
                 vectors = np.asarray(self._rows_of(space_id, lookup.shard))
-                found.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
-        return found
+                row_of.update((image_id, vectors[row]) for image_id, row in zip(ids, rows, strict=True))
+        return row_of
 
     def unused_space(self, fingerprint: str) -> tuple[int, int] | None:
         """Return id and dimension of the space that is not searched and has this fingerprint; None if there is none."""
@@ -242,8 +242,8 @@ class Reader:
             "ORDER BY space_id"
         )
         with self._catalog.reading() as connection:
-            found = connection.execute(query, (fingerprint, self.generation, self.generation)).fetchone()
-        return None if found is None else (int(found[0]), int(found[1]))
+            row = connection.execute(query, (fingerprint, self.generation, self.generation)).fetchone()
+        return None if row is None else (int(row[0]), int(row[1]))
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """Return the metadata row of an image as stored. Raises ImageNotFoundError."""
@@ -287,8 +287,8 @@ class Reader:
             row.image_id: IndexedPlace(sources[row.source_id], row.path, row.stat, row.content_hash) for row in rows
         }
         if any(is_url(place.file) for place in places.values()):
-            known = self.is_trusted()
-            return {image_id: replace(place, is_trusted=known) for image_id, place in places.items()}
+            trusted = self.is_trusted()
+            return {image_id: replace(place, is_trusted=trusted) for image_id, place in places.items()}
         return places
 
     def sources(self) -> dict[int, SourceRow]:
@@ -299,21 +299,19 @@ class Reader:
     def _catalog_places(self, connection: ReadConnection, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN (??)"
         rows = select_in(connection, query, self.generation, self.generation, [int(i) for i in image_ids])
-        found = {image_id: (source_id, path) for image_id, source_id, path in rows}
+        places = {image_id: (source_id, path) for image_id, source_id, path in rows}
         self.check_history(connection)
-        return found
+        return places
 
-    def _look_up_sources(
-        self, connection: ReadConnection, needed: Sequence[tuple[int, int]]
-    ) -> Mapping[int, SourceRow]:
-        """Return sources by id, at least those ``needed`` (pairs of an image and its source).
+    def _look_up_sources(self, connection: ReadConnection, pairs: Sequence[tuple[int, int]]) -> Mapping[int, SourceRow]:
+        """Return sources by id, at least those of ``pairs`` (an image and its source).
 
         They are read once, since their locations change only with the generation. Raises CorruptCollectionError where
         the catalog lacks one.
         """
-        if not self._roots.keys() >= {source_id for _, source_id in needed}:
+        if not self._roots.keys() >= {source_id for _, source_id in pairs}:
             self._roots = self._sources(connection)
-        for image_id, source_id in needed:
+        for image_id, source_id in pairs:
             if source_id not in self._roots:
                 raise CorruptCollectionError(
                     f"image {image_id} belongs to a source that is not in the catalog",
@@ -339,14 +337,14 @@ class Reader:
         """Return intrinsic, extra and derived columns of images, by id; nulls are left out."""
         from imseek.data.shards.shard_files import to_json_row
 
-        found: dict[int, dict[str, Any]] = {}
+        metadata: dict[int, dict[str, Any]] = {}
         for lookup, ids, rows in self._locate(image_ids):
-            merged, *later = [self._whole_rows(table, rows) for table in lookup.tables]
-            for part in later:
+            merged, *overlays = [self._whole_rows(table, rows) for table in lookup.tables]
+            for part in overlays:
                 for row, values in zip(merged, part, strict=True):
                     row.update(values)
-            found.update(zip(ids, map(to_json_row, merged), strict=True))
-        return found
+            metadata.update(zip(ids, map(to_json_row, merged), strict=True))
+        return metadata
 
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
         """Open a file of this generation and return the result of ``read``. Raises as :meth:`segments`."""
@@ -356,14 +354,14 @@ class Reader:
 
     def _check_table(self, file: BinaryIO, name: str) -> None:
         """Raise ValueError where a table does not match its file name; checked once per file."""
-        if name in self._checked or not name.endswith(".parquet"):
+        if name in self._checked_tables or not name.endswith(".parquet"):
             return
         from imseek.data.shards.shard_files import check_table
 
         shard_id = layout.shard_of(name)
         rows = next((shard.rows for shard in self.current.shards if shard.shard_id == shard_id), None)
         check_table(file, name, rows)
-        self._checked.add(name)
+        self._checked_tables.add(name)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """Yield a text column of all rows of a shard, a few thousand rows at a time.
@@ -398,25 +396,25 @@ class Reader:
 
         What lies beside a picture goes before what is in it, and what users state before both.
         """
-        found: dict[int, dict[str, Any]] = {}
+        row_of: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids = self.shard_ids(shard)
             rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
             if rows.size:
-                stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
+                stored_rows = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
                 for name in _OVERLAYS:
                     beside = self._rows_beside(shard, name, rows.tolist(), columns)
-                    for row, said in zip(stored, beside, strict=False):
-                        row.update(said)
+                    for stored, values in zip(stored_rows, beside, strict=False):
+                        stored.update(values)
                 # An image may have rows left in older shards, which come first: the newest wins.
-                found.update({int(ids[r]): one for r, one in zip(rows, stored, strict=True)})
-        return {image_id: row for image_id, row in found.items() if row}
+                row_of.update({int(ids[r]): row for r, row in zip(rows, stored_rows, strict=True)})
+        return {image_id: row for image_id, row in row_of.items() if row}
 
     def image(self, image_id: int) -> Image:
         """Return an image. Raises ImageNotFoundError for an id that is not live in this generation."""
-        if not (found := self.images([image_id])):
+        if not (images := self.images([image_id])):
             raise ImageNotFoundError(f"no image {image_id} in this collection")
-        return found[image_id]
+        return images[image_id]
 
     def images(self, image_ids: Sequence[int]) -> dict[int, Image]:
         """Return the images that are live in this generation, by id, in the order given."""
@@ -437,14 +435,14 @@ class Reader:
 
     def tags(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """Return the sorted tags of each image that has any."""
-        found: dict[int, list[str]] = {}
+        tags_of: dict[int, list[str]] = {}
         query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY tag"
         with connect_read_only(self.root) as connection:
             rows = select_in(connection, query, self.generation, self.generation, [int(i) for i in image_ids])
             for image_id, tag in rows:
-                found.setdefault(image_id, []).append(tag)
+                tags_of.setdefault(image_id, []).append(tag)
             self.check_history(connection)
-        return found
+        return tags_of
 
     @property
     def has_words(self) -> bool:
@@ -482,15 +480,15 @@ class Reader:
     def written_texts(self, image_ids: Sequence[int]) -> dict[int, str]:
         """Return the texts in the pictures of live images that have one, as they are written there, by id.
 
-        They come from the catalog; those of a collection that no writer has opened since they are there, from tables.
+        They come from the catalog, or from tables if no writer has opened the collection since the catalog stores them.
         """
         from imseek.data.words.matching import read_written_texts
 
-        found = read_written_texts(self, image_ids)
-        if found is None:
+        texts = read_written_texts(self, image_ids)
+        if texts is None:
             rows = self.metadata(image_ids).items()
-            found = {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
-        return found
+            texts = {image_id: row["text"] for image_id, row in rows if isinstance(row.get("text"), str)}
+        return texts
 
     def live_ids(self, image_ids: Iterable[int]) -> set[int]:
         """Return those of these ids that are live in this generation."""
@@ -498,12 +496,12 @@ class Reader:
             parts = [np.delete(self.shard_ids(shard), self.dead_rows(shard)) for shard in self.current.shards]
             live = np.concatenate([np.empty(0, np.int64), *parts])
             self._live = live if (np.diff(live) > 0).all() else np.unique(live)
-        wanted = np.fromiter(image_ids, np.int64)
-        return set(self._live[_rows_of_ids(self._live, wanted)].tolist())
+        ids = np.fromiter(image_ids, np.int64)
+        return set(self._live[_rows_of_ids(self._live, ids)].tolist())
 
     @property
     def catalog_backend(self) -> CatalogBackend:
-        """The backend of the connection that is lent, or was last."""
+        """The backend of the connection that is lent now, or was lent last."""
         return self._catalog.backend
 
     def catalog_connection(self) -> AbstractContextManager[ReadConnection]:
@@ -516,7 +514,7 @@ class Reader:
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[_ShardLookup, list[int], list[int]]]:
         """Yield each shard that has some of the live ids, those ids, ascending, and their rows; others are skipped."""
         # np.unique imports masked arrays, which takes 2 % of a cold query.
-        wanted = np.array(sorted({i for i in image_ids if 0 <= i <= FOREVER}), np.int64)
+        query_ids = np.array(sorted({i for i in image_ids if 0 <= i <= FOREVER}), np.int64)
         for shard in self.current.shards:
             if (lookup := self._lookups.get(shard.shard_id)) is None:
                 lookup = self._lookups[shard.shard_id] = _ShardLookup(
@@ -527,7 +525,7 @@ class Reader:
                     (layout.metadata(shard.shard_id), *shard.columns.values()),
                 )
             _, ids, dead, _ = lookup
-            rows = _rows_of_ids(ids, wanted)
+            rows = _rows_of_ids(ids, query_ids)
             if dead.size:
                 rows = rows[dead[np.minimum(np.searchsorted(dead, rows), len(dead) - 1)] != rows]
             if rows.size:
@@ -535,8 +533,8 @@ class Reader:
 
     def _is_same(self, name: str) -> bool:
         with suppress(OSError, CorruptCollectionError):
-            found = stat_file(self.root, name)
-            return found is not None and found.st_ino == self._inodes[name]
+            stat = stat_file(self.root, name)
+            return stat is not None and stat.st_ino == self._inodes[name]
         return False
 
     def _names(self) -> Iterator[str]:
@@ -555,9 +553,9 @@ class Reader:
         if self._modalities.get(space_id) != "text":
             return np.empty(0, np.int64)
         name = self._vectors(space_id, shard)
-        if name not in self._silent:
-            self._silent[name] = zero_rows(self._rows_of(space_id, shard))
-        return self._silent[name]
+        if name not in self._captionless:
+            self._captionless[name] = zero_rows(self._rows_of(space_id, shard))
+        return self._captionless[name]
 
     def _rows_of(self, space_id: int, shard: Shard) -> npt.NDArray[np.float16]:
         """Return the vectors of a shard in a space: (rows, dim) float16, memory-mapped."""
@@ -572,7 +570,7 @@ class Reader:
             with self._reading(name), open_file(self.root, name) as file:
                 array = read_array(file, mapped=True)
                 sides = zip(array.shape, shape, strict=True) if array.ndim == len(shape) else [(0, -1)]
-                if array.dtype != kind or any(wanted not in (None, found) for found, wanted in sides):
+                if array.dtype != kind or any(expected not in (None, size) for size, expected in sides):
                     raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
                 self._inodes[name] = os.fstat(file.fileno()).st_ino
                 self._arrays[name] = array
@@ -592,8 +590,8 @@ class Reader:
         beside = shard.columns.get(name)
         if beside is None or columns is None:
             return () if beside is None else self._rows(beside, rows)
-        named = [name for name in columns if name in SIDECAR_SCHEMA.names and self._has_column(beside, name)]
-        return self._rows(beside, rows, named) if named else ()
+        known_columns = [name for name in columns if name in SIDECAR_SCHEMA.names and self._has_column(beside, name)]
+        return self._rows(beside, rows, known_columns) if known_columns else ()
 
     def _whole_rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows with all columns, from memory where the file is still the one that was read before."""
@@ -604,8 +602,8 @@ class Reader:
             cache = self._row_groups = RowGroupCache()
         with self._reading(name):
             info = stat_regular(self.root, name)
-            found = None if info is None else cache.rows(info, rows)
-        return self.load(name, partial(cache.read, rows=rows)) if found is None else found
+            cached = None if info is None else cache.rows(info, rows)
+        return self.load(name, partial(cache.read, rows=rows)) if cached is None else cached
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
@@ -633,13 +631,13 @@ class Reader:
         )
 
 
-def _overlay(texts: Iterator[list[str | None]], above: Iterator[list[str | None]]) -> Iterator[list[str | None]]:
-    for own, said in zip(texts, above, strict=True):
-        yield [a if b is None else b for a, b in zip(own, said, strict=True)]
+def _overlay(texts: Iterator[list[str | None]], overlay: Iterator[list[str | None]]) -> Iterator[list[str | None]]:
+    for texts_below, texts_above in zip(texts, overlay, strict=True):
+        yield [a if b is None else b for a, b in zip(texts_below, texts_above, strict=True)]
 
 
-def _rows_of_ids(ids: Int64, wanted: Int64) -> Int64:
+def _rows_of_ids(ids: Int64, query_ids: Int64) -> Int64:
     """Return the rows of ids (ascending, distinct) in a shard, dead rows included; ids not in it are skipped."""
-    rows = np.searchsorted(ids, wanted)
-    found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
-    return found
+    rows = np.searchsorted(ids, query_ids)
+    matches: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == query_ids)]
+    return matches

@@ -59,7 +59,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
         ).fetchall()
         facts = dict(connection.execute("SELECT space_id, facts FROM spaces").fetchall())
-        others = connection.execute(
+        other_rows = connection.execute(
             "SELECT space_id, encoder, fingerprint, dim, modality, quality, note, facts, "
             "(SELECT COALESCE(SUM(f.row_count), 0) FROM files f WHERE f.space_id = s.space_id "
             " AND f.kind = 'part' AND f.died > :generation), "
@@ -72,7 +72,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ).fetchall()
         reader.check_history(connection)
     precisions = _precisions(details)
-    built, policy = index_infos(reader), policy_of(root)
+    infos, policy = index_infos(reader), policy_of(root)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -85,35 +85,35 @@ def summarise(reader: Reader) -> CollectionInfo:
         bytes_on_disk=sum(size for _, size in sizes_of(root)),
         encoder=current.space,
         sources=tuple(
-            SourceInfo(i, kind, place := join_root(base, at, relative), images, failed, _is_present(place))
-            for i, kind, at, relative, images, failed in sources
+            SourceInfo(i, kind, place := join_root(base, location, relative), images, failed, _is_present(place))
+            for i, kind, location, relative, images, failed in sources
         ),
         failures=tuple(
-            Failure(i, locate(join_root(base, at, relative), path), reason, message)
-            for i, at, relative, path, reason, message in failures
+            Failure(i, locate(join_root(base, location, relative), path), reason, message)
+            for i, location, relative, path, reason, message in failures
         ),
-        index=", ".join([*(_describe_index(info) for info in built), *_damaged_indexes(reader, built, policy)]) or SCAN,
+        index=", ".join([*(_describe_index(info) for info in infos), *_damaged_indexes(reader, infos, policy)]) or SCAN,
         writer=describe_writer(backend.connect()) if backend.is_locked() else None,
         spaces=tuple(_space_summary(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
         # `is_current` has no history: the catalog may have switched spaces since this generation.
         other_spaces=tuple(
-            _other_space(current, SpaceInfo(*columns), known, parts, size)
-            for *columns, known, parts, size in others
+            _other_space(current, SpaceInfo(*columns), space_facts, parts, size)
+            for *columns, space_facts, parts, size in other_rows
             if columns[0] not in {space.space_id for space in current.spaces}
         ),
-        indexes=built,
+        indexes=infos,
         policy=policy,
         catalog=backend.address,
     )
 
 
-def _damaged_indexes(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
+def _damaged_indexes(reader: Reader, infos: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
     """Describe spaces whose index cannot be used, by its metadata alone."""
-    sound = {info.space_id for info in built}
-    unsound = [space for space in reader.current.spaces if space.space_id not in sound]
-    broken = [space for space in unsound if reader.snapshot_folder(space.space_id) is not None]
-    again = f"`imseek maintain --index {policy.kind}` builds it again"
-    return [f"damaged ({space.encoder}): all vectors are read; {again}" for space in broken]
+    indexed = {info.space_id for info in infos}
+    unindexed = [space for space in reader.current.spaces if space.space_id not in indexed]
+    broken = [space for space in unindexed if reader.snapshot_folder(space.space_id) is not None]
+    remedy = f"`imseek maintain --index {policy.kind}` builds it again"
+    return [f"damaged ({space.encoder}): all vectors are read; {remedy}" for space in broken]
 
 
 def _describe_index(info: IndexInfo) -> str:
@@ -127,13 +127,13 @@ def _is_present(place: bytes) -> bool:
 
 def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
     """Return, by space, the precisions with which runs have encoded, in the order of the runs."""
-    found: dict[int, dict[str, None]] = {}
+    precisions: dict[int, dict[str, None]] = {}
     for (detail,) in details:
         with suppress(ValueError):
             run = JsonObject(parse_json_object(detail))
             for space in map(JsonObject, run.items("spaces") if "spaces" in run else ()):
-                found.setdefault(space.whole("space_id"), {})[space.text("precision")] = None
-    return found
+                precisions.setdefault(space.whole("space_id"), {})[space.text("precision")] = None
+    return precisions
 
 
 def _space_summary(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:
@@ -141,15 +141,15 @@ def _space_summary(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterab
 
 
 def _other_space(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
-    known = JsonObject(parse_json_object(facts))
-    since = None
+    members = JsonObject(parse_json_object(facts))
+    kept_since = None
     with suppress(ValueError):
-        since = known.time(KEPT_SINCE)
-    holding = [shard for shard in current.shards if space.space_id in shard.spaces]
+        kept_since = members.time(KEPT_SINCE)
+    shards = [shard for shard in current.shards if space.space_id in shard.spaces]
     return OtherSpace(
         space,
-        state="tokens" if are_tokens(space.encoder) else "kept" if KEPT_SINCE in known else "building",
-        images=sum(shard.rows - shard.dead_rows for shard in holding) + parts,
+        state="tokens" if are_tokens(space.encoder) else "kept" if KEPT_SINCE in members else "building",
+        images=sum(shard.rows - shard.dead_rows for shard in shards) + parts,
         bytes=size,
-        since=since,
+        since=kept_since,
     )

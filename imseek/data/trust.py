@@ -43,16 +43,16 @@ def is_trusted(root: Path) -> bool:
     If its identity is damaged, a record of its path is enough, so that it can be repaired. Raises
     CollectionNotFoundError, FormatVersionError.
     """
-    real = os.path.realpath(root)
-    if real in _temporary_roots or _is_below_trusted(real):
+    real_path = os.path.realpath(root)
+    if real_path in _temporary_roots or _is_below_trusted(real_path):
         return True
     _create_records_in_home()
-    record = _read(_record_file(real))
+    record = _read(_record_file(real_path))
     try:
         uuid = read_identity(root).uuid
     except CorruptCollectionError:
         return record is not None
-    return record == TrustRecord(real, uuid)
+    return record == TrustRecord(real_path, uuid)
 
 
 def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
@@ -86,12 +86,12 @@ def complete_record(root: Path) -> None:
 @contextmanager
 def trust_temporarily(root: Path) -> Iterator[None]:
     """Trust any collection at ``root`` within this block, without recording it."""
-    real = os.path.realpath(root)
-    _temporary_roots.add(real)
+    real_path = os.path.realpath(root)
+    _temporary_roots.add(real_path)
     try:
         yield
     finally:
-        _temporary_roots.discard(real)
+        _temporary_roots.discard(real_path)
 
 
 def _record_of(root: Path) -> TrustRecord:
@@ -105,12 +105,12 @@ def _write(record: TrustRecord, folder: str | Path = _RECORDS) -> None:
 def move_record(root: Path, new: Path) -> None:
     """Trust a collection that moved from ``root`` to ``new``, if it was trusted before. Raises StorageError."""
     _create_records_in_home()
-    before = _read(_record_file(os.path.realpath(root)))
+    record = _read(_record_file(os.path.realpath(root)))
     distrust(root)
     distrust(new)  # Removes a record of an earlier collection there.
-    if before is not None:
+    if record is not None:
         create_records()
-        _write(TrustRecord(os.path.realpath(new), before.uuid))
+        _write(TrustRecord(os.path.realpath(new), record.uuid))
 
 
 def distrust(root: Path) -> None:
@@ -120,14 +120,14 @@ def distrust(root: Path) -> None:
         os.unlink(private_file(_record_file(os.path.realpath(root))))
 
 
-def check_trusted(root: Path, what: str) -> None:
+def check_trusted(root: Path, action: str) -> None:
     """Raise UntrustedCollectionError where the user does not trust a collection.
 
-    ``what`` names the refused action, as in "writing to it". Raises as ``read_identity``.
+    ``action`` names the refused action, as in "writing to it". Raises as ``read_identity``.
     """
     if not is_trusted(root):
         raise UntrustedCollectionError(
-            f"{root} was not created on this machine, and you have not marked it as trusted: {what} is refused",
+            f"{root} was not created on this machine, and you have not marked it as trusted: {action} is refused",
             root=str(root),
             hint=f"if you trust its creator, run {trust_command(root)}",
         )
@@ -142,8 +142,8 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     """Return all records, sorted by path."""
     with suppress(OSError):
         names = [path.name for path in private_file(_RECORDS).iterdir() if path.suffix == ".json"]
-        found = [_read(f"{_RECORDS}/{name}") for name in names]
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.path))
+        records = [_read(f"{_RECORDS}/{name}") for name in names]
+        return tuple(sorted((record for record in records if record is not None), key=lambda record: record.path))
     return ()
 
 
@@ -158,16 +158,16 @@ def create_records() -> None:
             return
         from tempfile import TemporaryDirectory  # Imported here because it is needed only once.
 
-        mine = make_home(os.environ)
-        with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=mine) as staging:
+        home_folder = make_home(os.environ)
+        with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=home_folder) as staging:
             folder = Path(staging) / _RECORDS
             folder.mkdir(0o700)
-            collections = mine / "collections"
+            collections = home_folder / "collections"
             for path in collections.iterdir() if collections.is_dir() else ():
                 with suppress(ImseekError):
                     if path.stat(follow_symlinks=False).st_uid == os.geteuid():
-                        _write(_record_of(path), folder.relative_to(mine))
-            folder.rename(mine / _RECORDS)
+                        _write(_record_of(path), folder.relative_to(home_folder))
+            folder.rename(home_folder / _RECORDS)
 
 
 def _create_records_in_home() -> None:
@@ -175,19 +175,19 @@ def _create_records_in_home() -> None:
         create_records()
 
 
-def _is_below_trusted(real: str) -> bool:
-    named = map(os.path.expanduser, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
+def _is_below_trusted(real_path: str) -> bool:
+    folders = map(os.path.expanduser, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
     # Relative paths are ignored: they would change with the current folder.
-    return any(Path(real).is_relative_to(os.path.realpath(one)) for one in named if os.path.isabs(one))
+    return any(Path(real_path).is_relative_to(os.path.realpath(folder)) for folder in folders if os.path.isabs(folder))
 
 
-def _record_file(real: str, folder: str | Path = _RECORDS) -> str:
-    return f"{folder}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+def _record_file(real_path: str, folder: str | Path = _RECORDS) -> str:
+    return f"{folder}/{hashlib.sha256(os.fsencode(real_path)).hexdigest()[:32]}.json"
 
 
 def _read(name: str) -> TrustRecord | None:
     try:
-        found = JsonObject(json.loads(read_private(name) or b""), ("path", "uuid"))
-        return TrustRecord(found.text("path"), found.text("uuid"))
+        document = JsonObject(json.loads(read_private(name) or b""), ("path", "uuid"))
+        return TrustRecord(document.text("path"), document.text("uuid"))
     except (StorageError, ValueError):
         return None

@@ -71,21 +71,21 @@ def quality(
     measures and count as ``unknown``: :func:`imseek.maintenance.measure` adds them. :data:`RULES` gives the criteria.
     Raises UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
     """
-    wanted = _check_kinds(kinds)
+    unique_kinds = _check_kinds(kinds)
 
     def work(reader: Reader) -> QualityReport:
         ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
         flagged = quality_flags.flag_images(measures)
         lists = []
-        for kind in wanted:
-            at = np.flatnonzero(flagged[kind])
+        for kind in unique_kinds:
+            rows = np.flatnonzero(flagged[kind])
             name, sign = quality_flags.ORDER[kind]
-            worst = at[np.lexsort((ids[at], -sign * measures[name][at]))][:limit]
-            shown = [
+            worst = rows[np.lexsort((ids[rows], -sign * measures[name][rows]))][:limit]
+            rated = [
                 (int(ids[n]), {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])})
                 for n in worst.tolist()
             ]
-            lists.append(QualityList(kind, quality_flags.RULES[kind], len(at), rated_images(reader, shown)))
+            lists.append(QualityList(kind, quality_flags.RULES[kind], len(rows), rated_images(reader, rated)))
         unknown = int(np.isnan(measures["mean"]).sum())
         return QualityReport(len(ids), unknown, tuple(lists), reader.generation)
 
@@ -102,19 +102,19 @@ def tag_quality(
     from imseek.data.catalog import tags
     from imseek.data.writing.writer_wait import open_writer
 
-    wanted = _check_kinds(kinds)
+    unique_kinds = _check_kinds(kinds)
 
     def work(reader: Reader) -> dict[QualityKind, list[int]]:
         ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
         flagged = quality_flags.flag_images(measures)
-        return {kind: ids[flagged[kind]].tolist() for kind in wanted}
+        return {kind: ids[flagged[kind]].tolist() for kind in unique_kinds}
 
     lists = run_with_reader(collection, work)
     rules = quality_flags.RULES
-    given = {(image_id, str(kind)): f"quality: {rules[kind]}" for kind, ids in lists.items() for image_id in ids}
-    if given:
+    new_tags = {(image_id, str(kind)): f"quality: {rules[kind]}" for kind, ids in lists.items() for image_id in ids}
+    if new_tags:
         with open_writer(path_of(collection), "dataset quality --tag") as writer:
-            tags.put(writer, given)
+            tags.put(writer, new_tags)
     return {kind: len(ids) for kind, ids in lists.items()}
 
 
@@ -134,22 +134,22 @@ def save_quality(
     from imseek.data.catalog.models import Model
     from imseek.data.shards.derived_results import store
 
-    wanted = _check_kinds(kinds)
+    unique_kinds = _check_kinds(kinds)
 
     def work(reader: Reader) -> dict[str, dict[int, bool]]:
-        check_name(reader, name, "quality", [f"{name}_{kind}" for kind in wanted], replace=True)
+        check_name(reader, name, "quality", [f"{name}_{kind}" for kind in unique_kinds], replace=True)
         ids, measures = quality_flags.read_measures(reader, filter_ids(reader, where))
-        known = ~np.isnan(measures["mean"])
+        is_measured = ~np.isnan(measures["mean"])
         flagged = quality_flags.flag_images(measures)
         return {
-            f"{name}_{kind}": dict(zip(ids[known].tolist(), flagged[kind][known].tolist(), strict=True))
-            for kind in wanted
+            f"{name}_{kind}": dict(zip(ids[is_measured].tolist(), flagged[kind][is_measured].tolist(), strict=True))
+            for kind in unique_kinds
         }
 
     values = run_with_reader(collection, work)
-    facts = {"rules": {kind: quality_flags.RULES[kind] for kind in wanted}, "where": where}
+    facts = {"rules": {kind: quality_flags.RULES[kind] for kind in unique_kinds}, "where": where}
     store(path_of(collection), values, Model(name, "quality", facts))
-    return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
+    return {kind: sum(values[f"{name}_{kind}"].values()) for kind in unique_kinds}
 
 
 def balance(
@@ -170,28 +170,28 @@ def balance(
 
     def work(reader: Reader, repeats: DuplicateContents | None, notes: tuple[str, ...]) -> Balance:
         allowed = filter_ids(reader, where)
-        found = class_balance.ClassMembership(reader, by, allowed)
+        membership = class_balance.ClassMembership(reader, by, allowed)
         images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
-        sizes = found.sizes()
-        repeated: Mapping[str, int] | None = None
+        sizes = membership.sizes()
+        repeat_counts: Mapping[str, int] | None = None
         if repeats is not None:
             concerned = IdSet([i for ids in repeats.images.values() for i in ids])
-            mine = np.flatnonzero(concerned.marks(found.ids))
+            entries = np.flatnonzero(concerned.marks(membership.ids))
             classes: dict[int, list[str]] = {}
-            for n in mine.tolist():
-                classes.setdefault(int(found.ids[n]), []).append(found.names[found.number[n]])
-            repeated = count_repeats(repeats, classes)
-        order = sorted(range(len(sizes)), key=lambda n: (-sizes[n], found.names[n]))
+            for n in entries.tolist():
+                classes.setdefault(int(membership.ids[n]), []).append(membership.names[membership.number[n]])
+            repeat_counts = count_repeats(repeats, classes)
+        order = sorted(range(len(sizes)), key=lambda n: (-sizes[n], membership.names[n]))
         return Balance(
             by=by,
             images=images,
-            without=images - len(np.unique(found.ids)),
+            without=images - len(np.unique(membership.ids)),
             classes=tuple(
                 ClassCount(
-                    found.names[n],
+                    membership.names[n],
                     int(sizes[n]),
                     float(sizes[n]) / images,
-                    None if repeated is None else repeated[found.names[n]],
+                    None if repeat_counts is None else repeat_counts[membership.names[n]],
                 )
                 for n in order
             ),
@@ -205,12 +205,12 @@ def balance(
         return run_with_reader(collection, lambda reader: work(reader, None, ()))
     with SnapshotSession(collection) as session:
 
-        def both(reader: Reader) -> Balance:
-            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
-            left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
-            return work(reader, found.repeats(), found.notes + left)
+        def work_with_duplicates(reader: Reader) -> Balance:
+            related = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
+            note = ("interrupted: there may be more duplicates",) if related.interrupted else ()
+            return work(reader, related.repeats(), related.notes + note)
 
-        return session.run(both)
+        return session.run(work_with_duplicates)
 
 
 def leakage(
@@ -240,20 +240,21 @@ def leakage(
                     + (f" only ({next(iter(sizes))})" if sizes else ""),
                     hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
                 )
-            found = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
-            leaks = find_leaks(found.repeats(), class_of)
+            related = _find_related(session, reader, where, looks, Task(progress, stop, interval=0))
+            leaks = find_leaks(related.repeats(), class_of)
             places = reader.places([i for _, ids in leaks.groups for i in ids])
+            confidences = _confidences(leaks.groups, related.pairs)
             return LeakReport(
                 splits=dict(sorted(sizes.items())),
                 without=images - len(class_of),
-                counts=tuple(LeakCount(*pair, *counts) for pair, counts in leaks.counts.items()),
+                counts=tuple(LeakCount(*parts, *counts) for parts, counts in leaks.counts.items()),
                 groups=tuple(
-                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids), least)
-                    for (kind, ids), least in zip(leaks.groups, _confidences(leaks.groups, found.pairs), strict=True)
+                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids), confidence)
+                    for (kind, ids), confidence in zip(leaks.groups, confidences, strict=True)
                 ),
                 generation=reader.generation,
-                notes=found.notes,
-                interrupted=found.interrupted,
+                notes=related.notes,
+                interrupted=related.interrupted,
             )
 
         return session.run(work)
@@ -262,12 +263,12 @@ def leakage(
 def _confidences(groups: Sequence[tuple[LeakKind, Sequence[int]]], pairs: Iterable[DuplicatePair]) -> list[float]:
     """Return for each group of images the confidence of its least sure pair, 1 where there is none."""
     group_of = {image_id: number for number, (_, ids) in enumerate(groups) for image_id in ids}
-    found = [1.0] * len(groups)
+    confidences = [1.0] * len(groups)
     for pair in pairs:
         number = group_of.get(pair.a)
         if number is not None and number == group_of.get(pair.b):
-            found[number] = min(found[number], pair.confidence)
-    return found
+            confidences[number] = min(confidences[number], pair.confidence)
+    return confidences
 
 
 def leakage_against(
@@ -284,30 +285,30 @@ def leakage_against(
 
     Each group holds images of the collection and the image of the other that most surely equals them.
     """
-    found = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
-    mine, theirs = names
+    report = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
+    own_part, other_part = names
     # An edited picture leaks as a copy does.
-    kinds = Counter(_leak_kind(member.pair.kind) for group in found.groups for member in group.others if member.pair)
-    counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
+    kinds = Counter(_leak_kind(member.pair.kind) for group in report.groups for member in group.others if member.pair)
+    counts = (LeakCount(own_part, other_part, kinds["exact"], kinds["same"]),) if kinds else ()
     groups = tuple(
         LeakGroup(
             _leak_kind(group.kind),
             (
-                *(LeakImage(mine, one.image_id, one.place) for one in group.others),
-                LeakImage(theirs, group.keeper.image_id, group.keeper.place),
+                *(LeakImage(own_part, member.image_id, member.place) for member in group.others),
+                LeakImage(other_part, group.keeper.image_id, group.keeper.place),
             ),
-            min((one.pair.confidence for one in group.others if one.pair is not None), default=1.0),
+            min((member.pair.confidence for member in group.others if member.pair is not None), default=1.0),
         )
-        for group in found.groups
+        for group in report.groups
     )
     return LeakReport(
-        splits={mine: found.searched, theirs: read_current(path_of(other)).images},
+        splits={own_part: report.searched, other_part: read_current(path_of(other)).images},
         without=0,
         counts=counts,
         groups=groups,
-        generation=found.generation,
-        notes=found.notes,
-        interrupted=found.interrupted,
+        generation=report.generation,
+        notes=report.notes,
+        interrupted=report.interrupted,
     )
 
 
@@ -348,10 +349,10 @@ def coverage(
 
 
 def _check_kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
-    wanted = tuple(dict.fromkeys(kinds))
-    if unknown := [kind for kind in wanted if kind not in KINDS]:
+    unique_kinds = tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in unique_kinds if kind not in KINDS]:
         raise UsageError(f"{unknown[0]!r} is not a kind of quality", hint=f"one of {', '.join(KINDS)}")
-    return wanted
+    return unique_kinds
 
 
 def _find_related(session: SnapshotSession, reader: Reader, where: str | None, looks: int, task: Task) -> RelatedPairs:

@@ -30,12 +30,12 @@ class ClassMembership:
         members: list[tuple[Ids, Ids]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         for ids, texts in _iter_tags(reader) if by == TAG else _iter_column(reader, by):
             if allowed is not None:
-                kept = allowed.marks(ids)
-                ids, texts = ids[kept], [text for text, keep in zip(texts, kept, strict=True) if keep]
-            known = np.array(
+                is_allowed = allowed.marks(ids)
+                ids, texts = ids[is_allowed], [text for text, keep in zip(texts, is_allowed, strict=True) if keep]
+            class_numbers = np.array(
                 [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in texts], np.int64
             )
-            members.append((known[known >= 0], ids[known >= 0]))
+            members.append((class_numbers[class_numbers >= 0], ids[class_numbers >= 0]))
         self.names = tuple(numbers)
         self.number, self.ids = (np.concatenate(part) for part in zip(*members, strict=True))
 
@@ -55,8 +55,8 @@ def effective_class_count(sizes: Sequence[int]) -> float | None:
 
 def imbalance_ratio(sizes: Iterable[int]) -> float | None:
     """Size of the largest class over that of the smallest non-empty one; None without any."""
-    there = [n for n in sizes if n]
-    return max(there) / min(there) if there else None
+    nonzero = [n for n in sizes if n]
+    return max(nonzero) / min(nonzero) if nonzero else None
 
 
 def _iter_column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:
@@ -80,14 +80,14 @@ def _iter_tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
     live = np.concatenate(
         [np.empty(0, np.int64)] + [np.delete(reader.shard_ids(s), reader.dead_rows(s)) for s in reader.current.shards]
     )
-    searched = IdSet(live)
+    live_set = IdSet(live)
     with connect_read_only(reader.root) as connection:
         rows = connection.execute(
             "SELECT DISTINCT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ?",
             (reader.generation, reader.generation),
         ).fetchall()
         reader.check_history(connection)
-    found = sorted({(image_id, tag) for image_id, tag, source in rows if not is_duplicate_mark(source or "")})
-    ids = np.array([image_id for image_id, _ in found], np.int64)
-    kept = searched.marks(ids)
-    yield ids[kept], [tag for (_, tag), keep in zip(found, kept, strict=True) if keep]
+    pairs = sorted({(image_id, tag) for image_id, tag, source in rows if not is_duplicate_mark(source or "")})
+    ids = np.array([image_id for image_id, _ in pairs], np.int64)
+    is_live = live_set.marks(ids)
+    yield ids[is_live], [tag for (_, tag), keep in zip(pairs, is_live, strict=True) if keep]

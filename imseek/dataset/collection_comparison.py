@@ -41,109 +41,111 @@ def compare_coverage(
     if readers[0].identity.uuid == readers[1].identity.uuid:
         raise UsageError("a collection cannot be compared with itself", hint="name two different ones")
     spaces = _shared_space(*readers)
-    each = [Vectors(reader, space, filter_ids(reader, where)) for reader, space in zip(readers, spaces, strict=True)]
-    indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
-    sets = [lacking_images.SetNeighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    samples = [lacking_images.sample_positions(len(vectors), most) for vectors in each]
+    vector_sets = [
+        Vectors(reader, space, filter_ids(reader, where)) for reader, space in zip(readers, spaces, strict=True)
+    ]
+    indexes = [session.index(space) for session, space in zip((first, second), spaces, strict=True)]
+    sets = [lacking_images.SetNeighbours(vectors, index) for vectors, index in zip(vector_sets, indexes, strict=True)]
+    samples = [lacking_images.sample_positions(len(vectors), most) for vectors in vector_sets]
     stages = 2 * (len(samples[0]) + len(samples[1]))
     # Comparing all images with all others exactly, by block products, is several times faster.
-    at_once = all(one.index.exact and len(one.vectors) <= most for one in sets)
-    total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
+    at_once = all(images.index.exact and len(images.vectors) <= most for images in sets)
+    total, offset = stages + (sum(map(len, vector_sets)) + len(vector_sets[0])) * at_once, 0
 
-    def step(done: int) -> None:
-        task.step("comparing", before + done, total)
+    def step(count: int) -> None:
+        task.step("comparing", offset + count, total)
 
     sides: list[CoverageSide] = []
     nearest: tuple[knn_graph.Nearest | None, knn_graph.Nearest | None] = (None, None)
     with suppress(Cancelled):  # The remaining work then stops at once.
         if at_once:
-            for one in sets:
-                one.learn(step)
-                before += len(one.vectors)
-            nearest = knn_graph.knn_between(each[0], each[1], 1, step)
-            before += len(each[0])
+            for images in sets:
+                images.learn(step)
+                offset += len(images.vectors)
+            nearest = knn_graph.knn_between(vector_sets[0], vector_sets[1], 1, step)
+            offset += len(vector_sets[0])
     for n in (0, 1):
-        mine, theirs, known = sets[n], sets[1 - n], nearest[n]
-        found = None
-        least = math.nan if task.is_cancelled else lacking_images.threshold(theirs, expected)
-        if least is not None and not task.is_cancelled:
+        subject, reference, neighbours = sets[n], sets[1 - n], nearest[n]
+        ratings = None
+        threshold = math.nan if task.is_cancelled else lacking_images.threshold(reference, expected)
+        if threshold is not None and not task.is_cancelled:
             with suppress(Cancelled):
-                found = lacking_images.strangeness_to(
-                    mine, theirs, samples[n], step, known and (known[0][:, 0], known[1][:, 0])
+                ratings = lacking_images.strangeness_to(
+                    subject, reference, samples[n], step, neighbours and (neighbours[0][:, 0], neighbours[1][:, 0])
                 )
-        sides.append(_build_side(mine.vectors, samples[n], found, least, groups, examples))
-        before += 2 * len(samples[n])
+        sides.append(_build_side(subject.vectors, samples[n], ratings, threshold, groups, examples))
+        offset += 2 * len(samples[n])
     return CoverageReport(
         encoder=spaces[0].encoder,
         expected=expected,
         a=sides[0],
         b=sides[1],
-        mmd=lacking_images.mmd(*each),
-        notes=_notes(sides, each),
+        mmd=lacking_images.mmd(*vector_sets),
+        notes=_notes(sides, vector_sets),
         interrupted=task.is_cancelled,
     )
 
 
-def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
+def _notes(sides: Sequence[CoverageSide], vector_sets: Sequence[Vectors]) -> tuple[str, ...]:
     names = ("the first", "the second")
     notes = []
     for n, side in enumerate(sides):
         if side.threshold is None and side.lacking:
-            held = f"{len(each[1 - n])} image{'s' * (len(each[1 - n]) != 1)}"
+            count = f"{len(vector_sets[1 - n])} image{'s' * (len(vector_sets[1 - n]) != 1)}"
             notes.append(
-                f"{names[1 - n]} collection has {held}, too few to tell what is near there: all of {names[n]} counts "
+                f"{names[1 - n]} collection has {count}, too few to tell what is near there: all of {names[n]} counts "
                 "as lacking"
             )
     return tuple(notes)
 
 
 def _build_side(
-    mine: Vectors,
+    vectors: Vectors,
     sample: Ids,
-    found: tuple[Float32, Float32] | None,
-    least: float | None,
+    ratings: tuple[Float32, Float32] | None,
+    threshold: float | None,
     groups: int,
     examples: int,
 ) -> CoverageSide:
     """Report one side.
 
-    ``found`` holds the strangeness of the images at positions ``sample`` and their nearest cosines. ``least`` is the
-    threshold: None where all images count as lacking, NaN where the work was stopped first.
+    ``ratings`` holds the strangeness of the images at positions ``sample`` and their nearest cosines. ``threshold`` is
+    None where all images count as lacking, NaN where the work was stopped first.
     """
-    cosines = np.full(len(mine), np.nan, np.float32)
-    if least is not None and math.isnan(least):
-        least, lacking = None, sample[:0]  # Stopped before the threshold was known.
-    elif found is None or least is None:
-        lacking = sample if least is None else sample[:0]
+    cosines = np.full(len(vectors), np.nan, np.float32)
+    if threshold is not None and math.isnan(threshold):
+        threshold, lacking = None, sample[:0]  # Stopped before the threshold was known.
+    elif ratings is None or threshold is None:
+        lacking = sample if threshold is None else sample[:0]
     else:
-        cosines[sample] = found[1]
-        lacking = sample[found[0] > least]
-    made = []
-    for positions in lacking_images.group_similar(mine, lacking, groups):
-        shown = [
-            (int(mine.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
+        cosines[sample] = ratings[1]
+        lacking = sample[ratings[0] > threshold]
+    group_list = []
+    for positions in lacking_images.group_similar(vectors, lacking, groups):
+        rated = [
+            (int(vectors.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
             for p in positions[:examples].tolist()
         ]
-        made.append(LackingGroup(len(positions), rated_images(mine.reader, shown)))
+        group_list.append(LackingGroup(len(positions), rated_images(vectors.reader, rated)))
     return CoverageSide(
-        uuid=mine.reader.identity.uuid,
-        images=len(mine),
+        uuid=vectors.reader.identity.uuid,
+        images=len(vectors),
         asked=len(sample),
-        generation=mine.reader.generation,
-        threshold=least,
+        generation=vectors.reader.generation,
+        threshold=threshold,
         lacking=len(lacking),
-        nearest=None if found is None or not len(sample) else float(np.median(found[1])),
-        groups=tuple(made),
+        nearest=None if ratings is None or not len(sample) else float(np.median(ratings[1])),
+        groups=tuple(group_list),
     )
 
 
-def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
+def _shared_space(first: Reader, second: Reader) -> tuple[SpaceInfo, SpaceInfo]:
     """Return the spaces of an encoder that both collections have. Raises UsageError where there is none."""
-    if not (found := shared_spaces(one, other)):
-        theirs = one.current.image_spaces[0].encoder
+    if not (spaces := shared_spaces(first, second)):
+        encoder = first.current.image_spaces[0].encoder
         raise UsageError(
-            f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "
+            f"the collections have no encoder in common ({encoder}, {second.current.image_spaces[0].encoder}), and "
             "vectors of different encoders cannot be compared",
-            hint=f"imseek maintain -c {other.root} --add-space {theirs}",
+            hint=f"imseek maintain -c {second.root} --add-space {encoder}",
         )
-    return found[0]
+    return spaces[0]

@@ -13,16 +13,16 @@ from imseek.duplicates.results import DuplicateContents
 def count_repeats(repeats: DuplicateContents, classes: Mapping[int, Collection[str]]) -> Counter[str]:
     """Count, by class, the images with an equal or paired image in the same class. ``classes`` maps each image to its
     own."""
-    of, mates = _classes_of(repeats, classes), _pair_mates(repeats)
-    found: Counter[str] = Counter()
-    for content, counts in of.items():
-        near: Counter[str] = Counter()
-        for mate in mates.get(content, ()):
-            near += of[mate]
+    classes_of, mates_of = _classes_of(repeats, classes), _pair_mates(repeats)
+    repeat_counts: Counter[str] = Counter()
+    for content, counts in classes_of.items():
+        nearby: Counter[str] = Counter()
+        for mate in mates_of.get(content, ()):
+            nearby += classes_of[mate]
         for name, count in counts.items():
-            if count > 1 or near[name]:
-                found[name] += count
-    return found
+            if count > 1 or nearby[name]:
+                repeat_counts[name] += count
+    return repeat_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +39,27 @@ class Leaks:
 
 def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks:
     """Find duplicates shared between classes, where each image is in at most one class."""
-    of = _classes_of(repeats, {image_id: (name,) for image_id, name in class_of.items()})
-    mates = _pair_mates(repeats)
+    classes_of = _classes_of(repeats, {image_id: (name,) for image_id, name in class_of.items()})
+    mates_of = _pair_mates(repeats)
     exact: Counter[tuple[str, str]] = Counter()
     same: Counter[tuple[str, str]] = Counter()
-    root = {content: content for content in of}
-    loose: set[int] = set()
-    for content, counts in of.items():
-        near = {name for mate in mates.get(content, ()) for name in of[mate]}
+    root = {content: content for content in classes_of}
+    paired: set[int] = set()
+    for content, counts in classes_of.items():
+        nearby = {name for mate in mates_of.get(content, ()) for name in classes_of[mate]}
         for name, count in counts.items():
-            for other in (counts.keys() | near) - {name}:
+            for other in (counts.keys() | nearby) - {name}:
                 (exact if other in counts else same)[name, other] += count
     for a, b, _ in repeats.pairs:
-        if len(of[a].keys() | of[b].keys()) > 1:  # A pair within one class leaks nothing.
+        if len(classes_of[a].keys() | classes_of[b].keys()) > 1:  # A pair within one class leaks nothing.
             root[_find_root(root, a)] = _find_root(root, b)
-            loose.update((a, b))
-    tied: dict[int, list[int]] = {}
-    for content in of:
-        if len(of[content]) > 1 or content in loose:
-            tied.setdefault(_find_root(root, content), []).append(content)
+            paired.update((a, b))
+    components: dict[int, list[int]] = {}
+    for content in classes_of:
+        if len(classes_of[content]) > 1 or content in paired:
+            components.setdefault(_find_root(root, content), []).append(content)
     groups: list[tuple[LeakKind, Sequence[int]]] = []
-    for contents in tied.values():
+    for contents in components.values():
         images = [i for content in contents for i in repeats.images[content] if i in class_of]
         groups.append(("same" if len(contents) > 1 else "exact", sorted(images)))
     groups.sort(key=lambda group: (-len(group[1]), group[1][0]))
@@ -75,11 +75,11 @@ def _classes_of(repeats: DuplicateContents, classes: Mapping[int, Collection[str
 
 
 def _pair_mates(repeats: DuplicateContents) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    mates: dict[int, list[int]] = {}
     for a, b, _ in repeats.pairs:
-        found.setdefault(a, []).append(b)
-        found.setdefault(b, []).append(a)
-    return found
+        mates.setdefault(a, []).append(b)
+        mates.setdefault(b, []).append(a)
+    return mates
 
 
 def _find_root(root: dict[int, int], content: int) -> int:

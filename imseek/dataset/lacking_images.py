@@ -51,30 +51,30 @@ class SetNeighbours:
         allowed = IdSet(vectors.ids)
         self._allowed = None if len(allowed) == len(index) else allowed
         #: By position: nearest others, and their cosines (one more); NaN until they are computed.
-        self._around = np.full((len(vectors), NEIGHBOURS), -1, np.int64)
+        self._neighbours = np.full((len(vectors), NEIGHBOURS), -1, np.int64)
         self._cosines = np.full((len(vectors), NEIGHBOURS + 1), np.nan, np.float32)
 
-    def nearest(self, rows: Float32, count: int, but: Ids | None = None) -> tuple[Ids, Float32]:
+    def nearest(self, rows: Float32, count: int, excluded: Ids | None = None) -> tuple[Ids, Float32]:
         """Find the images nearest to ``rows`` (m, dim): positions (m, count) and cosines.
 
-        The image ``but`` of each row is left out. Missing neighbours, and all of a row of zeros, are -1 and -1.
+        The image ``excluded`` of each row is left out. Missing neighbours, and all of a row of zeros, are -1 and -1.
         """
         positions, cosines = np.full((len(rows), count), -1), np.full((len(rows), count), -1, np.float32)
-        some = np.flatnonzero(rows.any(axis=1))
-        for start in range(0, len(some), _BLOCK):
-            part = some[start : start + _BLOCK]
-            matches = self.index.search(rows[part], count + (but is not None), allowed=self._allowed)
-            for at, match in zip(part.tolist(), matches, strict=True):
-                kept = np.ones(len(match), np.bool_) if but is None else match.ids != but[at]
-                found = self.vectors.positions(match.ids[kept])[:count]
-                positions[at, : len(found)] = found
-                cosines[at, : len(found)] = match.scores[kept][:count]
+        nonzero = np.flatnonzero(rows.any(axis=1))
+        for start in range(0, len(nonzero), _BLOCK):
+            part = nonzero[start : start + _BLOCK]
+            matches = self.index.search(rows[part], count + (excluded is not None), allowed=self._allowed)
+            for row, match in zip(part.tolist(), matches, strict=True):
+                is_other = np.ones(len(match), np.bool_) if excluded is None else match.ids != excluded[row]
+                neighbours = self.vectors.positions(match.ids[is_other])[:count]
+                positions[row, : len(neighbours)] = neighbours
+                cosines[row, : len(neighbours)] = match.scores[is_other][:count]
         return positions, cosines
 
-    def learn(self, tell: Callable[[int], None]) -> None:
+    def learn(self, report: Callable[[int], None]) -> None:
         """Compute the neighbours of all images of the set, in half the time of an exact index."""
-        around, self._cosines = knn_graph.knn_within(self.vectors, NEIGHBOURS + 1, tell)
-        self._around = around[:, :NEIGHBOURS]
+        neighbours, self._cosines = knn_graph.knn_within(self.vectors, NEIGHBOURS + 1, report)
+        self._neighbours = neighbours[:, :NEIGHBOURS]
 
     def own(self, positions: Ids) -> tuple[Ids, Float32]:
         """Return the NEIGHBOURS nearest others (m, 5) of these images as positions, and cosines (m, 6), one more.
@@ -85,9 +85,9 @@ class SetNeighbours:
         for start in range(0, len(new), _BLOCK):
             part = new[start : start + _BLOCK]
             ids = self.vectors.ids[part]
-            around, self._cosines[part] = self.nearest(self.vectors.of(ids), NEIGHBOURS + 1, ids)
-            self._around[part] = around[:, :NEIGHBOURS]
-        return self._around[positions], self._cosines[positions]
+            neighbours, self._cosines[part] = self.nearest(self.vectors.of(ids), NEIGHBOURS + 1, ids)
+            self._neighbours[part] = neighbours[:, :NEIGHBOURS]
+        return self._neighbours[positions], self._cosines[positions]
 
     def reach(self, positions: Ids, asking: Ids | None = None) -> Float32:
         """Return each image's reach (m,): its cosine with its fifth neighbour, or with the last where there are fewer.
@@ -95,83 +95,83 @@ class SetNeighbours:
         -1 where there is none. ``asking`` are positions of images of the set that are not to count as neighbours, one
         for each.
         """
-        around, cosines = self.own(positions)
+        neighbours, cosines = self.own(positions)
         last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
         rows = np.arange(len(positions))
         usual: Float32 = cosines[rows, np.minimum(last, NEIGHBOURS - 1)]
         if asking is None:
             return usual
-        return np.where((around == asking[:, np.newaxis]).any(axis=1), cosines[rows, last], usual)
+        return np.where((neighbours == asking[:, np.newaxis]).any(axis=1), cosines[rows, last], usual)
 
     def strangeness_to_rest(self, positions: Ids) -> Float32:
         """Strangeness of images of the set to the rest of it (m,)."""
-        around, cosines = self.own(positions)
-        return self.strangeness(around[:, 0], cosines[:, 0], positions)
+        neighbours, cosines = self.own(positions)
+        return self.strangeness(neighbours[:, 0], cosines[:, 0], positions)
 
-    def strangeness(self, found: Ids, cosines: Float32, asking: Ids | None = None) -> Float32:
-        """Strangeness (m,) of images whose nearest in the set are ``found`` (m,), with ``cosines`` (m,).
+    def strangeness(self, nearest: Ids, cosines: Float32, asking: Ids | None = None) -> Float32:
+        """Strangeness (m,) of images whose nearest in the set are ``nearest`` (m,), with ``cosines`` (m,).
 
         ``asking`` (m,) are the positions of the images themselves, where they belong to the set. 2 where nothing was
         found.
         """
-        there = found >= 0
-        strange = np.full(len(found), 2, np.float32)
-        reach = self.reach(found[there], None if asking is None else asking[there])
-        strange[there] = reach - cosines[there]
+        has_nearest = nearest >= 0
+        strange = np.full(len(nearest), 2, np.float32)
+        reach = self.reach(nearest[has_nearest], None if asking is None else asking[has_nearest])
+        strange[has_nearest] = reach - cosines[has_nearest]
         return strange
 
 
 def strangeness_to(
-    mine: SetNeighbours,
-    theirs: SetNeighbours,
-    chosen: Ids,
-    tell: Callable[[int], None],
+    subject: SetNeighbours,
+    reference: SetNeighbours,
+    positions: Ids,
+    report: Callable[[int], None],
     nearest: tuple[Ids, Float32] | None = None,
 ) -> tuple[Float32, Float32]:
-    """Strangeness (n,) of the images at positions ``chosen`` (n,) of one set to another, and the cosine with the
+    """Strangeness (n,) of the images at ``positions`` (n,) of one set to another, and the cosine with the
     nearest.
 
-    ``tell`` receives the progress, out of twice n, and may raise. ``nearest``, if known, holds for each image of
-    ``mine`` the position (m,) of its nearest in the other set, and the cosine (m,).
+    ``report`` receives the progress, out of twice n, and may raise. ``nearest``, if known, holds for each image of
+    ``subject`` the position (m,) of its nearest in the other set, and the cosine (m,).
     """
-    vectors = mine.vectors
-    around = np.empty((len(chosen), NEIGHBOURS), np.int64)
-    for start in range(0, len(chosen), _BLOCK):
+    vectors = subject.vectors
+    neighbours = np.empty((len(positions), NEIGHBOURS), np.int64)
+    for start in range(0, len(positions), _BLOCK):
         part = slice(start, start + _BLOCK)
-        around[part] = mine.own(chosen[part])[0]
-        tell(min(part.stop, len(chosen)))
-    needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
-    alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
+        neighbours[part] = subject.own(positions[part])[0]
+        report(min(part.stop, len(positions)))
+    needed = np.unique(np.concatenate([positions, neighbours[neighbours >= 0]]))
+    strangeness, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(needed), _BLOCK):
-        some = needed[start : start + _BLOCK]
+        batch = needed[start : start + _BLOCK]
         if nearest is None:
-            found, near = theirs.nearest(vectors.at(some), 1)
-            places, near = found[:, 0], near[:, 0]
+            matches, near = reference.nearest(vectors.at(batch), 1)
+            places, near = matches[:, 0], near[:, 0]
         else:
-            places, near = nearest[0][some], nearest[1][some]
-        alone[some], cosines[some] = theirs.strangeness(places, near), near
-        tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed))
-    return _mean_with_neighbours(alone, chosen, around), cosines[chosen]
+            places, near = nearest[0][batch], nearest[1][batch]
+        strangeness[batch], cosines[batch] = reference.strangeness(places, near), near
+        report(len(positions) + len(positions) * (start + len(batch)) // len(needed))
+    return _mean_with_neighbours(strangeness, positions, neighbours), cosines[positions]
 
 
-def threshold(theirs: SetNeighbours, expected: float = EXPECTED_SHARE) -> float | None:
+def threshold(reference: SetNeighbours, expected: float = EXPECTED_SHARE) -> float | None:
     """Strangeness that all but a share ``expected`` of a set stay below, by a sample; None for fewer than two
     images."""
-    if len(theirs.vectors) < 2:
+    if len(reference.vectors) < 2:
         return None
-    chosen = sample_positions(len(theirs.vectors), SAMPLE)
-    around = theirs.own(chosen)[0]
-    needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
-    alone = np.full(len(theirs.vectors), np.nan, np.float32)
-    alone[needed] = theirs.strangeness_to_rest(needed)
-    return float(np.quantile(_mean_with_neighbours(alone, chosen, around), 1 - expected))
+    sample = sample_positions(len(reference.vectors), SAMPLE)
+    neighbours = reference.own(sample)[0]
+    needed = np.unique(np.concatenate([sample, neighbours[neighbours >= 0]]))
+    strangeness = np.full(len(reference.vectors), np.nan, np.float32)
+    strangeness[needed] = reference.strangeness_to_rest(needed)
+    return float(np.quantile(_mean_with_neighbours(strangeness, sample, neighbours), 1 - expected))
 
 
-def _mean_with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
-    """Average (m,) the values of images with those of the images ``around`` them, (m, k) positions, -1 for none."""
-    there = around >= 0
-    total = alone[positions] + np.where(there, alone[around], 0).sum(axis=1)
-    mean: Float32 = (total / (1 + there.sum(axis=1))).astype(np.float32)
+def _mean_with_neighbours(values: Float32, positions: Ids, neighbours: Ids) -> Float32:
+    """Average (m,) the values of images with those of their ``neighbours``, (m, k) positions, -1 for none."""
+    has_neighbour = neighbours >= 0
+    total = values[positions] + np.where(has_neighbour, values[neighbours], 0).sum(axis=1)
+    mean: Float32 = (total / (1 + has_neighbour.sum(axis=1))).astype(np.float32)
     return mean
 
 
@@ -210,12 +210,12 @@ def group_similar(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
     labels, closeness = _assign_to_centres(vectors, positions, centres)
     for _ in range(_ROUNDS):
         centres = _update_centres(vectors, positions, labels, centres)
-        before = labels
+        previous = labels
         labels, closeness = _assign_to_centres(vectors, positions, centres)
-        if (labels == before).all():
+        if (labels == previous).all():
             break
     members = [np.flatnonzero(labels == n) for n in range(len(centres))]
-    ordered = [positions[one[np.argsort(-closeness[one], kind="stable")]] for one in members if len(one)]
+    ordered = [positions[group[np.argsort(-closeness[group], kind="stable")]] for group in members if len(group)]
     return sorted(ordered, key=lambda one: (-len(one), int(one[0])))
 
 
@@ -225,16 +225,16 @@ def _farthest_first(vectors: Vectors, positions: Ids, groups: int) -> Float32:
     closest = np.full(len(positions), -np.inf, np.float32)
     for part, rows in _blocks(vectors, positions):  # The first centre is the most typical image.
         closest[part] = rows @ (mean / norm)
-    chosen = [int(np.argmax(closest))]
+    indices = [int(np.argmax(closest))]
     closest[:] = -np.inf
     while True:
-        centre = vectors.at(positions[chosen[-1:]])[0]
+        centre = vectors.at(positions[indices[-1:]])[0]
         for part, rows in _blocks(vectors, positions):
             closest[part] = np.maximum(closest[part], rows @ centre)
         farthest = int(np.argmin(closest))
-        if len(chosen) == groups or closest[farthest] > 1 - 1e-4:
-            return vectors.at(positions[chosen])
-        chosen.append(farthest)
+        if len(indices) == groups or closest[farthest] > 1 - 1e-4:
+            return vectors.at(positions[indices])
+        indices.append(farthest)
 
 
 def _assign_to_centres(vectors: Vectors, positions: Ids, centres: Float32) -> tuple[Ids, Float32]:

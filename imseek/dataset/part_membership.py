@@ -27,21 +27,21 @@ def parts_of(
     if isinstance(split, str):
         if split == class_balance.TAG:
             raise UsageError("an image has several tags, and is in one part", hint="--folders, or a column")
-        found = class_balance.ClassMembership(reader, split, allowed)
-        return {i: found.names[n] for i, n in zip(found.ids.tolist(), found.number.tolist(), strict=True)}, images
-    of: dict[int, str] = {}
+        classes = class_balance.ClassMembership(reader, split, allowed)
+        return {i: classes.names[n] for i, n in zip(classes.ids.tolist(), classes.number.tolist(), strict=True)}, images
+    part_of: dict[int, str] = {}
     for name, folders in split.items():
         for image_id in _images_below(reader, folders, allowed).tolist():
-            if of.setdefault(image_id, name) != name:
-                raise UsageError(f"image {image_id} lies in two parts: {of[image_id]} and {name}")
-    return of, images
+            if part_of.setdefault(image_id, name) != name:
+                raise UsageError(f"image {image_id} lies in two parts: {part_of[image_id]} and {name}")
+    return part_of, images
 
 
 def _images_below(reader: Reader, folders: Sequence[str | os.PathLike[str]], allowed: IdSet | None) -> Ids:
-    wanted = [str(expand_user(folder).absolute()).rstrip("/") + "/" for folder in folders]
-    found: list[Ids] = [np.empty(0, np.int64)]
+    prefixes = [str(expand_user(folder).absolute()).rstrip("/") + "/" for folder in folders]
+    ids_below: list[Ids] = [np.empty(0, np.int64)]
     for ids, (paths,) in values(reader, ["path"]):
-        inside = [path is not None and path.startswith(tuple(wanted)) for path in paths.to_pylist()]
-        found.append(ids[np.array(inside, np.bool_)])
-    everything = np.concatenate(found)
+        is_below = [path is not None and path.startswith(tuple(prefixes)) for path in paths.to_pylist()]
+        ids_below.append(ids[np.array(is_below, np.bool_)])
+    everything = np.concatenate(ids_below)
     return everything if allowed is None else everything[allowed.marks(everything)]

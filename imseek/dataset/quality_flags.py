@@ -37,13 +37,13 @@ NAMES: Final = tuple(name.removeprefix("luma_") for name in LUMA_COLUMNS.names)
 Measures: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
 
 
-def flag_images(of: Measures) -> dict[QualityKind, Bools]:
+def flag_images(measures: Measures) -> dict[QualityKind, Bools]:
     """Evaluate :data:`RULES` on arrays (n,), by kind. NaN meets no rule."""
-    empty = (of["edges"] <= 0.002) & (of["sd"] <= 0.08)
+    empty = (measures["edges"] <= 0.002) & (measures["sd"] <= 0.08)
     return {
-        "blurred": (of["blur"] >= 0.7) & ~empty,
-        "dark": of["mean"] <= 0.2,
-        "bright": (of["bright"] >= 0.15) & (of["mean"] >= 0.6),
+        "blurred": (measures["blur"] >= 0.7) & ~empty,
+        "dark": measures["mean"] <= 0.2,
+        "bright": (measures["bright"] >= 0.15) & (measures["mean"] >= 0.6),
         "empty": empty,
     }
 
@@ -52,6 +52,6 @@ def read_measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Me
     """Return the ids (n,) of live images, ascending, and their measures, NaN where there are none."""
     ids, rows = numbers(reader, LUMA_COLUMNS.names)
     if allowed is not None:
-        kept = allowed.marks(ids)
-        ids, rows = ids[kept], rows[:, kept]
+        is_allowed = allowed.marks(ids)
+        ids, rows = ids[is_allowed], rows[:, is_allowed]
     return ids, dict(zip(NAMES, rows, strict=True))

@@ -41,15 +41,15 @@ def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False
 def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
     """Convert a block to a table with the columns of :func:`schema_of`. Hashes are hexadecimal, unknown values null."""
     places: list[Mapping[str, str]] = [{} if place is None else place_columns(place) for place in block.places]
-    made: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "image_id": pa.array(block.ids),
-        path: pa.array([one.get("path") for one in places], pa.string()),
-        "path_b64": pa.array([one.get("path_b64") for one in places], pa.string()),
-        "uri": pa.array([one.get("uri") for one in places], pa.string()),
+        path: pa.array([place.get("path") for place in places], pa.string()),
+        "path_b64": pa.array([place.get("path_b64") for place in places], pa.string()),
+        "uri": pa.array([place.get("uri") for place in places], pa.string()),
         "tags": pa.array([list(tags) for tags in block.tags], pa.list_(pa.string())),
     }
     if block.scores is not None:
-        made["score"] = pa.array(block.scores)
+        columns["score"] = pa.array(block.scores)
     arrays = []
     for field in schema:
         if field.name == VECTOR:
@@ -57,8 +57,8 @@ def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str
             arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), selection.space.dim))
         elif field.type == pa.null():
             arrays.append(pa.nulls(len(block)))
-        elif field.name in made:
-            arrays.append(made[field.name])
+        elif field.name in columns:
+            arrays.append(columns[field.name])
         elif pa.types.is_fixed_size_binary((column := block.table.column(field.name)).type):
             hexadecimal = [None if value is None else value.hex() for value in column.to_pylist()]
             arrays.append(pa.array(hexadecimal, pa.string()))
@@ -75,16 +75,16 @@ def metadata_table(reader: Reader, columns: Sequence[str] | None = None, where: 
     """
     if isinstance(columns, str):
         raise UsageError(f"columns is a list, not {columns!r}")
-    meets = filter_ids(reader, where)
-    selection = Selection(reader, reader.current.space, None if meets is None else meets.ids, columns=columns)
+    matches = filter_ids(reader, where)
+    selection = Selection(reader, reader.current.space, None if matches is None else matches.ids, columns=columns)
     schema = schema_of(selection)
     if columns is not None:
         fields = {field.name: field for field in schema}
         fields |= {name: pa.field(name, pa.null()) for name in selection.empty_columns}
         for name in columns:
             if name not in fields:
-                known = [*schema_of(Selection(reader, selection.space, selection.ids)).names]
-                raise UsageError(f"no column {name!r}", hint=did_you_mean(name, known))
+                names = [*schema_of(Selection(reader, selection.space, selection.ids)).names]
+                raise UsageError(f"no column {name!r}", hint=did_you_mean(name, names))
         schema = pa.schema([fields[name] for name in dict.fromkeys(("image_id", *columns))])
     tables = [table_of(selection, block, schema) for block in selection.blocks(_BLOCK)]
     return pa.concat_tables([schema.empty_table(), *tables])

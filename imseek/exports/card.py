@@ -20,17 +20,17 @@ Feature: TypeAlias = dict[str, Any]
 
 def features(selection: Selection) -> list[Feature]:
     """Return the column types of the rows from :func:`imseek.exports.picture_reader.rows_of`."""
-    found: list[Feature] = [_feature("image_id", "int64")]
-    found += [_feature(name, "string") for name in ("path", "path_b64", "uri")]
+    columns: list[Feature] = [_feature("image_id", "int64")]
+    columns += [_feature(name, "string") for name in ("path", "path_b64", "uri")]
     if selection.scores is not None:
-        found.append(_feature("score", "float64"))
-    found.append({"name": "tags", "list": "string"})
+        columns.append(_feature("score", "float64"))
+    columns.append({"name": "tags", "list": "string"})
     for field in selection.schema:
         if pa.types.is_list(field.type):
-            found.append({"name": field.name, "list": "string"})
+            columns.append({"name": field.name, "list": "string"})
         elif field.name != "taken_at_zone":
-            found.append(_feature(field.name, _dtype(field)))
-    return found
+            columns.append(_feature(field.name, _dtype(field)))
+    return columns
 
 
 def render_card(job: ExportJob, files: str, columns: list[Feature] | None = None) -> str:

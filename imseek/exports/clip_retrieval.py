@@ -55,14 +55,14 @@ def write_clip_retrieval(job: ExportJob) -> WriteResult:
     captions = job.selection.reader.current.caption_space
     for folder in ("img_emb", "metadata", *(["text_emb"] if captions is not None else [])):
         (job.path / folder).mkdir()
-    done = linked = 0
+    count = linked = 0
     for number, partition in enumerate(partitions):
         name = f"{number:0{width}}"
         linked += _write_vectors(job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy")
         if captions is not None:
             linked += _write_vectors(job, partition, captions, job.path / f"text_emb/text_emb_{name}.npy")
-        done = _write_metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", done)
-    return WriteResult(done, linked)
+        count = _write_metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", count)
+    return WriteResult(count, linked)
 
 
 def _partitions(selection: Selection) -> Iterator[_Partition]:
@@ -72,12 +72,12 @@ def _partitions(selection: Selection) -> Iterator[_Partition]:
             part = slice(start, start + ROWS)
             yield _Partition(selection.ids[part], None if selection.scores is None else selection.scores[part])
         return
-    reader, wanted = selection.reader, IdSet(selection.ids)
+    reader, selected = selection.reader, IdSet(selection.ids)
     shards = [shard for shard in reader.current.shards if shard.dead_rows < shard.rows]
     for shard in shards:
         ids = np.asarray(reader.shard_ids(shard))
         live = np.delete(ids, reader.dead_rows(shard))
-        yield _Partition(live[wanted.marks(live)], None, shard if len(live) == len(ids) else None)
+        yield _Partition(live[selected.marks(live)], None, shard if len(live) == len(ids) else None)
     if not shards:
         yield _Partition(np.empty(0, np.int64), None)
 
@@ -98,35 +98,35 @@ def _write_vectors(job: ExportJob, partition: _Partition, space: SpaceInfo, out:
         np.lib.format.write_array_header_1_0(file, shape)
         for start in range(0, len(partition.ids), BLOCK):
             ids = partition.ids[start : start + BLOCK]
-            known = vectors.positions(ids) >= 0  # Images without a caption get zeros, as in a shard.
+            has_vector = vectors.positions(ids) >= 0  # Images without a caption get zeros, as in a shard.
             rows = np.zeros((len(ids), space.dim), "<f2")
-            rows[known] = vectors.stored_rows(ids[known])
+            rows[has_vector] = vectors.stored_rows(ids[has_vector])
             file.write(rows.data)
             job.task.check()
     return False
 
 
-def _write_metadata(job: ExportJob, partition: _Partition, out: Path, done: int) -> int:
+def _write_metadata(job: ExportJob, partition: _Partition, out: Path, count: int) -> int:
     """Write the metadata of a partition; return the total number of images written.
 
     A web picture gets a ``url``, which clip-retrieval shows, unless a source has brought a column of that name.
     """
     selection = job.selection
     schema = schema_of(selection, path="image_path")
-    whole = schema if "url" in schema.names else schema.append(pa.field("url", pa.string()))
-    with pq.ParquetWriter(out, whole, compression="zstd") as writer:
+    full_schema = schema if "url" in schema.names else schema.append(pa.field("url", pa.string()))
+    with pq.ParquetWriter(out, full_schema, compression="zstd") as writer:
         for block in selection.blocks_of(partition.ids, partition.scores):
             table = table_of(selection, block, schema, path="image_path")
             # clip-retrieval opens this path, and fails if it is null.
-            at = schema.get_field_index("image_path")
-            table = table.set_column(at, schema.field(at), table.column(at).fill_null(""))
-            if whole is not schema:
+            index = schema.get_field_index("image_path")
+            table = table.set_column(index, schema.field(index), table.column(index).fill_null(""))
+            if full_schema is not schema:
                 urls = [p.uri if p is not None and is_url(p.path) else None for p in block.places]
-                table = table.append_column(whole.field("url"), pa.array(urls, pa.string()))
+                table = table.append_column(full_schema.field("url"), pa.array(urls, pa.string()))
             writer.write_table(table)
-            done += len(block)
-            job.report(done)
-    return done
+            count += len(block)
+            job.report(count)
+    return count
 
 
 def _link(file: BinaryIO, root: Path, name: str, out: Path) -> bool:

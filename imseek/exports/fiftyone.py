@@ -47,14 +47,14 @@ def write(job: ExportJob) -> WriteResult:
             images += 1
         file.write("\n]}\n")
     (job.path / "metadata.json").write_text(json.dumps(_dataset(job, schema)) + "\n")
-    notes = [f"the column {old!r} is called {new!r}" for old, new in schema.renames.items()]
+    notes = [f"the column {column!r} is called {field!r}" for column, field in schema.renames.items()]
     return WriteResult(images, copies.linked, tuple(pictures.skipped), (*copies.notes(), *notes))
 
 
 def _dataset(job: ExportJob, schema: fields.FieldSchema) -> dict[str, Any]:
     """Return the dataset document. The importer adds the name, dates and collections of the dataset it imports into."""
     space, reader = job.selection.space, job.selection.reader
-    made = {
+    origin = {
         "collection": reader.identity.uuid,
         "generation": reader.generation,
         "encoder": space.encoder,
@@ -65,7 +65,7 @@ def _dataset(job: ExportJob, schema: fields.FieldSchema) -> dict[str, Any]:
         "version": _VERSION,
         "media_type": "image",
         "tags": [],
-        "info": {"imseek": made},
+        "info": {"imseek": origin},
         "app_config": {
             "grid_media_field": "filepath",
             "media_fields": ["filepath"],

@@ -59,17 +59,17 @@ class FieldSchema:
             for name, kind in types.items()
             if pa.types.is_string(kind) and pa.types.is_floating(types.get(name + _SCORE, pa.null()))
         }
-        held = _MERGED_COLUMNS | {name + _SCORE for name in self._labels}
+        merged = _MERGED_COLUMNS | {name + _SCORE for name in self._labels}
         self.names: dict[str, str] = {}
         for name in map(str, types):
-            if name not in held:
+            if name not in merged:
                 self.names[name] = field_name(_RENAMES.get(name, name), {*self.names.values()})
         self.renames = {old: new for old, new in self.names.items() if new != _RENAMES.get(old, old)}
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
     def documents(self) -> list[Document]:
         """Return the documents of all fields, including those of every sample."""
-        found = [
+        documents = [
             _field_document("id", "ObjectIdField", db_field="_id"),
             _field_document("filepath", "StringField"),
             _field_document("tags", "ListField", subfield="StringField"),
@@ -85,21 +85,21 @@ class FieldSchema:
             _field_document("uri", "StringField"),
         ]
         if self._has_score:
-            found.append(_field_document("score", "FloatField"))
+            documents.append(_field_document("score", "FloatField"))
         for name, field in self.names.items():
             if name in self._labels:
-                found.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
+                documents.append(_embedded_document(field, f"{_LABELS}Classification", _CLASSIFICATION))
             else:
                 subfield = "StringField" if self._kinds[name] == "ListField" else None
-                found.append(_field_document(field, self._kinds[name], subfield=subfield))
+                documents.append(_field_document(field, self._kinds[name], subfield=subfield))
         if self._located:
-            found.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
-        return [*found, _field_document(EMBEDDING, "VectorField")]
+            documents.append(_embedded_document("location", f"{_LABELS}GeoLocation", _LOCATION))
+        return [*documents, _field_document(EMBEDDING, "VectorField")]
 
     def values(self, row: Row, oid: MakeObjectId) -> Document:
         """Return the field values of one image; fields without a value are left out."""
         own = ("image_id", "path", "path_b64", "uri", "score")
-        found: Document = {name: row[name] for name in own if name in row}
+        document: Document = {name: row[name] for name in own if name in row}
         for name, field in self.names.items():
             if (value := row.get(name)) is None:
                 continue
@@ -113,21 +113,21 @@ class FieldSchema:
                 }
             elif self._kinds[name] == "DateTimeField":
                 value = _date(value)
-            found[field] = value
+            document[field] = value
         if (latitude := row.get("latitude")) is not None and (longitude := row.get("longitude")) is not None:
             point = {"type": "Point", "coordinates": [longitude, latitude]}
-            found["location"] = {
+            document["location"] = {
                 "_id": oid((row["image_id"], "location")),
                 "_cls": "GeoLocation",
                 "tags": [],
                 "point": point,
             }
-        return found
+        return document
 
 
 def object_ids(uuid: str) -> MakeObjectId:
     """Return a function that makes ObjectIds for images and labels, equal in every export of a collection."""
-    return lambda of: {"$oid": hashlib.sha256(f"{uuid} {of}".encode()).hexdigest()[:24]}
+    return lambda key: {"$oid": hashlib.sha256(f"{uuid} {key}".encode()).hexdigest()[:24]}
 
 
 def random_fraction(image_id: int) -> float:
@@ -136,22 +136,22 @@ def random_fraction(image_id: int) -> float:
 
 
 def metadata(row: Row, picture: Picture) -> Document:
-    found: Document = {
+    document: Document = {
         "_cls": "ImageMetadata",
         "size_bytes": len(picture.data),
         "mime_type": f"image/{_MIME.get(picture.ending, picture.ending)}",
     }
     if row["width"]:  # Unknown if only the vector was imported.
         channels = _CHANNELS.get(row.get("mode", ""), 3)
-        found |= {"width": row["width"], "height": row["height"], "num_channels": channels}
-    return found
+        document |= {"width": row["width"], "height": row["height"], "num_channels": channels}
+    return document
 
 
-def vector(stored: Float16) -> Document:
+def vector(row: Float16) -> Document:
     """Serialise a row (dim,) as float32, like ``fiftyone.core.utils.serialize_numpy_array``."""
-    out = io.BytesIO()
-    np.save(out, stored.astype(np.float32), allow_pickle=False)
-    data = base64.b64encode(zlib.compress(out.getvalue())).decode("ascii")
+    buffer = io.BytesIO()
+    np.save(buffer, row.astype(np.float32), allow_pickle=False)
+    data = base64.b64encode(zlib.compress(buffer.getvalue())).decode("ascii")
     return {"$binary": {"base64": data, "subType": "00"}}
 
 
@@ -159,18 +159,18 @@ def _date(text: str) -> Document:
     """Return the milliseconds since 1970; times without a zone are treated as UTC."""
     moment = datetime.fromisoformat(text)
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    since = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    return {"$date": {"$numberLong": str(since)}}
+    milliseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return {"$date": {"$numberLong": str(milliseconds)}}
 
 
 def field_name(name: str, used_names: set[str]) -> str:
     """Return a valid, unused FiftyOne field name: a word that does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
     plain = f"column_{plain}" if plain in _RESERVED_NAMES.split() or plain[0].isdigit() else plain
-    found, n = plain, 2
-    while found in used_names:
-        found, n = f"{plain}_{n}", n + 1
-    return found
+    candidate, n = plain, 2
+    while candidate in used_names:
+        candidate, n = f"{plain}_{n}", n + 1
+    return candidate
 
 
 def _kind(name: str, kind: pa.DataType) -> str:
@@ -205,15 +205,15 @@ def _field_document(
     }
 
 
-def _embedded_document(name: str, kind: str, of: Mapping[str, str]) -> Document:
+def _embedded_document(name: str, kind: str, types: Mapping[str, str]) -> Document:
     fields = [
         _field_document(
-            one,
+            subfield,
             ftype,
             subfield="StringField" if ftype == "ListField" else None,
-            db_field="_id" if one == "id" else None,
+            db_field="_id" if subfield == "id" else None,
         )
-        for one, ftype in of.items()
+        for subfield, ftype in types.items()
     ]
     return {**_field_document(name, "EmbeddedDocumentField"), "embedded_doc_type": kind, "fields": fields}
 

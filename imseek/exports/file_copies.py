@@ -30,13 +30,13 @@ class FileCopies:
         Raises CorruptCollectionError for a second image of the same id.
         """
         name = f"{folder}/{key_of(row['image_id'])}.{picture.ending}"
-        made = self._folder / name
-        if self._link is not None and self._try_link(picture, made):
+        path = self._folder / name
+        if self._link is not None and self._try_link(picture, path):
             self.linked += 1
         else:
             try:
                 # Never overwrite: it may be a link to a user's picture.
-                with made.open("xb") as file:
+                with path.open("xb") as file:
                     file.write(picture.data)
             except FileExistsError as error:
                 raise CorruptCollectionError(
@@ -51,24 +51,24 @@ class FileCopies:
             return ()
         return (f"{self.copied:,} pictures could not be linked, and are copied",)
 
-    def _try_link(self, picture: Picture, made: Path) -> bool:
-        """Link ``made`` to the file that was read; return False, leaving no link, if that file has been replaced."""
+    def _try_link(self, picture: Picture, path: Path) -> bool:
+        """Link ``path`` to the file that was read; return False, leaving no link, if that file has been replaced."""
         if picture.file is None or picture.stat is None:
             return False
         target = os.path.realpath(os.fsdecode(picture.file))
         try:
             if self._link == "symbolic":
-                made.symlink_to(target)
+                path.symlink_to(target)
             else:
-                made.hardlink_to(target)
+                path.hardlink_to(target)
         except OSError:
             return False
         try:
-            info = made.stat()
+            info = path.stat()
             # Hard-linking changes the ctime of the file.
             is_same = file_stat(info).has_bytes_of(picture.stat)
         except OSError:
             is_same = False
         if not is_same:
-            made.unlink()
+            path.unlink()
         return is_same

@@ -118,7 +118,7 @@ _ALL: Final = (
         options=frozenset({"shard_images", "shard_size", "ending"}),
     ),
 )
-FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
+FORMATS: Final[Mapping[str, Format]] = {fmt.name: fmt for fmt in _ALL}
 
 
 def format_of(name: str | None, target: Path | None) -> Format:
@@ -131,21 +131,23 @@ def format_of(name: str | None, target: Path | None) -> Format:
             return load_format(plugins[name])
         raise UsageError(f"{name!r} is not a format", hint=did_you_mean(name, [*FORMATS, *plugins]))
     ending = "" if target is None else target.suffix.lower()
-    found = [one for one in FORMATS.values() if ending in one.endings]
-    if not found and ending:
-        found = [one for one in map(_format_or_none, plugins.values()) if one is not None and ending in one.endings]
-    if len(found) != 1:
+    candidates = [fmt for fmt in FORMATS.values() if ending in fmt.endings]
+    if not candidates and ending:
+        candidates = [
+            fmt for fmt in map(_format_or_none, plugins.values()) if fmt is not None and ending in fmt.endings
+        ]
+    if len(candidates) != 1:
         names = ", ".join([*FORMATS, *plugins])
         raise UsageError("cannot tell the format from the file name", hint=f"--format, one of {names}")
-    return found[0]
+    return candidates[0]
 
 
 def load_format(plugin: Plugin) -> Format:
     """Load the format of a plugin. Raises PluginError."""
-    made = plugin.load()
-    if not isinstance(made, Format) or made.name != plugin.name:
-        raise plugin.error(f"is not a Format of that name, but {made!r:.80}")
-    return made
+    loaded = plugin.load()
+    if not isinstance(loaded, Format) or loaded.name != plugin.name:
+        raise plugin.error(f"is not a Format of that name, but {loaded!r:.80}")
+    return loaded
 
 
 def _format_or_none(plugin: Plugin) -> Format | None:
@@ -156,13 +158,13 @@ def _format_or_none(plugin: Plugin) -> Format | None:
         return None
 
 
-def check_options(chosen: Format, options: ExportOptions) -> None:
+def check_options(fmt: Format, options: ExportOptions) -> None:
     """Raise UsageError for options that the format does not accept, and for invalid values."""
-    usual = ExportOptions()
+    defaults = ExportOptions()
     for name in ExportOptions.__slots__:
-        if name not in chosen.options and getattr(options, name) != getattr(usual, name):
-            others = [one.name for one in FORMATS.values() if name in one.options]
-            raise UsageError(f"{name} is nothing that {chosen.name} knows", hint=f"it goes with {' and '.join(others)}")
+        if name not in fmt.options and getattr(options, name) != getattr(defaults, name):
+            accepting = [known.name for known in FORMATS.values() if name in known.options]
+            raise UsageError(f"{name} is nothing that {fmt.name} knows", hint=f"it goes with {' and '.join(accepting)}")
     if options.link not in (None, "hard", "symbolic"):
         raise UsageError(f"link is {options.link!r}", hint="hard or symbolic")
     for name in ("shard_images", "shard_size"):

@@ -44,14 +44,14 @@ def write(job: ExportJob) -> WriteResult:
     if by is not None:
         check_class_column(job.selection, by)
     pictures, copies, folders = PictureReader(job), FileCopies(job), ClassFolders()
-    several = images = 0
+    multi_tagged = images = 0
     with (job.path / _TABLE).open("xb") as file:
         table = MetadataTable(file)
         for row, picture in pictures:
             folder, label = _PICTURES, {}
             if by is not None:
                 values = class_values(row, by)
-                several += len(values) > 1
+                multi_tagged += len(values) > 1
                 folder = folders.of(values[0] if values else None)
                 label = {_LABEL: values[0]} if values else {}
             (job.path / folder).mkdir(exist_ok=True)
@@ -59,8 +59,8 @@ def write(job: ExportJob) -> WriteResult:
             images += 1
     (job.path / card.NAME).write_text(card.render_card(job, "**"), "utf-8")
     notes = list(copies.notes())
-    if several:
-        notes.append(f"{several:,} images have several tags: each lies in the folder of the first by name")
+    if multi_tagged:
+        notes.append(f"{multi_tagged:,} images have several tags: each lies in the folder of the first by name")
     renames = folders.renames()
     notes += [f"the folder of {value!r} is called {name!r}" for value, name in renames[:_MAX_LISTED]]
     if len(renames) > _MAX_LISTED:
@@ -76,17 +76,17 @@ def write(job: ExportJob) -> WriteResult:
 class MetadataTable:
     """Writes JSON Lines. ``late`` are columns missing from the first lines, from which readers infer the columns."""
 
-    def __init__(self, file: BinaryIO, seen: int = SCHEMA_BYTES) -> None:
+    def __init__(self, file: BinaryIO, schema_bytes: int = SCHEMA_BYTES) -> None:
         self._file = file
-        self._seen = seen
-        self._early: set[str] = set()
+        self._schema_bytes = schema_bytes
+        self._columns: set[str] = set()
         self.late: set[str] = set()
 
     def add(self, row: Row) -> None:
-        if self._file.tell() < self._seen:
-            self._early |= row.keys()
+        if self._file.tell() < self._schema_bytes:
+            self._columns |= row.keys()
         else:
-            self.late |= row.keys() - self._early
+            self.late |= row.keys() - self._columns
         self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
@@ -94,12 +94,12 @@ def check_class_column(selection: Selection, by: str) -> None:
     """Raise UsageError if a column cannot serve as class."""
     if by == TAGS:
         return
-    named = [field.name for field in selection.schema if _can_be_class(field.type)]
-    if by not in named:
-        known = by in selection.schema.names
+    candidates = [field.name for field in selection.schema if _can_be_class(field.type)]
+    if by not in candidates:
+        is_column = by in selection.schema.names
         raise UsageError(
-            f"the column {by!r} holds neither words nor whole numbers" if known else f"there is no column {by!r}",
-            hint=did_you_mean(by, [TAGS, *named]),
+            f"the column {by!r} holds neither words nor whole numbers" if is_column else f"there is no column {by!r}",
+            hint=did_you_mean(by, [TAGS, *candidates]),
         )
 
 
@@ -108,7 +108,7 @@ def class_values(row: Row, by: str) -> list[str]:
     value: Any = row.get(by)
     if value is None:
         return []
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
 
 
 class ClassFolders:

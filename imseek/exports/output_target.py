@@ -20,8 +20,8 @@ RECORD: Final = ".imseek-export.json"
 
 def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -> None:
     """Check a target before long work. Raises UsageError if it exists, unless ``force`` allows replacing it."""
-    real = Path(os.path.realpath(target))
-    if real.is_relative_to(os.path.realpath(collection)):
+    real_path = Path(os.path.realpath(target))
+    if real_path.is_relative_to(os.path.realpath(collection)):
         raise UsageError(f"{target} is inside the collection itself", hint="choose another place")
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}")
@@ -67,26 +67,26 @@ def stage_export(
     """
     check_target(target, folder=folder, force=force, collection=collection)
     with staging_folder(target.parent, f"export-{target.name}") as work:
-        made, before = work / "export", work / "before"
+        output, backup = work / "export", work / "before"
 
         def finish() -> None:
             with translate_os_errors(target):
-                (durable_files.sync_tree if folder else durable_files.sync_file)(made)
+                (durable_files.sync_tree if folder else durable_files.sync_file)(output)
                 check_target(target, folder=folder, force=force, collection=collection)
                 if folder and target.exists() and os.listdir(target):
-                    target.rename(before)  # A rename cannot replace a non-empty folder.
+                    target.rename(backup)  # A rename cannot replace a non-empty folder.
                 try:
-                    made.rename(target)
+                    output.rename(target)
                 except OSError:
-                    if before.exists():
-                        before.rename(target)
+                    if backup.exists():
+                        backup.rename(target)
                     raise
                 durable_files.sync_folder(target.parent)
 
         if folder:
             with translate_os_errors(target):
-                made.mkdir()
-        yield made, finish
+                output.mkdir()
+        yield output, finish
 
 
 def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -96,5 +96,5 @@ def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def measure_size(path: Path) -> tuple[int, int]:
     """Return the number of files, without the record, and their total size in bytes."""
-    found = [one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD]
-    return len(found), sum(one.stat().st_size for one in found)
+    files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file() and file.name != RECORD]
+    return len(files), sum(file.stat().st_size for file in files)

@@ -21,24 +21,24 @@ def write_parquet(job: ExportJob) -> WriteResult:
     """Write the file."""
     selection = job.selection
     schema = schema_of(selection, vectors=True)
-    marked = schema.with_metadata(vector_metadata(selection))
-    done = 0
+    file_schema = schema.with_metadata(vector_metadata(selection))
+    count = 0
     with (
         job.stream() as out,
         # No dictionary encoding for vectors: it would be as large as they are.
         pq.ParquetWriter(
             out,
-            marked,
+            file_schema,
             compression="zstd",
             write_page_checksum=True,
             use_dictionary=[field.name for field in schema if field.name != VECTOR],
         ) as writer,
     ):
         for block in selection.blocks(_GROUP):
-            writer.write_table(table_of(selection, block, marked), row_group_size=_GROUP)
-            done += len(block)
-            job.report(done)
-    return WriteResult(done)
+            writer.write_table(table_of(selection, block, file_schema), row_group_size=_GROUP)
+            count += len(block)
+            job.report(count)
+    return WriteResult(count)
 
 
 def vector_metadata(selection: Selection) -> dict[str, str]:

@@ -71,14 +71,16 @@ class PictureReader:
         """Yield the readable pictures, in the order of the selection."""
         return ((row, picture) for row, picture in self.map(lambda picture: picture) if picture is not None)
 
-    def map(self, make: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
-        """Yield ``make(picture)`` for each image, computed in threads; None if it cannot be read or ``make`` raises
-        MediaError."""
+    def map(self, convert: Callable[[Picture], T]) -> Iterator[tuple[Row, T | None]]:
+        """Yield ``convert(picture)`` for each image, computed in threads.
+
+        None stands for a picture that cannot be read, or for which ``convert`` raises MediaError.
+        """
         with PlaceReader() as places:
 
             def read(request: _PictureRequest) -> _PictureResult[T]:
                 try:
-                    return _PictureResult(request, make(_load(places, request)))
+                    return _PictureResult(request, convert(_load(places, request)))
                 except MediaError as error:
                     return _PictureResult(request, None, error.reason, str(error))
                 except ImseekError as error:
@@ -89,13 +91,13 @@ class PictureReader:
             def late(request: _PictureRequest) -> _PictureResult[T]:
                 return _PictureResult(request, None, SkipReason.TIMEOUT, "reading it took too long")
 
-            reading = OrderedMap(read, workers=_THREADS, lookahead=_AHEAD, deadline=_DEADLINE, late=late)
-            for done, found in enumerate(reading(self._requests()), 1):
-                if found.value is None:
-                    request = found.request
-                    self.skipped.append(SkippedPicture(request.image_id, request.shown, found.reason, found.message))
-                yield found.request.row, found.value
-                self._job.report(done)
+            mapper = OrderedMap(read, workers=_THREADS, lookahead=_AHEAD, deadline=_DEADLINE, late=late)
+            for count, result in enumerate(mapper(self._requests()), 1):
+                if result.value is None:
+                    request = result.request
+                    self.skipped.append(SkippedPicture(request.image_id, request.shown, result.reason, result.message))
+                yield result.request.row, result.value
+                self._job.report(count)
 
     def _requests(self) -> Iterator[_PictureRequest]:
         selection = self._job.selection

@@ -47,7 +47,7 @@ class Block:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield each image as a JSON object, without null and non-finite values."""
         columns = self.table.to_pylist()
-        for n, (image_id, place, tags, stored) in enumerate(
+        for n, (image_id, place, tags, values) in enumerate(
             zip(self.ids.tolist(), self.places, self.tags, columns, strict=True)
         ):
             row: dict[str, Any] = {"image_id": image_id}
@@ -57,7 +57,7 @@ class Block:
                 row["score"] = float(self.scores[n])
             if tags:
                 row["tags"] = list(tags)
-            yield row | to_json_row({name: value for name, value in stored.items() if _has_value(value)})
+            yield row | to_json_row({name: value for name, value in values.items() if _has_value(value)})
 
 
 class Selection:
@@ -88,11 +88,11 @@ class Selection:
 
     def with_vectors(self) -> Selection:
         """Return the selection without images that have no vector in the space."""
-        kept = IdSet(self.vectors.ids).marks(self.ids)
-        if kept.all():
+        has_vector = IdSet(self.vectors.ids).marks(self.ids)
+        if has_vector.all():
             return self
-        scores = None if self.scores is None else self.scores[kept]
-        return Selection(self.reader, self.space, self.ids[kept], scores, self._columns)
+        scores = None if self.scores is None else self.scores[has_vector]
+        return Selection(self.reader, self.space, self.ids[has_vector], scores, self._columns)
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -102,28 +102,28 @@ class Selection:
     @cached_property
     def names(self) -> dict[str, str]:
         """The exported names of all stored columns, by the names that they are stored under."""
-        stored = ColumnReader(self.reader, self._types).schema.names
-        taken = {*RESERVED_COLUMNS, *stored} - {"image_id"}
-        found = {}
-        for name in stored:
-            shown = name
-            while shown in RESERVED_COLUMNS or (shown != name and shown in taken):
-                shown = f"extra_{shown}"
-            found[name] = shown
-        return found
+        stored_names = ColumnReader(self.reader, self._types).schema.names
+        used_names = {*RESERVED_COLUMNS, *stored_names} - {"image_id"}
+        exported_names = {}
+        for name in stored_names:
+            exported = name
+            while exported in RESERVED_COLUMNS or (exported != name and exported in used_names):
+                exported = f"extra_{exported}"
+            exported_names[name] = exported
+        return exported_names
 
     @cached_property
     def stored(self) -> ColumnReader:
         """Reads the columns that the selection has."""
-        wanted = {name: kind for name, kind in self._types.items() if self.has(self.names.get(name, name))}
-        return ColumnReader(self.reader, wanted)
+        types = {name: kind for name, kind in self._types.items() if self.has(self.names.get(name, name))}
+        return ColumnReader(self.reader, types)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Schema of the blocks' tables: the stored columns under their exported names, lists as lists."""
         return pa.schema(
-            pa.field(self.names[one.name], pa.list_(pa.string()) if _is_list(one.name, one.type) else one.type)
-            for one in self.stored.schema
+            pa.field(self.names[field.name], pa.list_(pa.string()) if _is_list(field.name, field.type) else field.type)
+            for field in self.stored.schema
         )
 
     def has(self, *columns: str) -> bool:
@@ -147,15 +147,15 @@ class Selection:
         """As :meth:`blocks`, for the given ids."""
         for start in range(0, len(ids), size):
             part = ids[start : start + size]
-            listed = part.tolist()
-            places = self.reader.places(listed) if self.has("path", "path_b64", "uri") else {}
-            tags = self.reader.tags(listed) if self.has("tags") else {}
+            image_ids = part.tolist()
+            places = self.reader.places(image_ids) if self.has("path", "path_b64", "uri") else {}
+            tags = self.reader.tags(image_ids) if self.has("tags") else {}
             yield Block(
                 part,
                 None if scores is None else scores[start : start + size],
                 self._table(part),
-                [places.get(i) for i in listed],
-                [tuple(tags.get(i, ())) for i in listed],
+                [places.get(i) for i in image_ids],
+                [tuple(tags.get(i, ())) for i in image_ids],
             )
 
     def _table(self, ids: Ids) -> pa.Table:

@@ -38,8 +38,8 @@ def write(job: ExportJob) -> WriteResult:
             yield make_sample(row, picture, ending)
 
     images = options.shard_images or SHARD_IMAGES
-    written = write_tars(job.path, samples(), images, options.shard_size or SHARD_BYTES)
-    if written:
+    counts = write_tars(job.path, samples(), images, options.shard_size or SHARD_BYTES)
+    if counts:
         (job.path / card.NAME).write_text(_card(job, endings), "utf-8")
     notes = []
     if len(endings) > 1:
@@ -47,7 +47,7 @@ def write(job: ExportJob) -> WriteResult:
             f"the pictures are of several kinds ({', '.join(sorted(endings))}): some readers expect one kind only "
             "(--ending jpg names them alike; their bytes stay)"
         )
-    return WriteResult(sum(written), skipped=tuple(pictures.skipped), notes=tuple(notes))
+    return WriteResult(sum(counts), skipped=tuple(pictures.skipped), notes=tuple(notes))
 
 
 def check_ending(ending: str) -> str:
@@ -79,19 +79,19 @@ def write_tars(folder: Path, samples: Iterator[Sample], images: int, size: int) 
     A tar holds at most ``images`` pictures and ``size`` bytes, but at least one picture.
     """
     counts: list[int] = []
-    waiting = next(samples, None)
-    while waiting is not None:
+    sample = next(samples, None)
+    while sample is not None:
         count = 0
         with tarfile.open(folder / f"{len(counts):05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-            while waiting is not None and (
-                count == 0 or (count < images and _tar_size(tar.offset + _tar_length(waiting)) <= size)
+            while sample is not None and (
+                count == 0 or (count < images and _tar_size(tar.offset + _tar_length(sample)) <= size)
             ):
-                for name, data in waiting:
+                for name, data in sample:
                     info = tarfile.TarInfo(name)  # no owner, and the time 1970
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
                 count += 1
-                waiting = next(samples, None)
+                sample = next(samples, None)
         counts.append(count)
     return counts
 

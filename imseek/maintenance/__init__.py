@@ -138,8 +138,8 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     root = expand_user(path).absolute()
     with translate_os_errors(root):
         report = repair_files(root)
-        if report.after.ok and (recalled := recover_quarantine(root)):
-            line = f"{recalled} images as put away: their files are where `imseek duplicates undo` finds them"
+        if report.after.ok and (count := recover_quarantine(root)):
+            line = f"{count} images as put away: their files are where `imseek duplicates undo` finds them"
             return replace(report, restored=(*report.restored, line), after=verify(root))
         return report
 
@@ -158,7 +158,7 @@ def due(path: str | os.PathLike[str]) -> Due:
 
     root = expand_user(path).absolute()
 
-    def look(reader: Reader) -> Due:
+    def inspect(reader: Reader) -> Due:
         shards = reader.current.shards
         return Due(
             merge=bool(compaction.find_due_shards(shards)),
@@ -168,7 +168,7 @@ def due(path: str | os.PathLike[str]) -> Due:
         )
 
     with translate_os_errors(root):
-        return run_with_reader(root, look)
+        return run_with_reader(root, inspect)
 
 
 def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
@@ -309,9 +309,9 @@ def reencode(
     first = not add and space in (None, read_current(root).space.space_id)
     resolution = registry.resolve(reference)
     encoder = space_compatibility.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
-    order = ReencodeRequest(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
+    request = ReencodeRequest(space_compatibility.space_of(encoder, resolution.note), space, add, allow_missing)
     kind = "maintain --add-space" if add else "maintain --reencode"
-    return run_reencode(root, kind, encoder, order, progress, stop)
+    return run_reencode(root, kind, encoder, request, progress, stop)
 
 
 def embed_captions(
@@ -381,8 +381,10 @@ def make_tokens(
         model = checked_model(writer.root, token_space.find_model(writer), space).interaction
         encoder = load_encoder(writer.root, space, ("image",), runtime, notify)
         check_fingerprint(encoder, space.encoder, space.fingerprint)
-        made = token_space.TokenEncoder(encoder, model)
-        return token_space.make_tokens(writer, made, writer.begin_task(progress, stop), notify or (lambda _: None))
+        token_encoder = token_space.TokenEncoder(encoder, model)
+        return token_space.make_tokens(
+            writer, token_encoder, writer.begin_task(progress, stop), notify or (lambda _: None)
+        )
 
 
 def forget_tokens(path: str | os.PathLike[str]) -> bool:

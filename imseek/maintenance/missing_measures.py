@@ -50,36 +50,36 @@ def count_unmeasured(reader: Reader) -> int:
 
 def measure(writer: Writer, task: Task) -> MeasureReport:
     """Measure the images without measures."""
-    started = time.monotonic()
+    start = time.monotonic()
     with closing(Reader(writer.root)) as reader:
         ids, values = numbers(reader, NAMES)
-        missing = ids[np.isnan(values[0])]
-        known = _MeasureTable(*_load_measures(reader))
-        done = unreadable = waiting = 0
+        missing_ids = ids[np.isnan(values[0])]
+        table = _MeasureTable(*_load_measures(reader))
+        measured = unreadable = pending = 0
         committed = time.monotonic()
-        task.report(PHASE, 0, len(missing))
-        for image_id, luma in _measure_images(reader, missing, task):
+        task.report(PHASE, 0, len(missing_ids))
+        for image_id, luma in _measure_images(reader, missing_ids, task):
             if luma is None:
                 unreadable += 1
             else:
-                known.add(image_id, luma)
-                done += 1
-                waiting += 1
-            if waiting >= _COMMIT_IMAGES or (waiting and time.monotonic() - committed > _COMMIT_SECONDS):
-                known.store(writer)
-                waiting, committed = 0, time.monotonic()
-                task.report(PHASE, done, len(missing), skipped=unreadable)
-        if waiting:
-            known.store(writer)
-        task.report(PHASE, done, len(missing), skipped=unreadable)
+                table.add(image_id, luma)
+                measured += 1
+                pending += 1
+            if pending >= _COMMIT_IMAGES or (pending and time.monotonic() - committed > _COMMIT_SECONDS):
+                table.store(writer)
+                pending, committed = 0, time.monotonic()
+                task.report(PHASE, measured, len(missing_ids), skipped=unreadable)
+        if pending:
+            table.store(writer)
+        task.report(PHASE, measured, len(missing_ids), skipped=unreadable)
     return MeasureReport(
         images=len(ids),
-        missing=len(missing),
-        measured=done,
+        missing=len(missing_ids),
+        measured=measured,
         unreadable=unreadable,
-        seconds=time.monotonic() - started,
+        seconds=time.monotonic() - start,
         generation=writer.current().generation,
-        interrupted=task.is_cancelled and done + unreadable < len(missing),
+        interrupted=task.is_cancelled and measured + unreadable < len(missing_ids),
     )
 
 
@@ -88,18 +88,18 @@ class _MeasureTable:
 
     def __init__(self, ids: Ids, values: npt.NDArray[np.float64]) -> None:
         self._ids, self._values = ids, values
-        self._new: list[tuple[int, tuple[float, ...]]] = []
+        self._pending: list[tuple[int, tuple[float, ...]]] = []
 
     def add(self, image_id: int, luma: Luma) -> None:
-        self._new.append((image_id, tuple(np.nan if v is None else v for v in astuple(luma))))
+        self._pending.append((image_id, tuple(np.nan if v is None else v for v in astuple(luma))))
 
     def store(self, writer: Writer) -> None:
-        new = np.array([image_id for image_id, _ in self._new], np.int64)
-        values = np.array([row for _, row in self._new], np.float64).reshape(-1, len(NAMES)).T
-        ids = np.concatenate([self._ids, new])
+        new_ids = np.array([image_id for image_id, _ in self._pending], np.int64)
+        values = np.array([row for _, row in self._pending], np.float64).reshape(-1, len(NAMES)).T
+        ids = np.concatenate([self._ids, new_ids])
         ids, last = np.unique(ids[::-1], return_index=True)
         self._values = np.concatenate([self._values, values], axis=1)[:, ::-1][:, last]
-        self._ids, self._new = ids, []
+        self._ids, self._pending = ids, []
         columns: dict[str, Floats] = dict(zip(NAMES, self._values, strict=True))
         writer.apply(measures_change(writer, ids, columns))
 
@@ -118,13 +118,13 @@ def _load_measures(reader: Reader) -> tuple[Ids, npt.NDArray[np.float64]]:
     return everything[order], np.concatenate(values, axis=1)[:, order]
 
 
-def _measure_images(reader: Reader, missing: Ids, task: Task) -> Iterator[tuple[int, Luma | None]]:
+def _measure_images(reader: Reader, missing_ids: Ids, task: Task) -> Iterator[tuple[int, Luma | None]]:
     workers = available_cpus()
-    for start in range(0, len(missing), _LOOKUP_BATCH):
-        ids = missing[start : start + _LOOKUP_BATCH].tolist()
+    for start in range(0, len(missing_ids), _LOOKUP_BATCH):
+        ids = missing_ids[start : start + _LOOKUP_BATCH].tolist()
         with Originals(reader, ids) as originals:
 
-            def look(image_id: int, originals: Originals = originals) -> Luma | None:
+            def measure_one(image_id: int, originals: Originals = originals) -> Luma | None:
                 # Also None if another picture is there now, which the next `index` will notice.
                 picture = originals.find(image_id)
                 if picture is None or not picture.is_verified:
@@ -134,10 +134,10 @@ def _measure_images(reader: Reader, missing: Ids, task: Task) -> Iterator[tuple[
                 except MediaError:
                     return None
 
-            each: OrderedMap[int, Luma | None] = OrderedMap(
-                look, workers=workers, lookahead=4 * workers, deadline=_DEADLINE, late=lambda _: None
+            mapper: OrderedMap[int, Luma | None] = OrderedMap(
+                measure_one, workers=workers, lookahead=4 * workers, deadline=_DEADLINE, late=lambda _: None
             )
-            for image_id, luma in zip(ids, each(ids), strict=True):
+            for image_id, luma in zip(ids, mapper(ids), strict=True):
                 if task.is_cancelled:
                     return
                 yield image_id, luma

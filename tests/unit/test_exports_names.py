@@ -43,7 +43,7 @@ def test_safe_names_of_folders(value: str, name: str) -> None:
 
 def test_columns_that_come_late_are_known() -> None:
     file = io.BytesIO()
-    table = MetadataTable(file, seen=30)
+    table = MetadataTable(file, schema_bytes=30)
     for row in ({"a": 1}, {"b": "é" * 20}, {"a": 1, "c": 2}, {"b": 3}):
         table.add(row)
     assert table.late == {"c"}

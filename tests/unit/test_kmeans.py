@@ -205,13 +205,13 @@ def test_training_stops_on_request_and_faiss_goes_on(k: int) -> None:
             raise StopError
 
     with pytest.raises(StopError):
-        kmeans.centres_of(rows, k, iterations=1000, tell=tell)
+        kmeans.centres_of(rows, k, iterations=1000, report=tell)
     assert shares == [0.0, 0.0]
     for thread in threading.enumerate():
         if thread.name == "k-means":
             thread.join(5)
             assert not thread.is_alive()
     shares = [1.0, 1.0]
-    assert np.array_equal(kmeans.centres_of(rows[:2000], 8, tell=tell), kmeans.centres_of(rows[:2000], 8))
+    assert np.array_equal(kmeans.centres_of(rows[:2000], 8, report=tell), kmeans.centres_of(rows[:2000], 8))
     assert shares[-1] == 1
     assert faiss.knn(rows[:5], rows[:100], 1)[1].shape == (5, 1)

@@ -139,7 +139,7 @@ def test_what_is_found_of_the_nearest() -> None:
     ]  # fmt: skip
     hits = tuning._hits(drawn, asked, 2)
     assert [row[row < 4].tolist() for row in hits.positions] == [[0, 1], [1, 3], [], [1, 2], [0]]
-    assert hits.wanted.tolist() == [2] * 5
+    assert hits.totals.tolist() == [2] * 5
     assert hits.shares().mean() == pytest.approx((1 + 1 + 0 + 1 + 0.5) / 5)
     for first, found in ((0, 0), (1, 0.5 + 0.5), (2, 1 + 0.5 + 0.5 + 0.5), (3, 1 + 0.5 + 1 + 0.5), (4, 3.5)):
         assert hits.shares(np.full(5, first)).mean() == pytest.approx(found / 5), first
@@ -186,10 +186,10 @@ def test_copies_can_take_each_other_s_place() -> None:
     )
     drawn = [np.array([4, 3, 2, 1]), np.array([1])]
     hits = tuning._hits(drawn, asked, 2)
-    assert (hits.positions[0].tolist(), hits.wanted.tolist()) == ([1, 2, 3], [2, 0])
+    assert (hits.positions[0].tolist(), hits.totals.tolist()) == ([1, 2, 3], [2, 0])
     assert hits.shares().tolist() == [1], "a query without neighbours does not count"
     hits = tuning._hits(drawn, asked, 9)
-    assert (hits.positions[0].tolist(), hits.wanted.tolist()) == ([0, 1, 2, 3], [4, 0])
+    assert (hits.positions[0].tolist(), hits.totals.tolist()) == ([0, 1, 2, 3], [4, 0])
 
 
 def test_a_picture_that_asks_does_not_find_itself() -> None:

@@ -27,9 +27,9 @@ def write(root: Path, work: Path, out: tar_stream.Sink, *, index: bool, task: Ta
     """
     with ExitStack() as stack:
         with translate_os_errors(root):
-            found = stack.enter_context(open_generation(root, work, index=index))
-        manifest = _make_manifest(found, index)
-        _write(root, found, manifest, out, task)
+            snapshot = stack.enter_context(open_generation(root, work, index=index))
+        manifest = _make_manifest(snapshot, index)
+        _write(root, snapshot, manifest, out, task)
         return manifest
 
 
@@ -44,8 +44,8 @@ class _SourceFile:
             return self._file.read(size)
 
 
-def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
-    current = found.current
+def _make_manifest(snapshot: GenerationSnapshot, index: bool) -> Manifest:
+    current = snapshot.current
     return Manifest(
         uuid=current.uuid,
         generation=current.generation,
@@ -54,23 +54,23 @@ def _make_manifest(found: GenerationSnapshot, index: bool) -> Manifest:
         imseek=__version__,
         images=current.images,
         index=index,
-        entries=tuple(found.files),
+        entries=tuple(snapshot.files),
     )
 
 
-def _write(root: Path, found: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task) -> None:
+def _write(root: Path, snapshot: GenerationSnapshot, manifest: Manifest, out: tar_stream.Sink, task: Task) -> None:
     mtime = int(time.time())
     count = byte_counter(manifest, task, PHASE)
     first = manifest.seal()
     parse(first, "the archive")  # Never write what could not be restored.
     out.write(tar_stream.header(NAME, len(first), mtime) + first + tar_stream.padding(len(first)))
-    for entry, file in found.files.items():
+    for entry, file in snapshot.files.items():
         out.write(tar_stream.header(f"{FOLDER}/{entry.path}", entry.size, mtime))
         try:
-            sound = tar_stream.copy(_SourceFile(file, root / entry.path), entry, out, count)
+            is_sound = tar_stream.copy(_SourceFile(file, root / entry.path), entry, out, count)
         except EOFError:
-            sound = False
-        if not sound:
+            is_sound = False
+        if not is_sound:
             raise CorruptCollectionError(
                 f"{root / entry.path} is damaged: no backup was made", hint=repair_command(root)
             )

@@ -66,15 +66,15 @@ def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[Generati
     for _ in range(_TRIES):
         with ExitStack() as stack:
             try:
-                opened = _open_files(root, work, identity.uuid, index, stack)
-                found = _build_snapshot(root, work, identity, opened, index, stack)
-            except _MissingFile as gone:
-                if gone.generation == last:
-                    raise _corrupt(root, f"{root / gone.path} is missing") from None
-                last = gone.generation
+                files = _open_files(root, work, identity.uuid, index, stack)
+                snapshot = _build_snapshot(root, work, identity, files, index, stack)
+            except _MissingFile as missing:
+                if missing.generation == last:
+                    raise _corrupt(root, f"{root / missing.path} is missing") from None
+                last = missing.generation
                 time.sleep(_PAUSE)
                 continue
-            yield found
+            yield snapshot
             return
     raise StaleGenerationError(
         f"{root}: a writer removed files of each of {_TRIES} generations before they could be opened",
@@ -85,10 +85,10 @@ def open_generation(root: Path, work: Path, *, index: bool) -> Iterator[Generati
 def _open_files(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
     """Copy the catalog into ``work`` and open the files of its generation, by path."""
 
-    def hold(files: Sequence[Any], generation: int) -> dict[str, BinaryIO]:
+    def open_listed(files: Sequence[Any], generation: int) -> dict[str, BinaryIO]:
         return _open_listed_files(root, files, generation, index, stack)
 
-    return backend_of(root).copy_to(work, uuid, hold)
+    return backend_of(root).copy_to(work, uuid, open_listed)
 
 
 def _open_listed_files(
@@ -109,14 +109,14 @@ def _open_listed_file(root: Path, path: str, size: int, generation: int, stack: 
         file = stack.enter_context(open_file(root, path))
     except FileNotFoundError:
         raise _MissingFile(path, generation) from None
-    there = os.fstat(file.fileno()).st_size
-    if there != size:
-        raise _corrupt(root, f"{root / path} is damaged: {there:,} bytes, not {size:,}")
+    actual_size = os.fstat(file.fileno()).st_size
+    if actual_size != size:
+        raise _corrupt(root, f"{root / path} is damaged: {actual_size:,} bytes, not {size:,}")
     return file
 
 
 def _build_snapshot(
-    root: Path, work: Path, identity: Identity, opened: Mapping[str, BinaryIO], index: bool, stack: ExitStack
+    root: Path, work: Path, identity: Identity, open_files: Mapping[str, BinaryIO], index: bool, stack: ExitStack
 ) -> GenerationSnapshot:
     catalog = SqliteCatalog(work)  # Migrates a copy of an older version.
     try:
@@ -127,8 +127,8 @@ def _build_snapshot(
         catalog.fold()
     finally:
         catalog.close()
-    copied = catalog_checksums.digest_catalog(work)
-    ended = Checksums(identity.uuid, {layout.CATALOG: copied})
+    catalog_digest = catalog_checksums.digest_catalog(work)
+    ended = Checksums(identity.uuid, {layout.CATALOG: catalog_digest})
     files: dict[Entry, BinaryIO] = {}
     for name, record in (
         (
@@ -139,10 +139,10 @@ def _build_snapshot(
         (layout.CHECKSUMS, catalog_checksums.encode_checksums(ended)),
     ):
         files[Entry(name, len(record), hashlib.sha256(record).hexdigest())] = io.BytesIO(record)
-    whole = durable_files.digest_of(work / layout.CATALOG)
+    file_digest = durable_files.digest_of(work / layout.CATALOG)
     copy = stack.enter_context((work / layout.CATALOG).open("rb", buffering=0))
-    files[Entry(layout.CATALOG, whole.size, whole.sha256)] = copy
-    files |= {Entry(path, size, sha256): opened[path] for path, size, sha256 in rows}
+    files[Entry(layout.CATALOG, file_digest.size, file_digest.sha256)] = copy
+    files |= {Entry(path, size, sha256): open_files[path] for path, size, sha256 in rows}
     files |= _open_journals(root, stack)
     return GenerationSnapshot(current, files)
 
@@ -160,9 +160,9 @@ def _drop_local_state(connection: Connection, index: bool) -> None:
 def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     """Open the undo journals as they are now: more recent than the catalog, so they cover at least what it knows.
 
-    Lines are only appended, so what is there now is read, and later lines are not.
+    Lines are only appended, so those present now are read, and later ones are not.
     """
-    found: dict[Entry, BinaryIO] = {}
+    journals: dict[Entry, BinaryIO] = {}
     for path in filter(layout.is_journal, find_files(root, layout.UNDO).files):
         try:
             file = stack.enter_context(open_file(root, path))
@@ -172,13 +172,13 @@ def _open_journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
         if info.st_nlink > 1:  # Not imseek's, which makes no hard links: it may be any file of the user.
             continue
         size = info.st_size
-        seen, left = hashlib.sha256(), size
-        while left and (chunk := file.read(min(left, 2**20))):
-            seen.update(chunk)
-            left -= len(chunk)
+        digest, remaining = hashlib.sha256(), size
+        while remaining and (chunk := file.read(min(remaining, 2**20))):
+            digest.update(chunk)
+            remaining -= len(chunk)
         file.seek(0)
-        found[Entry(path, size - left, seen.hexdigest())] = file
-    return found
+        journals[Entry(path, size - remaining, digest.hexdigest())] = file
+    return journals
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:

@@ -93,26 +93,26 @@ def parse(data: bytes, archive: str) -> Manifest:
         document = durable_files.strip_checksum(data)
     except ValueError as error:
         raise BackupError(f"{archive}: its manifest is damaged ({error})") from error
-    for name, known in (("format", FORMAT), ("collection_format", layout.FORMAT)):
+    for name, latest in (("format", FORMAT), ("collection_format", layout.FORMAT)):
         version = document.get(name)
         if not isinstance(version, int) or version < 1:
             raise BackupError(f"{archive}: its manifest states no {name}")
-        if version > known:
+        if version > latest:
             raise FormatVersionError(
-                f"{archive} has {name} {version}; this imseek reads up to {known}", hint="update imseek"
+                f"{archive} has {name} {version}; this imseek reads up to {latest}", hint="update imseek"
             )
     facts: dict[str, Any] = {name: document.get(name) for name in _FIELDS}
-    wrong = [name for name, kind in _FIELDS.items() if type(facts[name]) is not kind]
-    listed = document.get("files")
-    if wrong or not isinstance(listed, list):
-        raise BackupError(f"{archive}: its manifest lacks {wrong[0] if wrong else 'files'}")
-    entries = tuple(_entry(one, archive) for one in listed)
+    invalid = [name for name, kind in _FIELDS.items() if type(facts[name]) is not kind]
+    files = document.get("files")
+    if invalid or not isinstance(files, list):
+        raise BackupError(f"{archive}: its manifest lacks {invalid[0] if invalid else 'files'}")
+    entries = tuple(_entry(item, archive) for item in files)
     _check(entries, archive)
     return Manifest(**facts, entries=entries)
 
 
-def _entry(listed: Any, archive: str) -> Entry:
-    match listed:
+def _entry(item: Any, archive: str) -> Entry:
+    match item:
         case [str(path), int(size), str(sha256)] if type(size) is int and size >= 0 and _SHA256.fullmatch(sha256):
             if _is_ours(path):
                 return Entry(path, size, sha256)
@@ -129,8 +129,8 @@ def _check(entries: Iterable[Entry], archive: str) -> None:
     names = set(paths)
     if len(names) < len(paths):
         raise BackupError(f"{archive}: its manifest lists a file twice")
-    if lacking := [name for name in REQUIRED if name not in names]:
-        raise BackupError(f"{archive}: its manifest lists no {lacking[0]}")
+    if missing := [name for name in REQUIRED if name not in names]:
+        raise BackupError(f"{archive}: its manifest lists no {missing[0]}")
 
 
 def byte_counter(manifest: Manifest, task: Task, phase: str) -> Callable[[int], None]:
@@ -138,14 +138,14 @@ def byte_counter(manifest: Manifest, task: Task, phase: str) -> Callable[[int], 
 
     It raises Cancelled, as this function does.
     """
-    done = 0
+    total = 0
 
-    def count(passed: int) -> None:
-        nonlocal done
-        done += passed
+    def count(size: int) -> None:
+        nonlocal total
+        total += size
         task.check()
-        images = manifest.images * done // max(1, manifest.total)
-        task.report(phase, images, manifest.images, bytes_read=done)
+        images = manifest.images * total // max(1, manifest.total)
+        task.report(phase, images, manifest.images, bytes_read=total)
 
     count(0)
     return count

@@ -48,9 +48,9 @@ RESTORING: Final = "restoring"
 def check(tape: ArchiveReader, task: Task) -> None:
     """Read a whole archive and verify every file against the manifest. Raises BackupError, Cancelled."""
     count = byte_counter(tape.manifest, task, VERIFYING)
-    with open(os.devnull, "wb") as nowhere:
+    with open(os.devnull, "wb") as sink:
         for _, copy_to in tape.members(count):
-            copy_to(nowhere)
+            copy_to(sink)
 
 
 def check_free(folder: Path) -> Path:
@@ -63,12 +63,12 @@ def check_free(folder: Path) -> Path:
         raise CollectionExistsError(
             f"there is a collection at {folder} already", hint="name another folder, or delete it first"
         )
-    for above in folder.parents:
-        if _is_collection(above):
-            raise UsageError(f"{folder} is inside the collection {above}", hint="choose another place")
+    for parent in folder.parents:
+        if _is_collection(parent):
+            raise UsageError(f"{folder} is inside the collection {parent}", hint="choose another place")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what = "is not empty" if folder.is_dir() else "is a file"
-        raise CollectionExistsError(f"{folder} {what}", hint="name a folder of its own")
+        fault = "is not empty" if folder.is_dir() else "is a file"
+        raise CollectionExistsError(f"{folder} {fault}", hint="name a folder of its own")
     if folder.is_mount():
         raise UsageError(f"{folder} is where a disk is mounted", hint="name a folder in it")
     return folder
@@ -89,8 +89,8 @@ def restore(tape: ArchiveReader, folder: Path, *, new_identity: bool, with_undo:
     """
     folder = check_free(folder)
     with translate_os_errors(folder):
-        for made in durable_files.make_folder(folder.parent):
-            durable_files.sync_folder(made)
+        for new_folder in durable_files.make_folder(folder.parent):
+            durable_files.sync_folder(new_folder)
         _check_room(tape, folder.parent)
         with staging_folder(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
@@ -104,19 +104,19 @@ def restore(tape: ArchiveReader, folder: Path, *, new_identity: bool, with_undo:
 
 
 def _check_room(tape: ArchiveReader, folder: Path) -> None:
-    needed, free = tape.manifest.total, shutil.disk_usage(folder).free
-    if needed > free:
+    total, free = tape.manifest.total, shutil.disk_usage(folder).free
+    if total > free:
         raise StorageError(
-            f"{tape.name} holds {needed:,} bytes, but only {free:,} are free at {folder}",
+            f"{tape.name} holds {total:,} bytes, but only {free:,} are free at {folder}",
             hint="free some space, or restore it elsewhere; nothing was written",
         )
 
 
 def _unpack(tape: ArchiveReader, root: Path, with_undo: bool, task: Task) -> None:
-    with open(os.devnull, "wb") as nowhere:
+    with open(os.devnull, "wb") as sink:
         for entry, copy_to in tape.members(byte_counter(tape.manifest, task, RESTORING)):
             if layout.is_journal(entry.path) and not with_undo:
-                copy_to(nowhere)
+                copy_to(sink)
                 continue
             target = root / entry.path
             durable_files.make_folder(target.parent)
@@ -167,9 +167,9 @@ def _check_catalog(tape: ArchiveReader, path: Path) -> None:
 
 def _check_files(tape: ArchiveReader, connection: Connection) -> None:
     """Check that the catalog lists exactly the archived files, since writers will unlink files that it lists."""
-    listed = set(connection.execute("SELECT path, size, sha256 FROM files").fetchall())
-    there = {(one.path, one.size, one.sha256) for one in tape.manifest.entries if _is_listed(one.path)}
-    if listed != there:
+    catalog_files = set(connection.execute("SELECT path, size, sha256 FROM files").fetchall())
+    archive_files = {(e.path, e.size, e.sha256) for e in tape.manifest.entries if _is_listed(e.path)}
+    if catalog_files != archive_files:
         raise BackupError(f"{tape.name}: its catalog does not list the files that are in it")
 
 
@@ -186,7 +186,7 @@ def _assign_identity(connection: Connection, root: Path, work: Path) -> None:
         document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
         document.pop("sha256")
         staged = work / "restated"
-        written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
+        digest = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
         durable_files.publish([(staged, root / path)])
         query = "UPDATE files SET size = ?, sha256 = ? WHERE path = ?"
-        connection.execute(query, (written.size, written.sha256, path))
+        connection.execute(query, (digest.size, digest.sha256, path))

@@ -45,21 +45,21 @@ def header(name: str, size: int, mtime: int) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 
-def copy(source: Stream, entry: Entry, out: Sink, tell: ByteCallback) -> bool:
+def copy(source: Stream, entry: Entry, out: Sink, report: ByteCallback) -> bool:
     """Copy exactly ``entry.size`` bytes; returns whether their sha256 matches.
 
     Raises EOFError where there are fewer.
     """
-    seen, left = hashlib.sha256(), entry.size
-    while left:
-        chunk = source.read(min(left, CHUNK))
+    digest, remaining = hashlib.sha256(), entry.size
+    while remaining:
+        chunk = source.read(min(remaining, CHUNK))
         if not chunk:
             raise EOFError(entry.path)
-        seen.update(chunk)
+        digest.update(chunk)
         out.write(chunk)
-        left -= len(chunk)
-        tell(len(chunk))
-    return seen.hexdigest() == entry.sha256
+        remaining -= len(chunk)
+        report(len(chunk))
+    return digest.hexdigest() == entry.sha256
 
 
 def padding(size: int) -> bytes:
@@ -87,34 +87,34 @@ class ArchiveReader:
         self.manifest: Manifest = parse(self._exactly(first.size, NAME), name)
         self._skip(first.size, NAME)
 
-    def members(self, tell: ByteCallback) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
+    def members(self, report: ByteCallback) -> Iterator[tuple[Entry, Callable[[Sink], None]]]:
         """Yield every file of the manifest, and nothing else, with a function that copies and verifies its bytes.
 
         Call that before asking for the next file. Raises BackupError for a missing, unexpected or damaged file.
         """
-        waiting = {f"{FOLDER}/{entry.path}": entry for entry in self.manifest.entries}
-        while (found := self._header()) is not None:
-            entry = waiting.pop(found.name, None)
+        pending = {f"{FOLDER}/{entry.path}": entry for entry in self.manifest.entries}
+        while (info := self._header()) is not None:
+            entry = pending.pop(info.name, None)
             if entry is None:
-                raise BackupError(f"{self.name}: {found.name!r} is not in its manifest, or occurs twice")
-            if found.size != entry.size:
-                raise BackupError(f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}")
+                raise BackupError(f"{self.name}: {info.name!r} is not in its manifest, or occurs twice")
+            if info.size != entry.size:
+                raise BackupError(f"{self.name}: {entry.path} says {info.size:,} bytes instead of {entry.size:,}")
             copied: list[Entry] = []
 
             def copy_to(out: Sink, entry: Entry = entry, copied: list[Entry] = copied) -> None:
                 try:
-                    sound = copy(self._stream, entry, out, tell)
+                    is_sound = copy(self._stream, entry, out, report)
                 except EOFError:
                     raise self._cut(entry.path) from None
-                if not sound:
+                if not is_sound:
                     raise BackupError(f"{self.name}: {entry.path} is damaged (its checksum differs)")
                 copied.append(entry)
 
             yield entry, copy_to
             assert copied, "each member is copied before the next one"
             self._skip(entry.size, entry.path)
-        if waiting:
-            raise BackupError(f"{self.name}: {next(iter(waiting.values())).path} is not in it")
+        if pending:
+            raise BackupError(f"{self.name}: {next(iter(pending.values())).path} is not in it")
         self._finish()
 
     def _header(self, *, first: bool = False) -> tarfile.TarInfo | None:
@@ -125,25 +125,25 @@ class ArchiveReader:
             if not block.strip(b"\0"):
                 return None
             try:
-                found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+                info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             except tarfile.HeaderError as error:
                 hint = None
                 if first and (unpack := _UNPACK_COMMANDS.get(block[:2])) is not None:
                     hint = f"it is compressed; decompress it: {unpack} ARCHIVE | imseek backup restore - NAME"
                 raise BackupError(f"{self.name} is not a tar archive, or is damaged ({error})", hint=hint) from error
-            if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MAX_NAME:
-                name = self._exactly(found.size, "a name")
+            if info.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < info.size <= _MAX_NAME:
+                name = self._exactly(info.size, "a name")
                 long_name = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
-                self._skip(found.size, "a name")
+                self._skip(info.size, "a name")
                 continue
-            if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
+            if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.size < 0:
                 raise (
                     self._not_a_backup_error()
                     if first
-                    else BackupError(f"{self.name}: {found.name!r} is not a plain file")
+                    else BackupError(f"{self.name}: {info.name!r} is not a plain file")
                 )
-            found.name = found.name if long_name is None else long_name
-            return found
+            info.name = info.name if long_name is None else long_name
+            return info
 
     def _first_block(self) -> bytes:
         """Read the first block. A shorter file is reported as a truncated backup only if it begins like one."""
@@ -162,26 +162,26 @@ class ArchiveReader:
     def _not_a_backup_error(self) -> BackupError:
         return BackupError(f"{self.name} is not an imseek backup", hint="`imseek backup create FILE` writes one")
 
-    def _exactly(self, size: int, what: str) -> bytes:
+    def _exactly(self, size: int, place: str) -> bytes:
         parts: list[bytes] = []
         while size:
             part = self._stream.read(min(size, CHUNK))
             if not part:
-                raise self._cut(what)
+                raise self._cut(place)
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
 
-    def _skip(self, size: int, what: str) -> None:
-        self._exactly(len(padding(size)), what)
+    def _skip(self, size: int, place: str) -> None:
+        self._exactly(len(padding(size)), place)
 
-    def _cut(self, what: str) -> BackupError:
-        return BackupError(f"{self.name} is cut short: it ends in {what}")
+    def _cut(self, place: str) -> BackupError:
+        return BackupError(f"{self.name} is cut short: it ends in {place}")
 
     def _finish(self) -> None:
         """Read to the end of the stream, so that a writer to a pipe gets no error."""
-        seen = 0
+        count = 0
         while part := self._stream.read(CHUNK):
-            seen += len(part)
-            if part.strip(b"\0") or seen > _MAX_PADDING:
+            count += len(part)
+            if part.strip(b"\0") or count > _MAX_PADDING:
                 raise BackupError(f"{self.name}: something follows its end")

@@ -11,13 +11,13 @@ from imseek.data.files.checked_json import JsonObject
 from imseek.data.reader import Reader
 from imseek.errors import AlbumNotFoundError, CorruptCollectionError, did_you_mean, repair_command
 
-#: The version of the catalog from which on there are albums: a reader may meet an earlier one, which has none.
+#: First version of the catalog with albums: a reader may meet an earlier one, which has none.
 _SINCE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumRow:
-    """What is stored of an album: its cover (None: its first image) and the images that were put in order."""
+    """An album as stored: its cover (None: its first image) and the images that were put in order."""
 
     tag: str
     cover: int | None
@@ -31,10 +31,10 @@ def rows(reader: Reader) -> list[AlbumRow]:
         (version,) = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
         if version < _SINCE:
             return []
-        found = connection.execute(query, (reader.generation, reader.generation)).fetchall()
+        albums = connection.execute(query, (reader.generation, reader.generation)).fetchall()
         reader.check_history(connection)
     try:
-        return [_parse_row(JsonObject({"tag": tag, "cover": cover}), positions) for tag, cover, positions in found]
+        return [_parse_row(JsonObject({"tag": tag, "cover": cover}), positions) for tag, cover, positions in albums]
     except (ValueError, TypeError, RecursionError) as error:
         raise CorruptCollectionError(
             f"the catalog of {reader.root} has an album that imseek does not write: {error}",
@@ -48,25 +48,25 @@ def images(reader: Reader, album: AlbumRow) -> tuple[int, ...]:
     query += "AND tags.died > ? AND images.state = 'live' AND images.shard_id IS NOT NULL"
     with connect_read_only(reader.root) as connection:
         values = (album.tag, reader.generation, reader.generation)
-        found = connection.execute(f"{query} ORDER BY tags.born, tags.image_id", values).fetchall()
+        records = connection.execute(f"{query} ORDER BY tags.born, tags.image_id", values).fetchall()
         reader.check_history(connection)
-    return order((image_id for (image_id,) in found), album.positions)
+    return order((image_id for (image_id,) in records), album.positions)
 
 
 def order(image_ids: Iterable[int], positions: Sequence[int]) -> tuple[int, ...]:
     """Return ``image_ids`` with those among ``positions`` first, in that order."""
-    there = dict.fromkeys(image_ids)
-    first = [image_id for image_id in positions if image_id in there]
-    return tuple(dict.fromkeys((*first, *there)))
+    unordered = dict.fromkeys(image_ids)
+    first = [image_id for image_id in positions if image_id in unordered]
+    return tuple(dict.fromkeys((*first, *unordered)))
 
 
 def find(reader: Reader, name: str) -> AlbumRow:
     """Return an album by name. Raises AlbumNotFoundError, with similar names, where there is none."""
-    there = {row.tag: row for row in rows(reader)}
-    if name not in there:
-        hint = did_you_mean(name, sorted(there)) if there else "imseek album create NAME"
+    albums = {row.tag: row for row in rows(reader)}
+    if name not in albums:
+        hint = did_you_mean(name, sorted(albums)) if albums else "imseek album create NAME"
         raise AlbumNotFoundError(f"no album is called {name!r}", hint=hint)
-    return there[name]
+    return albums[name]
 
 
 def _parse_row(row: JsonObject, positions: str) -> AlbumRow:

@@ -48,10 +48,10 @@ def _packed(positions: Sequence[int]) -> str:
 
 def rename_change(reader: Reader, tag: str, to: str) -> Change:
     """Return a change that moves an album to its tag's new name; an album of that name stays as it is."""
-    there = {row.tag: row for row in album_reader.rows(reader)}
-    row = there.get(tag)
+    existing = {row.tag: row for row in album_reader.rows(reader)}
+    row = existing.get(tag)
     albums: dict[str, AlbumRow | None] = {} if row is None else {tag: None}
-    if row is not None and to not in there:
+    if row is not None and to not in existing:
         albums[to] = dataclasses.replace(row, tag=to)
 
     def change(connection: Connection, generation: int) -> None:

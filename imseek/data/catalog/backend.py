@@ -154,11 +154,11 @@ class CatalogBackend(Protocol):
         """
         ...
 
-    def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
+    def copy_to(self, folder: Path, uuid: str, open_files: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the catalog of the collection ``uuid`` into an empty folder, as a SQLite file.
 
-        Returns what ``hold`` returns. It is called in the transaction that is copied, with path, kind and size of each
-        live file and the generation. Raises CorruptCollectionError.
+        Returns what ``open_files`` returns. It is called in the transaction that is copied, with path, kind and size of
+        each live file and the generation. Raises CorruptCollectionError.
         """
         ...
 

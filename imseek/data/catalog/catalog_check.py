@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-#: Spaces that a collection can ever have had; each needs an encoder of some hundred megabytes.
+#: Maximum spaces that a collection can ever have had; each needs an encoder of some hundred megabytes.
 _MAX_SPACES: Final = 1000
 _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 
@@ -141,8 +141,8 @@ def find_wrong_type(connection: sqlite3.Connection) -> str | None:
 
     SQLite only. Reads all rows.
     """
-    for table, wrong in _WRONG_TYPES.items():
-        query = f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1"  # noqa: S608 - of ours
+    for table, condition in _WRONG_TYPES.items():
+        query = f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1"  # noqa: S608 - of ours
         if connection.execute(query).fetchone() is not None:
             return f"its table {table!r} has a row that imseek does not write: a value of another type"
     return None
@@ -192,14 +192,14 @@ def _check_lifetime(row: JsonObject) -> None:
 
 def _check_file(row: JsonObject) -> None:
     path = row.text("path")
-    listed = layout.parse(path)
-    if listed is None:
+    file = layout.parse(path)
+    if file is None:
         raise ValueError(f"{path[:200]!r} is not a file of a collection")
     # Parts and snapshots belong to no shard; only column sets and models have names.
-    shard = listed.shard_id if listed.kind in ("metadata", "ids", "vectors", "dead", "column") else None
-    name = listed.name if listed.kind in ("column", "model") else None
-    stated = (row.text("kind"), row.optional_whole("shard_id"), row.optional_whole("space_id"))
-    if stated != (listed.kind, shard, listed.space_id) or (name is not None and row.text("name") != name):
+    shard = file.shard_id if file.kind in ("metadata", "ids", "vectors", "dead", "column") else None
+    name = file.name if file.kind in ("column", "model") else None
+    members = (row.text("kind"), row.optional_whole("shard_id"), row.optional_whole("space_id"))
+    if members != (file.kind, shard, file.space_id) or (name is not None and row.text("name") != name):
         raise ValueError(f"{path[:200]!r} is not the file that its row says")
     row.whole("row_count")
     row.whole("size")
@@ -211,8 +211,8 @@ def _check_file(row: JsonObject) -> None:
 
 def _check_snapshot(row: JsonObject) -> None:
     folder = row.text("folder")
-    listed = layout.parse_snapshot_folder(folder)
-    if listed is None or listed.space_id != row.whole("space_id"):
+    file = layout.parse_snapshot_folder(folder)
+    if file is None or file.space_id != row.whole("space_id"):
         raise ValueError(f"{folder[:200]!r} is not a folder of an index of its space")
     row.whole("snapshot_id")
     _check_lifetime(row)

@@ -71,7 +71,7 @@ class Catalog(ABC):
     """
 
     root: Path
-    #: What to do for a writer that another one has taken over from.
+    #: Advice for a writer that another one has taken over from.
     takeover_hint: str
 
     @abstractmethod
@@ -122,12 +122,12 @@ class Catalog(ABC):
         self, source_id: int, container: bytes | None = None, *, below: bytes = b""
     ) -> dict[bytes, KnownPlace]:
         """Live places of a source by relative path, optionally only in one container or at and ``below`` a path."""
-        where, values = _within(source_id, container, below)
+        condition, values = _within(source_id, container, below)
         query = (
             "SELECT path, p.image_id, content_hash, shard_id, state, sidecar_stat, "  # noqa: S608
             "size, mtime_ns, ctime_ns, inode, checked_ns "
             "FROM places p JOIN images i ON i.image_id = p.image_id "
-            f"WHERE {where} AND p.died = ? AND i.died = ?"
+            f"WHERE {condition} AND p.died = ? AND i.died = ?"
         )
         with self.transaction() as connection:
             return {
@@ -142,8 +142,8 @@ class Catalog(ABC):
     def known_failures(
         self, source_id: int, container: bytes | None = None, *, below: bytes = b""
     ) -> dict[bytes, KnownFailure]:
-        where, values = _within(source_id, container, below)
-        query = f"SELECT path, reason, size, mtime_ns, ctime_ns, inode, checked_ns FROM failures WHERE {where}"  # noqa: S608
+        condition, values = _within(source_id, container, below)
+        query = f"SELECT path, reason, size, mtime_ns, ctime_ns, inode, checked_ns FROM failures WHERE {condition}"  # noqa: S608
         with self.transaction() as connection:
             rows = connection.execute(query, values)
             return {path: KnownFailure(reason, FileStat(*stat)) for path, reason, *stat in rows}
@@ -159,21 +159,21 @@ class Catalog(ABC):
 
     def count_within(self, source_id: int, container: bytes) -> tuple[int, int, int]:
         """Count a container's live places, those among them whose vector was lost, and its failures."""
-        where, values = _within(source_id, container)
-        counted = (
+        condition, values = _within(source_id, container)
+        image_query = (
             "SELECT COUNT(*), COUNT(*) - COUNT(shard_id) FROM places p JOIN images i ON i.image_id = p.image_id "  # noqa: S608
-            f"WHERE {where} AND p.died = ?"
+            f"WHERE {condition} AND p.died = ?"
         )
-        failed = f"SELECT COUNT(*) FROM failures WHERE {where}"  # noqa: S608
+        failure_query = f"SELECT COUNT(*) FROM failures WHERE {condition}"  # noqa: S608
         with self.transaction() as connection:
-            images, lost = connection.execute(counted, (*values, FOREVER)).fetchone()
-            return int(images), int(lost), int(scalar(connection, failed, values))
+            images, lost = connection.execute(image_query, (*values, FOREVER)).fetchone()
+            return int(images), int(lost), int(scalar(connection, failure_query, values))
 
     def ids_within(self, source_id: int, container: bytes) -> list[int]:
         """Ids of the images in a container."""
-        where, values = _within(source_id, container)
+        condition, values = _within(source_id, container)
         with self.transaction() as connection:
-            query = f"SELECT image_id FROM places WHERE {where} AND died = ?"  # noqa: S608
+            query = f"SELECT image_id FROM places WHERE {condition} AND died = ?"  # noqa: S608
             return column(connection, query, (*values, FOREVER))
 
     def missing_images(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
@@ -189,8 +189,8 @@ class Catalog(ABC):
         )
         with self.transaction() as connection:
             return [
-                (image_id, content_hash, shard_id is not None, last)
-                for image_id, content_hash, shard_id, state, last in connection.execute(query, (FOREVER, FOREVER))
+                (image_id, content_hash, shard_id is not None, source_id)
+                for image_id, content_hash, shard_id, state, source_id in connection.execute(query, (FOREVER, FOREVER))
                 if quarantined or state != QUARANTINED
             ]
 
@@ -210,21 +210,21 @@ def _within(source_id: int, container: bytes | None, below: bytes = b"") -> tupl
 
 
 def _inside_container(path: bytes) -> tuple[bytes, bytes]:
-    """Return what the paths of a container's members lie between."""
+    """Return the bounds between which the paths of a container's members lie."""
     return path + MEMBER_SEPARATOR, path + b"\x01"
 
 
 def get_meta(connection: Connection, name: str) -> str:
-    """Return what the catalog records by a name. Raises LookupError where it records nothing."""
-    if (found := find_meta(connection, name)) is None:
+    """Return the value that the catalog records under a name. Raises LookupError where there is none."""
+    if (value := find_meta(connection, name)) is None:
         raise LookupError(f"the catalog has no {name}")
-    return found
+    return value
 
 
 def find_meta(connection: Connection, name: str) -> str | None:
-    """As :func:`get_meta`; None where nothing is recorded by that name."""
-    found = scalar(connection, "SELECT value FROM meta WHERE name = ?", (name,))
-    return None if found is None else str(found)
+    """As :func:`get_meta`; None where nothing is recorded under that name."""
+    value = scalar(connection, "SELECT value FROM meta WHERE name = ?", (name,))
+    return None if value is None else str(value)
 
 
 def set_meta(connection: Connection, name: str, value: object) -> None:

@@ -21,7 +21,7 @@ class HashLookup:
 
     def __init__(self, root: Path, *, unsearchable: bool = False) -> None:
         self._backend = backend_of(root)
-        self._which = "state IN ('live', 'quarantined')" if unsearchable else "shard_id IS NOT NULL AND state = 'live'"
+        self._where = "state IN ('live', 'quarantined')" if unsearchable else "shard_id IS NOT NULL AND state = 'live'"
         self._lock = threading.Lock()
         self._connection: ReadConnection | None = None
         self._closed = False
@@ -31,8 +31,8 @@ class HashLookup:
 
         Also None once closed: a worker may still process a file when its run has failed. Raises StorageError.
         """
-        found = self._ask(content_hash, 1)
-        return found[0] if found else None
+        ids = self._ask(content_hash, 1)
+        return ids[0] if ids else None
 
     def find_all(self, content_hash: bytes) -> list[int]:
         """Return all matching ids, ascending. Raises StorageError."""
@@ -41,7 +41,7 @@ class HashLookup:
     def _ask(self, content_hash: bytes, limit: int) -> list[int]:
         query = (
             "SELECT image_id FROM images WHERE content_hash = ? AND died = ? "  # noqa: S608 - one of two constants
-            f"AND {self._which} ORDER BY image_id LIMIT ?"
+            f"AND {self._where} ORDER BY image_id LIMIT ?"
         )
         with self._lock:  # Also held for closing: SQLite crashes if that overlaps a query.
             if self._closed:
@@ -75,7 +75,7 @@ def lost_contents(root: Path) -> frozenset[bytes]:
 def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
     """Map each live image to its sha256 and the ids of all live images with that content, ascending, as of now."""
     contents: dict[int, bytes] = {}
-    alike: dict[bytes, list[int]] = {}
+    ids_of: dict[bytes, list[int]] = {}
     live = f"died = {FOREVER}"
     with connect_read_only(root) as connection:
         of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN (??)"  # noqa: S608
@@ -83,5 +83,5 @@ def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes
         for image_id, content_hash in select_in(connection, f"{query} ORDER BY image_id", [int(i) for i in image_ids]):
             if image_id not in contents:  # Else already seen in an earlier part.
                 contents[image_id] = content_hash
-                alike.setdefault(content_hash, []).append(image_id)
-    return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}
+                ids_of.setdefault(content_hash, []).append(image_id)
+    return {image_id: (contents[image_id], ids_of[contents[image_id]]) for image_id in image_ids}

@@ -40,15 +40,15 @@ def update_judgements(writer: Writer, judgements: Mapping[tuple[str, str], Judge
     Returns how many pairs change; without any, nothing is committed.
     """
     with writer.catalog.transaction() as connection:
-        stored = {(row[0].hex(), row[1].hex()): row[2] for row in _rows(connection)}
-    new = {
+        verdicts = {(row[0].hex(), row[1].hex()): row[2] for row in _rows(connection)}
+    changes = {
         pair: judgement
         for pair, judgement in judgements.items()
-        if (None if judgement is None else judgement.verdict) != stored.get(pair)
+        if (None if judgement is None else judgement.verdict) != verdicts.get(pair)
     }
-    if new:
-        _apply(writer, new)
-    return len(new)
+    if changes:
+        _apply(writer, changes)
+    return len(changes)
 
 
 def rewrite(writer: Writer) -> None:
@@ -56,22 +56,22 @@ def rewrite(writer: Writer) -> None:
     _apply(writer, {})
 
 
-def _apply(writer: Writer, new: Mapping[tuple[str, str], Judgement | None]) -> None:
-    replaced: list[str] = []
+def _apply(writer: Writer, changes: Mapping[tuple[str, str], Judgement | None]) -> None:
+    old_files: list[str] = []
 
     def apply(connection: Connection, generation: int) -> None:
-        _remove(connection, [(bytes.fromhex(a), bytes.fromhex(b)) for a, b in new])
-        given = (judgement for judgement in new.values() if judgement is not None)
+        _remove(connection, [(bytes.fromhex(a), bytes.fromhex(b)) for a, b in changes])
+        judgements = (judgement for judgement in changes.values() if judgement is not None)
         _insert(
             connection,
-            [(bytes.fromhex(j.a), bytes.fromhex(j.b), j.verdict, j.provenance, j.decided_at) for j in given],
+            [(bytes.fromhex(j.a), bytes.fromhex(j.b), j.verdict, j.provenance, j.decided_at) for j in judgements],
         )
-        replaced.extend(_list_files(connection))
-        shard_catalog.forget_files(connection, replaced)
+        old_files.extend(_list_files(connection))
+        shard_catalog.forget_files(connection, old_files)
         _publish(writer, connection, generation)
 
     writer.apply(apply)
-    remove_files(writer.root, replaced)
+    remove_files(writer.root, old_files)
 
 
 def _publish(folders: Folders, connection: Connection, generation: int) -> None:
@@ -84,8 +84,8 @@ def _publish(folders: Folders, connection: Connection, generation: int) -> None:
     }
     path = layout.judgements(generation)
     staged = folders.staging / path.replace("/", "_")
-    written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
-    file = StagedFile(staged, path, KIND, len(rows), written)
+    file_digest = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
+    file = StagedFile(staged, path, KIND, len(rows), file_digest)
     shard_catalog.publish(folders, connection, generation, None, [file])
 
 
@@ -117,51 +117,51 @@ def recover_judgements(connection: Connection, folders: Folders, generation: int
     A file that was never committed, because its writer was killed, counts too: a user did make those judgements.
     """
     root, uuid = folders.root, get_meta(connection, "uuid")
-    listed = _list_files(connection)
-    last = max(map(_generation_of, listed), default=-1)
+    files = _list_files(connection)
+    last = max(map(_generation_of, files), default=-1)
     damaged = []
     for path in sorted(find_files(root, layout.JUDGEMENTS).files, key=_generation_of, reverse=True):
-        found = _generation_of(path)
-        if found < max(last, 0):
+        file_generation = _generation_of(path)
+        if file_generation < max(last, 0):
             break
         rows = _read(root, path, uuid)
         if rows is None:
-            if found > last:  # Else the table is as recent.
+            if file_generation > last:  # Else the table is as recent.
                 damaged.append(path)
             continue
-        before = _rows(connection)
+        old_rows = _rows(connection)
         connection.execute("DELETE FROM judgements")
         _insert(connection, rows)
-        shard_catalog.forget_files(connection, [*listed, path])
+        shard_catalog.forget_files(connection, [*files, path])
         file = StagedFile(root / path, path, KIND, len(rows), digest(root, path))
         shard_catalog.publish(folders, connection, generation, None, [file])
-        news = sorted(rows) != sorted(before)
-        return RecoveredJudgements(path if news else None, len(rows), tuple(damaged))
+        is_new = sorted(rows) != sorted(old_rows)
+        return RecoveredJudgements(path if is_new else None, len(rows), tuple(damaged))
     return RecoveredJudgements(damaged=tuple(damaged))
 
 
 def _generation_of(path: str) -> int:
     """Generation of a judgements file; -1 for any other file."""
-    listed = layout.parse(path)
-    return -1 if listed is None or listed.kind != KIND or listed.generation is None else listed.generation
+    file = layout.parse(path)
+    return -1 if file is None or file.kind != KIND or file.generation is None else file.generation
 
 
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
     """Read the rows of a file; None where it is damaged or another collection's."""
     try:
-        found = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
-        stated = (found.whole("format"), found.text("uuid"), found.whole("generation"))
-        rows = [_parse_row(*one) for one in found.items("judgements")]
+        document = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
+        header = (document.whole("format"), document.text("uuid"), document.whole("generation"))
+        rows = [_parse_row(*row) for row in document.items("judgements")]
     except (ValueError, KeyError, TypeError, CorruptCollectionError):
         return None
-    return rows if stated == (layout.FORMAT, uuid, _generation_of(path)) else None
+    return rows if header == (layout.FORMAT, uuid, _generation_of(path)) else None
 
 
-def _parse_row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
+def _parse_row(a: str, b: str, verdict: str, provenance: str, decided_at: str) -> Row:
     """Parse one row. Raises TypeError or ValueError where it is invalid."""
-    if not all(isinstance(one, str) for one in (verdict, provenance, at)):
+    if not all(isinstance(text, str) for text in (verdict, provenance, decided_at)):
         raise TypeError("no text")
-    return bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, at
+    return bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, decided_at
 
 
 # -- the table -----------------------------------------------------------------------------------------------

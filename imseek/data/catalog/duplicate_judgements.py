@@ -28,13 +28,13 @@ def make_judgement(a: str, b: str, verdict: Verdict, provenance: str, decided_at
 
     Raises UsageError for equal or invalid hashes, or an unknown verdict.
     """
-    one, other = sorted((_normalise_hash(a), _normalise_hash(b)))
-    if one == other:
+    lower, higher = sorted((_normalise_hash(a), _normalise_hash(b)))
+    if lower == higher:
         raise UsageError("both files have the same content: there is nothing to judge")
     if verdict not in VERDICTS:
         raise UsageError(f"{verdict!r} is not a judgement", hint=f"one of {', '.join(VERDICTS)}")
-    at = datetime.now(UTC).isoformat(timespec="seconds") if decided_at is None else decided_at
-    return Judgement(one, other, verdict, provenance, at)
+    date = datetime.now(UTC).isoformat(timespec="seconds") if decided_at is None else decided_at
+    return Judgement(lower, higher, verdict, provenance, date)
 
 
 def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
@@ -45,8 +45,8 @@ def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
     """
     from imseek.data.catalog import duplicate_judgement_file
 
-    checked = (make_judgement(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
-    return duplicate_judgement_file.update_judgements(writer, {(j.a, j.b): j for j in checked})
+    valid = (make_judgement(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
+    return duplicate_judgement_file.update_judgements(writer, {(j.a, j.b): j for j in valid})
 
 
 def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:

@@ -1,4 +1,4 @@
-"""Read a collection's index policy, and tell what follows from it without reading an index."""
+"""Read a collection's index policy, and decide from it, without reading an index, whether a search scans."""
 
 from __future__ import annotations
 

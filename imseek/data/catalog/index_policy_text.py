@@ -10,7 +10,7 @@ from typing import Final
 from imseek.data.files.checked_json import JsonObject
 from imseek.types.index_policy import IndexPolicy
 
-#: Its name in ``meta``.
+#: Name of the policy in ``meta``.
 POLICY: Final = "index_policy"
 _KIND: Final = re.compile(r"[ -~]{1,200}")
 
@@ -23,13 +23,13 @@ def format_policy(policy: IndexPolicy) -> str:
 def parse_policy(text: str) -> IndexPolicy:
     """Decode the output of :func:`format_policy`, ignoring members of a later imseek. Raises ValueError if invalid."""
     try:
-        found = JsonObject(json.loads(text))
+        document = JsonObject(json.loads(text))
     except RecursionError as error:
         raise ValueError("brackets in brackets") from error
-    usual = IndexPolicy()
-    kind = found.text("kind", pattern=_KIND) if "kind" in found else usual.kind
-    recall = found.number("recall", least=0, most=1) if "recall" in found else usual.recall
-    renew = found.get("renew") if "renew" in found else usual.renew
+    defaults = IndexPolicy()
+    kind = document.text("kind", pattern=_KIND) if "kind" in document else defaults.kind
+    recall = document.number("recall", least=0, most=1) if "recall" in document else defaults.recall
+    renew = document.get("renew") if "renew" in document else defaults.renew
     if not isinstance(renew, bool):
         raise ValueError("not an index policy")
-    return IndexPolicy(kind, found.optional_whole("memory"), recall, renew)
+    return IndexPolicy(kind, document.optional_whole("memory"), recall, renew)

@@ -114,7 +114,7 @@ _0004_SIDECARS = "ALTER TABLE places ADD COLUMN sidecar_stat TEXT NOT NULL DEFAU
 
 # A tag is an album while it has a live row here. `cover` is an image, NULL for the first one; `positions` is a JSON
 # list of the images that were put in order, which the others follow in the order in which they got the tag. The index
-# is for albums, of which each is read by its tag.
+# serves albums, each of which is read by its tag.
 _0005_ALBUMS = """
 CREATE TABLE albums (
     tag TEXT NOT NULL, cover {int}, positions TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL,
@@ -122,7 +122,7 @@ CREATE TABLE albums (
 CREATE INDEX tags_by_tag ON tags (tag)
 """
 
-# The text in a picture as it is written there, for excerpts: what the tokens in `text` were made of.
+# The text in a picture as it is written there, for excerpts. The tokens in `text` come from it.
 _0006_WRITTEN_TEXTS = "ALTER TABLE documents ADD COLUMN written TEXT NOT NULL DEFAULT ''"
 
 _MIGRATIONS_TABLE = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
@@ -147,9 +147,9 @@ def migrate(connection: Connection) -> int:
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
-    before = count_applied(connection)
-    refuse_newer_version(before)
-    for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
+    applied = count_applied(connection)
+    refuse_newer_version(applied)
+    for version, (name, script) in enumerate(MIGRATIONS[applied:], start=applied + 1):
         with connection.transaction():
             if version == 1:
                 connection.execute(_in_dialect(_MIGRATIONS_TABLE, connection.dialect))
@@ -159,7 +159,7 @@ def migrate(connection: Connection) -> int:
                 "INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?)",
                 (version, name, datetime.now(UTC).isoformat(timespec="seconds")),
             )
-    return len(MIGRATIONS) - before
+    return len(MIGRATIONS) - applied
 
 
 def refuse_newer_version(version: int) -> None:
@@ -185,29 +185,29 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
     A catalog of a later imseek may be read while queries fit it: then only plain tables and indexes are checked for.
     With ``writing`` it raises FormatVersionError.
     """
-    found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-    found = without_index(found)
-    known = Schema()
-    if _migrations_row() in found:
+    schema: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    schema = without_index(schema)
+    expected = Schema()
+    if _migrations_row() in schema:
         count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
         if count <= len(MIGRATIONS):
-            known = _expected_schema(tuple(MIGRATIONS[:count]))
+            expected = _expected_schema(tuple(MIGRATIONS[:count]))
         elif writing:
             refuse_newer_version(count)
         else:
-            known = frozenset(row for row in found if _is_plain(row))
-    if found == known:
+            expected = frozenset(row for row in schema if _is_plain(row))
+    if schema == expected:
         return
     latest = _expected_schema(tuple(MIGRATIONS))
-    strange, missing = (sorted(rows, key=str) for rows in (found - latest, latest - found))
-    what = (
-        f"has {_describe_row(strange[0])}"
-        if strange
+    extra, missing = (sorted(rows, key=str) for rows in (schema - latest, latest - schema))
+    difference = (
+        f"has {_describe_row(extra[0])}"
+        if extra
         else f"lacks {_describe_row(missing[0])}"
         if missing
         else "is mixed up"
     )
-    raise CorruptCollectionError(f"{path} {what}: imseek did not make it so", hint=repair_command(path.parent))
+    raise CorruptCollectionError(f"{path} {difference}: imseek did not make it so", hint=repair_command(path.parent))
 
 
 def _describe_row(row: tuple[str, str, str, str | None]) -> str:
@@ -249,13 +249,13 @@ def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
 
 
 def _script_in_dialect(script: str, dialect: str) -> Iterator[str]:
-    """Yield the statements of a migration that are for a database dialect; some name the only one they are for."""
+    """Yield the statements of a migration for a database dialect; those that name another dialect are left out."""
     for statement in script.split(";"):
-        only, _, rest = statement.partition(": ")
-        if only.strip() != "postgresql":
+        target, _, body = statement.partition(": ")
+        if target.strip() != "postgresql":
             yield _in_dialect(statement, dialect)
         elif dialect == "postgresql":
-            yield _in_dialect(rest, dialect)
+            yield _in_dialect(body, dialect)
 
 
 def _in_dialect(statement: str, dialect: str) -> str:

@@ -16,36 +16,36 @@ from imseek.data.files.checked_json import JsonObject, check_number, check_text
 ReadMember: TypeAlias = Callable[[JsonObject, str], object]
 
 
-def _check_names(found: JsonObject, name: str) -> object:
+def _check_names(document: JsonObject, name: str) -> object:
     """Read a list of texts, some of which may be null."""
-    return [check_text(one, name) for one in found.items(name) if one is not None]
+    return [check_text(item, name) for item in document.items(name) if item is not None]
 
 
-def _check_text_lists(found: JsonObject, name: str) -> object:
-    return [JsonObject({name: one}).texts(name) for one in found.items(name)]
+def _check_text_lists(document: JsonObject, name: str) -> object:
+    return [JsonObject({name: item}).texts(name) for item in document.items(name)]
 
 
-def _check_settings(found: JsonObject, name: str) -> object:
+def _check_settings(document: JsonObject, name: str) -> object:
     """Read an object of numbers and texts."""
-    settings = found.object(name)
-    values = {one: settings.get(one) for one in settings}
-    return [check_number(value, one) for one, value in values.items() if not isinstance(value, str | None)]
+    settings = document.object(name)
+    values = {key: settings.get(key) for key in settings}
+    return [check_number(value, key) for key, value in values.items() if not isinstance(value, str | None)]
 
 
 def _optional(read: ReadMember) -> ReadMember:
-    return lambda found, name: None if found.get(name) is None else read(found, name)
+    return lambda document, name: None if document.get(name) is None else read(document, name)
 
 
 def _object(members: Mapping[str, ReadMember]) -> ReadMember:
-    return lambda found, name: _check(found.object(name), members)
+    return lambda document, name: _check(document.object(name), members)
 
 
 def _objects(members: Mapping[str, ReadMember]) -> ReadMember:
-    return lambda found, name: [_check(JsonObject(one), members) for one in found.items(name)]
+    return lambda document, name: [_check(JsonObject(item), members) for item in document.items(name)]
 
 
-def _check(found: JsonObject, members: Mapping[str, ReadMember]) -> object:
-    return [members[name](found, name) for name in found if name in members]
+def _check(document: JsonObject, members: Mapping[str, ReadMember]) -> object:
+    return [members[name](document, name) for name in document if name in members]
 
 
 _TEXT, _TEXTS, _BOOL = JsonObject.text, JsonObject.texts, JsonObject.truth
@@ -150,5 +150,5 @@ _PROBE_LABEL_FACTS: Final[Mapping[str, ReadMember]] = {
 
 def check_facts(kind: str, facts: object) -> None:
     """Raise ValueError, naming the fact, where a fact of a model of this kind has the wrong type."""
-    found = JsonObject(facts)
-    _check(found, _PROBE_LABEL_FACTS if kind == "labels" and "probe" in found else _FACTS_BY_KIND.get(kind, {}))
+    document = JsonObject(facts)
+    _check(document, _PROBE_LABEL_FACTS if kind == "labels" and "probe" in document else _FACTS_BY_KIND.get(kind, {}))

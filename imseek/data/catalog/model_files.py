@@ -69,8 +69,8 @@ def prepare_put(writer: Writer, model: Model) -> Change:
         }
         path = layout.model(model.name, generation)
         staged = writer.staging / path.replace("/", "_")
-        written = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
-        file = StagedFile(staged, path, KIND, len(model.arrays), written, name=model.name)
+        file_digest = durable_files.stage(staged, methodcaller("write", durable_files.add_checksum(document)))
+        file = StagedFile(staged, path, KIND, len(model.arrays), file_digest, name=model.name)
         shard_catalog.publish(writer, connection, generation, None, [file])
 
     return change
@@ -93,11 +93,11 @@ def drop_models_of_dead_images(writer: Writer) -> tuple[str, ...]:
     for name in names(writer.root):
         with suppress(CorruptCollectionError):
             model = find(writer.root, name)
-            learned = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
+            learned_ids = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
             with writer.catalog.transaction() as connection:
                 query = "SELECT image_id FROM images WHERE image_id IN (??) AND died = ?"
-                live = list(select_in(connection, query, learned, FOREVER))
-            if len(live) < len(learned):
+                live = list(select_in(connection, query, learned_ids, FOREVER))
+            if len(live) < len(learned_ids):
                 drop(writer, name)
                 dropped.append(name)
     return tuple(dropped)
@@ -113,24 +113,24 @@ def adopt_models(connection: Connection, folders: Folders, generation: int) -> t
     """Add to a catalog being restored the sound models on disk that are newer than its own; return their names."""
     uuid = get_meta(connection, "uuid")
     rows = connection.execute("SELECT name, path, died FROM files WHERE kind = ?", (KIND,)).fetchall()
-    known = {name: layout.parse(path) for name, path, died in rows if died == FOREVER}
-    listed = {path for _, path, _ in rows}
+    current_files = {name: layout.parse(path) for name, path, died in rows if died == FOREVER}
+    catalog_paths = {path for _, path, _ in rows}
     newest: dict[str, tuple[int, str]] = {}
     for path in find_files(folders.root, layout.MODELS).files:
         file = layout.parse(path)
-        if file is None or file.name is None or file.generation is None or path in listed:
+        if file is None or file.name is None or file.generation is None or path in catalog_paths:
             continue
         name, born = file.name, file.generation
         try:
             load(folders.root, path, uuid)
         except CorruptCollectionError:
             continue
-        before = known.get(name)
-        if (before is None or (before.generation or 0) < born) and newest.get(name, (-1, ""))[0] < born:
+        current = current_files.get(name)
+        if (current is None or (current.generation or 0) < born) and newest.get(name, (-1, ""))[0] < born:
             newest[name] = (born, path)
-    for name, (_, found) in newest.items():
+    for name, (_, model_path) in newest.items():
         _retire(connection, generation, name)
-        staged = StagedFile(folders.root / found, found, KIND, 0, digest(folders.root, found), name=name)
+        staged = StagedFile(folders.root / model_path, model_path, KIND, 0, digest(folders.root, model_path), name=name)
         shard_catalog.publish(folders, connection, generation, None, [staged])
     return tuple(sorted(newest))
 
@@ -148,8 +148,8 @@ def retire(connection: Connection, generation: int, name: str) -> None:
 def _find_using_space(connection: Connection, name: str) -> int | None:
     """Return the id of a space, in use or not, that the adapter of this name makes; None if there is none."""
     query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ? ORDER BY space_id"
-    found: int | None = scalar(connection, query, (FOREVER, name))
-    return found
+    space_id: int | None = scalar(connection, query, (FOREVER, name))
+    return space_id
 
 
 def _retire(connection: Connection, generation: int, name: str) -> None:

@@ -65,24 +65,24 @@ def names(root: Path) -> tuple[str, ...]:
 
 
 def kind_on_file(root: Path, name: str) -> str | None:
-    """Return the kind that the file of a model states, be it damaged or not; None where there is none to be read."""
+    """Return the kind that a model's file states, even if the file is damaged; None where no kind can be read."""
     path = _paths(root).get(name)
-    found = None if path is None else re.search(rb'"kind": ?"([a-z]+)"', read_file(root, path, MAX_LARGE_JSON))
-    return None if found is None else found[1].decode()
+    match = None if path is None else re.search(rb'"kind": ?"([a-z]+)"', read_file(root, path, MAX_LARGE_JSON))
+    return None if match is None else match[1].decode()
 
 
 def of_kind(root: Path, kind: str) -> tuple[Model, ...]:
     """Load all models of a kind, sorted by name. Raises CorruptCollectionError."""
-    found = (load(root, path) for _, path in sorted(_paths(root).items()))
-    return tuple(model for model in found if model.kind == kind)
+    models = (load(root, path) for _, path in sorted(_paths(root).items()))
+    return tuple(model for model in models if model.kind == kind)
 
 
 def encode_array(array: npt.NDArray[Any]) -> dict[str, Any]:
     """Encode an array as JSON. Raises TypeError for a dtype that cannot be stored."""
     if array.dtype.name not in _DTYPES:
         raise TypeError(f"an array of {array.dtype} cannot be part of a model")
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    data = base64.b64encode(little.tobytes()).decode("ascii")
+    little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    data = base64.b64encode(little_endian.tobytes()).decode("ascii")
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
@@ -95,34 +95,34 @@ def _paths(root: Path) -> dict[str, str]:
 
 
 def load(root: Path, path: str, uuid: str | None = None) -> Model:
-    """Load the model in a file. With ``uuid``, check that the file says it is this one, of that collection.
+    """Load the model in a file. With ``uuid``, check that its content belongs to this path and that collection.
 
     Raises CorruptCollectionError.
     """
     try:
-        found = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
+        document = JsonObject(durable_files.strip_checksum(read_file(root, path, MAX_LARGE_JSON)))
         if uuid is not None:
-            named = layout.model(found.text("name"), found.whole("generation"))
-            if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
+            expected_path = layout.model(document.text("name"), document.whole("generation"))
+            if (document.whole("format"), document.text("uuid"), expected_path) != (layout.FORMAT, uuid, path):
                 raise ValueError("its contents belong to another file name")
-        arrays = found.object("arrays")
-        kind, facts = found.text("kind"), found.get("facts")
+        arrays = document.object("arrays")
+        kind, facts = document.text("kind"), document.get("facts")
         check_facts(kind, facts)
         return Model(
-            found.text("name", pattern=layout.MODEL_NAME),
+            document.text("name", pattern=layout.MODEL_NAME),
             kind,
             facts,
             {name: _decode_array(arrays.object(name)) for name in arrays},
-            found.time("created"),
+            document.time("created"),
         )
     except (OSError, ValueError, TypeError) as error:
         raise CorruptCollectionError(f"{root / path} is damaged: {error}", hint=repair_command(root)) from error
 
 
-def _decode_array(found: JsonObject) -> npt.NDArray[Any]:
-    kind = np.dtype(found.text("dtype", choices=_DTYPES)).newbyteorder("<")
-    data = found.get("data")
+def _decode_array(document: JsonObject) -> npt.NDArray[Any]:
+    kind = np.dtype(document.text("dtype", choices=_DTYPES)).newbyteorder("<")
+    data = document.get("data")
     if not isinstance(data, str):
         raise ValueError("data is not text")
-    raw = np.frombuffer(base64.b64decode(data, validate=True), kind)
-    return raw.reshape(found.wholes("shape")).astype(kind.newbyteorder("="))
+    flat = np.frombuffer(base64.b64decode(data, validate=True), kind)
+    return flat.reshape(document.wholes("shape")).astype(kind.newbyteorder("="))

@@ -52,11 +52,11 @@ def count_at(root: Path, source_id: int, path: bytes) -> tuple[int, int]:
 
 def _sources(root: Path, connection: ReadConnection) -> list[LocalSource]:
     query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
-    found = [
-        LocalSource(source_id, kind, join_root(base_folder(root), at, relative), options)
-        for source_id, kind, at, relative, options in connection.execute(query, (FOREVER,))
+    sources = [
+        LocalSource(source_id, kind, join_root(base_folder(root), location, relative), options)
+        for source_id, kind, location, relative, options in connection.execute(query, (FOREVER,))
     ]
-    return [source for source in found if os.path.isabs(source.root) and not is_url(source.root)]
+    return [source for source in sources if os.path.isabs(source.root) and not is_url(source.root)]
 
 
 def _image_files_below(

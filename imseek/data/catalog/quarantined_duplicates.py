@@ -50,12 +50,12 @@ def live_sources(root: Path) -> dict[int, LiveSource]:
     base = base_folder(root)
     with connect_read_only(root) as connection:
         rows = connection.execute(query, (FOREVER,)).fetchall()
-    return {i: LiveSource(i, kind, join_root(base, at, relative)) for i, kind, at, relative in rows}
+    return {i: LiveSource(i, kind, join_root(base, location, relative)) for i, kind, location, relative in rows}
 
 
 def look_up_images(root: Path, image_ids: Sequence[int]) -> dict[int, CatalogImage]:
     """Return what the catalog says about images now, by id; unknown and dead ids are left out."""
-    found: dict[int, CatalogImage] = {}
+    images: dict[int, CatalogImage] = {}
     query = (
         "SELECT i.image_id, i.content_hash, i.state, i.shard_id IS NOT NULL, p.source_id, p.path "
         "FROM images i LEFT JOIN places p ON p.image_id = i.image_id AND p.died = ? "
@@ -64,8 +64,8 @@ def look_up_images(root: Path, image_ids: Sequence[int]) -> dict[int, CatalogIma
     with connect_read_only(root) as connection:
         rows = select_in(connection, query, FOREVER, FOREVER, [int(i) for i in image_ids])
         for i, content, state, stored, source_id, path in rows:
-            found[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
-    return found
+            images[i] = CatalogImage(i, content, state, bool(stored), source_id, path or b"")
+    return images
 
 
 def find_past_places(root: Path, source_id: int, paths: Iterable[bytes]) -> set[bytes]:
@@ -75,15 +75,15 @@ def find_past_places(root: Path, source_id: int, paths: Iterable[bytes]) -> set[
         return {path for path in paths if connection.execute(query, (source_id, path)).fetchone()}
 
 
-def occupants(root: Path, spots: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+def occupants(root: Path, places: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
     """Return the ids of the images at these places (source and path within it), by place, as the catalog has them."""
     query = "SELECT image_id FROM places WHERE source_id = ? AND path = ? AND died = ?"
-    found: dict[tuple[int, bytes], int] = {}
+    image_of: dict[tuple[int, bytes], int] = {}
     with connect_read_only(root) as connection:
-        for source_id, path in spots:
+        for source_id, path in places:
             for (image_id,) in connection.execute(query, (source_id, path, FOREVER)):
-                found[source_id, path] = image_id
-    return found
+                image_of[source_id, path] = image_id
+    return image_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ def apply_change(writer: Writer, change: QuarantineChange) -> int:
     replace = None if columns is None else columns_change(writer, change.column_set, columns)
 
     def make(connection: Connection, generation: int) -> None:
-        touched = shard_catalog.change_state(connection, change.put_away, LIVE, QUARANTINED)
-        touched |= shard_catalog.change_state(connection, change.kept, QUARANTINED, LIVE)
-        for shard_id in sorted(touched):
+        shard_ids = shard_catalog.change_state(connection, change.put_away, LIVE, QUARANTINED)
+        shard_ids |= shard_catalog.change_state(connection, change.kept, QUARANTINED, LIVE)
+        for shard_id in sorted(shard_ids):
             shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
         tags.add(connection, generation, change.tags)
         tags.end_tags(connection, generation, change.untagged)

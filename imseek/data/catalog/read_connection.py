@@ -22,7 +22,7 @@ def connect_read_only(root: Path) -> AbstractContextManager[ReadConnection]:
 
 
 def read_meta(connection: ReadConnection, name: str) -> str | None:
-    """Return what the catalog records by a name; None where it records nothing."""
+    """Return the value that the catalog records under a name; None where there is none."""
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
 
@@ -64,7 +64,7 @@ class CachedConnection:
 
     @property
     def backend(self) -> CatalogBackend:
-        """The backend of the connection that is lent, or was last."""
+        """The backend of the connection that is lent now, or was lent last."""
         return self._backend or backend_of(self._root)
 
     @staticmethod

@@ -27,7 +27,7 @@ def load_tables(version: int = len(MIGRATIONS)) -> MetaData:
 
 
 def find_difference(connection: Connection, version: int) -> str | None:
-    """Describe the first table or column that a catalog of this version has not as migrations make it, or None.
+    """Describe the first table or column of a catalog of this version that differs from what migrations make, or None.
 
     Tables and columns that it has beside them may be its database's own.
     """
@@ -35,21 +35,21 @@ def find_difference(connection: Connection, version: int) -> str | None:
 
 
 def _differences(connection: Connection, version: int) -> Iterator[str]:
-    there = inspect(connection)
-    names = set(there.get_table_names())
+    inspector = inspect(connection)
+    names = set(inspector.get_table_names())
     for table in load_tables(version).sorted_tables:
         if table.name not in names:
             yield f"it lacks the table {table.name!r}"
             continue
-        found = {column["name"]: column for column in there.get_columns(table.name)}
+        columns = {column["name"]: column for column in inspector.get_columns(table.name)}
         for column in table.columns:
-            where = f"{table.name}.{column.name}"
-            if (has := found.get(column.name)) is None:
-                yield f"it lacks the column {where!r}"
-            elif has["type"].python_type is not column.type.python_type:
-                yield f"the type of {where!r} is {has['type']}"
-            elif has["nullable"] and not (column.nullable or column.primary_key):
-                yield f"{where!r} may be NULL"
-        keys = there.get_pk_constraint(table.name)["constrained_columns"]
+            name = f"{table.name}.{column.name}"
+            if (actual := columns.get(column.name)) is None:
+                yield f"it lacks the column {name!r}"
+            elif actual["type"].python_type is not column.type.python_type:
+                yield f"the type of {name!r} is {actual['type']}"
+            elif actual["nullable"] and not (column.nullable or column.primary_key):
+                yield f"{name!r} may be NULL"
+        keys = inspector.get_pk_constraint(table.name)["constrained_columns"]
         if set(keys) != set(table.primary_key.columns.keys()):
             yield f"the primary key of {table.name!r} is another"

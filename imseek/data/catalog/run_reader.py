@@ -93,19 +93,19 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
 
 def _progress(text: str) -> RunProgress:
     """Parse a run's recorded progress; members of another type, as of a later imseek, are left out."""
-    found = parse_json_object(text)
+    members = parse_json_object(text)
     progress: dict[str, Any] = {}
-    for name, read in _PROGRESS.items():
+    for name, parse in _PROGRESS.items():
         with suppress(ValueError):
-            if name in found:
-                progress[name] = None if found[name] is None else read(JsonObject(found), name)
+            if name in members:
+                progress[name] = None if members[name] is None else parse(JsonObject(members), name)
     return cast(RunProgress, progress)
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object of the catalog; return an empty one where a later imseek stores something else there."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}

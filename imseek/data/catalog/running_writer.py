@@ -26,9 +26,9 @@ def select_runs(
     if run_id is not None:
         query, values = f"{query} WHERE run_id = ?", [run_id]
     query = f"{query} ORDER BY run_id DESC LIMIT ?"
-    found = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found]
+    cursor = connection.execute(query, (*values, _NO_LIMIT if limit is None else limit))
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def describe_writer(connecting: AbstractContextManager[ReadConnection]) -> str | None:
@@ -52,13 +52,13 @@ def locked_error(root: Path, connecting: AbstractContextManager[ReadConnection])
     return LockedError(f"{root} is being written by {holder}", hint="wait until it has finished, then try again")
 
 
-def check_in_place(root: Path, name: str, locked: os.stat_result) -> None:
-    """Raise StorageError unless the file ``name`` of a collection is the one whose stat was ``locked``."""
+def check_in_place(root: Path, name: str, expected: os.stat_result) -> None:
+    """Raise StorageError unless the file ``name`` of a collection is the one whose stat was ``expected``."""
     try:
-        there = (root / name).stat()
+        actual = (root / name).stat()
     except OSError:
-        there = None
-    if there is None or not os.path.samestat(there, locked):
+        actual = None
+    if actual is None or not os.path.samestat(actual, expected):
         raise StorageError(
             f"{root} was moved or deleted during a write",
             hint="if it was moved, all committed data is at its new location",

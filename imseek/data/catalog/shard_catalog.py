@@ -46,7 +46,7 @@ class StagedFile:
     path: str
     kind: str
     rows: int
-    written: durable_files.FileDigest
+    digest: durable_files.FileDigest
     space_id: int | None = None
     name: str | None = None
 
@@ -99,8 +99,8 @@ def publish(
                 "space_id": f.space_id,
                 "name": f.name,
                 "row_count": f.rows,
-                "size": f.written.size,
-                "sha256": f.written.sha256,
+                "size": f.digest.size,
+                "sha256": f.digest.sha256,
                 "born": generation,
                 "died": FOREVER,
                 "retired_at": None,
@@ -136,20 +136,20 @@ def mark_dead(connection: Connection, generation: int, image_ids: Sequence[int])
     """Mark images, their places, tags and documents as dead. Return the shards whose dead rows must be written."""
     ids = list(image_ids)
     query = "SELECT shard_id FROM images WHERE image_id IN (??)"
-    touched = {shard_id for (shard_id,) in select_in(connection, query, ids)}
+    shard_ids = {shard_id for (shard_id,) in select_in(connection, query, ids)}
     for table in ("images", "places", "tags", "documents"):
         statement = f"UPDATE {table} SET died = ? WHERE image_id IN (??) AND died = ?"  # noqa: S608
         execute_in(connection, statement, generation, ids, FOREVER)
-    return touched - {None}
+    return shard_ids - {None}
 
 
 def change_state(connection: Connection, image_ids: Sequence[int], before: str, after: str) -> set[int]:
     """Change the state of live images that are in state ``before``. Return the shards whose dead rows must be
     written."""
     condition, values = "WHERE image_id IN (??) AND state = ? AND died = ?", (list(image_ids), before, FOREVER)
-    touched = {row[0] for row in select_in(connection, f"SELECT shard_id FROM images {condition}", *values)}  # noqa: S608
+    shard_ids = {row[0] for row in select_in(connection, f"SELECT shard_id FROM images {condition}", *values)}  # noqa: S608
     execute_in(connection, f"UPDATE images SET state = ? {condition}", after, *values)  # noqa: S608
-    return touched - {None}
+    return shard_ids - {None}
 
 
 def write_dead_rows(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
@@ -183,14 +183,14 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
     For files about to be copied into new ones, whose checksums would otherwise vouch for the damage.
     """
     query = "SELECT path, size, sha256, kind FROM files WHERE shard_id IN (??) AND died = ?"
-    for path, size, sha256, found in select_in(connection, query, list(shard_ids), FOREVER):
-        if kind not in (None, found):
+    for path, size, sha256, file_kind in select_in(connection, query, list(shard_ids), FOREVER):
+        if kind not in (None, file_kind):
             continue
         try:
-            intact = collection_files.digest(folders.root, path, size).sha256 == sha256
+            is_intact = collection_files.digest(folders.root, path, size).sha256 == sha256
         except FileNotFoundError:
-            intact = False
-        if not intact:
+            is_intact = False
+        if not is_intact:
             raise CorruptCollectionError(
                 f"{folders.root / path} is damaged or missing",
                 hint=repair_command(folders.root),
@@ -199,11 +199,11 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
 
 def ids_by_shard(connection: Connection, image_ids: Sequence[int]) -> Mapping[int, list[int]]:
     """Group those of these images that are live and stored by their shards, ascending where ``image_ids`` are."""
-    found: dict[int, list[int]] = defaultdict(list)
+    groups: dict[int, list[int]] = defaultdict(list)
     query = (
         "SELECT image_id, shard_id FROM images "
         "WHERE image_id IN (??) AND died = ? AND shard_id IS NOT NULL ORDER BY image_id"
     )
     for image_id, shard_id in select_in(connection, query, list(image_ids), FOREVER):
-        found[shard_id].append(image_id)
-    return found
+        groups[shard_id].append(image_id)
+    return groups

@@ -26,24 +26,24 @@ def absolute_root(root: Path, source: Source) -> bytes:
 
 def find(writer: Writer, source_id: int) -> Source:
     """Return a source. Raises SourceNotFoundError, which names the existing ones."""
-    found = writer.catalog.sources()
-    for source in found:
+    sources = writer.catalog.sources()
+    for source in sources:
         if source.source_id == source_id:
             return source
-    known = ", ".join(str(s.source_id) for s in found) or "none"
-    raise SourceNotFoundError(f"no source {source_id} in this collection (there are: {known})")
+    names = ", ".join(str(s.source_id) for s in sources) or "none"
+    raise SourceNotFoundError(f"no source {source_id} in this collection (there are: {names})")
 
 
 def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | None = None) -> Source:
     """Record a source at the absolute path or URL ``path``; stored relative where the collection lies beside it."""
     root, relative = _stored_root(writer.root, path)
     settings = json.dumps(options or {}, sort_keys=True)
-    made: list[Source] = []
+    new_sources: list[Source] = []
 
     def change(connection: Connection, generation: int) -> None:
         last = scalar(connection, "SELECT COALESCE(MAX(source_id), 0) FROM sources")
         source = Source(int(last) + 1, kind, root, relative, settings)
-        made.append(source)
+        new_sources.append(source)
         row = {
             "source_id": source.source_id,
             "kind": kind,
@@ -56,13 +56,13 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
             documents.note_folder(connection, writer.root)
 
     writer.apply(change)
-    return made[0]
+    return new_sources[0]
 
 
 def renew_folder_name(writer: Writer) -> None:
-    """Take up a new name of the folder that the collection lies in, if it is a source, into the words of its images."""
-    here = [source.source_id for source in writer.catalog.sources() if source.relative and not source.root]
-    if not here:
+    """Update the words of images with the new name of the folder that the collection lies in, if it is a source."""
+    source_ids = [source.source_id for source in writer.catalog.sources() if source.relative and not source.root]
+    if not source_ids:
         return
     with writer.catalog.transaction() as connection:
         if documents.has_folder_name(connection, writer.root):
@@ -70,7 +70,7 @@ def renew_folder_name(writer: Writer) -> None:
 
     def change(connection: Connection, generation: int) -> None:
         documents.note_folder(connection, writer.root)
-        for source_id in here:
+        for source_id in source_ids:
             documents.rename(connection, generation, _places_of(connection, source_id))
 
     writer.apply(change)
@@ -90,17 +90,17 @@ def remove(writer: Writer, source_id: int) -> int:
     """Remove a source and its images from the collection; return the number of images."""
     find(writer, source_id)
     # An interrupted run may have ended an image's place before recording the new one: it goes with its source.
-    gone = [image_id for image_id, _, _, last in writer.catalog.missing_images(quarantined=True) if last == source_id]
+    image_ids = [i for i, _, _, source in writer.catalog.missing_images(quarantined=True) if source == source_id]
 
     def change(connection: Connection, generation: int) -> None:
         query = "SELECT image_id FROM places WHERE source_id = ? AND died = ?"
-        gone.extend(column(connection, query, (source_id, FOREVER)))
-        for shard_id in sorted(shard_catalog.mark_dead(connection, generation, sorted(gone))):
+        image_ids.extend(column(connection, query, (source_id, FOREVER)))
+        for shard_id in sorted(shard_catalog.mark_dead(connection, generation, sorted(image_ids))):
             shard_catalog.write_dead_rows(writer, connection, generation, shard_id)
         _end_source(connection, generation, source_id)
 
     writer.apply(change)
-    return len(gone)
+    return len(image_ids)
 
 
 def relocate(writer: Writer, source_id: int, path: bytes) -> int:
@@ -119,9 +119,9 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
         connection.execute(query, (root, int(relative), source_id))
         if relative and not root:
             documents.note_folder(connection, writer.root)
-        moved = _places_of(connection, source_id)
-        documents.rename(connection, generation, moved)
-        count.append(len(moved))
+        places = _places_of(connection, source_id)
+        documents.rename(connection, generation, places)
+        count.append(len(places))
 
     writer.apply(change)
     return count[0]
@@ -135,24 +135,24 @@ def _places_of(connection: Connection, source_id: int) -> list[tuple[int, int, b
 
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     """Raise UsageError unless the source can have moved there: a mistake would lose its images at the next run."""
-    shown = display_path(path)
+    name = display_path(path)
     if not source.root or is_url(source.root):
         raise UsageError(f"source {source.source_id} is not a local folder or file, so it cannot have moved")
     if not os.path.exists(path):
-        raise UsageError(f"no such path: {shown}")
+        raise UsageError(f"no such path: {name}")
     if os.path.isdir(path) != _is_folder(writer, source):
-        raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
-    recorded = writer.catalog.known_containers(source.source_id).get(b"")
-    if recorded is not None:
-        alike = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
-        if not alike or (source.kind != "vectors" and recorded.size not in (os.stat(path).st_size, -1)):
+        raise UsageError(f"source {source.source_id} is a {source.kind}; {name} is not")
+    stat = writer.catalog.known_containers(source.source_id).get(b"")
+    if stat is not None:
+        is_same_kind = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
+        if not is_same_kind or (source.kind != "vectors" and stat.size not in (os.stat(path).st_size, -1)):
             raise UsageError(
-                f"{shown} is not the {source.kind} that source {source.source_id} was: another kind or size"
+                f"{name} is not the {source.kind} that source {source.source_id} was: another kind or size"
             )
-    known = writer.catalog.known_places(source.source_id)
-    if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
+    places = writer.catalog.known_places(source.source_id)
+    if places and not any(os.path.exists(join(path, split(place)[0])) for place in places):
         raise UsageError(
-            f"{shown} has none of the {len(known)} images of source {source.source_id}",
+            f"{name} has none of the {len(places)} images of source {source.source_id}",
             hint="to index another folder: imseek index FOLDER",
         )
     for other in writer.catalog.sources():
@@ -161,13 +161,13 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
         # One source may lie inside the other, but no image may belong to both.
         root = absolute_root(writer.root, other)
         if contains(path, root):
-            outer, inner = known, os.path.relpath(root, path)
+            outer, inner = places, os.path.relpath(root, path)
         elif contains(root, path):
             outer, inner = writer.catalog.known_places(other.source_id), os.path.relpath(path, root)
         else:
             continue
         if root == path or any(contains(inner, place) for place in outer):
-            raise UsageError(f"{shown} overlaps source {other.source_id}")
+            raise UsageError(f"{name} overlaps source {other.source_id}")
 
 
 def _is_folder(writer: Writer, source: Source) -> bool:
@@ -175,8 +175,8 @@ def _is_folder(writer: Writer, source: Source) -> bool:
     if source.kind in ("folder", "file"):
         return source.kind == "folder"
     # If the source is a file, paths of its members are empty before the first separator.
-    known = writer.catalog.known_containers(source.source_id)
-    return any(known) if known else os.path.isdir(absolute_root(writer.root, source))
+    containers = writer.catalog.known_containers(source.source_id)
+    return any(containers) if containers else os.path.isdir(absolute_root(writer.root, source))
 
 
 def contains(outer: bytes, inner: bytes) -> bool:

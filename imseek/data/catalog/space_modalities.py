@@ -1,4 +1,4 @@
-"""Read what the catalog records of a space in JSON."""
+"""Read the JSON facts that the catalog records about a space."""
 
 from __future__ import annotations
 

@@ -55,12 +55,12 @@ def list_spaces(writer: Writer) -> list[StoredSpace]:
 
 def find(writer: Writer, space_id: int) -> StoredSpace:
     """Return a space. Raises UsageError, which names the existing ones."""
-    found = list_spaces(writer)
-    for space in found:
+    spaces = list_spaces(writer)
+    for space in spaces:
         if space.info.space_id == space_id:
             return space
-    known = ", ".join(f"{s.info.space_id} ({s.info.encoder})" for s in found)
-    raise UsageError(f"no space {space_id} in this collection (there are: {known})")
+    names = ", ".join(f"{s.info.space_id} ({s.info.encoder})" for s in spaces)
+    raise UsageError(f"no space {space_id} in this collection (there are: {names})")
 
 
 def unsearched_images(writer: Writer) -> set[int]:
@@ -76,30 +76,30 @@ def prepare_space(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
     ``space`` is as for :func:`imseek.data.writing.create.create`. Existing vectors of an unused space count; its
     encoder's name and details are updated.
     """
-    taken: list[int] = []
+    space_ids: list[int] = []
 
     def change(connection: Connection, generation: int) -> None:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT space_id, facts FROM spaces WHERE died = ? AND is_current = 0 AND fingerprint = ? AND dim = ? "
             "AND modality = ? ORDER BY space_id",
             (FOREVER, space["fingerprint"], space["dim"], space.get("modality", "image")),
         ).fetchone()
-        if found is None:
+        if row is None:
             # Numbers are never reused: files of a dropped space may still exist.
             space_id = int(scalar(connection, "SELECT MAX(space_id) FROM spaces")) + 1
             add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
         else:
-            space_id, facts = found
+            space_id, facts = row
             names = ("encoder", "revision", "quality", "note", "logit_scale")
             connection.execute(
                 "UPDATE spaces SET encoder = ?, revision = ?, quality = ?, note = ?, logit_scale = ?, facts = ? "
                 "WHERE space_id = ?",
                 (*(space[name] for name in names), _as_text({**_parse_object(facts), **space["facts"]}), space_id),
             )
-        taken.append(space_id)
+        space_ids.append(space_id)
 
     writer.apply(change)
-    return find(writer, taken[0]).info
+    return find(writer, space_ids[0]).info
 
 
 def note_stale_captions(connection: Connection, count: int) -> None:
@@ -111,8 +111,8 @@ def note_stale_captions(connection: Connection, count: int) -> None:
 
 def count_stale_captions(connection: Connection) -> int:
     """Return how many captions have changed since they were embedded."""
-    found = find_meta(connection, _STALE_CAPTIONS)
-    return 0 if found is None else int(found)
+    value = find_meta(connection, _STALE_CAPTIONS)
+    return 0 if value is None else int(value)
 
 
 def clear_stale_captions(connection: Connection) -> None:
@@ -123,11 +123,11 @@ def clear_stale_captions(connection: Connection) -> None:
 def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:
     """Make a space current from this generation on: in place of another, which stays, or behind all others."""
     if replaces is None:
-        last = (
+        query = (
             "SELECT COALESCE(MAX(position), -1) FROM spaces "
             "WHERE died = ? AND is_current = 1 AND modality = (SELECT modality FROM spaces WHERE space_id = ?)"
         )
-        position = int(scalar(connection, last, (FOREVER, space_id))) + 1
+        position = int(scalar(connection, query, (FOREVER, space_id))) + 1
     else:
         position = scalar(connection, "SELECT position FROM spaces WHERE space_id = ?", (replaces,))
         _update_space(connection, replaces, kept_since=now(), is_current=0)
@@ -144,24 +144,24 @@ def drop(writer: Writer, space_id: int) -> DropReport:
     from imseek.types.maintenance_reports import DropReport
 
     info = find(writer, space_id).info
-    gone: list[str] = []
+    part_paths: list[str] = []
     counts: list[tuple[int, int]] = []
 
     def change(connection: Connection, generation: int) -> None:
         query = "SELECT path, kind, size FROM files WHERE died = ? AND space_id = ?"
         files = connection.execute(query, (FOREVER, space_id)).fetchall()
         counts.append((len(files), sum(size for _, _, size in files)))
-        gone.extend(path for path, kind, _ in files if kind == PART)
-        shard_catalog.forget_files(connection, gone)
+        part_paths.extend(path for path, kind, _ in files if kind == PART)
+        shard_catalog.forget_files(connection, part_paths)
         shard_catalog.retire_files(connection, generation, "space_id = ?", (space_id,))
         ended = "UPDATE snapshots SET died = ? WHERE space_id = ? AND died = ?"
         connection.execute(ended, (generation, space_id, FOREVER))
         connection.execute("UPDATE spaces SET is_current = 0, died = ? WHERE space_id = ?", (generation, space_id))
-        if (named := adapter_of(info.encoder)) is not None:
-            model_files.drop_unused(connection, generation, named[0])
+        if (reference := adapter_of(info.encoder)) is not None:
+            model_files.drop_unused(connection, generation, reference[0])
 
     generation = writer.apply(change)
-    remove_files(writer.root, gone)
+    remove_files(writer.root, part_paths)
     (number, size), *_ = counts
     return DropReport(space_id, info.encoder, files=number, bytes=size, generation=generation)
 
@@ -185,5 +185,5 @@ def _as_text(facts: Mapping[str, Any]) -> str:
 
 
 def _parse_object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    return found if isinstance(found, dict) else {}
+    document = json.loads(text)
+    return document if isinstance(document, dict) else {}

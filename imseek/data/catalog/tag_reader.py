@@ -62,9 +62,9 @@ def rows_of_images(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
     )
     ids = sorted({int(i) for i in image_ids})
     with connect_read_only(reader.root) as connection:
-        found = list(select_in(connection, query, reader.generation, reader.generation, ids))
+        records = list(select_in(connection, query, reader.generation, reader.generation, ids))
         reader.check_history(connection)
-    return found
+    return records
 
 
 def count_tags(root: Path) -> list[tuple[str, str, int]]:
@@ -80,8 +80,8 @@ def count_tags(root: Path) -> list[tuple[str, str, int]]:
 
 def check_known(root: Path, tags: Sequence[str]) -> None:
     """Raise UsageError, with similar tags, for a tag that no image has."""
-    there = sorted({tag for tag, _, _ in count_tags(root)})
+    known_tags = sorted({tag for tag, _, _ in count_tags(root)})
     for tag in tags:
-        if tag not in there:
-            hint = did_you_mean(tag, there) if there else "imseek tag add TAG IMAGE…"
+        if tag not in known_tags:
+            hint = did_you_mean(tag, known_tags) if known_tags else "imseek tag add TAG IMAGE…"
             raise UsageError(f"no image has the tag {tag!r}", hint=hint)

@@ -15,11 +15,11 @@ ImageTag: TypeAlias = tuple[int, str]
 
 def current_tags(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """Return the current tags of images, with their provenance, by image."""
-    found: dict[int, dict[str, str]] = {}
+    tags_of: dict[int, dict[str, str]] = {}
     query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ? ORDER BY image_id, tag"
     for image_id, tag, provenance in select_in(connection, query, list(image_ids), FOREVER):
-        found.setdefault(image_id, {})[tag] = provenance
-    return found
+        tags_of.setdefault(image_id, {})[tag] = provenance
+    return tags_of
 
 
 def add(
@@ -30,18 +30,18 @@ def add(
     Returns the tags that were added or changed. Part of a change (:meth:`Writer.apply`).
     """
     ids = sorted({image_id for image_id, _ in additions})
-    had = current_tags(connection, ids)
+    existing = current_tags(connection, ids)
     query = "SELECT image_id FROM images WHERE image_id IN (??) AND died = ?"
-    living = {image_id for (image_id,) in select_in(connection, query, ids, FOREVER)}
-    new = []
-    others = []
-    for one, provenance in additions.items():
-        before = had.get(one[0], {}).get(one[1])
-        if one[0] in living and (before is None or (over and before != provenance)):
-            new.append(one)
-            if before is not None:
-                others.append(one)
-    end_tags(connection, generation, others)
+    live_ids = {image_id for (image_id,) in select_in(connection, query, ids, FOREVER)}
+    new_tags = []
+    replaced = []
+    for key, provenance in additions.items():
+        previous = existing.get(key[0], {}).get(key[1])
+        if key[0] in live_ids and (previous is None or (over and previous != provenance)):
+            new_tags.append(key)
+            if previous is not None:
+                replaced.append(key)
+    end_tags(connection, generation, replaced)
     insert(
         connection,
         "tags",
@@ -53,10 +53,10 @@ def add(
                 "born": generation,
                 "died": FOREVER,
             }
-            for image_id, tag in new
+            for image_id, tag in new_tags
         ],
     )
-    return new
+    return new_tags
 
 
 def end_tags(connection: Connection, generation: int, removals: Iterable[ImageTag]) -> int:
@@ -114,24 +114,24 @@ def replace_tags(
 
 
 def set_provenance_tags(
-    writer: Writer, provenance: str, within: Container[int], tags: Sequence[ImageTag]
+    writer: Writer, provenance: str, image_ids: Container[int], tags: Sequence[ImageTag]
 ) -> tuple[int, int, int]:
     """Within some images, replace the tags with a provenance by ``tags``, in one change.
 
     Tags that an image has from elsewhere keep their provenance. Returns the generation, how many were added, and how
     many removed.
     """
-    counted = [0, 0]
+    counts = [0, 0]
     new_tags = set(tags)
 
     def change(connection: Connection, generation: int) -> None:
         query = "SELECT image_id, tag FROM tags WHERE provenance = ? AND died = ?"
         rows = connection.execute(query, (provenance, FOREVER))
-        had = [(image_id, tag) for image_id, tag in rows if image_id in within]
-        counted[1] = end_tags(connection, generation, [one for one in had if one not in new_tags])
-        counted[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
+        existing = [(image_id, tag) for image_id, tag in rows if image_id in image_ids]
+        counts[1] = end_tags(connection, generation, [tag for tag in existing if tag not in new_tags])
+        counts[0] = len(add(connection, generation, dict.fromkeys(tags, provenance)))
 
-    return writer.apply(change), counted[0], counted[1]
+    return writer.apply(change), counts[0], counts[1]
 
 
 def set_states(connection: Connection, generation: int, states: Mapping[ImageTag, str | None]) -> int:
@@ -139,10 +139,10 @@ def set_states(connection: Connection, generation: int, states: Mapping[ImageTag
 
     Part of a change (:meth:`Writer.apply`).
     """
-    had = current_tags(connection, sorted({image_id for image_id, _ in states}))
-    before = {one: had.get(one[0], {}).get(one[1]) for one in states}
-    differing = {one: provenance for one, provenance in states.items() if before[one] != provenance}
-    new = {one: provenance for one, provenance in differing.items() if provenance is not None}
-    ended = end_tags(connection, generation, [one for one in differing if one not in new])
-    end_tags(connection, generation, [one for one in new if before[one] is not None])
-    return ended + len(add(connection, generation, new))
+    existing = current_tags(connection, sorted({image_id for image_id, _ in states}))
+    previous = {key: existing.get(key[0], {}).get(key[1]) for key in states}
+    differing = {key: provenance for key, provenance in states.items() if previous[key] != provenance}
+    new_tags = {key: provenance for key, provenance in differing.items() if provenance is not None}
+    ended = end_tags(connection, generation, [key for key in differing if key not in new_tags])
+    end_tags(connection, generation, [key for key in new_tags if previous[key] is not None])
+    return ended + len(add(connection, generation, new_tags))

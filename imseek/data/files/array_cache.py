@@ -40,24 +40,24 @@ class CacheFolder:
     def read(self, file: str, *names: str) -> Arrays | None:
         """Read arrays of a file by name; None where one is missing or damaged."""
         try:
-            with collection_files.open_file(self._root, f"{self._name}/{file}") as opened:
-                return collection_files.read_arrays(opened, names)
+            with collection_files.open_file(self._root, f"{self._name}/{file}") as stream:
+                return collection_files.read_arrays(stream, names)
         except (OSError, StorageError, ValueError, MemoryError):
             return None
 
     def write(self, file: str, arrays: Mapping[str, Any]) -> bool:
         """Write named arrays to a file atomically. Returns False on failure, such as a full disk."""
-        written = f"{self._name}/{file.removesuffix('.npz')}.{os.getpid()}.part"
+        part = f"{self._name}/{file.removesuffix('.npz')}.{os.getpid()}.part"
         if not self._may_write():
             return False
         try:
-            collection_files.remove_files(self._root, [written])
-            with collection_files.create_file(self._root, written) as made:
-                np.savez(made, **arrays)
-            collection_files.rename_file(self._root, written, f"{self._name}/{file}")
+            collection_files.remove_files(self._root, [part])
+            with collection_files.create_file(self._root, part) as stream:
+                np.savez(stream, **arrays)
+            collection_files.rename_file(self._root, part, f"{self._name}/{file}")
         except (OSError, StorageError):
             with suppress(OSError, StorageError):
-                collection_files.remove_files(self._root, [written])
+                collection_files.remove_files(self._root, [part])
             return False
         return True
 
@@ -73,8 +73,8 @@ class CacheFolder:
             return
         with suppress(OSError, StorageError):
             collection_files.touch(self._root, self._name)
-        above = self._name.rpartition("/")[0]
-        beside = [path for path in self._find(above).folders if path.rpartition("/")[0] == above]
+        parent = self._name.rpartition("/")[0]
+        beside = [path for path in self._find(parent).folders if path.rpartition("/")[0] == parent]
         ages = {path: self._age(path) for path in beside if path != self._name}
         for path in sorted(ages, key=ages.__getitem__)[: max(0, len(ages) - most + 1)]:
             with suppress(OSError, StorageError):
@@ -88,8 +88,8 @@ class CacheFolder:
 
     def _age(self, path: str) -> float:
         with suppress(OSError, StorageError):
-            found = collection_files.stat_file(self._root, path)
-            return 0.0 if found is None else found.st_mtime
+            info = collection_files.stat_file(self._root, path)
+            return 0.0 if info is None else info.st_mtime
         return 0.0
 
     def _find(self, folder: str) -> collection_files.FoundFiles:

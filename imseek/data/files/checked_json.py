@@ -82,11 +82,11 @@ class JsonObject:
 
     def wholes(self, name: str) -> tuple[int, ...]:
         """Read a list of non-negative integers."""
-        return tuple(check_integer(one, name) for one in self.items(name))
+        return tuple(check_integer(item, name) for item in self.items(name))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Read a list of strings."""
-        return tuple(check_text(one, name) for one in self.items(name))
+        return tuple(check_text(item, name) for item in self.items(name))
 
     def object(self, name: str, known: Collection[str] | None = None) -> JsonObject:
         """Read a nested object."""
@@ -97,8 +97,8 @@ class JsonObject:
 
     def texts_by_name(self, name: str) -> dict[str, str]:
         """Read an object whose members are all strings."""
-        found = self.object(name)
-        return {key: found.text(key) for key in found}
+        members = self.object(name)
+        return {key: members.text(key) for key in members}
 
 
 def check_text(value: Any, name: str) -> str:

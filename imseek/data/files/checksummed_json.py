@@ -21,7 +21,7 @@ def read_checksummed(root: Path, name: str) -> dict[str, Any]:
     try:
         data = read_file(root, name)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
+        if any((root / other).exists() for other in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
             raise corrupt_file_error(root, name, error) from error
         raise CollectionNotFoundError(
             f"no collection at {root}", hint="`imseek collection list` shows the existing ones"
@@ -49,8 +49,8 @@ def parse_checksummed(root: Path, name: str, data: bytes) -> dict[str, Any]:
 
 def corrupt_file_error(root: Path, name: str, error: Exception) -> CorruptCollectionError:
     """Build the error for a file of a collection whose content cannot be used."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else error
     return CorruptCollectionError(
-        f"{root}/{name} is damaged or missing: {why}",
+        f"{root}/{name} is damaged or missing: {cause}",
         hint=repair_command(root),
     )

@@ -50,7 +50,7 @@ _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 _MAX_DEPTH: Final = 8
 #: NumPy dtype kinds in a collection and its caches: booleans, numbers, text.
 _KINDS: Final = "biufU"
-#: What `zipfile` raises for damage, besides OSError where a member's offset is before the file's start.
+#: Exceptions of `zipfile` for damage, besides OSError where a member's offset is before the file's start.
 _ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, KeyError, OverflowError, NotImplementedError, RuntimeError, EOFError, struct.error,
 )  # fmt: skip
@@ -112,14 +112,14 @@ def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
     return bytes(data)
 
 
-def digest(root: Path, name: str, stated: int | None = None) -> FileDigest:
-    """Compute size and SHA-256 of a file; only the size where it differs from ``stated``.
+def digest(root: Path, name: str, expected_size: int | None = None) -> FileDigest:
+    """Compute size and SHA-256 of a file; only the size where it differs from ``expected_size``.
 
     Raises as :func:`open_file`.
     """
     with open_file(root, name) as file:
         size = os.fstat(file.fileno()).st_size
-        return digest_of_file(file) if stated in (None, size) else FileDigest(size, "")
+        return digest_of_file(file) if expected_size in (None, size) else FileDigest(size, "")
 
 
 def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None = None) -> npt.NDArray[Any]:
@@ -132,10 +132,10 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
     with open_file(root, name) as file:
         try:
             array = read_array(file, mapped=mapped)
-            listed = layout.parse(name)
-            wanted = None if listed is None else _TYPES.get(listed.kind)
-            is_wanted = array.ndim > 0 and wanted in (None, (array.dtype, array.ndim))
-            if not is_wanted or rows not in (None, len(array)):
+            listed_file = layout.parse(name)
+            expected = None if listed_file is None else _TYPES.get(listed_file.kind)
+            is_expected = array.ndim > 0 and expected in (None, (array.dtype, array.ndim))
+            if not is_expected or rows not in (None, len(array)):
                 raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
             raise damaged_file_error(root, name, error) from error
@@ -161,7 +161,7 @@ def read_arrays(file: FileIO, names: Iterable[str]) -> tuple[npt.NDArray[Any], .
     Raises ValueError where one is missing, damaged (by its CRC-32) or compressed: the size must match the bytes that
     are there.
     """
-    found = []
+    arrays = []
     try:
         with zipfile.ZipFile(file) as archive:
             for name in names:
@@ -170,14 +170,14 @@ def read_arrays(file: FileIO, names: Iterable[str]) -> tuple[npt.NDArray[Any], .
                     raise ValueError(f"{name} is packed")
                 data = io.BytesIO(archive.read(member))
                 shape, dtype = _read_header(data, member.file_size)
-                found.append(_array(data.read(), dtype, shape))
+                arrays.append(_array(data.read(), dtype, shape))
     except _ZIP_DAMAGE as error:
         raise ValueError(str(error)) from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):
             raise
         raise ValueError("its members lie before its beginning") from error
-    return tuple(found)
+    return tuple(arrays)
 
 
 def _read_header(file: FileIO | io.BytesIO, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -199,11 +199,11 @@ def _read_header(file: FileIO | io.BytesIO, size: int) -> tuple[tuple[int, ...],
 
 def _read_rest(file: FileIO, size: int) -> bytearray:
     data = bytearray(size)
-    view, at = memoryview(data), 0
-    while at < size:
-        if not (count := file.readinto(view[at:])):
+    view, position = memoryview(data), 0
+    while position < size:
+        if not (count := file.readinto(view[position:])):
             raise ValueError("it ends early")
-        at += count
+        position += count
     return data
 
 
@@ -250,8 +250,8 @@ def stat_regular(root: Path, name: str) -> os.stat_result | None:
 
 def is_file(root: Path, name: str) -> bool:
     """Whether a name is that of a regular file. Raises as :func:`open_file` where a parent folder is a link."""
-    found = stat_file(root, name)
-    return found is not None and stat.S_ISREG(found.st_mode)
+    info = stat_file(root, name)
+    return info is not None and stat.S_ISREG(info.st_mode)
 
 
 def find_files(root: Path, *folders: str) -> FoundFiles:
@@ -259,50 +259,50 @@ def find_files(root: Path, *folders: str) -> FoundFiles:
 
     Raises OSError where the system refuses to list one, and CorruptCollectionError where a link leads to it.
     """
-    found = FoundFiles([], [], {})
+    listing = FoundFiles([], [], {})
     for folder in folders:
-        above, _, _ = folder.rpartition("/")
+        parent, _, _ = folder.rpartition("/")
         with suppress(FileNotFoundError), _translate_errors(root, folder):
-            fd = _open_folder(root, above)
+            fd = _open_folder(root, parent)
             try:
-                _walk(fd, folder, found)
+                _walk(fd, folder, listing)
             finally:
                 os.close(fd)
-    for names in (found.files, found.folders):
+    for names in (listing.files, listing.folders):
         names.sort()
-    return found
+    return listing
 
 
-def _walk(above: int, path: str, found: FoundFiles) -> None:
-    """Add the folder at ``path``, whose parent is open as ``above``, and all its content."""
-    entry = FolderEntry(above, os.fsencode(path.rpartition("/")[2]))
+def _walk(parent: int, path: str, listing: FoundFiles) -> None:
+    """Add the folder at ``path``, whose parent is open as ``parent``, and all its content."""
+    entry = FolderEntry(parent, os.fsencode(path.rpartition("/")[2]))
     if path.count("/") > _MAX_DEPTH:
-        found.strange[path] = TOO_DEEP
+        listing.strange[path] = TOO_DEEP
         return
     try:
-        fd = os.open(entry.name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=above)
+        fd = os.open(entry.name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     except FileNotFoundError:
         return
     except OSError as error:
         if error.errno not in _LINK_ERRORS:
             raise
         if (info := safe_path.stat_entry(entry)) is not None:
-            found.strange[path] = kind_of(info)
+            listing.strange[path] = kind_of(info)
         return
     try:
-        found.folders.append(path)
+        listing.folders.append(path)
         with os.scandir(fd) as entries:
             names = sorted((inner.name, inner.is_dir(follow_symlinks=False)) for inner in entries)
         for name, is_folder in names:
             below = f"{path}/{name}"
             if is_folder:
-                _walk(fd, below, found)
+                _walk(fd, below, listing)
             elif (info := safe_path.stat_entry(FolderEntry(fd, os.fsencode(name)))) is None:
                 continue  # A writer has removed it meanwhile.
             elif stat.S_ISREG(info.st_mode):
-                found.files.append(below)
+                listing.files.append(below)
             else:
-                found.strange[below] = kind_of(info)
+                listing.strange[below] = kind_of(info)
     finally:
         os.close(fd)
 
@@ -318,9 +318,9 @@ def find_strange_at_top(root: Path) -> dict[str, str]:
         for entry in entries:
             if not layout.is_ours(entry.name):
                 continue
-            wanted = stat.S_ISDIR if entry.name in layout.FOLDERS else stat.S_ISREG
+            is_expected = stat.S_ISDIR if entry.name in layout.FOLDERS else stat.S_ISREG
             info = entry.stat(follow_symlinks=False)
-            if not wanted(info.st_mode):
+            if not is_expected(info.st_mode):
                 strange[entry.name] = kind_of(info)
             elif entry.name in layout.IN_PLACE and info.st_nlink > 1:
                 strange[entry.name] = HARD_LINK
@@ -387,10 +387,10 @@ def break_hard_link(root: Path, name: str) -> None:
     sync_folders(root, publish(root, [(root / staged, name)]))
 
 
-def rename_file(root: Path, name: str, new: str) -> None:
+def rename_file(root: Path, name: str, new_name: str) -> None:
     """Rename a file within its folder, replacing any file of that name. Raises as :func:`create_file`."""
     with _entry(root, name) as entry:
-        last = os.fsencode(new.rpartition("/")[2])
+        last = os.fsencode(new_name.rpartition("/")[2])
         os.rename(entry.name, last, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
 
 
@@ -464,15 +464,15 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
     With ``durable``, a power cut does not bring them back. A link itself is unlinked. Raises StorageError,
     UnsafePathError for a name that leads elsewhere, and as :func:`open_file` where a link lies on the way.
     """
-    removed, folders = 0, set()
+    count, folders = 0, set()
     for name in names:
         with translate_os_errors(root / name), suppress(FileNotFoundError), _entry(root, name) as entry:
             os.unlink(entry.name, dir_fd=entry.folder)
-            removed += 1
+            count += 1
             folders.add(name.rpartition("/")[0])
     if durable:
         sync_folders(root, folders)
-    return removed
+    return count
 
 
 def permissions(root: Path, *, folder: bool = False) -> int:

@@ -45,15 +45,15 @@ def sizes_of(root: Path) -> Iterator[tuple[str, int]]:
     with os.scandir(root) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     for path in (*names, *find_files(root, *layout.FOLDERS).files):
-        if (found := stat_file(root, path)) is not None:  # None: a writer has removed it meanwhile.
-            yield path, found.st_size
+        if (info := stat_file(root, path)) is not None:  # None: a writer has removed it meanwhile.
+            yield path, info.st_size
 
 
 def _kind(path: str) -> str:
     top = path.partition("/")[0]
     if top == layout.SPACES:
-        listed = layout.parse(path)
-        return "index" if listed is not None and listed.kind == "snapshot" else "vectors"
+        file = layout.parse(path)
+        return "index" if file is not None and file.kind == "snapshot" else "vectors"
     if top in layout.BACKUPS:
         return "backups"
     if top in (layout.CATALOG, layout.ADDRESS) or top in layout.CATALOG_COMPANIONS:

@@ -53,7 +53,7 @@ class _HashingFile(io.RawIOBase):
         self._size += view.nbytes
         return view.nbytes
 
-    def written(self) -> FileDigest:
+    def digest(self) -> FileDigest:
         return FileDigest(self._size, self._hash.hexdigest())
 
 
@@ -64,7 +64,7 @@ def stage(path: Path, write: Callable[[Any], object]) -> FileDigest:
         write(out)
         raw.flush()
         os.fsync(raw.fileno())
-    return out.written()
+    return out.digest()
 
 
 def _create(path: Path) -> BinaryIO:
@@ -137,9 +137,9 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
             end = info.st_size
             if end and os.pread(fd, 1, end - 1) != b"\n":
                 data = b"\n" + data
-            written = 0
-            while written < len(data):
-                written += os.pwrite(fd, data[written:], end + written)
+            count = 0
+            while count < len(data):
+                count += os.pwrite(fd, data[count:], end + count)
             if sync:
                 os.fsync(fd)
         finally:
@@ -172,9 +172,9 @@ def sync_above(path: Path) -> None:
 
 def remove_files(paths: Iterable[Path]) -> int:
     """Unlink files durably, ignoring missing ones. Returns how many were removed."""
-    removed = [path for path in paths if _unlink(path)]
-    sync_folders({path.parent for path in removed})
-    return len(removed)
+    removed_paths = [path for path in paths if _unlink(path)]
+    sync_folders({path.parent for path in removed_paths})
+    return len(removed_paths)
 
 
 def discard_files(paths: Iterable[Path]) -> int:
@@ -273,10 +273,10 @@ def sync_tree(folder: Path) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor  # Imported here: no search needs it.
 
-    found = [path for path in folder.rglob("*") if not path.is_symlink()]
+    paths = [path for path in folder.rglob("*") if not path.is_symlink()]
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        list(pool.map(sync_file, [path for path in found if path.is_file()]))
-    sync_folders({folder, *(path for path in found if path.is_dir())})
+        list(pool.map(sync_file, [path for path in paths if path.is_file()]))
+    sync_folders({folder, *(path for path in paths if path.is_dir())})
 
 
 def sync_file(path: Path) -> None:

@@ -13,8 +13,8 @@ def write_all(out: Any, data: bytes) -> None:
     if not isinstance(out, io.RawIOBase):
         out.write(data)
         return
-    left = memoryview(data)
-    while left.nbytes:
-        if (taken := out.write(left)) is None:
+    remaining = memoryview(data)
+    while remaining.nbytes:
+        if (count := out.write(remaining)) is None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        left = left[taken:]
+        remaining = remaining[count:]

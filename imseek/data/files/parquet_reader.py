@@ -63,12 +63,12 @@ class TableFile:
     def read(self, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None) -> pa.Table:
         """Read some columns (None: all) of some row groups (None: all)."""
         fields = [field for field in self.schema if columns is None or field.name in columns]
-        chosen = list(range(self.groups) if groups is None else groups)
-        rows = sum(self._file.metadata.row_group(n).num_rows for n in chosen)
+        group_numbers = list(range(self.groups) if groups is None else groups)
+        rows = sum(self._file.metadata.row_group(n).num_rows for n in group_numbers)
         size = rows * sum(_WIDTHS[field.type] for field in fields)
         self._check(size)
         names = None if columns is None else list(columns)
-        table = self._file.read_row_groups(chosen, columns=names, use_threads=False)
+        table = self._file.read_row_groups(group_numbers, columns=names, use_threads=False)
         texts = {f.name: table.column(f.name) for f in fields if f.type == pa.string()}
         self._check(size + sum(_text_bytes(chunk) for column in texts.values() for chunk in column.chunks))
         arrays = [_decode(texts[name]) if name in texts else table.column(name) for name in table.column_names]

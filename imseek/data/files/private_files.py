@@ -58,12 +58,12 @@ def write_private(name: str, data: bytes) -> None:
     with translate_os_errors(path):
         make_home(os.environ)
         path.parent.mkdir(0o700, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     with translate_os_errors(path):
-        fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         os.close(fd)
-    durable_files.stage(staged, methodcaller("write", data))
-    durable_files.publish([(staged, path)])
+    durable_files.stage(part, methodcaller("write", data))
+    durable_files.publish([(part, path)])
 
 
 @contextmanager

@@ -28,25 +28,25 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     prefix = f".imseek-{os.fsencode(name)[:80].decode(errors='ignore')}-"
     try:
         _remove_leftovers(parent, prefix)
-        made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        held = ExitStack()
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        stack = ExitStack()
         try:
-            fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-            held.callback(os.close, fd)
-            held.callback(os.close, os.dup(fd))  # Reserves descriptors: removing the folder opens two files.
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, fd)
+            stack.callback(os.close, os.dup(fd))  # Reserves descriptors: removing the folder opens two files.
         except OSError:
-            held.close()
-            made.rmdir()
+            stack.close()
+            folder.rmdir()
             raise
-    except OSError as error:  # Named by the parent folder: users do not know what was to be in it.
+    except OSError as error:  # Name the parent folder: users do not know the one in it.
         raise StorageError(f"{parent}: {error.strerror}", hint=hint_of_os_error(error)) from error
     try:
-        with held:
+        with stack:
             with suppress(OSError):  # On a file system without locks, a leftover folder stays.
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield made
+            yield folder
     finally:
-        durable_files.remove_tree(made)
+        durable_files.remove_tree(folder)
 
 
 def _remove_leftovers(parent: Path, prefix: str) -> None:

@@ -28,10 +28,10 @@ def translate_os_errors(path: Path | str) -> Iterator[None]:
 
 def system_error(error: OSError, path: Path | str) -> StorageError:
     """Translate an error of the operating system or of remote storage."""
-    named = error.filename if isinstance(error.filename, str | bytes) else path
+    name = error.filename if isinstance(error.filename, str | bytes) else path
     if isinstance(error.filename2, str | bytes) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        named = error.filename2  # In a copy, it is the destination that has no room.
-    said = f"{os.fsdecode(named)}: {error.strerror or os.strerror(error.errno or 0)}"
+        name = error.filename2  # In a copy, it is the destination that has no room.
+    message = f"{os.fsdecode(name)}: {error.strerror or os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
-        return ReadOnlyError(said, hint="searching works; indexing does not")
-    return StorageError(said, hint=hint_of_os_error(error))
+        return ReadOnlyError(message, hint="searching works; indexing does not")
+    return StorageError(message, hint=hint_of_os_error(error))

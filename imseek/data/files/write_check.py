@@ -47,10 +47,10 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
     for line in lines:
         left, _, right = line.partition(b" - ")
         # Spaces and the like are octal escapes; all else is raw bytes.
-        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), left.split()[4])
-        inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
-        if inside and len(point) >= best:
-            best, kind = len(point), right.split()[0].decode("ascii", "replace")
+        mount_point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), left.split()[4])
+        is_inside = target == mount_point or target.startswith(mount_point.rstrip(b"/") + b"/")
+        if is_inside and len(mount_point) >= best:
+            best, kind = len(mount_point), right.split()[0].decode("ascii", "replace")
     return kind
 
 

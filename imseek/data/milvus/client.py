@@ -87,10 +87,10 @@ class Client:
             indexes = self._client.prepare_index_params()
             for field in fields:
                 kind = getattr(DataType, field.kind)
-                more = dict(field.options)
-                if "element_type" in more:
-                    more["element_type"] = getattr(DataType, more["element_type"])
-                schema.add_field(field.name, kind, **more)
+                options = dict(field.options)
+                if "element_type" in options:
+                    options["element_type"] = getattr(DataType, options["element_type"])
+                schema.add_field(field.name, kind, **options)
                 if field.kind == "FLOAT_VECTOR":
                     indexes.add_index(field.name, index_type="FLAT", metric_type="COSINE")
             self._client.create_collection(
@@ -125,12 +125,12 @@ class Client:
 
     def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Return the existing rows of these primary keys, in no particular order."""
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for start in range(0, len(ids), 1000):
             part = list(ids[start : start + 1000])
             with self._ensure_loaded(name):
-                found += self._client.query(name, ids=part, output_fields=list(fields), timeout=TIMEOUT)
-        return found
+                rows += self._client.query(name, ids=part, output_fields=list(fields), timeout=TIMEOUT)
+        return rows
 
     def query(self, name: str, filter_: str, fields: Sequence[str], limit: int = MAX_ROWS) -> list[dict[str, Any]]:
         with self._ensure_loaded(name):
@@ -140,8 +140,8 @@ class Client:
 
     def count(self, name: str, filter_: str = "") -> int:
         with self._ensure_loaded(name):
-            found = self._client.query(name, filter=filter_, output_fields=["count(*)"], timeout=TIMEOUT)
-            return int(found[0]["count(*)"])
+            rows = self._client.query(name, filter=filter_, output_fields=["count(*)"], timeout=TIMEOUT)
+            return int(rows[0]["count(*)"])
 
     def everything(self, name: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows once each, in batches of some thousands."""
@@ -150,10 +150,10 @@ class Client:
         try:
             while True:
                 with self._translate_errors():
-                    found = rows.next()
-                if not found:
+                    batch = rows.next()
+                if not batch:
                     return
-                yield list(found)
+                yield list(batch)
         finally:
             rows.close()
 
@@ -162,7 +162,7 @@ class Client:
     ) -> list[tuple[npt.NDArray[np.int64], Float32, Float32]]:
         """For each of ``queries`` (q, dim), return ids (m,), Milvus' cosines (m,) and the stored vectors (m, dim)."""
         with self._ensure_loaded(name):
-            found = self._client.search(
+            results = self._client.search(
                 name,
                 data=list(queries),
                 anns_field=field,
@@ -179,7 +179,7 @@ class Client:
                 np.array(hits.distances, np.float32),
                 np.array([hit["entity"][field] for hit in hits], np.float32).reshape(-1, dim),
             )
-            for hits in found
+            for hits in results
         ]
 
     # -- errors --------------------------------------------------------------------------------------------

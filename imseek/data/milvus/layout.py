@@ -75,23 +75,23 @@ def has_caption_field(space: SpaceInfo) -> str:
     return f"said_{space.space_id}"
 
 
-def assign_fields(known: Iterable[tuple[str, str]], reserved: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def assign_fields(columns: Iterable[tuple[str, str]], reserved: int) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Assign fields to columns, beside ``reserved`` others; also returns the names of columns for which none is left.
 
     Kinds are ``int``, ``float``, ``text``, ``bool`` and ``time``.
     """
-    found: list[Column] = []
-    left: list[str] = []
-    used = set(_RESERVED)
-    for number, (name, kind) in enumerate(known):
-        if len(found) + reserved >= MAX_FIELDS:
-            left.append(name)
+    assigned: list[Column] = []
+    unassigned: list[str] = []
+    used_names = set(_RESERVED)
+    for number, (name, kind) in enumerate(columns):
+        if len(assigned) + reserved >= MAX_FIELDS:
+            unassigned.append(name)
             continue
-        safe = _SAFE.fullmatch(name) and name.lower() not in used and not name.startswith(("vector_", "said_"))
-        place = name if safe else f"column_{number}"
-        used.add(place.lower())
-        found.append(Column(name, kind, place))
-    return tuple(found), tuple(left)
+        is_safe = _SAFE.fullmatch(name) and name.lower() not in used_names and not name.startswith(("vector_", "said_"))
+        field_name = name if is_safe else f"column_{number}"
+        used_names.add(field_name.lower())
+        assigned.append(Column(name, kind, field_name))
+    return tuple(assigned), tuple(unassigned)
 
 
 #: Milvus type and options by column kind. Times are microseconds since 1970, by the camera's clock.
@@ -106,14 +106,14 @@ _KINDS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 
 def fixed_fields(spaces: Sequence[SpaceInfo]) -> list[Field]:
     """Fields of every row: id, vectors, tags, and the JSON that hits carry."""
-    found = [Field(ID, "INT64", {"is_primary": True})]
+    fields = [Field(ID, "INT64", {"is_primary": True})]
     for space in spaces:
-        found.append(Field(vector_field(space), "FLOAT_VECTOR", {"dim": space.dim}))
+        fields.append(Field(vector_field(space), "FLOAT_VECTOR", {"dim": space.dim}))
         if space.modality == "text":
-            found.append(Field(has_caption_field(space), "BOOL"))
+            fields.append(Field(has_caption_field(space), "BOOL"))
     tags = {"element_type": "VARCHAR", "max_capacity": MAX_TAGS, "max_length": MAX_TAG_BYTES}
     return [
-        *found,
+        *fields,
         Field(TAGS, "ARRAY", tags),
         Field(MARKS, "VARCHAR", {"max_length": MAX_TEXT_BYTES}),
         Field(DIGEST, "INT64"),
@@ -121,12 +121,12 @@ def fixed_fields(spaces: Sequence[SpaceInfo]) -> list[Field]:
     ]
 
 
-def row_fields(spaces: Sequence[SpaceInfo], known: Sequence[Column]) -> list[Field]:
-    found = fixed_fields(spaces)
-    for column in known:
+def row_fields(spaces: Sequence[SpaceInfo], columns: Sequence[Column]) -> list[Field]:
+    fields = fixed_fields(spaces)
+    for column in columns:
         kind, options = _KINDS[column.kind]
-        found.append(Field(column.field, kind, {**options, "nullable": True}))
-    return found
+        fields.append(Field(column.field, kind, {**options, "nullable": True}))
+    return fields
 
 
 #: A Milvus collection must have a vector: that of the record is a dummy.

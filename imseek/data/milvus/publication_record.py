@@ -60,7 +60,7 @@ class Record:
     @property
     def shape(self) -> str:
         """Digest of the row schema: records of the same shape can share one Milvus collection."""
-        spaces = [(one.space_id, one.fingerprint, one.dim, one.modality) for one in self.spaces]
+        spaces = [(space.space_id, space.fingerprint, space.dim, space.modality) for space in self.spaces]
         columns = [asdict(column) for column in self.columns]
         text = json.dumps([self.version, spaces, columns])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -97,23 +97,23 @@ class Record:
 
 def read_stamp(client: Client) -> str | None:
     """Return a stamp that differs between records; None where nothing is published. One small request."""
-    found = _values(client, [_NOW])
-    return found.get(_NOW)
+    values = _values(client, [_NOW])
+    return values.get(_NOW)
 
 
 def read(client: Client) -> Record:
     """Read the record. Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
     for attempt in range(_READ_ATTEMPTS):
         time.sleep(0.1 * attempt)
-        if (now := read_stamp(client)) is None:
+        if (stamp := read_stamp(client)) is None:
             raise CollectionNotFoundError(
                 f"nothing is published at {client.address}", hint=f"imseek publish {client.address}"
             )
         try:
-            pieces, digest = json.loads(now)
+            pieces, digest = json.loads(stamp)
             keys = [_key(n) for n in range(min(pieces, _MAX_PIECES))]
-            found = _values(client, keys)
-            text = "".join(found[key] for key in keys)
+            values = _values(client, keys)
+            text = "".join(values[key] for key in keys)
             if hashlib.sha256(text.encode()).hexdigest() == digest:
                 return Record.of(text)
         except (ValueError, KeyError, TypeError):
@@ -126,12 +126,12 @@ def read(client: Client) -> Record:
 def write(client: Client, record: Record) -> None:
     """Write the record in one request: readers find either the old record or the new one."""
     text = record.text()
-    pieces = [text[at : at + _PIECE_CHARS] for at in range(0, len(text), _PIECE_CHARS)]
-    now = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
-    values = {_NOW: now, **{_key(n): piece for n, piece in enumerate(pieces)}}
-    where = layout.about_collection(client.address.name)
-    client.upsert(where, [{"key": key, "value": value, **layout.DUMMY_VECTOR} for key, value in values.items()])
-    client.flush(where)
+    pieces = [text[start : start + _PIECE_CHARS] for start in range(0, len(text), _PIECE_CHARS)]
+    stamp = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
+    values = {_NOW: stamp, **{_key(n): piece for n, piece in enumerate(pieces)}}
+    collection = layout.about_collection(client.address.name)
+    client.upsert(collection, [{"key": key, "value": value, **layout.DUMMY_VECTOR} for key, value in values.items()])
+    client.flush(collection)
 
 
 def mark_begun(client: Client, shape: str) -> None:
@@ -150,10 +150,10 @@ def _key(number: int) -> str:
 
 
 def _values(client: Client, keys: Sequence[str]) -> dict[str, str]:
-    where = layout.about_collection(client.address.name)
-    if not client.has(where):
+    collection = layout.about_collection(client.address.name)
+    if not client.has(collection):
         return {}
-    return {row["key"]: row["value"] for row in client.get(where, keys, ["key", "value"])}
+    return {row["key"]: row["value"] for row in client.get(collection, keys, ["key", "value"])}
 
 
 class Lease:
@@ -165,16 +165,16 @@ class Lease:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._where = layout.about_collection(client.address.name)
+        self._collection = layout.about_collection(client.address.name)
         self._token = uuid.uuid4().hex
         self._host = socket.gethostname()
 
     def take(self) -> None:
         """Acquire the lease. Raises LockedError."""
-        held = read_lease(self._client)
-        if held is not None and self._is_alive(held):
+        lease = read_lease(self._client)
+        if lease is not None and self._is_alive(lease):
             raise LockedError(
-                f"process {held.get('pid')} on {held.get('host')} is publishing to {self._client.address}",
+                f"process {lease.get('pid')} on {lease.get('host')} is publishing to {self._client.address}",
                 hint="wait until it has finished",
             )
         self._write()
@@ -186,20 +186,20 @@ class Lease:
         self._write()
 
     def check(self) -> None:
-        held = read_lease(self._client)
-        if held is None or held.get("token") != self._token:
+        lease = read_lease(self._client)
+        if lease is None or lease.get("token") != self._token:
             raise LockedError(
                 f"another process has begun to publish to {self._client.address}", hint="wait until it has finished"
             )
 
     def release(self) -> None:
-        self._client.delete(self._where, [_LEASE])
-        self._client.flush(self._where)
+        self._client.delete(self._collection, [_LEASE])
+        self._client.flush(self._collection)
 
     def leave(self) -> None:
         """Release the lease but mark the publication as incomplete, for readers. Raises as Milvus does."""
         self._write(ended=True)
-        self._client.flush(self._where)
+        self._client.flush(self._collection)
 
     def _write(self, *, ended: bool = False) -> None:
         record = {
@@ -210,7 +210,7 @@ class Lease:
             "ended": ended,
         }
         value = json.dumps(record)
-        self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
+        self._client.upsert(self._collection, [{"key": _LEASE, "value": value, **layout.DUMMY_VECTOR}])
 
     def _is_alive(self, record: Mapping[str, Any]) -> bool:
         if record.get("ended"):
@@ -239,7 +239,7 @@ def read_lease(client: Client) -> Mapping[str, Any] | None:
     """Read the lease of an active publisher, or one that a killed publisher left. None without one, {} if damaged."""
     text = _values(client, [_LEASE]).get(_LEASE)
     try:
-        found = None if text is None else json.loads(text)
+        lease = None if text is None else json.loads(text)
     except ValueError:
         return {}
-    return found if found is None or isinstance(found, dict) else {}
+    return lease if lease is None or isinstance(lease, dict) else {}

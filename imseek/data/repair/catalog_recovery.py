@@ -98,13 +98,13 @@ def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged:
         with catalog.transaction() as connection:
             if source is None:
                 _begin_empty(connection, root, evidence)
-            before = int(get_meta(connection, "generation"))
-            generation = max(before, _last_generation(root, evidence.current)) + 1
-            if evidence.current is not None and evidence.current.generation > before:
+            previous = int(get_meta(connection, "generation"))
+            generation = max(previous, _last_generation(root, evidence.current)) + 1
+            if evidence.current is not None and evidence.current.generation > previous:
                 space_records.reconcile_spaces(connection, folders, generation, evidence.current)
             adopted = orphan_shards.adopt(connection, folders, generation, evidence.current)
-            judged = duplicate_judgement_file.recover_judgements(connection, folders, generation)
-            learned = model_files.adopt_models(connection, folders, generation)
+            judgements = duplicate_judgement_file.recover_judgements(connection, folders, generation)
+            model_names = model_files.adopt_models(connection, folders, generation)
             documents.forget_index(connection)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
@@ -119,40 +119,40 @@ def _replace_catalog(folders: _Folders, evidence: Evidence, fault: str, damaged:
     durable_files.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
     if source is None:
         ledger.restored.append(f"{layout.CATALOG} from the shards ({fault})")
-        lost = "sources, places, tags and judgements" if judged.path is None else "sources, places and tags"
-        ledger.lost.append(f"{lost}: `imseek index FOLDER` finds the places again")
+        losses = "sources, places, tags and judgements" if judgements.path is None else "sources, places and tags"
+        ledger.lost.append(f"{losses}: `imseek index FOLDER` finds the places again")
     else:
-        itself = source.name == layout.CATALOG
-        ledger.restored.append(f"{layout.CATALOG} from {'what is left of it' if itself else source.name} ({fault})")
-        if itself and damaged:
+        is_own = source.name == layout.CATALOG
+        ledger.restored.append(f"{layout.CATALOG} from {'what is left of it' if is_own else source.name} ({fault})")
+        if is_own and damaged:
             ledger.lost.append(f"whatever changed in {layout.CATALOG}: there is no backup of its generation")
-        elif evidence.current is None or evidence.current.generation > before:
-            ledger.lost.append(f"places, tags and removals since generation {before}, if any: `imseek index` helps")
-    if judged.path is not None:
-        ledger.restored.append(f"{judged.count} judgements from {judged.path}")
-    if learned:
-        ledger.restored.append(f"models {', '.join(learned)}, from {layout.MODELS}/")
-    if judged.damaged:
-        ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} had, if any: it is damaged")
+        elif evidence.current is None or evidence.current.generation > previous:
+            ledger.lost.append(f"places, tags and removals since generation {previous}, if any: `imseek index` helps")
+    if judgements.path is not None:
+        ledger.restored.append(f"{judgements.count} judgements from {judgements.path}")
+    if model_names:
+        ledger.restored.append(f"models {', '.join(model_names)}, from {layout.MODELS}/")
+    if judgements.damaged:
+        ledger.lost.append(f"judgements that only {', '.join(judgements.damaged)} had, if any: it is damaged")
     if adopted:
         ledger.restored.append(f"{adopted} images from shards that the catalog did not know, without their places")
 
 
 def _choose_source(root: Path, evidence: Evidence) -> Path | None:
     """Choose the catalog or backup to start from: the latest credible generation, preferring a backup."""
-    found = [root / name for name in layout.BACKUPS if is_file(root, name)]
-    sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
+    backups = [root / name for name in layout.BACKUPS if is_file(root, name)]
+    sources = [path for path in backups if backup_fault(root, path.name, evidence) is None]
     if catalog_backups.is_usable(root / layout.CATALOG, evidence.uuid):
-        sound.append(root / layout.CATALOG)
-    last = float("inf") if evidence.current is None else evidence.current.generation
+        sources.append(root / layout.CATALOG)
+    latest = float("inf") if evidence.current is None else evidence.current.generation
 
     def generation(path: Path) -> float:
-        stated = catalog_backups.generation_of(path)
+        number = catalog_backups.generation_of(path)
         if path.name != layout.CATALOG and evidence.recorded(path.name) is not None:
-            return stated  # Its checksum vouches for it; current.json may be older.
-        return min(stated, last)  # The generation in the file may itself be corrupt.
+            return number  # Its checksum vouches for it; current.json may be older.
+        return min(number, latest)  # The generation in the file may itself be corrupt.
 
-    return max(sound, key=lambda path: (generation(path), path.name != layout.CATALOG), default=None)
+    return max(sources, key=lambda path: (generation(path), path.name != layout.CATALOG), default=None)
 
 
 def _begin_empty(connection: Connection, root: Path, evidence: Evidence) -> None:
@@ -171,19 +171,19 @@ def _begin_empty(connection: Connection, root: Path, evidence: Evidence) -> None
 
 def _last_generation(root: Path, current: Current | None) -> int:
     """Return the highest generation that any file on disk names, since no reader may see a number reused."""
-    listed = map(layout.parse, find_listed_files(root).files)
-    numbers = [one.generation for one in listed if one is not None and one.generation is not None]
+    files = map(layout.parse, find_listed_files(root).files)
+    numbers = [file.generation for file in files if file is not None and file.generation is not None]
     return max([-1 if current is None else current.generation, *numbers])
 
 
 def _raise_counters(connection: Connection, root: Path, generation: int, current: Current | None) -> None:
-    last = scalar(connection, "SELECT COALESCE(MAX(image_id), -1) FROM images")
+    last_id = scalar(connection, "SELECT COALESCE(MAX(image_id), -1) FROM images")
     on_disk = (layout.shard_of(path) for path in find_listed_files(root).files)
-    least = {
-        "next_image_id": max(0 if current is None else current.next_image_id, last + 1),
+    minimums = {
+        "next_image_id": max(0 if current is None else current.next_image_id, last_id + 1),
         "next_shard_id": max((shard_id + 1 for shard_id in on_disk if shard_id is not None), default=0),
     }
-    for name, value in least.items():
+    for name, value in minimums.items():
         set_meta(connection, name, max(value, int(get_meta(connection, name))))
     set_meta(connection, "generation", generation)
     set_meta(connection, "committed", now())

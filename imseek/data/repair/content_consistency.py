@@ -36,7 +36,7 @@ from imseek.errors import CorruptCollectionError
 from imseek.types.collection_info import SpaceInfo
 from imseek.types.maintenance_reports import Problem
 
-#: What NumPy, Arrow and the system raise for damaged bytes.
+#: Exceptions of NumPy, Arrow and the system for damaged bytes.
 _DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)
 #: Rows of vectors checked at a time.
 _BLOCK: Final = 16_384
@@ -49,11 +49,11 @@ def find_content_problems(root: Path, connection: Connection, current: Current, 
 
     Files in ``bad``, which are damaged, are not opened.
     """
-    stray = (
+    query = (
         "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL "
         "AND shard_id NOT IN (SELECT shard_id FROM shards WHERE died = ?)"
     )
-    if count := int(scalar(connection, stray, (FOREVER, FOREVER))):
+    if count := int(scalar(connection, query, (FOREVER, FOREVER))):
         message = f"{count} images belong to missing shards"
         yield Problem("images", layout.CATALOG, message, repairable=True)
     for shard in current.shards:
@@ -100,9 +100,9 @@ def _shard_problems(
             yield Problem("column", path, fault, repairable=True)
         elif _ids_of(root, path) != ids.tolist():
             yield Problem("column", path, "its ids are not those of the shard", repairable=True)
-    living = column(connection, "SELECT image_id FROM images WHERE shard_id = ? AND died = ?", (shard_id, FOREVER))
-    if lost := set(living) - set(ids.tolist()):
-        message = f"{len(lost)} images that the catalog lists for it are missing"
+    catalog_ids = column(connection, "SELECT image_id FROM images WHERE shard_id = ? AND died = ?", (shard_id, FOREVER))
+    if missing := set(catalog_ids) - set(ids.tolist()):
+        message = f"{len(missing)} images that the catalog lists for it are missing"
         yield Problem("metadata", table, message, repairable=True)
     if shard.dead not in bad:
         try:
@@ -140,10 +140,10 @@ def _table_fault(root: Path, path: str, rows: int) -> str | None:
 def _ids_of(root: Path, path: str) -> list[int] | None:
     """Return the ids in a table; None where it is damaged."""
     try:
-        found: list[int] = shard_files.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
+        ids: list[int] = shard_files.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
     except _DAMAGE:
         return None
-    return found
+    return ids
 
 
 def _reason(error: Exception) -> str:

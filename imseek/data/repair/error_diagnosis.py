@@ -37,19 +37,21 @@ def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectio
 
     if isinstance(error, ImseekError) or not isinstance(error, _SUSPICIOUS):
         return None
-    for opened in [root] if root is not None else sorted(_opened_roots):
-        if not backend_of(opened).is_file or not (opened / layout.CATALOG).exists():
+    for collection in [root] if root is not None else sorted(_opened_roots):
+        if not backend_of(collection).is_file or not (collection / layout.CATALOG).exists():
             continue
         try:
-            with connect_file(opened) as connection:
+            with connect_file(collection) as connection:
                 fault = find_any_fault(connection)
-            _check_ids(opened)
+            _check_ids(collection)
         except CorruptCollectionError as damage:
             return damage
         except (ImseekError, OSError):
             continue
         if fault is not None:
-            return CorruptCollectionError(f"the catalog of {opened} is damaged: {fault}", hint=repair_command(opened))
+            return CorruptCollectionError(
+                f"the catalog of {collection} is damaged: {fault}", hint=repair_command(collection)
+            )
     return None
 
 

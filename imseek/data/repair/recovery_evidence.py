@@ -53,19 +53,19 @@ def gather_evidence(root: Path) -> Evidence:
     faults: dict[str, str] = {}
     identity = _try_read(read_identity, root, layout.COLLECTION, faults)
     current = _try_read(read_current, root, layout.CURRENT, faults)
-    recorded = _try_read(catalog_checksums.read, root, layout.CHECKSUMS, faults)
-    stated = [None if sealed is None else sealed.uuid for sealed in (identity, current, recorded)]
-    stated += [catalog_backups.uuid_of(root / name) for name in (layout.CATALOG, *layout.BACKUPS)]
-    votes = Counter(uuid for uuid in stated if uuid is not None).most_common(1)
+    checksums = _try_read(catalog_checksums.read, root, layout.CHECKSUMS, faults)
+    uuids = [None if record is None else record.uuid for record in (identity, current, checksums)]
+    uuids += [catalog_backups.uuid_of(root / name) for name in (layout.CATALOG, *layout.BACKUPS)]
+    votes = Counter(uuid for uuid in uuids if uuid is not None).most_common(1)
     uuid = votes[0][0] if votes else None
     foreign = "it belongs to another collection"
     if identity is not None and identity.uuid != uuid:
         identity, faults[layout.COLLECTION] = None, foreign
     if current is not None and current.uuid != uuid:
         current, faults[layout.CURRENT] = None, foreign
-    if recorded is not None and recorded.uuid != uuid:
-        recorded, faults[layout.CHECKSUMS] = None, foreign
-    return Evidence(uuid, identity, current, recorded, faults)
+    if checksums is not None and checksums.uuid != uuid:
+        checksums, faults[layout.CHECKSUMS] = None, foreign
+    return Evidence(uuid, identity, current, checksums, faults)
 
 
 def catalog_damage(root: Path, evidence: Evidence) -> str | None:
@@ -73,17 +73,17 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
     path = root / layout.CATALOG
     if not os.path.lexists(path):
         return "it is missing"
-    recorded = evidence.recorded(layout.CATALOG)
+    expected = evidence.recorded(layout.CATALOG)
     try:
         with connect_file(root) as connection:
-            found = connection.execute("PRAGMA integrity_check").fetchone()
+            verdict = connection.execute("PRAGMA integrity_check").fetchone()
             size = connection.execute(_SIZE).fetchone()[0]
             fault = find_any_fault(connection)
-        if found != ("ok",):
-            return f"SQLite's integrity check says: {found[0]}"
+        if verdict != ("ok",):
+            return f"SQLite's integrity check says: {verdict[0]}"
         if fault is not None:
             return fault
-        if recorded is not None and catalog_checksums.digest_catalog(root) != recorded:
+        if expected is not None and catalog_checksums.digest_catalog(root) != expected:
             return "it differs from what the last writer saved"
         if _is_folded(root) and path.stat().st_size > size:
             return "it has data after its last page"
@@ -116,12 +116,12 @@ def catalog_lag(root: Path, evidence: Evidence) -> str | None:
 
 def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
     """Return what is wrong with a backup, or None. A backup that was never made is no fault."""
-    recorded, path = evidence.recorded(name), root / name
+    expected, path = evidence.recorded(name), root / name
     if not os.path.lexists(path):
-        return None if recorded is None else "it is missing"
+        return None if expected is None else "it is missing"
     if not is_file(root, name):
         return "it is not a regular file"
-    if recorded is not None and digest(root, name, recorded.size) != recorded:
+    if expected is not None and digest(root, name, expected.size) != expected:
         return "its checksum differs"
     return None if catalog_backups.is_usable(path, evidence.uuid) else "it is not a copy of this catalog"
 

@@ -56,14 +56,14 @@ def repair(root: Path) -> RepairReport:
     """
     check_trusted(root, "repairing it")
     ledger = RecoveryLog()
-    before = verify(root)
-    if any(problem.kind == STRANGE for problem in before.problems):
-        _remove_strange(root, before.problems, ledger)
-        before = verify(root)
-    if before.ok:
-        return RepairReport(tuple(ledger.restored), (), before)
+    report = verify(root)
+    if any(problem.kind == STRANGE for problem in report.problems):
+        _remove_strange(root, report.problems, ledger)
+        report = verify(root)
+    if report.ok:
+        return RepairReport(tuple(ledger.restored), (), report)
     _check_readable(root)
-    _refuse_hopeless(before.problems)
+    _refuse_hopeless(report.problems)
     lock = backend_of(root).lock()
     lock.acquire()
     try:
@@ -79,7 +79,7 @@ def repair(root: Path) -> RepairReport:
             for problem in sorted(problems, key=_repair_position):
                 _repair_problem(writer, problem, ledger)
     for name, origin in ((layout.CURRENT, "the catalog"), (layout.CHECKSUMS, "the files")):
-        if any(problem.file == name for problem in before.problems):
+        if any(problem.file == name for problem in report.problems):
             ledger.restored.append(f"{name} from {origin}")
     return RepairReport(tuple(ledger.restored), tuple(ledger.lost), verify(root))
 
@@ -98,20 +98,20 @@ def _remove_strange(root: Path, problems: Sequence[Problem], ledger: RecoveryLog
 
     A catalog with a second hard link is copied: its content belongs to the collection.
     """
-    found = [problem for problem in problems if problem.kind == STRANGE]
-    for problem in found:
+    strange = [problem for problem in problems if problem.kind == STRANGE]
+    for problem in strange:
         if not problem.repairable:
             raise CorruptCollectionError(
                 f"{root / problem.file}: {problem.message}", hint="move it away, then repair again"
             )
     top = find_strange_at_top(root)
-    copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
-    removed = [problem for problem in found if problem.file not in copied]
-    remove_files(root, (problem.file for problem in removed), durable=True)
-    for name in copied:  # Last: staging, where copies are made, may have been a link.
+    hard_links = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
+    removals = [problem for problem in strange if problem.file not in hard_links]
+    remove_files(root, (problem.file for problem in removals), durable=True)
+    for name in hard_links:  # Last: staging, where copies are made, may have been a link.
         break_hard_link(root, name)
-    ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
-    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
+    ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(hard_links)]
+    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removals]
 
 
 def _check_readable(root: Path) -> None:
@@ -168,8 +168,8 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
         writer.renew_backup(problem.file)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == "images":
-        gone = "shard_id NOT IN (SELECT shard_id FROM shards WHERE died = ?)"
-        _retire_damaged_shards(writer, gone, (FOREVER,), (), problem.file, ledger)
+        condition = "shard_id NOT IN (SELECT shard_id FROM shards WHERE died = ?)"
+        _retire_damaged_shards(writer, condition, (FOREVER,), (), problem.file, ledger)
     elif problem.kind == snapshot_publication.KIND:
         _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == duplicate_judgement_file.KIND:
@@ -212,14 +212,14 @@ def _repair_problem(writer: Writer, problem: Problem, ledger: RecoveryLog) -> No
 
 
 def _describe_model_loss(writer: Writer, file: str) -> str:
-    listed = layout.parse(file)
+    entry = layout.parse(file)
     query = "SELECT space_id FROM spaces WHERE died = ? AND adapter = ?"
     with writer.catalog.transaction() as connection:
-        users = column(connection, query, (FOREVER, listed and listed.name))
-    if not users:
+        space_ids = column(connection, query, (FOREVER, entry and entry.name))
+    if not space_ids:
         return "the model of that name, which has to be trained again"
     return (
-        f"the adapter of space {users[0]}, whose vectors cannot be searched now; "
+        f"the adapter of space {space_ids[0]}, whose vectors cannot be searched now; "
         "`imseek tune --back` returns to the untuned ones"
     )
 
@@ -235,8 +235,8 @@ def _describe_column_loss(file: str) -> str:
 
 
 def _column_set(file: str) -> str | None:
-    listed = layout.parse(file)
-    return None if listed is None else listed.name
+    entry = layout.parse(file)
+    return None if entry is None else entry.name
 
 
 def _retire_sidecars(writer: Writer, file: str, shard_id: int) -> None:
@@ -251,14 +251,14 @@ def _drop_snapshot(writer: Writer, file: str, ledger: RecoveryLog) -> None:
     """Drop the approximate index that a file belongs to, or its part, unless that has happened already."""
     space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
-        what = index_renewal.drop_file(writer, space_id, file)
-        if what:
-            ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
+        loss = index_renewal.drop_file(writer, space_id, file)
+        if loss:
+            ledger.lost.append(f"{file}: {loss} of space {space_id}; `imseek maintain` builds it again")
 
 
 def _space_of(file: str) -> int | None:
-    listed = layout.parse(file)
-    return None if listed is None else listed.space_id
+    entry = layout.parse(file)
+    return None if entry is None else entry.space_id
 
 
 def _is_live(writer: Writer, shard_id: int) -> bool:
@@ -289,8 +289,8 @@ def _unused_space(writer: Writer, path: str) -> str | None:
     """Return the encoder of a vector file's space if that is being built or stays beside those in use, else None."""
     query = "SELECT encoder FROM spaces s JOIN files f ON f.space_id = s.space_id WHERE path = ? AND is_current = 0"
     with writer.catalog.transaction() as connection:
-        found: str | None = scalar(connection, query, (path,))
-    return found
+        encoder: str | None = scalar(connection, query, (path,))
+    return encoder
 
 
 def _forget_file(writer: Writer, path: str) -> None:
@@ -303,9 +303,9 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     """Recreate the ids file from the metadata; return whether the metadata was intact."""
     path = layout.metadata(shard_id)
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute("SELECT size, sha256 FROM files WHERE path = ?", (path,)).fetchone()
+        row = connection.execute("SELECT size, sha256 FROM files WHERE path = ?", (path,)).fetchone()
     try:
-        if recorded is None or digest(writer.root, path, recorded[0]).sha256 != recorded[1]:
+        if row is None or digest(writer.root, path, row[0]).sha256 != row[1]:
             return False
     except (OSError, CorruptCollectionError):
         return False
@@ -320,19 +320,19 @@ def _retire_damaged_shards(
 ) -> None:
     """Retire shards with a damaged file: their images, for which an SQL condition holds, live on without a vector and
     will be encoded again."""
-    lost: list[int] = []
-    unknown = stat_values(UNKNOWN_STAT)
-    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown)}"  # noqa: S608
+    lost_ids: list[int] = []
+    unknown_stat = stat_values(UNKNOWN_STAT)
+    forget_stat = f"UPDATE places SET {', '.join(f'{name} = ?' for name in unknown_stat)}"  # noqa: S608
 
     def change(connection: Connection, generation: int) -> None:
         query = f"SELECT image_id FROM images WHERE {condition} AND died = ?"  # noqa: S608
-        lost.extend(column(connection, query, (*values, FOREVER)))
-        execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
+        lost_ids.extend(column(connection, query, (*values, FOREVER)))
+        execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost_ids)
         forget_stats = f"{forget_stat} WHERE image_id IN (??) AND died = ?"
-        execute_in(connection, forget_stats, *unknown.values(), lost, FOREVER)
+        execute_in(connection, forget_stats, *unknown_stat.values(), lost_ids, FOREVER)
         shard_catalog.retire_shards(connection, generation, shard_ids)
 
     writer.apply(change)
     ledger.lost.append(
-        f"{file}: vectors and metadata of {len(lost)} images; `imseek index` makes them again under their ids"
+        f"{file}: vectors and metadata of {len(lost_ids)} images; `imseek index` makes them again under their ids"
     )

@@ -55,22 +55,22 @@ def verify(root: Path) -> VerifyReport:
     """
     while True:
         backend = backend_of(root)
-        before = backend.read_run_stamp()
+        stamp = backend.read_run_stamp()
         if backend.is_locked():
             raise locked_error(root, backend.connect())
         report = examine(root)
-        if report.ok or (not backend.is_locked() and backend.read_run_stamp() == before):
+        if report.ok or (not backend.is_locked() and backend.read_run_stamp() == stamp):
             return report
 
 
 def examine(root: Path) -> VerifyReport:
     """Verify as :func:`verify` does, for callers that know that nobody else writes."""
-    seen = _Findings()
-    problems = list(_problems(root, seen))
-    return VerifyReport(tuple(problems), seen.files, seen.bytes)
+    findings = _Findings()
+    problems = list(_problems(root, findings))
+    return VerifyReport(tuple(problems), findings.files, findings.bytes)
 
 
-def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
+def _problems(root: Path, findings: _Findings) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
         message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not create it"
@@ -78,7 +78,7 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
     if strange:
         return
     if not backend_of(root).is_file:
-        yield from _problems_elsewhere(root, seen)
+        yield from _problems_elsewhere(root, findings)
         return
     evidence = gather_evidence(root)
     for kind, name in (("identity", layout.COLLECTION), ("checksums", layout.CHECKSUMS)):
@@ -91,28 +91,28 @@ def _problems(root: Path, seen: _Findings) -> Iterator[Problem]:
         yield Problem("catalog", layout.CATALOG, fault, repairable=True)
         return
     with backend_of(root).freeze() as connection:
-        yield from _check_files(root, connection, seen)
+        yield from _check_files(root, connection, findings)
         current = current_of(connection)
         if layout.CURRENT in evidence.faults:
             yield Problem("current", layout.CURRENT, evidence.faults[layout.CURRENT], repairable=True)
         elif evidence.current is not None and evidence.current != current:
             message = f"says generation {evidence.current.generation}, the catalog {current.generation}"
             yield Problem("current", layout.CURRENT, message, repairable=True)
-        yield from find_content_problems(root, connection, current, seen.bad)
+        yield from find_content_problems(root, connection, current, findings.bad)
 
 
-def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
+def _problems_elsewhere(root: Path, findings: _Findings) -> Iterator[Problem]:
     """Find problems as :func:`_problems` does, where the catalog is on a server, which vouches for its pages."""
     from imseek.data.catalog.postgres.address import read_address
     from imseek.data.catalog.postgres.catalog_writer import find_schema_fault
 
     uuid = read_address(root).uuid
     try:
-        stated = read_identity(root).uuid
+        identity_uuid = read_identity(root).uuid
     except (CollectionNotFoundError, CorruptCollectionError) as error:
         yield Problem("identity", layout.COLLECTION, str(error), repairable=True)
     else:
-        if stated != uuid:
+        if identity_uuid != uuid:
             foreign = "one of the two belongs to another collection"
             yield Problem("identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False)
     with backend_of(root).freeze() as connection:
@@ -123,8 +123,8 @@ def _problems_elsewhere(root: Path, seen: _Findings) -> Iterator[Problem]:
         if (fault := find_schema_fault(root)) is not None:
             yield Problem("catalog", layout.ADDRESS, f"the catalog is damaged: {fault}", repairable=False)
             return
-        yield from _check_files(root, connection, seen)
-        yield from find_content_problems(root, connection, current_of(connection), seen.bad)
+        yield from _check_files(root, connection, findings)
+        yield from find_content_problems(root, connection, current_of(connection), findings.bad)
 
 
 def find_strange(root: Path) -> dict[str, str]:
@@ -137,34 +137,34 @@ def find_strange(root: Path) -> dict[str, str]:
     return {**find_strange_at_top(root), **find_files(root, *layout.FOLDERS).strange}
 
 
-def _check_files(root: Path, connection: Connection, seen: _Findings) -> Iterator[Problem]:
+def _check_files(root: Path, connection: Connection, findings: _Findings) -> Iterator[Problem]:
     """Check that every live file exists with its size and checksum, and that there are no other files."""
-    listed = set()
+    paths = set()
     for path, kind, size, sha256, died in connection.execute(
         "SELECT path, kind, size, sha256, died FROM files ORDER BY path"
     ):
-        listed.add(path)
+        paths.add(path)
         if died != FOREVER:
             continue
         try:
-            found = digest(root, path, size)
+            actual = digest(root, path, size)
         except (CorruptCollectionError, UnsafePathError) as error:
-            seen.bad.add(path)
+            findings.bad.add(path)
             yield Problem(kind, path, str(error), repairable=True)
             continue
         except OSError as error:
-            seen.bad.add(path)
+            findings.bad.add(path)
             # Missing permission or a failing disk says nothing about the content of the file.
-            gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+            is_missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
             message = f"cannot be read: {error.strerror}"
-            yield Problem(kind if gone else "unreadable", path, message, repairable=gone)
+            yield Problem(kind if is_missing else "unreadable", path, message, repairable=is_missing)
             continue
-        seen.files += 1
-        seen.bytes += found.size
-        if found != durable_files.FileDigest(size, sha256):
-            seen.bad.add(path)
-            message = f"{found.size} bytes instead of {size}" if found.size != size else "its checksum differs"
+        findings.files += 1
+        findings.bytes += actual.size
+        if actual != durable_files.FileDigest(size, sha256):
+            findings.bad.add(path)
+            message = f"{actual.size} bytes instead of {size}" if actual.size != size else "its checksum differs"
             yield Problem(kind, path, message, repairable=True)
     for path in find_listed_files(root).files:
-        if path not in listed:
+        if path not in paths:
             yield Problem("orphan", path, "not part of the collection", repairable=True)

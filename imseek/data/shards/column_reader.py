@@ -34,32 +34,36 @@ class ColumnReader:
 
         All must be live (AssertionError). Raises StaleGenerationError, CorruptCollectionError.
         """
-        wanted = np.unique(ids)
-        found: list[Int64] = [np.empty(0, np.int64)]
+        unique_ids = np.unique(ids)
+        id_parts: list[Int64] = [np.empty(0, np.int64)]
         tables = [self.schema.empty_table()]
         for shard in self._reader.current.shards:
-            stored = np.asarray(self._reader.shard_ids(shard))
-            at = np.searchsorted(stored, wanted)
-            rows = at[stored[np.minimum(at, len(stored) - 1)] == wanted] if len(stored) else at[:0]
+            shard_ids = np.asarray(self._reader.shard_ids(shard))
+            positions = np.searchsorted(shard_ids, unique_ids)
+            rows = (
+                positions[shard_ids[np.minimum(positions, len(shard_ids) - 1)] == unique_ids]
+                if len(shard_ids)
+                else positions[:0]
+            )
             rows = np.setdiff1d(rows, self._reader.dead_rows(shard), assume_unique=True)
             if rows.size:
-                found.append(stored[rows])
+                id_parts.append(shard_ids[rows])
                 tables.append(self._read_shard(shard, rows))
-        held = np.concatenate(found)
-        assert len(held) == len(wanted), "an image that is not live"
-        order = np.argsort(held)
-        return pa.concat_tables(tables).take(pa.array(order[np.searchsorted(held, ids, sorter=order)]))
+        all_ids = np.concatenate(id_parts)
+        assert len(all_ids) == len(unique_ids), "an image that is not live"
+        order = np.argsort(all_ids)
+        return pa.concat_tables(tables).take(pa.array(order[np.searchsorted(all_ids, ids, sorter=order)]))
 
     def _read_shard(self, shard: Shard, rows: Int64) -> pa.Table:
         """Read rows of one shard. Where two files have a value for an image, the later file wins."""
         columns: dict[str, pa.ChunkedArray] = {}
         for file in metadata_columns.files_of(shard):
-            there = self._schema(file)
-            named = pa.schema([field for field in self.schema if field.name in there])
-            if named.names:
-                read = partial(shard_files.read_table_rows, rows=rows, columns=named.names)
-                table = shard_files.conform_table(self._reader.load(file, read), named)
-                for name in named.names:
+            file_schema = self._schema(file)
+            schema = pa.schema([field for field in self.schema if field.name in file_schema])
+            if schema.names:
+                read = partial(shard_files.read_table_rows, rows=rows, columns=schema.names)
+                table = shard_files.conform_table(self._reader.load(file, read), schema)
+                for name in schema.names:
                     above, below = table.column(name), columns.get(name)
                     columns[name] = above if below is None else pc.coalesce(above, below)
         arrays = [

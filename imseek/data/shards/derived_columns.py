@@ -70,24 +70,24 @@ def update_change(writer: Writer, name: str, columns: Mapping[str, Mapping[int, 
     """
     _check_name(name)
     _check_hides_none(columns)
-    wanted = np.array(sorted(set().union(*columns.values())), np.int64)
+    image_ids = np.array(sorted(set().union(*columns.values())), np.int64)
     tables = {}
     for shard, (shard_id, ids) in zip(writer.current().shards, _ids_of_shards(writer), strict=True):
-        rows = np.isin(ids, wanted)
+        rows = np.isin(ids, image_ids)
         if not rows.any():
             continue
-        stored = {}
+        arrays = {}
         if (path := shard.columns.get(name)) is not None:
             with writer.catalog.transaction() as connection:
                 shard_catalog.check_intact(connection, writer, [shard_id], "column")
             table = shard_files.load_table(writer.root, path, rows=shard.rows)
-            stored = {column: table.column(column).combine_chunks() for column in table.column_names}
+            arrays = {column: table.column(column).combine_chunks() for column in table.column_names}
         for column, values in columns.items():
             new = shard_files.column_of([values.get(i) for i in ids[rows].tolist()])
-            old = stored.get(column, pa.nulls(len(ids)))
+            old = arrays.get(column, pa.nulls(len(ids)))
             kind = shard_files.common_type((old.type, new.type))
-            stored[column] = pc.replace_with_mask(old.cast(kind), pa.array(rows), new.cast(kind))
-        tables[shard_id] = pa.table({**stored, "image_id": pa.array(ids, pa.int64())})
+            arrays[column] = pc.replace_with_mask(old.cast(kind), pa.array(rows), new.cast(kind))
+        tables[shard_id] = pa.table({**arrays, "image_id": pa.array(ids, pa.int64())})
     return _tables_change(writer, name, tables, only=list(tables))
 
 
@@ -99,11 +99,11 @@ def measures_change(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) ->
     """
     tables = {}
     for shard_id, rows in _ids_of_shards(writer):
-        at = np.minimum(np.searchsorted(ids, rows), max(0, len(ids) - 1))
-        known = ids[at] == rows if len(ids) else np.zeros(len(rows), np.bool_)
+        positions = np.minimum(np.searchsorted(ids, rows), max(0, len(ids) - 1))
+        is_measured = ids[positions] == rows if len(ids) else np.zeros(len(rows), np.bool_)
         columns = {}
         for name, values in measures.items():
-            column = np.where(known, values[at], np.nan) if len(ids) else np.full(len(rows), np.nan)
+            column = np.where(is_measured, values[positions], np.nan) if len(ids) else np.full(len(rows), np.nan)
             columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column))
         tables[shard_id] = pa.table({"image_id": pa.array(rows, pa.int64()), **columns})
     return _tables_change(writer, layout.MEASURED, tables)
@@ -149,7 +149,7 @@ def _tables_change(
 
 def read_columns(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
     """Read the column set ``name`` in the form :func:`put_columns` takes, without nulls. Raises as ``Reader.load``."""
-    found: dict[str, dict[int, Any]] = {}
+    columns: dict[str, dict[int, Any]] = {}
     for shard in reader.current.shards:
         if (path := shard.columns.get(name)) is None:
             continue
@@ -158,10 +158,10 @@ def read_columns(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
         for column in table.column_names:
             if column != "image_id":
                 values = table.column(column)
-                there = values.is_valid()
-                known = zip(ids.filter(there).to_pylist(), values.filter(there).to_pylist(), strict=True)
-                found.setdefault(column, {}).update(known)
-    return {column: values for column, values in found.items() if values}
+                is_valid = values.is_valid()
+                pairs = zip(ids.filter(is_valid).to_pylist(), values.filter(is_valid).to_pylist(), strict=True)
+                columns.setdefault(column, {}).update(pairs)
+    return {column: values for column, values in columns.items() if values}
 
 
 def _table(ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]], types: Mapping[str, pa.DataType]) -> pa.Table:

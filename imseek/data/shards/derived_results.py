@@ -23,12 +23,12 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, 
     :func:`imseek.data.shards.derived_columns.put_columns`.
     """
     with open_writer(root, model.kind) as writer:
-        record = model_files.prepare_put(writer, model)
-        put = derived_columns.columns_change(writer, model.name, values)
+        put_model = model_files.prepare_put(writer, model)
+        replace_columns = derived_columns.columns_change(writer, model.name, values)
 
         def change(connection: Connection, generation: int) -> None:
-            for one in (put, record, *also):
-                one(connection, generation)
+            for step in (replace_columns, put_model, *also):
+                step(connection, generation)
 
         return writer.apply(change)
 
@@ -41,8 +41,8 @@ def update(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]], 
     values = derived_columns.update_change(writer, name, columns)
 
     def change(connection: Connection, generation: int) -> None:
-        for one in (values, *also):
-            one(connection, generation)
+        for step in (values, *also):
+            step(connection, generation)
 
     return writer.apply(change)
 
@@ -71,8 +71,8 @@ def forget(
         def change(connection: Connection, generation: int) -> None:
             nonlocal ended
             model_files.retire(connection, generation, name)
-            for one in (*([] if drop is None else [drop]), *also):
-                one(connection, generation)
+            for step in (*([] if drop is None else [drop]), *also):
+                step(connection, generation)
             ended = tags.end_by_provenance(connection, generation, given_by, prefix=prefix)
 
         return writer.apply(change), ended

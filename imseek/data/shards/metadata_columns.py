@@ -121,23 +121,23 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
 
     Raises StaleGenerationError.
     """
-    found: dict[int, list[str]] = {}
+    tags: dict[int, list[str]] = {}
     query = "SELECT DISTINCT image_id, tag, provenance FROM tags"
     query += " WHERE born <= ? AND died > ? AND image_id IN (??) ORDER BY image_id, tag"
     with connect_read_only(reader.root) as connection:
         rows = select_in(connection, query, reader.generation, reader.generation, [int(i) for i in image_ids])
         for image_id, tag, provenance in rows:
             if not is_duplicate_mark(provenance or ""):
-                found.setdefault(image_id, []).append(tag)
+                tags.setdefault(image_id, []).append(tag)
         reader.check_history(connection)
-    return found
+    return tags
 
 
 def _select_ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
     with connect_read_only(reader.root) as connection:
-        found = _int64([row[0] for row in connection.execute(query, values)])
+        ids = _int64([row[0] for row in connection.execute(query, values)])
         reader.check_history(connection)
-    return np.sort(found)
+    return np.sort(ids)
 
 
 def _int64(values: Sequence[int]) -> Int64:
@@ -146,7 +146,7 @@ def _int64(values: Sequence[int]) -> Int64:
 
 def _display_text(prefix: bytes, root: bytes, path: bytes) -> str:
     """Return the same text as :attr:`imseek.types.Place.display`, by a fast path for printable paths below the root."""
-    usual = path and path[0] != 0x2F and b"\0" not in path and b"://" not in path
-    raw = prefix + path if usual else locate(root, path)
-    text = raw.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else display_path(raw)
+    is_plain = path and path[0] != 0x2F and b"\0" not in path and b"://" not in path
+    location = prefix + path if is_plain else locate(root, path)
+    text = location.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else display_path(location)

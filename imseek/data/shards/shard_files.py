@@ -66,7 +66,7 @@ ANNOTATION_COLUMNS = pa.schema(
         pa.field("colour_label", pa.string()),
     ]
 )
-#: The columns of the set of what lies beside pictures.
+#: The columns of the set of annotations from sidecars.
 SIDECAR_SCHEMA = pa.schema([INTRINSIC_SCHEMA.field("caption"), *ANNOTATION_COLUMNS])
 #: Columns of lists of texts, stored as text with one entry a line: entries have no line breaks.
 LIST_COLUMNS = ("keywords", "people")
@@ -105,8 +105,8 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
 
 def annotation_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the annotations that are stated, lists as lists."""
-    stated = ((name, value) for name, value in values.items() if value not in (None, ()))
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in stated}
+    filled = ((name, value) for name, value in values.items() if value not in (None, ()))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in filled}
 
 
 def entries_of(text: str) -> list[str]:
@@ -153,10 +153,10 @@ def column_of(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Arra
 
 def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
     """Return the narrowest type that fits values of all these types; null where there are none."""
-    found = {str(kind): kind for kind in kinds if kind != pa.null()}
-    if len(found) <= 1:
-        return next(iter(found.values()), pa.null())
-    return pa.float64() if set(found) == {"int64", "double"} else pa.string()
+    distinct = {str(kind): kind for kind in kinds if kind != pa.null()}
+    if len(distinct) <= 1:
+        return next(iter(distinct.values()), pa.null())
+    return pa.float64() if set(distinct) == {"int64", "double"} else pa.string()
 
 
 def concat_tables(tables: Sequence[pa.Table]) -> pa.Table:
@@ -233,11 +233,11 @@ class MatrixBlocks:
 def write_table(path: Path, table: pa.Table) -> durable_files.FileDigest:
     """Stage a Parquet file, uncompressed if long repeated texts would make readers refuse the compressed one."""
     options = {"row_group_size": ROW_GROUP, "write_page_checksum": True}
-    written = durable_files.stage(path, lambda out: pq.write_table(table, out, compression="zstd", **options))
-    if may_unpack(table.nbytes, written.size):
-        return written
-    plain = {"compression": "none", "use_dictionary": False}
-    return durable_files.stage(path, lambda out: pq.write_table(table, out, **plain, **options))
+    digest = durable_files.stage(path, lambda out: pq.write_table(table, out, compression="zstd", **options))
+    if may_unpack(table.nbytes, digest.size):
+        return digest
+    uncompressed = {"compression": "none", "use_dictionary": False}
+    return durable_files.stage(path, lambda out: pq.write_table(table, out, **uncompressed, **options))
 
 
 def write_array(path: Path, array: npt.NDArray[Any] | MatrixBlocks) -> durable_files.FileDigest:
@@ -272,12 +272,12 @@ def collect_rows(rows: Sequence[int], read_group: Callable[[int], pa.Table]) -> 
     positions_by_group: dict[int, list[int]] = {}
     for position, row in enumerate(rows):
         positions_by_group.setdefault(row // ROW_GROUP, []).append(position)
-    found: list[dict[str, Any]] = [{} for _ in rows]
+    dictionaries: list[dict[str, Any]] = [{} for _ in rows]
     for group, positions in positions_by_group.items():
         table = read_group(group)
-        places = [(found[position], rows[position] - group * ROW_GROUP) for position in positions]
-        if (last := max(place for _, place in places)) >= table.num_rows:
-            raise IndexError(f"row {last:,} of a row group of {table.num_rows:,}")
+        places = [(dictionaries[position], rows[position] - group * ROW_GROUP) for position in positions]
+        if (furthest := max(place for _, place in places)) >= table.num_rows:
+            raise IndexError(f"row {furthest:,} of a row group of {table.num_rows:,}")
         # Not `take`: it would import pyarrow.compute, which costs a cold search about 50 ms. And value by value: a
         # slice of one row costs more than all its values.
         for name, column in zip(table.column_names, table.columns, strict=True):
@@ -285,7 +285,7 @@ def collect_rows(rows: Sequence[int], read_group: Callable[[int], pa.Table]) -> 
                 for values, place in places:
                     if (value := column[place].as_py()) is not None:
                         values[name] = value
-    return found
+    return dictionaries
 
 
 def read_table_rows(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
@@ -339,8 +339,8 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
         schema, count = table_file.schema, table_file.rows
     if "image_id" not in schema.names:
         raise ValueError("it has no ids")
-    listed = layout.parse(name)
-    is_metadata = listed is not None and listed.kind == "metadata"
+    listed_file = layout.parse(name)
+    is_metadata = listed_file is not None and listed_file.kind == "metadata"
     for field in INTRINSIC_SCHEMA:
         if field.name in LUMA_COLUMNS.names:
             continue
@@ -356,16 +356,16 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
 
 def to_json_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row to JSON types: hashes to hex, lists to arrays, times to ISO 8601 with a zone where it is known."""
-    shown: dict[str, Any] = {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()}
+    json_row: dict[str, Any] = {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()}
     for name in LIST_COLUMNS:
-        if isinstance(value := shown.get(name), str):
-            shown[name] = entries_of(value)
-    zone = shown.pop("taken_at_zone", None)
-    if (taken_at := shown.get("taken_at")) is not None:
+        if isinstance(value := json_row.get(name), str):
+            json_row[name] = entries_of(value)
+    zone = json_row.pop("taken_at_zone", None)
+    if (taken_at := json_row.get("taken_at")) is not None:
         if zone is not None:
             taken_at = taken_at.replace(tzinfo=timezone(timedelta(minutes=zone)))
-        shown["taken_at"] = taken_at.isoformat()
-    return shown
+        json_row["taken_at"] = taken_at.isoformat()
+    return json_row
 
 
 def _split_time(text: str | None) -> tuple[datetime | None, int | None]:

@@ -1,4 +1,4 @@
-"""The column set of what lies beside pictures: annotations from sidecars, which go before those in the pictures.
+"""The column set of annotations from sidecars, the files beside pictures. They replace those in the pictures.
 
 They have a set of their own, so that an edited or removed sidecar changes them and brings to light what the picture
 itself says, while shards stay as they are.
@@ -45,9 +45,9 @@ def stage_sidecars(
 def replace_sidecars(
     folders: Folders, connection: Connection, generation: int, values: Mapping[int, Mapping[str, Any]]
 ) -> dict[int, set[str]]:
-    """Replace what lies beside stored images, by id, as part of a commit; return the columns that change, by image.
+    """Replace the sidecar annotations of stored images, by id, as part of a commit; return the changed columns of each.
 
-    Only shards with one of these images are written. Images that are not stored are passed over.
+    Only shards with one of these images are written. Images that are not stored are skipped.
     """
     return _replace(folders, connection, generation, values, SIDECARS, SCHEMA)
 
@@ -72,18 +72,18 @@ def stage_edits(
 
 def read_edits(folders: Folders, connection: Connection, image_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return what users state about stored images, by id. A damaged file states nothing."""
-    found: dict[int, dict[str, Any]] = {}
+    edits_of: dict[int, dict[str, Any]] = {}
     shards = shard_catalog.ids_by_shard(connection, sorted(set(image_ids)))
     for shard_id, path in _paths(connection, EDITS, shards).items():
         ids = shards[shard_id]
         with suppress(CorruptCollectionError):
             table = shard_files.load_table(folders.root, path)
-            mine = table.filter(pa.array(np.isin(table.column("image_id").to_numpy(), ids)))
-            for row in mine.select(["image_id", *(set(table.column_names) & set(EDIT_SCHEMA.names))]).to_pylist():
-                stated = {name: value for name, value in row.items() if name != "image_id" and value is not None}
-                if stated:
-                    found[row["image_id"]] = stated
-    return found
+            selection = table.filter(pa.array(np.isin(table.column("image_id").to_numpy(), ids)))
+            for row in selection.select(["image_id", *(set(table.column_names) & set(EDIT_SCHEMA.names))]).to_pylist():
+                values = {name: value for name, value in row.items() if name != "image_id" and value is not None}
+                if values:
+                    edits_of[row["image_id"]] = values
+    return edits_of
 
 
 def _replace(
@@ -111,8 +111,8 @@ def _replace(
             old = _column(table, field, len(ids))
             new = shard_files.column_of([values[image_id].get(field.name) for image_id in image_ids], field.type)
             before, after = old.take(pa.array(rows)).to_pylist(), new.to_pylist()
-            for image_id, one, other in zip(image_ids, before, after, strict=True):
-                if one != other:
+            for image_id, old_value, new_value in zip(image_ids, before, after, strict=True):
+                if old_value != new_value:
                     changed.setdefault(image_id, set()).add(field.name)
             mask = np.zeros(len(ids), np.bool_)
             mask[rows] = True
@@ -148,8 +148,8 @@ def _column(table: pa.Table | None, field: pa.Field, rows: int) -> pa.Array:
 def _stage(
     folders: Folders, name: str, shard_id: int, generation: int, ids: pa.Array, columns: Mapping[str, pa.Array]
 ) -> list[StagedFile]:
-    stated = {column_name: column for column_name, column in columns.items() if column.null_count < len(column)}
-    if not stated:
+    filled = {column_name: column for column_name, column in columns.items() if column.null_count < len(column)}
+    if not filled:
         return []
     path = layout.column(name, shard_id, generation)
-    return [shard_catalog.stage(folders, path, "column", pa.table({"image_id": ids, **stated}), name=name)]
+    return [shard_catalog.stage(folders, path, "column", pa.table({"image_id": ids, **filled}), name=name)]

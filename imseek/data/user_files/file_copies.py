@@ -28,38 +28,38 @@ CANNOT_CLONE: Final = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, er
 
 def write_copy(source: FolderEntry, target: FolderEntry) -> None:
     """Copy bytes, times, mode and attributes into a new file, durable except for its name. Raises OSError."""
-    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    source_fd = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
     try:
-        info = os.fstat(reading)
-        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
+        info = os.fstat(source_fd)
+        target_fd = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
         try:
-            while block := os.read(reading, BLOCK):
-                _write(writing, block)
-            _copy_attributes(reading, writing)
-            set_mode_and_times(writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid))
-            os.fsync(writing)
+            while block := os.read(source_fd, BLOCK):
+                _write(target_fd, block)
+            _copy_attributes(source_fd, target_fd)
+            set_mode_and_times(target_fd, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid))
+            os.fsync(target_fd)
             # Drop the page cache where possible, so that reading it back reads the disk.
             if hasattr(os, "posix_fadvise"):
                 with suppress(OSError):
-                    os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
+                    os.posix_fadvise(target_fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
-            os.close(writing)
+            os.close(target_fd)
     finally:
-        os.close(reading)
+        os.close(source_fd)
 
 
 def write_clone(source: FolderEntry, target: FolderEntry) -> None:
     """Create a file that shares the blocks of another. Raises OSError where the file system cannot do that."""
-    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    source_fd = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
     try:
-        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
+        target_fd = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
         try:
-            fcntl.ioctl(writing, _FICLONE, reading)
-            os.fsync(writing)
+            fcntl.ioctl(target_fd, _FICLONE, source_fd)
+            os.fsync(target_fd)
         finally:
-            os.close(writing)
+            os.close(target_fd)
     finally:
-        os.close(reading)
+        os.close(source_fd)
 
 
 def can_clone(source: FolderEntry, folder: int) -> bool:
@@ -70,20 +70,20 @@ def can_clone(source: FolderEntry, folder: int) -> bool:
     """
     if not hasattr(os, "O_TMPFILE"):
         return True
-    reading = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
+    source_fd = os.open(source.name, READ_FLAGS, dir_fd=source.folder)
     try:
         try:
-            writing = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            target_fd = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
         except OSError:
             return True
         try:
-            fcntl.ioctl(writing, _FICLONE, reading)
+            fcntl.ioctl(target_fd, _FICLONE, source_fd)
         except OSError as error:
             return error.errno not in CANNOT_CLONE
         finally:
-            os.close(writing)
+            os.close(target_fd)
     finally:
-        os.close(reading)
+        os.close(source_fd)
     return True
 
 
@@ -93,14 +93,14 @@ def _write(fd: int, block: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _copy_attributes(reading: int, writing: int) -> None:
+def _copy_attributes(source_fd: int, target_fd: int) -> None:
     """Copy extended attributes that the target's file system accepts."""
     if not hasattr(os, "listxattr"):
         return
     with suppress(OSError):
-        for name in filter(_is_ordinary, os.listxattr(reading)):
+        for name in filter(_is_ordinary, os.listxattr(source_fd)):
             with suppress(OSError):
-                os.setxattr(writing, name, os.getxattr(reading, name))
+                os.setxattr(target_fd, name, os.getxattr(source_fd, name))
 
 
 def _is_ordinary(name: str) -> bool:
@@ -122,11 +122,11 @@ def set_mode_and_times(
     os.utime(fd, ns=(mtime_ns if atime_ns is None else atime_ns, mtime_ns))
 
 
-def read_attributes(at: FolderEntry) -> dict[str, bytes]:
+def read_attributes(entry: FolderEntry) -> dict[str, bytes]:
     """Read the ``user.*`` extended attributes of a regular file, empty where unsupported. Raises OSError."""
     if not hasattr(os, "listxattr"):
         return {}
-    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
     try:
         return {name: os.getxattr(fd, name) for name in _user_attributes(fd)}
     except OSError:
@@ -139,15 +139,15 @@ def _user_attributes(fd: int) -> set[str]:
     return {name for name in os.listxattr(fd) if name.startswith(_USER_PREFIX)}
 
 
-def restore_attributes(at: FolderEntry, owner: tuple[int, int], attributes: Mapping[str, bytes]) -> None:
+def restore_attributes(entry: FolderEntry, owner: tuple[int, int], attributes: Mapping[str, bytes]) -> None:
     """Restore the owner and extended attributes of a recreated regular file where permitted.
 
     Only ``user.*`` attributes are restored; others are not the user's to set. The owner only where it is the owner of
     the file's folder or the current user: a journal must not make a privileged user give files to anyone.
     """
-    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
     try:
-        if owner[0] in (os.fstat(at.folder).st_uid, os.geteuid()):
+        if owner[0] in (os.fstat(entry.folder).st_uid, os.geteuid()):
             with suppress(OSError):
                 os.fchown(fd, *owner)
         if not hasattr(os, "listxattr"):
@@ -164,13 +164,13 @@ def restore_attributes(at: FolderEntry, owner: tuple[int, int], attributes: Mapp
         os.close(fd)
 
 
-def restore_mode_and_mtime(at: FolderEntry, mode: int, mtime_ns: int) -> None:
+def restore_mode_and_mtime(entry: FolderEntry, mode: int, mtime_ns: int) -> None:
     """Restore the mtime of a regular file, and its read and write permissions.
 
     It is never made executable, set-uid or the like, and loses such bits where the file system has modes. Raises
     OSError.
     """
-    fd = os.open(at.name, READ_FLAGS, dir_fd=at.folder)
+    fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
     try:
         info = os.fstat(fd)
         if stat.S_IMODE(info.st_mode) == mode & PICTURE_MODES and info.st_mtime_ns == mtime_ns:

@@ -43,11 +43,11 @@ def move(
     content: Content,
     part: bytes,
     unsynced: UnsyncedFolders,
-    copied: Callable[[os.stat_result], None],
+    note_copy: Callable[[os.stat_result], None],
 ) -> None:
     """Move the file that was read as ``content``; ``part`` names an unfinished copy in the target's folder.
 
-    If it has to be copied, ``copied`` receives the stat of the copy before that gets its name, so that it can be
+    If it has to be copied, ``note_copy`` receives the stat of the copy before that gets its name, so that it can be
     recognised.
 
     A power cut may undo a rename until ``unsynced`` is fsynced, but never loses the file; all else is durable. Raises
@@ -59,7 +59,7 @@ def move(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy(source, target, content.sha256, part, copied)
+        copy(source, target, content.sha256, part, note_copy)
         try:
             remove_original(source, content)
         except BaseException:
@@ -67,8 +67,8 @@ def move(
                 unlink_durably(target)  # The original still exists, perhaps with later changes.
             raise
         return
-    moved = stat_entry(target)
-    if moved is None or stat_key_without_ctime(moved) != stat_key_without_ctime(content.info):
+    info = stat_entry(target)
+    if info is None or stat_key_without_ctime(info) != stat_key_without_ctime(content.info):
         _rename(target, source)
         raise ChangingError("it was changed, or another file took its place, just now")
     unsynced.add(target, source)
@@ -110,12 +110,12 @@ def rename_noreplace(source: FolderEntry, target: FolderEntry) -> None:
     _renameat2(source, target, _RENAME_NOREPLACE)
 
 
-def exchange(one: FolderEntry, other: FolderEntry) -> None:
+def exchange(first: FolderEntry, second: FolderEntry) -> None:
     """Swap two names atomically.
 
     Raises OSError: FileNotFoundError where one is missing, ENOSYS where the system has no such call.
     """
-    _renameat2(one, other, _RENAME_EXCHANGE)
+    _renameat2(first, second, _RENAME_EXCHANGE)
 
 
 def _renameat2(source: FolderEntry, target: FolderEntry, flags: int) -> None:
@@ -136,7 +136,7 @@ def copy(
     target: FolderEntry,
     sha256: bytes,
     part: bytes,
-    copied: Callable[[os.stat_result], None],
+    note_copy: Callable[[os.stat_result], None],
 ) -> None:
     """Copy a file with times, mode and attributes, durably; verify the copy, and only then give it its name.
 
@@ -149,10 +149,10 @@ def copy(
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target.name))
     try:
         write_copy(source, unfinished)
-        made = read_content(unfinished)
-        if made.sha256 != sha256:
+        copied = read_content(unfinished)
+        if copied.sha256 != sha256:
             raise ChangingError("its copy differs from what was read before")
-        copied(made.info)
+        note_copy(copied.info)
         rename_part(unfinished, target)
     except BaseException:
         with suppress(OSError):
@@ -175,54 +175,54 @@ def rename_part(unfinished: FolderEntry, target: FolderEntry) -> None:
 
 def remove_original(source: FolderEntry, content: Content) -> None:
     """Remove a file that was copied. Raises ChangingError where it changed since."""
-    now = stat_entry(source)
-    if now is None or not is_unchanged(now, content.info):
+    info = stat_entry(source)
+    if info is None or not is_unchanged(info, content.info):
         raise ChangingError("it changed while it was copied")
     os.unlink(source.name, dir_fd=source.folder)
     sync_entries(source)
 
 
-def unlink_durably(at: FolderEntry) -> None:
+def unlink_durably(entry: FolderEntry) -> None:
     """Remove a name of ours durably, if it exists."""
     with suppress(FileNotFoundError):
-        os.unlink(at.name, dir_fd=at.folder)
-        sync_entries(at)
+        os.unlink(entry.name, dir_fd=entry.folder)
+        sync_entries(entry)
 
 
-def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: Content) -> None:
+def replace(target: FolderEntry, new: FolderEntry, backup: FolderEntry, content: Content) -> None:
     """Replace the file that was read as ``content`` with the file ``new``, all in one folder.
 
-    The old file stays as ``kept`` until it is certain that it did not change meanwhile. Where it did, or another file
+    The old file stays as ``backup`` until it is certain that it did not change meanwhile. Where it did, or another file
     had taken its place, that file is put back and ChangingError is raised. (Where the system cannot swap names, a file
     that takes its place at the last moment is overwritten.) If killed half-way, see :func:`finish_replace`. Raises
     OSError.
     """
     try:
-        os.link(target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False)
-        sync_entries(kept)
+        os.link(target.name, backup.name, src_dir_fd=target.folder, dst_dir_fd=backup.folder, follow_symlinks=False)
+        sync_entries(backup)
         # The fsync takes time, so check what is there as late as possible.
-        if not is_same_inode(stat_entry(kept), content.info) or not is_same_inode(stat_entry(target), content.info):
-            unlink_durably(kept)
+        if not is_same_inode(stat_entry(backup), content.info) or not is_same_inode(stat_entry(target), content.info):
+            unlink_durably(backup)
             raise ChangingError("another file took its place")
-        ours = stat_entry(new)
-        _swap_in(new, target, kept)
+        own_info = stat_entry(new)
+        _swap_in(new, target, backup)
     except (OSError, ChangingError):
         unlink_durably(new)  # Until the swap, ``new`` is ours.
         raise
-    if (swapped := stat_entry(new)) is not None and not is_same_inode(swapped, content.info):
-        _swap_back(target, new, ours)
-        unlink_durably(kept)
+    if (swapped_info := stat_entry(new)) is not None and not is_same_inode(swapped_info, content.info):
+        _swap_back(target, new, own_info)
+        unlink_durably(backup)
         raise ChangingError("another file took its place")
     sync_entries(target)
-    finish_replace(target, new, kept, content.sha256)
+    finish_replace(target, new, backup, content.sha256)
 
 
-def _swap_in(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
+def _swap_in(new: FolderEntry, target: FolderEntry, backup: FolderEntry) -> None:
     """Swap ``new`` with the target; afterwards ``new`` is the old file, or missing."""
     try:
         exchange(new, target)
     except FileNotFoundError:
-        unlink_durably(kept)  # Someone removed it meanwhile.
+        unlink_durably(backup)  # Someone removed it meanwhile.
         raise
     except OSError as error:
         if error.errno not in _NO_RENAME:
@@ -230,49 +230,49 @@ def _swap_in(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
         os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)
 
 
-def _swap_back(target: FolderEntry, new: FolderEntry, ours: os.stat_result | None) -> None:
+def _swap_back(target: FolderEntry, new: FolderEntry, own_info: os.stat_result | None) -> None:
     """Put back a file that had taken the target's place and was swapped out. Raises ChangingError, OSError."""
     exchange(new, target)
-    if not is_same_inode(stat_entry(new), ours):
+    if not is_same_inode(stat_entry(new), own_info):
         exchange(new, target)  # It was saved again: the latest version belongs there.
         raise _left_beside_error(new)
     sync_entries(target)
     unlink_durably(new)
 
 
-def finish_replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha256: bytes) -> None:
+def finish_replace(target: FolderEntry, new: FolderEntry, backup: FolderEntry, sha256: bytes) -> None:
     """Finish an interrupted :func:`replace`, or roll it back, from any state it may have left.
 
     Raises ChangingError where the file to replace has other bytes now, or another file had taken its place: that file
     is put back.
     """
-    old, now = stat_entry(kept), stat_entry(target)
-    if old is not None:
-        swapped = stat_entry(new)
-        if is_same_inode(old, swapped):
+    backup_info, target_info = stat_entry(backup), stat_entry(target)
+    if backup_info is not None:
+        new_info = stat_entry(new)
+        if is_same_inode(backup_info, new_info):
             unlink_durably(new)
-            swapped = None
-        if is_same_inode(old, now):
-            unlink_durably(kept)  # It had not been replaced yet.
-        elif swapped is not None and _has_content(target, sha256) and not _has_content(new, sha256):
-            _swap_back(target, new, now)
-            raise _left_beside_error(kept)
-        elif now is not None and read_content(kept).sha256 == sha256 == read_content(target).sha256:
-            unlink_durably(kept)
-        elif now is None or read_content(target).sha256 == sha256:
-            os.rename(kept.name, target.name, src_dir_fd=kept.folder, dst_dir_fd=target.folder)
+            new_info = None
+        if is_same_inode(backup_info, target_info):
+            unlink_durably(backup)  # It had not been replaced yet.
+        elif new_info is not None and _has_content(target, sha256) and not _has_content(new, sha256):
+            _swap_back(target, new, target_info)
+            raise _left_beside_error(backup)
+        elif target_info is not None and read_content(backup).sha256 == sha256 == read_content(target).sha256:
+            unlink_durably(backup)
+        elif target_info is None or read_content(target).sha256 == sha256:
+            os.rename(backup.name, target.name, src_dir_fd=backup.folder, dst_dir_fd=target.folder)
             sync_entries(target)
             raise ChangingError("it changed while it was replaced")
         else:
-            raise _left_beside_error(kept)
+            raise _left_beside_error(backup)
     unlink_durably(new)
 
 
-def _left_beside_error(at: FolderEntry) -> ChangingError:
-    return ChangingError(f"it changed, and its previous content is in the same folder: {os.fsdecode(at.name)}")
+def _left_beside_error(entry: FolderEntry) -> ChangingError:
+    return ChangingError(f"it changed, and its previous content is in the same folder: {os.fsdecode(entry.name)}")
 
 
-def _has_content(at: FolderEntry, sha256: bytes) -> bool:
+def _has_content(entry: FolderEntry, sha256: bytes) -> bool:
     with suppress(OSError, ChangingError):
-        return read_content(at).sha256 == sha256
+        return read_content(entry).sha256 == sha256
     return False

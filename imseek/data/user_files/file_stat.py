@@ -25,8 +25,8 @@ class FileStat:
 
     def same_as(self, other: FileStat) -> bool:
         """Whether ``other``, seen later, proves the same content without opening the file."""
-        racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - RACY_NS
-        return not racy and self.same_file(other)
+        is_racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - RACY_NS
+        return not is_racy and self.same_file(other)
 
     def same_file(self, other: FileStat) -> bool:
         """Whether size, times and inode are equal."""
@@ -41,7 +41,7 @@ class FileStat:
         return (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
-#: In place of what identifies the state of the files beside a picture: they must be read again in any case.
+#: Stands for a state of the files beside a picture in which they must be read again in any case.
 UNKNOWN_SIDECARS: Final = "?"
 #: Stat of a file that must be read again in any case.
 UNKNOWN_STAT: Final = FileStat(-1, 0, 0, 0, 0)

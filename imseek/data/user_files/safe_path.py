@@ -143,26 +143,26 @@ def _enter(fd: int, name: bytes, make: bool) -> int:
     return os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
 
 
-def stat_entry(at: FolderEntry) -> os.stat_result | None:
+def stat_entry(entry: FolderEntry) -> os.stat_result | None:
     """Return the stat of an entry, without following a link; None where there is none."""
     try:
-        return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
+        return os.stat(entry.name, dir_fd=entry.folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
 
 
-def read_head(at: FolderEntry, size: int) -> bytes:
+def read_head(entry: FolderEntry, size: int) -> bytes:
     """Read up to ``size`` bytes from the beginning of a regular file. Raises OSError, ChangingError."""
-    fd = open_regular(at)
+    fd = open_regular(entry)
     try:
         return os.read(fd, size)
     finally:
         os.close(fd)
 
 
-def read_content(at: FolderEntry) -> Content:
+def read_content(entry: FolderEntry) -> Content:
     """Hash a regular file with sha256. Raises OSError, ChangingError."""
-    fd = open_regular(at)
+    fd = open_regular(entry)
     try:
         return _content(fd)
     finally:
@@ -170,18 +170,18 @@ def read_content(at: FolderEntry) -> Content:
 
 
 def _content(fd: int) -> Content:
-    before = os.fstat(fd)
+    info = os.fstat(fd)
     digest = hashlib.sha256()
     while block := os.read(fd, BLOCK):
         digest.update(block)
-    if not is_unchanged(before, os.fstat(fd)):
+    if not is_unchanged(info, os.fstat(fd)):
         raise ChangingError("it changed while it was read")
-    return Content(digest.digest(), before)
+    return Content(digest.digest(), info)
 
 
-def is_unchanged(one: os.stat_result, other: os.stat_result) -> bool:
+def is_unchanged(first: os.stat_result, second: os.stat_result) -> bool:
     """Whether two stats show the same, unchanged file."""
-    return stat_key(one) == stat_key(other)
+    return stat_key(first) == stat_key(second)
 
 
 def stat_key_without_ctime(info: os.stat_result) -> tuple[int, ...]:
@@ -194,9 +194,9 @@ def stat_key(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
-def is_same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+def is_same_inode(first: os.stat_result | None, second: os.stat_result | None) -> bool:
     """Whether both stats are of the same file, under any names."""
-    return one is not None and other is not None and os.path.samestat(one, other)
+    return first is not None and second is not None and os.path.samestat(first, second)
 
 
 class UnsyncedFolders:
@@ -243,8 +243,8 @@ def remove_empty_folders(base: bytes, inner: bytes) -> None:
     parts = check_parts(inner) if inner else []
     with suppress(OSError):
         while parts:
-            with open_parent(SafePath(base, b"/".join(parts))) as at:
-                os.rmdir(at.name, dir_fd=at.folder)
+            with open_parent(SafePath(base, b"/".join(parts))) as entry:
+                os.rmdir(entry.name, dir_fd=entry.folder)
             parts.pop()
 
 

@@ -37,13 +37,13 @@ class IdSet:
         if mask is None:
             if not len(self.ids):
                 return np.zeros(len(ids), np.bool_)
-            at = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-            found: Bools = self.ids[at] == ids
-            return found
-        inside = (ids >= 0) & (ids < len(mask))
-        found = np.zeros(len(ids), np.bool_)
-        found[inside] = mask[ids[inside]]
-        return found
+            positions = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+            is_member: Bools = self.ids[positions] == ids
+            return is_member
+        is_inside = (ids >= 0) & (ids < len(mask))
+        is_member = np.zeros(len(ids), np.bool_)
+        is_member[is_inside] = mask[ids[is_inside]]
+        return is_member
 
     def _dense(self) -> Bools | None:
         """Return a mask (last id + 1,), True at each id; None where it would be far larger than the ids themselves."""

@@ -25,7 +25,7 @@ _BLOCK = 1 << 16
 _SAMPLE_SHARE = 3
 #: Training rows that are enough for codes, as opposed to lists.
 _CODE_ROWS = 1 << 16
-#: Of k-means; more change recall by less than its error.
+#: Iterations of k-means: more of them change recall by less than its error.
 _ITERATIONS = 8
 
 #: Receives the share that is done, 0 to 1; raises to stop.
@@ -37,8 +37,8 @@ class LiveRows:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = tuple(segments)
-        self._at = [np.flatnonzero(segment.searchable()) for segment in segments]
-        self._starts = np.concatenate([[0], np.cumsum([len(at) for at in self._at])]).astype(np.int64)
+        self._numbers = [np.flatnonzero(segment.searchable()) for segment in segments]
+        self._starts = np.concatenate([[0], np.cumsum([len(numbers) for numbers in self._numbers])]).astype(np.int64)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -48,36 +48,36 @@ class LiveRows:
         part = LiveRows(())
         firsts = self._starts[:-1]
         part.segments = self.segments
-        part._at = [
-            at[max(0, start - first) : max(0, stop - first)]
-            for at, first in zip(self._at, firsts.tolist(), strict=True)
+        part._numbers = [
+            numbers[max(0, start - first) : max(0, stop - first)]
+            for numbers, first in zip(self._numbers, firsts.tolist(), strict=True)
         ]
-        part._starts = np.concatenate([[0], np.cumsum([len(at) for at in part._at])]).astype(np.int64)
+        part._starts = np.concatenate([[0], np.cumsum([len(numbers) for numbers in part._numbers])]).astype(np.int64)
         return part
 
     def ids(self) -> Ids:
         """Return the ids of all rows, in the order of their numbers."""
-        each = (s.ids[at] for s, at in zip(self.segments, self._at, strict=True))
-        return np.concatenate([np.empty(0, np.int64), *each])
+        parts = (s.ids[numbers] for s, numbers in zip(self.segments, self._numbers, strict=True))
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
     def take(self, numbers: Ids) -> tuple[Ids, Float32]:
         """Return ids and float32 rows (m, dim) of ``numbers``, in ascending order of number."""
         numbers = np.sort(numbers)
         ids, rows = [np.empty(0, np.int64)], []
-        for n, (segment, at) in enumerate(zip(self.segments, self._at, strict=True)):
+        for n, (segment, live) in enumerate(zip(self.segments, self._numbers, strict=True)):
             first, last = np.searchsorted(numbers, self._starts[n : n + 2])
-            mine = at[numbers[first:last] - self._starts[n]]
-            ids.append(segment.ids[mine])
-            rows.append(np.asarray(segment.rows[mine]).astype(np.float32))
+            positions = live[numbers[first:last] - self._starts[n]]
+            ids.append(segment.ids[positions])
+            rows.append(np.asarray(segment.rows[positions]).astype(np.float32))
             release(segment.rows)
         return np.concatenate(ids), np.concatenate(rows)
 
     def blocks(self) -> Iterator[tuple[Ids, Float16]]:
         """Yield ids and stored rows of all, some tens of thousands at a time."""
-        for segment, at in zip(self.segments, self._at, strict=True):
-            for start in range(0, len(at), _BLOCK):
-                mine = at[start : start + _BLOCK]
-                yield segment.ids[mine], np.asarray(segment.rows[mine])
+        for segment, numbers in zip(self.segments, self._numbers, strict=True):
+            for start in range(0, len(numbers), _BLOCK):
+                block = numbers[start : start + _BLOCK]
+                yield segment.ids[block], np.asarray(segment.rows[block])
                 release(segment.rows)  # Otherwise everything read would stay resident.
 
     def norm_range(self) -> tuple[float, float]:
@@ -91,76 +91,76 @@ class LiveRows:
             if not np.isfinite(norms).all():
                 broken = int(ids[~np.isfinite(norms)][0])
                 raise CorruptCollectionError(f"the vector of image {broken} holds NaN or infinity")
-            usual = norms[norms > 0]
-            if usual.size:
-                lo, hi = min(lo, float(usual.min())), max(hi, float(usual.max()))
+            nonzero = norms[norms > 0]
+            if nonzero.size:
+                lo, hi = min(lo, float(nonzero.min())), max(hi, float(nonzero.max()))
         return (lo, hi) if hi else (1.0, 1.0)
 
 
-def build_index(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare) -> Any:
-    """Build an index of ``factory`` over all ``rows``. Rows numbered ``spared`` (ascending) are not trained on.
+def build_index(rows: LiveRows, dim: int, factory: str, memory: int, excluded: Ids, report: ReportShare) -> Any:
+    """Build an index of ``factory`` over all ``rows``. Rows numbered ``excluded`` (ascending) are not trained on.
 
     Raises UsageError for a factory string that cannot be used.
     """
     if (degree := cagra_degree(factory)) is not None:
-        return _cagra(rows, dim, degree, memory, tell)
-    index = train_index(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=len(rows))
-    add_rows(index, rows, lambda share: tell(0.4 + 0.6 * share))
+        return _cagra(rows, dim, degree, memory, report)
+    index = train_index(rows, dim, factory, memory, excluded, lambda share: report(0.4 * share), room=len(rows))
+    add_rows(index, rows, lambda share: report(0.4 + 0.6 * share))
     return index
 
 
 def train_index(
-    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare, *, room: int
+    rows: LiveRows, dim: int, factory: str, memory: int, excluded: Ids, report: ReportShare, *, room: int
 ) -> Any:
-    """Train an index of ``factory`` without rows on ``rows``, except those numbered ``spared`` (ascending).
+    """Train an index of ``factory`` without rows on ``rows``, except those numbered ``excluded`` (ascending).
 
     Its lists have room for ``room`` rows like these. Raises UsageError for a factory string that cannot be used.
     """
     index = make_index(factory, dim)
     lists = inverted_file(index)
-    wanted = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
-    wanted = min(wanted, memory // _SAMPLE_SHARE // (4 * dim), len(rows) - len(spared))
+    sample_size = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
+    sample_size = min(sample_size, memory // _SAMPLE_SHARE // (4 * dim), len(rows) - len(excluded))
     rng = np.random.default_rng(len(rows))
-    numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), wanted + len(spared)), replace=False), spared)
-    _, sample = rows.take(numbers[:wanted])
+    numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), sample_size + len(excluded)), replace=False), excluded)
+    _, sample = rows.take(numbers[:sample_size])
     if lists is not None:
-        _train_centres(index, lists, sample, tell)
+        _train_centres(index, lists, sample, report)
     index.train(sample)
     if lists is not None:
         _reserve(index, lists, sample, room)
     return index
 
 
-def add_rows(index: Any, rows: LiveRows, tell: ReportShare) -> None:
-    done = 0
+def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
+    count = 0
     for ids, block in rows.blocks():
         index.add_with_ids(block.astype(np.float32), ids)
-        done += len(ids)
-        tell(done / len(rows))
+        count += len(ids)
+        report(count / len(rows))
 
 
-def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: ReportShare) -> Any:
+def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, report: ReportShare) -> Any:
     """Build a CAGRA graph on the first GPU, and store it as FAISS's HNSW of one level, which a CPU can search too.
 
     It needs all rows at once, in float32. Raises UsageError where they do not fit twice.
     """
-    if (needed := 2 * len(rows) * dim * 4) > memory:
+    if (needed_bytes := 2 * len(rows) * dim * 4) > memory:
         raise UsageError(
-            f"a CAGRA graph of {len(rows):,} vectors takes {needed / 1e9:.1f} GB to build",
+            f"a CAGRA graph of {len(rows):,} vectors takes {needed_bytes / 1e9:.1f} GB to build",
             hint="raise --memory, or use IVF4096,SQ8",
         )
     ids, vectors = np.empty(len(rows), np.int64), np.empty((len(rows), dim), np.float32)
-    done = 0
+    count = 0
     for block_ids, block in rows.blocks():
-        ids[done : done + len(block)], vectors[done : done + len(block)] = block_ids, block
-        done += len(block)
-        tell(0.2 * done / len(rows))
+        ids[count : count + len(block)], vectors[count : count + len(block)] = block_ids, block
+        count += len(block)
+        report(0.2 * count / len(rows))
     settings = faiss.GpuIndexCagraConfig()
     settings.graph_degree, settings.intermediate_graph_degree = degree, 2 * degree
     card = faiss.GpuIndexCagra(faiss.StandardGpuResources(), dim, faiss.METRIC_INNER_PRODUCT, settings)
     card.train(vectors)
     del vectors
-    tell(0.8)
+    report(0.8)
     graph = faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT)
     graph.base_level_only = True
     index = faiss.IndexIDMap2(graph)
@@ -168,16 +168,16 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: ReportShare
     index.ntotal = graph.ntotal
     faiss.copy_array_to_vector(ids, index.id_map)
     index.construct_rev_map()
-    tell(1.0)
+    report(1.0)
     return index
 
 
-def _train_centres(index: Any, lists: Any, sample: Float32, tell: ReportShare) -> None:
+def _train_centres(index: Any, lists: Any, sample: Float32, report: ReportShare) -> None:
     """Train the lists' centres."""
     sample = _apply_transforms(index, sample)
     if len(sample) < lists.nlist:
         return  # FAISS reports that it needs more.
-    centres = centres_of(sample, lists.nlist, iterations=_ITERATIONS, tell=tell)
+    centres = centres_of(sample, lists.nlist, iterations=_ITERATIONS, report=report)
     lists.quantizer.reset()
     lists.quantizer.train(centres)
     lists.quantizer.add(centres)
@@ -187,10 +187,10 @@ def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
     """Reserve about the expected room in each list: lists that grow by doubling would take twice the memory."""
     if not isinstance(lists.invlists, faiss.ArrayInvertedLists) or isinstance(lists, faiss.IndexIVFFastScan):
         return
-    few = sample[: min(len(sample), 8 * lists.nlist)]
-    few = _apply_transforms(index, few)
-    counts = np.bincount(lists.quantizer.search(few, 1)[1][:, 0], minlength=lists.nlist)
-    expected = (counts / max(1, len(few)) * rows * 1.15).astype(np.int64) + 16
+    part = sample[: min(len(sample), 8 * lists.nlist)]
+    part = _apply_transforms(index, part)
+    counts = np.bincount(lists.quantizer.search(part, 1)[1][:, 0], minlength=lists.nlist)
+    expected = (counts / max(1, len(part)) * rows * 1.15).astype(np.int64) + 16
     for n, size in enumerate(expected.tolist()):
         lists.invlists.resize(n, size)
         lists.invlists.resize(n, 0)  # Keeps the room.
@@ -200,8 +200,8 @@ def _apply_transforms(index: Any, rows: Float32) -> Float32:
     """Transform ``rows`` as the index does before its lists (rotation, reduction), training untrained transforms."""
     if isinstance(index, faiss.IndexPreTransform):
         for n in range(index.chain.size()):
-            step = faiss.downcast_VectorTransform(index.chain.at(n))
-            if not step.is_trained:
-                step.train(rows)
-            rows = step.apply(rows)
+            transform = faiss.downcast_VectorTransform(index.chain.at(n))
+            if not transform.is_trained:
+                transform.train(rows)
+            rows = transform.apply(rows)
     return rows

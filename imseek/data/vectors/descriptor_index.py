@@ -12,7 +12,7 @@ from imseek.data.vectors.faiss_threads import at_most_threads
 from imseek.data.vectors.kmeans import Labels
 from imseek.types.arrays import Float32
 
-#: Rows from which an inverted file pays, rows for each of its lists, the most lists, and lists looked at.
+#: Minimum rows for an inverted file, rows for each of its lists, maximum lists, and lists to probe.
 _FEW: Final = 20_000
 _ROWS_OF_LIST: Final = 160
 _MAX_LISTS: Final = 2048
@@ -26,7 +26,7 @@ def _count_lists(count: int) -> int:
 
 
 def sample_step(count: int) -> int:
-    """Return which n-th of ``count`` rows an index of them is trained with."""
+    """Return the step n: an index of ``count`` rows is trained with every n-th of them."""
     return max(1, math.ceil(count / (_TRAINING * max(1, _count_lists(count)))))
 
 

@@ -65,9 +65,9 @@ class ExactIndex(ABC, Generic[P]):
     def __init__(self, segments: Sequence[Segment], dim: int, *, like: object = None) -> None:
         self._dim = dim
         # Compare arrays by identity, which is safe: every part of ``like`` keeps its own alive.
-        held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
-        self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
-        self._known: WeakKeyDictionary[IdSet, tuple[SearchScope[P], ...]] = WeakKeyDictionary()
+        previous = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
+        self._parts: tuple[P, ...] = tuple(self._part(s, previous.get(id(s.rows))) for s in segments)
+        self._scopes: WeakKeyDictionary[IdSet, tuple[SearchScope[P], ...]] = WeakKeyDictionary()
         self._everything: tuple[SearchScope[P], ...] | None = None
         self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
 
@@ -87,20 +87,20 @@ class ExactIndex(ABC, Generic[P]):
 
     def search_scopes(self, allowed: IdSet | None) -> tuple[SearchScope[P], ...]:
         """Return the scopes to search, computed once for all rows, and for a set of ids, which is used repeatedly."""
-        held = self._everything if allowed is None else self._known.get(allowed)
-        if held is not None:
-            return held
+        cached = self._everything if allowed is None else self._scopes.get(allowed)
+        if cached is not None:
+            return cached
         scopes = []
         for part in self._parts:
             mask = part.segment.searchable(allowed)
             if count := int(np.count_nonzero(mask)):
                 scopes.append(SearchScope(part, mask, count))
-        found = tuple(scopes)
+        all_scopes = tuple(scopes)
         if allowed is None:
-            self._everything = found
+            self._everything = all_scopes
         else:
-            self._known[allowed] = found
-        return found
+            self._scopes[allowed] = all_scopes
+        return all_scopes
 
     def search(
         self,
@@ -120,14 +120,14 @@ class ExactIndex(ABC, Generic[P]):
         scopes = self.search_scopes(allowed)
         k = min(k, sum(scope.count for scope in scopes))
         if k == 0:
-            nothing = Matches(np.empty(0, np.int64), np.empty(0, np.float32))
-            return [nothing] * len(queries)
+            empty = Matches(np.empty(0, np.int64), np.empty(0, np.float32))
+            return [empty] * len(queries)
         return self._best(queries, k, scopes)
 
-    def _part(self, segment: Segment, held: P | None) -> P:
+    def _part(self, segment: Segment, previous: P | None) -> P:
         if segment.rows.shape[1] != self._dim:
             raise CorruptCollectionError(f"vectors of width {segment.rows.shape[1]}, not {self._dim}")
-        part = self._load(segment) if held is None else replace(held, segment=segment)
+        part = self._load(segment) if previous is None else replace(previous, segment=segment)
         if part.norms is not None and (broken := segment.searchable() & ~np.isfinite(part.norms)).any():
             image_id = int(segment.ids[broken][0])
             raise CorruptCollectionError(f"the vector of image {image_id} holds NaN or infinity")
@@ -154,20 +154,20 @@ class MemoryIndex(ExactIndex[SegmentData]):
     def _best(self, queries: Float32, k: int, scopes: Sequence[SearchScope[SegmentData]]) -> list[Matches]:
         best = [Matches(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         for scope in scopes:
-            segment, known = scope.part.segment, scope.part.norms
-            assert known is not None
-            searched = np.flatnonzero(scope.mask)
-            for block in blocks(len(searched), self.dim):
-                at = searched[block]
-                rows, ids = segment.rows[at].astype(np.float32), segment.ids[at]
+            segment, norms = scope.part.segment, scope.part.norms
+            assert norms is not None
+            numbers = np.flatnonzero(scope.mask)
+            for block in blocks(len(numbers), self.dim):
+                part = numbers[block]
+                rows, ids = segment.rows[part].astype(np.float32), segment.ids[part]
                 for i, query in enumerate(queries):
-                    scores = np.concatenate([best[i].scores, cosines(query, rows, known[at])])
+                    scores = np.concatenate([best[i].scores, cosines(query, rows, norms[part])])
                     best[i] = top_k(np.concatenate([best[i].ids, ids]), scores, k)
         return best
 
 
 def is_small(segments: Sequence[Segment], dim: int) -> bool:
-    """Whether NumPy finds the nearest of these rows before FAISS is loaded."""
+    """Whether NumPy finds the nearest of these rows in less time than loading FAISS takes."""
     return sum(len(segment.rows) for segment in segments) * dim <= MAX_NUMBERS
 
 

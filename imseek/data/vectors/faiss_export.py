@@ -23,11 +23,11 @@ def write_flat(out: BinaryIO, dim: int, count: int, blocks: Iterable[Float16], *
     """
     _check_layout(half=half)
     out.write(_head(dim, count, half=half))
-    written = 0
+    total = 0
     for block in blocks:
         out.write(_codes(block, half=half))
-        written += len(block)
-    assert written == count, "the number of rows differs from the announced one"
+        total += len(block)
+    assert total == count, "the number of rows differs from the announced one"
 
 
 def _head(dim: int, count: int, *, half: bool) -> bytes:

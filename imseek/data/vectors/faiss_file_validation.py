@@ -119,10 +119,10 @@ class _Walk:
         return struct.unpack(f"<{count}Q", self._read(count * _LONG))
 
     def skip(self, size: int) -> None:
-        at = self._file.tell()
-        if size > self._size - at:
-            raise ValueError(f"it ends {size - self._size + at:,} bytes early")
-        self._file.seek(at + size)
+        position = self._file.tell()
+        if size > self._size - position:
+            raise ValueError(f"it ends {size - self._size + position:,} bytes early")
+        self._file.seek(position + size)
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size) if size <= self._size - self._file.tell() else b""
@@ -131,9 +131,9 @@ class _Walk:
         return data
 
 
-def _check(what: str, found: int, stated: int) -> None:
-    if found != stated:
-        raise ValueError(f"{found:,} {what}, where {stated:,} are stated")
+def _check(name: str, actual: int, expected: int) -> None:
+    if actual != expected:
+        raise ValueError(f"{actual:,} {name}, where {expected:,} are stated")
 
 
 # -- codecs: each skips the description of how rows are packed, and returns the bytes of one row ---------------------
@@ -171,7 +171,7 @@ def _additive(walk: _Walk, shape: _Shape, *, after: int) -> None:
     parts = walk.count()
     bits = walk.longs(shape.dim)
     _check("codebooks", len(bits), parts)
-    entries = sum(1 << min(one, 32) for one in bits)
+    entries = sum(1 << min(size, 32) for size in bits)
     if entries > _MAX_CODEBOOKS:
         raise ValueError(f"codebooks of {entries:,} entries")
     walk.skip(_BOOL)

@@ -41,7 +41,7 @@ MIN_GPU_BYTES = 8 << 20
 WIDTH_MULTIPLE = 16
 # From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
-# Up to so many rows, scoring all takes no longer than finding those worth it.
+# Up to this many rows, scoring all takes no longer than finding those worth scoring.
 _FEW = 96
 # Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
@@ -61,13 +61,13 @@ class _FlatSegment(SegmentData):
     hi: float
     finite: bool = True
 
-    def cosines(self, query: Float32, at: Ids) -> Float32:
-        """Return exact scores of the rows ``at`` (m,)."""
-        scores = np.empty(len(at), np.float32)
-        for block in blocks(len(at), len(query)):
+    def cosines(self, query: Float32, numbers: Ids) -> Float32:
+        """Return exact scores of the rows ``numbers`` (m,)."""
+        scores = np.empty(len(numbers), np.float32)
+        for block in blocks(len(numbers), len(query)):
             # Not FAISS's reconstruct_batch: for few rows, waking its threads costs more than it saves.
-            rows = self.codes[at[block]].astype(np.float32)
-            norms = row_norms(rows) if self.norms is None else self.norms[at[block]]
+            rows = self.codes[numbers[block]].astype(np.float32)
+            norms = row_norms(rows) if self.norms is None else self.norms[numbers[block]]
             scores[block] = cosines(query, rows, norms)
         return scores
 
@@ -102,8 +102,8 @@ class FaissIndex(ExactIndex[_FlatSegment]):
             codes[:] = segment.rows
             index.ntotal = count
         finite = np.isfinite(norms)
-        usual = norms[finite & (norms > 0)]  # a row of zeros has score and raw product 0
-        lo, hi = (float(usual.min()), float(usual.max())) if usual.size else (1.0, 1.0)
+        nonzero = norms[finite & (norms > 0)]  # a row of zeros has score and raw product 0
+        lo, hi = (float(nonzero.min()), float(nonzero.max())) if nonzero.size else (1.0, 1.0)
         return _FlatSegment(segment, norms, index, codes, lo, hi, bool(finite.all()))
 
     @property
@@ -175,12 +175,12 @@ def _proved_top_k(
 class _Candidates:
     """Candidates from one part for q queries.
 
-    ``at`` (q, m) are row numbers and ``scores`` (q, m) their scores to within ``error``. No other row of the part has
-    an exact score above ``ceilings`` (q,).
+    ``numbers`` (q, m) are row numbers and ``scores`` (q, m) their scores to within ``error``. No other row of the part
+    has an exact score above ``ceilings`` (q,).
     """
 
     part: _FlatSegment
-    at: Ids
+    numbers: Ids
     scores: Float32
     ceilings: npt.NDArray[np.float64]
     error: float
@@ -208,18 +208,18 @@ def _rank_candidates(
     placement: Placement | None,
 ) -> list[Matches | None]:
     """Return the top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
-    drawn = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
-    least = np.concatenate([candidates.scores - candidates.error for candidates in drawn], axis=1)
-    enough = np.partition(least, -k, axis=1)[:, -k]  # So many candidates score at least that.
-    ceilings = np.max([candidates.ceilings for candidates in drawn], axis=0)
+    proposals = [_propose(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
+    floors = np.concatenate([candidates.scores - candidates.error for candidates in proposals], axis=1)
+    thresholds = np.partition(floors, -k, axis=1)[:, -k]  # At least k candidates score this or more.
+    ceilings = np.max([candidates.ceilings for candidates in proposals], axis=0)
     top: list[Matches | None] = []
     for i, query in enumerate(queries):
         ids, exact = [], []
-        for candidates in drawn:
-            at = candidates.at[i][candidates.scores[i] + candidates.error >= enough[i]]
-            if at.size:
-                ids.append(candidates.part.segment.ids[at])
-                exact.append(candidates.part.cosines(query, at))
+        for candidates in proposals:
+            numbers = candidates.numbers[i][candidates.scores[i] + candidates.error >= thresholds[i]]
+            if numbers.size:
+                ids.append(candidates.part.segment.ids[numbers])
+                exact.append(candidates.part.cosines(query, numbers))
         matches = top_k(np.concatenate(ids), np.concatenate(exact), k)
         top.append(matches if ceilings[i] < matches.scores[-1] else None)
     return top
@@ -234,9 +234,9 @@ def _propose(
     if queries.shape[1] < part.flat.d:
         padded = np.zeros((len(queries), part.flat.d), np.float32)
         padded[:, : queries.shape[1]] = queries
-    found = None if placement is None else _propose_on_gpu(padded, fetch, scope, placement)
-    error = _error_bound(part.flat.d) if found is None else _gpu_error_bound(part.flat.d)
-    raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
+    from_gpu = None if placement is None else _propose_on_gpu(padded, fetch, scope, placement)
+    error = _error_bound(part.flat.d) if from_gpu is None else _gpu_error_bound(part.flat.d)
+    raw, numbers = from_gpu or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
     if part.norms is None:  # The rows are memory-mapped, and the scan has made them resident.
         release(part.segment.rows)
     # One norm for all rows, to within their range: looking each up takes longer than scoring the few rows more.
@@ -246,7 +246,7 @@ def _propose(
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)
         ceilings = last / np.where(last > 0, part.lo, part.hi) + error
-    return _Candidates(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
+    return _Candidates(part, numbers, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
 
 
 def _propose_on_gpu(
@@ -258,14 +258,14 @@ def _propose_on_gpu(
         return None
     rows = len(scope.mask)
     passing = None if scope.count == rows else scope.mask.__getitem__
-    drawn = placement.draw(part.flat, queries, fetch, passing, scope.count / rows)
-    if drawn is None:
+    candidates = placement.draw(part.flat, queries, fetch, passing, scope.count / rows)
+    if candidates is None:
         return None
-    raw, at = drawn.scores, drawn.ids
-    again = ~drawn.enough | (at < 0).any(axis=1)
-    if again.any():
-        raw[again], at[again] = _scan(queries[again], fetch, scope)
-    return raw, at
+    raw, numbers = candidates.scores, candidates.ids
+    unproved = ~candidates.is_complete | (numbers < 0).any(axis=1)
+    if unproved.any():
+        raw[unproved], numbers[unproved] = _scan(queries[unproved], fetch, scope)
+    return raw, numbers
 
 
 def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
@@ -274,7 +274,7 @@ def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tup
     Return raw products, descending, and row numbers, both (q, fetch).
     """
     raw: Float32
-    at: Ids
+    numbers: Ids
     params = None
     if scope.count < len(scope.mask):
         bitmap = np.packbits(scope.mask, bitorder="little")
@@ -283,19 +283,19 @@ def _scan(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tup
         params = faiss.SearchParameters()
         params.sel = selector
     with at_most_threads(len(queries)):  # It gives each query to one thread.
-        raw, at = scope.part.flat.search(queries, fetch, params=params)
-    return raw, at
+        raw, numbers = scope.part.flat.search(queries, fetch, params=params)
+    return raw, numbers
 
 
 def _multiply(queries: Float32, fetch: int, scope: SearchScope[_FlatSegment]) -> tuple[Float32, Ids]:
-    """Return the same by matrix products of all queries with the rows, which are decoded once, block by block."""
+    """Return the same as :func:`_scan`, by matrix products of all queries with blocks of rows, each decoded once."""
     flat = scope.part.flat
     heap = faiss.ResultHeap(len(queries), fetch, keep_max=True)
     for block in blocks(len(scope.mask), flat.d, elements=1 << 22):
-        at = np.flatnonzero(scope.mask[block])
-        if at.size:
-            rows = flat.reconstruct_n(block.start, block.stop - block.start)[at]
-            raw, nearest = faiss.knn(queries, rows, min(fetch, at.size), metric=faiss.METRIC_INNER_PRODUCT)
-            heap.add_result(raw, block.start + at[nearest])
+        numbers = np.flatnonzero(scope.mask[block])
+        if numbers.size:
+            rows = flat.reconstruct_n(block.start, block.stop - block.start)[numbers]
+            raw, nearest = faiss.knn(queries, rows, min(fetch, numbers.size), metric=faiss.METRIC_INNER_PRODUCT)
+            heap.add_result(raw, block.start + numbers[nearest])
     heap.finalize()
     return heap.D, heap.I

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
 
-#: Queries from which on their product with the centres is one of matrices.
+#: From this many queries on, they are multiplied with the centres as one matrix.
 _MANY = 8
 
 
@@ -66,7 +66,7 @@ class _Parameters(NamedTuple):
     probe: int
     allowed: Bits | None
     selector: Any
-    chosen: Any
+    parameters: Any
 
 
 class Snapshot:
@@ -153,14 +153,14 @@ class Snapshot:
             return Candidates.none(len(queries))
         if placement is None:
             return self._candidates(queries, count, probe, allowed, lists)
-        passing = None if allowed is None else functools.partial(test_bits, allowed)
-        drawn = placement.draw(self.index, queries, count, passing, share, probe)
-        if drawn is None:
+        predicate = None if allowed is None else functools.partial(test_bits, allowed)
+        proposals = placement.draw(self.index, queries, count, predicate, share, probe)
+        if proposals is None:
             return self._candidates(queries, count, probe, allowed)
-        if not drawn.enough.all():
-            again = ~drawn.enough
-            drawn.scores[again], drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
-        return Candidates(drawn.scores, drawn.ids)
+        if not proposals.is_complete.all():
+            short = ~proposals.is_complete
+            proposals.scores[short], proposals.ids[short] = self._candidates(queries[short], count, probe, allowed)
+        return Candidates(proposals.scores, proposals.ids)
 
     def _candidates(
         self,
@@ -172,32 +172,32 @@ class Snapshot:
     ) -> Candidates:
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search. Making them takes as long as
         # probing twenty lists, and most searches have those of the last one.
-        held = self._parameters
-        if held is None or held.probe != probe or held.allowed is not allowed:
+        cached = self._parameters
+        if cached is None or cached.probe != probe or cached.allowed is not allowed:
             selector = None
             if allowed is not None:
                 selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-            held = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
-            self._parameters = held
-        chosen = held.chosen
+            cached = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
+            self._parameters = cached
+        parameters = cached.parameters
         if lists is None and len(queries):
             lists = self.nearest_lists(queries, probe)
         if lists is None:
-            return Candidates(*self.index.search(queries, count, params=chosen))
-        return _search_lists(self.index, queries, count, lists, chosen)
+            return Candidates(*self.index.search(queries, count, params=parameters))
+        return _search_lists(self.index, queries, count, lists, parameters)
 
 
-def _search_lists(index: Any, queries: Float32, count: int, lists: NearestLists, chosen: Any) -> Candidates:
+def _search_lists(index: Any, queries: Float32, count: int, lists: NearestLists, parameters: Any) -> Candidates:
     """Search given lists like ``index.search``. FAISS's own wrapper for this accepts no parameters."""
     queries = np.ascontiguousarray(queries, np.float32)
     numbers = np.ascontiguousarray(lists.numbers, np.int64)
     cosines = np.ascontiguousarray(lists.cosines, np.float32)
-    if queries.shape[1] != index.d or numbers.shape != (len(queries), chosen.nprobe):
+    if queries.shape[1] != index.d or numbers.shape != (len(queries), parameters.nprobe):
         raise ValueError(f"lists of shape {numbers.shape} for {len(queries)} queries")  # FAISS would not check this.
     scores, ids = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
-    at = faiss.swig_ptr
+    ptr = faiss.swig_ptr
     index.search_preassigned_c(
-        len(queries), at(queries), count, at(numbers), at(cosines), at(scores), at(ids), False, chosen
+        len(queries), ptr(queries), count, ptr(numbers), ptr(cosines), ptr(scores), ptr(ids), False, parameters
     )
     return Candidates(scores, ids)
 
@@ -257,5 +257,5 @@ def _table(folder: IndexFolder, blocks: Any) -> inverted_lists.Table:
 
 def imbalance(index: Any) -> float:
     """Return how unevenly lists are filled: 1 if all are equally long; search time grows in proportion."""
-    found = inverted_file(index)
-    return 1.0 if found is None else float(found.invlists.imbalance_factor())
+    lists = inverted_file(index)
+    return 1.0 if lists is None else float(lists.invlists.imbalance_factor())

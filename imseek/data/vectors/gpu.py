@@ -60,25 +60,25 @@ def gpu_numbers(device: str) -> tuple[int, ...]:
 
     Raises LookupError, with the reason, where one of them does not exist.
     """
-    there = gpu_count()
-    if not there:
+    count = gpu_count()
+    if not count:
         built = hasattr(faiss, "StandardGpuResources")
         raise LookupError("FAISS sees no GPU" if built else "this FAISS was built without GPU support")
     if device == "all":
-        return tuple(range(there))
-    wanted = sorted({int(number) for number in re.findall(r"\d+", device)}) or [0]
-    if wanted[-1] >= there:
-        raise LookupError(f"there is no cuda:{wanted[-1]}, only {there} GPU{'s' if there > 1 else ''}")
-    return tuple(wanted)
+        return tuple(range(count))
+    numbers = sorted({int(number) for number in re.findall(r"\d+", device)}) or [0]
+    if numbers[-1] >= count:
+        raise LookupError(f"there is no cuda:{numbers[-1]}, only {count} GPU{'s' if count > 1 else ''}")
+    return tuple(numbers)
 
 
 def gpu_search_parameters(index: Any, count: int, probe: int) -> Any:
     """Return the search parameters for a copy of ``index``."""
     if type(inner := unwrap_index(index)) is not faiss.IndexHNSWCagra:
         return search_parameters(index, probe)
-    chosen = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
-    chosen.itopk_size = max(count, min(probe, inner.ntotal))
-    return chosen
+    parameters = faiss.SearchParametersCagra()  # Needs no wrapper: a CAGRA graph is only wrapped in an id map.
+    parameters.itopk_size = max(count, min(probe, inner.ntotal))
+    return parameters
 
 
 def gpu_refusal(index: Any) -> str | None:
@@ -96,8 +96,8 @@ def gpu_refusal(index: Any) -> str | None:
     if kind in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
         flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
-    other = f"IVF{list_count(inner.ntotal)},SQ8"
-    return f"no GPU supports {kind.__name__.removeprefix('Index')}; `imseek maintain --index {other}` builds one for it"
+    ivf = f"IVF{list_count(inner.ntotal)},SQ8"
+    return f"no GPU supports {kind.__name__.removeprefix('Index')}; `imseek maintain --index {ivf}` builds one for it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,13 +160,13 @@ def _run_in_parallel(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list
 
 @dataclass(slots=True, eq=False)
 class _IndexPlacement:
-    """The state of an index: ``queries`` are those so far, until it is copied, ``reason`` says why it is not.
+    """The state of an index: ``queries`` counts those before it is copied, ``reason`` says why it is not.
 
     ``remark`` says why the CPU answered some query all the same.
     """
 
     queries: int = 0
-    moving: bool = False
+    is_copying: bool = False
     copies: GpuCopies | None = None
     reason: str | None = None
     remark: str | None = None
@@ -181,11 +181,11 @@ class Placement:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._missing: str | None = None
+        self._device_fault: str | None = None
         try:
             gpu_numbers(device)
         except Exception as error:
-            self._missing = _short_message(error)
+            self._device_fault = _short_message(error)
         self._lock = threading.Lock()
         self._places: WeakKeyDictionary[Any, _IndexPlacement] = WeakKeyDictionary()
 
@@ -194,22 +194,22 @@ class Placement:
         """Why the CPU answers against the user's wish, or None."""
         with self._lock:
             places = list(self._places.values())
-        reasons = [self._missing, *(place.reason or place.remark for place in places)]
+        reasons = [self._device_fault, *(place.reason or place.remark for place in places)]
         reason = next(filter(None, reasons), None)
         return None if reason is None else f"vectors are searched on the CPU: {reason}"
 
     def copies(self, index: Any, queries: int) -> GpuCopies | None:
         """Count ``queries`` to an index and return its copies; None where the CPU must answer."""
-        if self._missing:
+        if self._device_fault:
             return None
         with self._lock:
             place = self._places.get(index)
             if place is None:
                 place = self._places[index] = _IndexPlacement(reason=gpu_refusal(index))
             place.queries += queries
-            if place.copies is not None or place.reason or place.moving or place.queries < MIN_QUERIES:
+            if place.copies is not None or place.reason or place.is_copying or place.queries < MIN_QUERIES:
                 return place.copies
-            place.moving = True
+            place.is_copying = True
         # Meanwhile the CPU answers other threads.
         copies, reason = None, None
         try:
@@ -217,7 +217,7 @@ class Placement:
         except Exception as error:  # Whatever the library raises, the CPU can answer.
             reason = f"the index cannot be copied to {self._device} ({_short_message(error)})"
         with self._lock:
-            place.moving, place.copies, place.reason = False, copies, reason
+            place.is_copying, place.copies, place.reason = False, copies, reason
         return copies
 
     def failed(self, index: Any, error: BaseException) -> None:
@@ -250,31 +250,31 @@ class Placement:
         if fetch > MAX_SELECTED or (copies := self.copies(index, len(queries))) is None:
             return None
         try:
-            chosen = None if probe is None else gpu_search_parameters(index, fetch, probe)
-            scores, ids = copies.search(queries, fetch, chosen)
+            parameters = None if probe is None else gpu_search_parameters(index, fetch, probe)
+            scores, ids = copies.search(queries, fetch, parameters)
         except Exception as error:
             self.failed(index, error)
             return None
-        passed = ids >= 0
+        passes = ids >= 0
         if passing is not None:
-            passed &= passing(ids.reshape(-1)).reshape(ids.shape)
+            passes &= passing(ids.reshape(-1)).reshape(ids.shape)
         # Either enough candidates passed, or there were no more.
-        enough = (passed.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
-        first = np.argsort(~passed, axis=1, kind="stable")[:, :count]
-        ids = np.where(passed, ids, -1)
-        return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), enough)
+        is_complete = (passes.sum(axis=1) >= count) | (ids < 0).any(axis=1) | (fetch == index.ntotal)
+        first = np.argsort(~passes, axis=1, kind="stable")[:, :count]
+        ids = np.where(passes, ids, -1)
+        return GpuCandidates(np.take_along_axis(scores, first, 1), np.take_along_axis(ids, first, 1), is_complete)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GpuCandidates:
     """``scores`` float32 and ``ids`` int64, both (q, count), best first, with id -1 for none.
 
-    ``enough`` (q,) says whether these are the best of the passing rows, according to the index.
+    ``is_complete`` (q,) says whether these are the best of the passing rows, according to the index.
     """
 
     scores: Float32
     ids: Ids
-    enough: Bools
+    is_complete: Bools
 
 
 def _copy_to_gpus(index: Any, cards: tuple[int, ...]) -> GpuCopies:

@@ -22,8 +22,8 @@ from imseek.types.collection_info import IndexInfo
 
 def index_infos(reader: Reader) -> tuple[IndexInfo, ...]:
     """Describe the indexes of the spaces in use that have a sound snapshot, in the order of the spaces."""
-    found = [info_of(reader, space.space_id) for space in reader.current.spaces]
-    return tuple(info for info in found if info is not None)
+    infos = [info_of(reader, space.space_id) for space in reader.current.spaces]
+    return tuple(info for info in infos if info is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class IndexPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSnapshot:
-    """A snapshot on disk and its parts, which is the snapshot itself where there is only one.
+    """A snapshot on disk and its parts; one without separate parts counts as its own only part.
 
     ``live`` (n,) are the ids of all live rows of the space, ascending.
     """
@@ -62,46 +62,49 @@ class IndexSnapshot:
         return len(self.live) - sum(part.live for part in self.parts)
 
 
-def read_index_snapshot(reader: Reader, space_id: int, *, but: str = "") -> IndexSnapshot | None:
+def read_index_snapshot(reader: Reader, space_id: int, *, excluded: str = "") -> IndexSnapshot | None:
     """Read the snapshot of a space; None where it has none or a damaged one, and is scanned instead.
 
-    The part named ``but``, which may be damaged, is left out.
+    The part named ``excluded``, which may be damaged, is left out.
     """
     folder = reader.snapshot_folder(space_id)
     if folder is None:
         return None
     try:
         facts = read_index_metadata(folder)
-        found = [
-            (one, read_index_metadata(one)) for one in part_folders(folder, facts) if one.last != but or one == folder
+        folders = [
+            (part_folder, read_index_metadata(part_folder))
+            for part_folder in part_folders(folder, facts)
+            if part_folder.last != excluded or part_folder == folder
         ]
-        covered = [CoveredIds.read(one, of_part.rows) for one, of_part in found]
+        covered = [CoveredIds.read(part_folder, part_facts.rows) for part_folder, part_facts in folders]
     except (CorruptCollectionError, FileNotFoundError):
         return None
     live = np.concatenate([np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))])
     # Ids far beyond those covered need no bit.
-    known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
-    marks = pack_bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
+    covered_ids = live[live < 8 * max((len(ids.marks) for ids in covered), default=0)]
+    marks = pack_bits(covered_ids, int(covered_ids.max(initial=0)) // 8 * 8 + 8)
     parts = [
-        IndexPart(one.last, of_part, has, has.both(marks)) for (one, of_part), has in zip(found, covered, strict=True)
+        IndexPart(part_folder.last, part_facts, ids, ids.both(marks))
+        for (part_folder, part_facts), ids in zip(folders, covered, strict=True)
     ]
     return IndexSnapshot(folder, facts, tuple(parts), np.sort(live))
 
 
 def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
     """Describe the index of a space; None where it has none or a damaged one, and is scanned instead."""
-    found = read_index_snapshot(reader, space_id)
-    if found is None:
+    snapshot = read_index_snapshot(reader, space_id)
+    if snapshot is None:
         return None
-    facts = found.facts
-    of_parts = sum(sum(part.facts.sizes.values()) for part in found.parts)
+    facts = snapshot.facts
+    part_bytes = sum(sum(part.facts.sizes.values()) for part in snapshot.parts)
     return IndexInfo(
         space_id=space_id,
         kind=facts.factory,
         rows=facts.rows,
-        tail=found.tail,
-        dead=sum(part.dead for part in found.parts),
-        bytes=of_parts + (sum(facts.sizes.values()) if facts.parts else 0),
+        tail=snapshot.tail,
+        dead=sum(part.dead for part in snapshot.parts),
+        bytes=part_bytes + (sum(facts.sizes.values()) if facts.parts else 0),
         built=facts.built,
         seconds=facts.seconds,
         target=facts.target,
@@ -111,5 +114,5 @@ def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
         text_probe=facts.text.effort.probe,
         queries=facts.image.queries,
         texts=facts.texts,
-        parts=len(found.parts),
+        parts=len(snapshot.parts),
     )

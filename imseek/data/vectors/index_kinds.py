@@ -50,12 +50,12 @@ def choose_factory(rows: int, dim: int, memory: int) -> str | None:
     fixed = _FIXED_BYTES + lists * dim * 4
     least = 0.0
     for choices in _PQ_DIMENSIONS:
-        together = next((n for n in choices if dim % n == 0), None)
-        if together is None:
+        group = next((n for n in choices if dim % n == 0), None)
+        if group is None:
             continue
-        least = fixed + rows * (dim / together / 2 + 8)
+        least = fixed + rows * (dim / group / 2 + 8)
         if least <= memory:
-            return f"IVF{lists},PQ{dim // together}x4fs"
+            return f"IVF{lists},PQ{dim // group}x4fs"
     scalar = fixed + rows * (dim + 8)
     if scalar <= memory:  # For a width that cannot be divided this way.
         return f"IVF{lists},SQ8"
@@ -104,10 +104,10 @@ def _with_ids(index: Any) -> Any:
     """
     if not isinstance(index, faiss.IndexPreTransform):
         return faiss.IndexIDMap2(index)
-    mapped = faiss.IndexIDMap2(faiss.downcast_index(index.index))
-    mapped.own_fields = True  # The transform owned the inner index: now the id map does.
-    mapped.this.disown()
-    index.index = mapped
+    id_map = faiss.IndexIDMap2(faiss.downcast_index(index.index))
+    id_map.own_fields = True  # The transform owned the inner index: now the id map does.
+    id_map.this.disown()
+    index.index = id_map
     return index
 
 
@@ -173,17 +173,17 @@ def search_parameters(index: Any, probe: int, selector: Any | None = None) -> An
         return search_parameters(faiss.downcast_index(index.index), probe, selector)
     if isinstance(index, _NO_PARAMETERS):
         return None
-    chosen = {} if selector is None else {"sel": selector}
+    options = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=max(1, probe), **chosen)
+        return faiss.SearchParametersHNSW(efSearch=max(1, probe), **options)
     if not isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParameters(**chosen)
-    chosen["nprobe"] = max(1, min(probe, index.nlist))
+        return faiss.SearchParameters(**options)
+    options["nprobe"] = max(1, min(probe, index.nlist))
     if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
-        wide = faiss.SearchParametersHNSW(efSearch=2 * chosen["nprobe"])
-        chosen["quantizer_params"] = wide
+        quantizer_options = faiss.SearchParametersHNSW(efSearch=2 * options["nprobe"])
+        options["quantizer_params"] = quantizer_options
     if isinstance(index, faiss.IndexIVFRaBitQ | faiss.IndexIVFRaBitQFastScan):
-        return faiss.IVFRaBitQSearchParameters(qb=8, **chosen)
+        return faiss.IVFRaBitQSearchParameters(qb=8, **options)
     if isinstance(index, faiss.IndexIVFPQ):
-        return faiss.IVFPQSearchParameters(**chosen)
-    return faiss.SearchParametersIVF(**chosen)
+        return faiss.IVFPQSearchParameters(**options)
+    return faiss.SearchParametersIVF(**options)

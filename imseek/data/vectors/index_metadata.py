@@ -87,9 +87,9 @@ class IndexFolder(NamedTuple):
 
     def size(self, file: str) -> int:
         """Return the bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
-        if (found := stat_file(self.root, f"{self.name}/{file}")) is None:
+        if (info := stat_file(self.root, f"{self.name}/{file}")) is None:
             raise FileNotFoundError(self.path / file)
-        return found.st_size
+        return info.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,14 @@ class TuningResult:
     def effort_for(self, share: float) -> SearchEffort:
         """Return the effort where a filter lets ``share`` of the images through, interpolating between two shares."""
         above, probe = 1.0, self.effort.probe
-        for level, wanted in self.filtered:
-            wanted = max(probe, wanted)
+        for level, level_probe in self.filtered:
+            level_probe = max(probe, level_probe)
             if share >= level:
                 if probe and above > level:
                     part = math.log(above / min(share, above)) / math.log(above / level)
-                    probe = math.ceil(probe * (wanted / probe) ** part)
+                    probe = math.ceil(probe * (level_probe / probe) ** part)
                 break
-            above, probe = level, wanted
+            above, probe = level, level_probe
         return replace(self.effort, probe=probe)
 
 
@@ -180,39 +180,39 @@ class IndexMetadata:
 
     @classmethod
     def read(cls, data: bytes) -> IndexMetadata:
-        """Parse metadata. Raises ValueError for anything but the very bytes that :meth:`sealed` made."""
-        found = JsonObject(strip_checksum(data), tuple(cls.__dataclass_fields__))
-        parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
-        lists_of = found.text("layout") if "layout" in found else ""
+        """Parse metadata. Raises ValueError for anything but exactly the bytes that :meth:`seal` makes."""
+        document = JsonObject(strip_checksum(data), tuple(cls.__dataclass_fields__))
+        parts = tuple(map(str, document.items("parts"))) if "parts" in document else ()
+        lists_of = document.text("layout") if "layout" in document else ""
         if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
             raise ValueError("a part that is not a sibling folder")
-        rows = found.whole("rows")
-        sizes = found.object("sizes", _FILES) if "sizes" in found else JsonObject({})
+        rows = document.whole("rows")
+        sizes = document.object("sizes", _FILES) if "sizes" in document else JsonObject({})
         return cls(
-            factory=found.text("factory"),
-            dim=found.whole("dim", least=1, most=1 << 16),
+            factory=document.text("factory"),
+            dim=document.whole("dim", least=1, most=1 << 16),
             rows=rows,
-            trained=found.whole("trained"),
-            imbalance=found.number("imbalance", least=0),
-            lo=found.number("lo", least=0),
-            hi=found.number("hi", least=0),
-            target=found.number("target", least=0, most=1),
-            memory=found.whole("memory"),
-            built=found.time("built"),
-            seconds=found.number("seconds", least=0),
-            image=_parse_tuning(found.object("image", tuple(TuningResult.__dataclass_fields__))),
-            text=_parse_tuning(found.object("text", tuple(TuningResult.__dataclass_fields__))),
-            texts=found.text("texts"),
+            trained=document.whole("trained"),
+            imbalance=document.number("imbalance", least=0),
+            lo=document.number("lo", least=0),
+            hi=document.number("hi", least=0),
+            target=document.number("target", least=0, most=1),
+            memory=document.whole("memory"),
+            built=document.time("built"),
+            seconds=document.number("seconds", least=0),
+            image=_parse_tuning(document.object("image", tuple(TuningResult.__dataclass_fields__))),
+            text=_parse_tuning(document.object("text", tuple(TuningResult.__dataclass_fields__))),
+            texts=document.text("texts"),
             sizes={name: sizes.whole(name) for name in sizes},
             parts=parts,
             layout=lists_of,
         )
 
 
-def _parse_tuning(found: JsonObject) -> TuningResult:
-    effort = found.object("effort", tuple(SearchEffort.__dataclass_fields__))
+def _parse_tuning(document: JsonObject) -> TuningResult:
+    effort = document.object("effort", tuple(SearchEffort.__dataclass_fields__))
     filtered = []
-    for pair in found.items("filtered"):
+    for pair in document.items("filtered"):
         if not isinstance(pair, list) or len(pair) != 2:
             raise ValueError("filtered is not a list of pairs")
         share, probe = pair
@@ -225,14 +225,14 @@ def _parse_tuning(found: JsonObject) -> TuningResult:
             rescore=effort.whole("rescore", most=1 << 31),
             slack=effort.number("slack", least=0) if "slack" in effort else None,
         ),
-        recall=found.number("recall", least=0, most=1),
-        queries=found.whole("queries"),
+        recall=document.number("recall", least=0, most=1),
+        queries=document.whole("queries"),
         filtered=tuple(filtered),
     )
 
 
-def damaged_index_error(folder: IndexFolder, what: object) -> CorruptCollectionError:
-    return CorruptCollectionError(f"the vector index in {folder.path} is damaged: {what}")
+def damaged_index_error(folder: IndexFolder, cause: object) -> CorruptCollectionError:
+    return CorruptCollectionError(f"the vector index in {folder.path} is damaged: {cause}")
 
 
 def read_index_metadata(folder: IndexFolder) -> IndexMetadata:
@@ -245,8 +245,8 @@ def read_index_metadata(folder: IndexFolder) -> IndexMetadata:
         for name, size in facts.sizes.items():
             if name == TRUTH_FILE:
                 continue  # No search needs it, and growing the snapshot recreates it if it is damaged.
-            if (found := folder.size(name)) != size:
-                raise ValueError(f"{name} has {found} bytes instead of {size}")
+            if (actual := folder.size(name)) != size:
+                raise ValueError(f"{name} has {actual} bytes instead of {size}")
     except ValueError as error:
         raise damaged_index_error(folder, error) from error
     return facts
@@ -297,8 +297,8 @@ class CoveredIds:
     def ids(self) -> Ids:
         """Return all ids, ascending."""
         places = np.flatnonzero(self.marks)
-        at, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
-        return places[at] * 8 + bit
+        byte, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
+        return places[byte] * 8 + bit
 
     def bitmap_of(self, ids: Ids) -> Bits:
         """Return a bitmap of those of ``ids`` that the snapshot has."""
@@ -322,11 +322,11 @@ def count_bits(marks: Bits) -> int:
 
 def test_bits(marks: Bits, ids: Ids) -> Bools:
     """Return (n,): whether the bit of each of ``ids`` is set; False for ids beyond the bitmap."""
-    inside = (ids >= 0) & (ids < 8 * len(marks))
+    is_inside = (ids >= 0) & (ids < 8 * len(marks))
     if len(ids) > len(marks):  # A byte for each bit takes less time than arithmetic on each id.
-        each = np.unpackbits(marks, bitorder="little").view(np.bool_)
-        return inside & each.take(ids, mode="clip") if len(each) else inside
-    found = np.zeros(len(ids), np.bool_)
-    known = ids[inside]
-    found[inside] = (marks[known >> 3] >> (known & 7).astype(np.uint8)) & 1
-    return found
+        bits = np.unpackbits(marks, bitorder="little").view(np.bool_)
+        return is_inside & bits.take(ids, mode="clip") if len(bits) else is_inside
+    is_set = np.zeros(len(ids), np.bool_)
+    valid = ids[is_inside]
+    is_set[is_inside] = (marks[valid >> 3] >> (valid & 7).astype(np.uint8)) & 1
+    return is_set

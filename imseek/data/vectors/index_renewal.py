@@ -66,14 +66,14 @@ MAX_TAIL_SHARE = 0.05
 @contextmanager
 def try_policy(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
     """Set ``policy`` (None keeps the present one), and restore the previous one if the body raises UsageError."""
-    before = policy_of(writer.root)
+    previous = policy_of(writer.root)
     if policy is not None:
         _check(policy, [space.dim for space in writer.current().spaces])
         _set_policy(writer, policy)
     try:
         yield
     except UsageError:
-        _set_policy(writer, before)
+        _set_policy(writer, previous)
         raise
 
 
@@ -118,7 +118,7 @@ def describe_report(report: BuildReport) -> str | None:
 
 
 def renew(writer: Writer, task: Task, *, force: bool = False) -> list[BuildReport]:
-    """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all of them.
+    """Bring the snapshots of the spaces in use in line with the policy: those that are due, or with ``force`` all.
 
     A build that is cancelled is ``interrupted`` in its report; the old snapshot stays.
     Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory), and
@@ -141,13 +141,13 @@ def renew(writer: Writer, task: Task, *, force: bool = False) -> list[BuildRepor
 def pending_builds(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
     """Return what :func:`renew` would do now: space and kind of index to build; ``""`` where the index would be
     dropped."""
-    found = []
+    builds = []
     for space in reader.current.spaces:
         rows = len(LiveRows(reader.segments(space.space_id)))
         plan = _plan_renewal(reader, space, read_index_snapshot(reader, space.space_id), rows, policy, force=False)
         if plan.outcome in ("built", "extended", "dropped"):
-            found.append((space.space_id, plan.factory))
-    return found
+            builds.append((space.space_id, plan.factory))
+    return builds
 
 
 def drop(writer: Writer, space_id: int) -> int:
@@ -162,17 +162,17 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
     """
     reader = Reader(writer.root)
     folder = IndexFolder(writer.root, file.rpartition("/")[0])
-    space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
-    found = read_index_snapshot(reader, space_id, but=folder.last) if space is not None else None
-    if space is not None and found is not None and found.folder == folder and file.endswith(f"/{TRUTH_FILE}"):
-        keep_parts(writer, space, found, found.parts)
+    space = next((s for s in reader.current.spaces if s.space_id == space_id), None)
+    snapshot = read_index_snapshot(reader, space_id, excluded=folder.last) if space is not None else None
+    if space is not None and snapshot is not None and snapshot.folder == folder and file.endswith(f"/{TRUTH_FILE}"):
+        keep_parts(writer, space, snapshot, snapshot.parts)
         return "the answers by which the approximate index was measured"
-    if space is None or found is None or not found.parts or found.folder == folder:
+    if space is None or snapshot is None or not snapshot.parts or snapshot.folder == folder:
         drop(writer, space_id)
         return "the approximate index"
-    if folder.last not in found.facts.parts:
+    if folder.last not in snapshot.facts.parts:
         return ""
-    keep_parts(writer, space, found, found.parts)
+    keep_parts(writer, space, snapshot, snapshot.parts)
     return "a part of the approximate index"
 
 
@@ -184,11 +184,11 @@ def drop_stale(writer: Writer) -> None:
     reader = Reader(writer.root)
     in_use = {space.space_id: space for space in reader.current.spaces}
     for space_id in map(int, reader.current.snapshots):
-        found = read_index_snapshot(reader, space_id) if space_id in in_use else None
-        if found is None or all(part.dead for part in found.parts):
+        snapshot = read_index_snapshot(reader, space_id) if space_id in in_use else None
+        if snapshot is None or all(part.dead for part in snapshot.parts):
             drop(writer, space_id)
-        elif any(part.dead for part in found.parts) or TRUTH_FILE in found.facts.sizes:
-            keep_parts(writer, in_use[space_id], found, [part for part in found.parts if not part.dead])
+        elif any(part.dead for part in snapshot.parts) or TRUTH_FILE in snapshot.facts.sizes:
+            keep_parts(writer, in_use[space_id], snapshot, [part for part in snapshot.parts if not part.dead])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,51 +200,51 @@ class _RenewalPlan:
 
 
 def _plan_renewal(
-    reader: Reader, space: SpaceInfo, found: IndexSnapshot | None, rows: int, policy: IndexPolicy, force: bool
+    reader: Reader, space: SpaceInfo, snapshot: IndexSnapshot | None, rows: int, policy: IndexPolicy, force: bool
 ) -> _RenewalPlan:
-    has = reader.snapshot_folder(space.space_id) is not None
+    has_snapshot = reader.snapshot_folder(space.space_id) is not None
     factory: str | None = policy.kind
     if policy.kind == "auto":
         factory = choose_factory(rows, space.dim, _memory(policy))
     if policy.kind == "none" or not rows:
         factory = None
     if factory is None:
-        return _RenewalPlan("dropped" if has else "scan")
-    if found is None or force:
+        return _RenewalPlan("dropped" if has_snapshot else "scan")
+    if snapshot is None or force:
         return _RenewalPlan("built", factory)
-    kind = found.facts.factory
-    same = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
-    if not same or is_outgrown(found):
+    kind = snapshot.facts.factory
+    is_same_kind = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
+    if not is_same_kind or is_outgrown(snapshot):
         return _RenewalPlan("built", factory)
-    parted = needs_several_parts(found)
-    if not parted and (len(found.parts) > 1 or is_stale(found.parts[0])):
+    has_parts = needs_several_parts(snapshot)
+    if not has_parts and (len(snapshot.parts) > 1 or is_stale(snapshot.parts[0])):
         return _RenewalPlan("built", factory)
-    most = max(MAX_TAIL_ROWS, MAX_TAIL_SHARE * rows)
-    if parted:
-        most = min(most, index_policy.EXACT_BYTES // (2 * space.dim))
-    due = found.tail > most or (parted and any(is_stale(part) for part in found.parts))
-    return _RenewalPlan("extended" if due or found.facts.target != policy.recall else "current", factory)
+    max_tail = max(MAX_TAIL_ROWS, MAX_TAIL_SHARE * rows)
+    if has_parts:
+        max_tail = min(max_tail, index_policy.EXACT_BYTES // (2 * space.dim))
+    is_due = snapshot.tail > max_tail or (has_parts and any(is_stale(part) for part in snapshot.parts))
+    return _RenewalPlan("extended" if is_due or snapshot.facts.target != policy.recall else "current", factory)
 
 
-def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: ReportShare) -> BuildReport:
-    started = time.monotonic()
+def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, report: ReportShare) -> BuildReport:
+    start = time.monotonic()
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
-    found = read_index_snapshot(reader, space.space_id)
-    plan = _plan_renewal(reader, space, found, len(rows), policy, force)
+    snapshot = read_index_snapshot(reader, space.space_id)
+    plan = _plan_renewal(reader, space, snapshot, len(rows), policy, force)
     outcome = plan.outcome
     if outcome == "dropped":
         drop(writer, space.space_id)
     elif outcome in ("built", "extended"):
         try:
             with translate_os_errors(writer.root):
-                outcome = _IndexBuild(writer, reader, space, rows, plan, policy, found, tell).run()
+                outcome = _IndexBuild(writer, reader, space, rows, plan, policy, snapshot, report).run()
         except Cancelled:
             outcome = "interrupted"
     if outcome in ("dropped", "built", "extended"):
         reader = reader.reopen()
     generation = reader.generation
-    return BuildReport(space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id))
+    return BuildReport(space.space_id, outcome, time.monotonic() - start, generation, info_of(reader, space.space_id))
 
 
 class _IndexBuild:
@@ -258,36 +258,36 @@ class _IndexBuild:
         rows: LiveRows,
         plan: _RenewalPlan,
         policy: IndexPolicy,
-        found: IndexSnapshot | None,
-        tell: ReportShare,
+        snapshot: IndexSnapshot | None,
+        report: ReportShare,
     ) -> None:
         self.writer, self.reader, self.space, self.rows = writer, reader, space, rows
-        self.plan, self.policy, self.found, self.tell = plan, policy, found, tell
+        self.plan, self.policy, self.snapshot, self.report = plan, policy, snapshot, report
         self.memory = _memory(policy)
-        self.began = time.monotonic()
+        self.start = time.monotonic()
         self.large = len(rows) > snapshot_growth.PART_ROWS
 
     def run(self) -> BuildOutcome:
         """Run the build; return "built" or "extended"."""
-        if self.plan.outcome == "extended" and self.found is not None:
+        if self.plan.outcome == "extended" and self.snapshot is not None:
             try:
-                if needs_several_parts(self.found):
-                    stay, made, fresh = self._grow(self.found)
+                if needs_several_parts(self.snapshot):
+                    remaining, staged, fresh = self._grow(self.snapshot)
                 else:
-                    fresh = rows_missing_from(self.rows.segments, self.found.parts)
-                    folder, (first, *_) = self.found.folder, self.found.parts
-                    one = extend_part(folder.beside(first.name), first, fresh, self._report_build)
-                    stay, made = (), [] if one is None else [self._stage(one, fresh, 0)]
+                    fresh = rows_missing_from(self.rows.segments, self.snapshot.parts)
+                    folder, (first, *_) = self.snapshot.folder, self.snapshot.parts
+                    built = extend_part(folder.beside(first.name), first, fresh, self._report_build)
+                    remaining, staged = (), [] if built is None else [self._stage(built, fresh, 0)]
             except CorruptCollectionError:
-                stay, made, fresh = (), [], self.rows
-            if stay or made:
-                self._publish(stay, made, fresh)
+                remaining, staged, fresh = (), [], self.rows
+            if remaining or staged:
+                self._publish(remaining, staged, fresh)
                 return "extended"
         pieces = build_parts(
             self.rows, self.space.dim, self.plan.factory, self.memory, self._query_rows, self._report_build
         )
-        made = [self._stage(one, mine, n) for n, (one, mine) in enumerate(pieces)]
-        self._publish((), made, None)
+        staged = [self._stage(built, part_rows, n) for n, (built, part_rows) in enumerate(pieces)]
+        self._publish((), staged, None)
         return "built"
 
     @property
@@ -295,47 +295,47 @@ class _IndexBuild:
         return query_rows(len(self.rows))
 
     def _report_build(self, share: float) -> None:
-        self.tell(0.7 * share)
+        self.report(0.7 * share)
 
-    def _grow(self, found: IndexSnapshot) -> tuple[tuple[IndexPart, ...], list[StagedPart], LiveRows]:
+    def _grow(self, snapshot: IndexSnapshot) -> tuple[tuple[IndexPart, ...], list[StagedPart], LiveRows]:
         """Return the parts that stay, the new one if any rows go into it, and the rows that are new to all parts."""
-        plan = plan_growth(found)
-        if not plan.stay and plan.onto is None:
+        plan = plan_growth(snapshot)
+        if not plan.remaining and plan.base is None:
             return (), [], self.rows
-        new = rows_missing_from(self.rows.segments, found.parts)
+        fresh = rows_missing_from(self.rows.segments, snapshot.parts)
         for _ in range(2):
-            rows = rows_missing_from(self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])])
+            rows = rows_missing_from(self.rows.segments, [*plan.remaining, *([] if plan.base is None else [plan.base])])
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"
-            made = build_grown_part(found, plan, rows, self.space, self.memory, auto, self._report_build)
-            if made is not None:
-                return plan.stay, [self._stage(made, rows, 0)], new
-            assert plan.onto is not None
-            plan = GrowthPlan((*plan.stay, plan.onto), None)
-        return plan.stay, [], new
+            built = build_grown_part(snapshot, plan, rows, self.space, self.memory, auto, self._report_build)
+            if built is not None:
+                return plan.remaining, [self._stage(built, rows, 0)], fresh
+            assert plan.base is not None
+            plan = GrowthPlan((*plan.remaining, plan.base), None)
+        return plan.remaining, [], fresh
 
-    def _stage(self, made: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
-        """Stage ``made``, which contains ``rows`` and those of the part that it extends."""
+    def _stage(self, built: BuiltIndex, rows: LiveRows, number: int) -> StagedPart:
+        """Stage ``built``, which contains ``rows`` and those of the part that it extends."""
         folder = IndexFolder(self.writer.root, f"{layout.STAGING}/index-{self.space.space_id}.{number}")
-        return stage_part(folder, made, rows, self.space, self.policy, self.memory)
+        return stage_part(folder, built, rows, self.space, self.policy, self.memory)
 
-    def _publish(self, stay: Sequence[IndexPart], made: Sequence[StagedPart], fresh: LiveRows | None) -> None:
+    def _publish(self, remaining: Sequence[IndexPart], staged: Sequence[StagedPart], fresh: LiveRows | None) -> None:
         """Tune and measure all parts together, and publish them.
 
         ``fresh`` are the rows that the previous index lacked; None if no previous index counts.
         """
         space, folder = self.space, layout.index_folder(self.space.space_id)
-        lying = [IndexFolder(self.writer.root, f"{folder}/{part.name}") for part in stay]
-        parts = [Snapshot.open(one) for one in lying] + [open_staged(one) for one in made]
-        of_parts = [part.facts for part in parts]
+        folders = [IndexFolder(self.writer.root, f"{folder}/{part.name}") for part in remaining]
+        parts = [Snapshot.open(place) for place in folders] + [open_staged(part) for part in staged]
+        facts_of_parts = [part.facts for part in parts]
         facts = replace(
-            max(of_parts, key=lambda one: one.rows),
-            rows=sum(one.rows for one in of_parts),
-            trained=max(one.trained for one in of_parts),
-            imbalance=max(one.imbalance for one in of_parts),
-            lo=min(one.lo for one in of_parts),
-            hi=max(one.hi for one in of_parts),
+            max(facts_of_parts, key=lambda part: part.rows),
+            rows=sum(part.rows for part in facts_of_parts),
+            trained=max(part.trained for part in facts_of_parts),
+            imbalance=max(part.imbalance for part in facts_of_parts),
+            lo=min(part.lo for part in facts_of_parts),
+            hi=max(part.hi for part in facts_of_parts),
             target=self.policy.recall,
             memory=self.memory,
             built=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -346,27 +346,27 @@ class _IndexBuild:
             layout="",
             parts=tuple(map(str, range(len(parts)))),
         )
-        opened: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].with_metadata(facts)
+        snapshot: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].with_metadata(facts)
         questions = self._questions(fresh)
-        self.tell(0.85)
+        self.report(0.85)
         with translate_faiss_errors(facts.factory, len(self.rows), space.dim):
             facts = tune_snapshot(
-                opened, self.rows, questions.image, questions.text, lambda share: self.tell(0.85 + 0.15 * share)
+                snapshot, self.rows, questions.image, questions.text, lambda share: self.report(0.85 + 0.15 * share)
             )
-        facts = replace(facts, texts=questions.texts, seconds=round(time.monotonic() - self.began, 1))
+        facts = replace(facts, texts=questions.texts, seconds=round(time.monotonic() - self.start, 1))
         truth = questions if self.large else None
-        publish(self.writer, space, facts, stay, made, truth)
+        publish(self.writer, space, facts, remaining, staged, truth)
 
     def _questions(self, fresh: LiveRows | None) -> RecallQueries:
         """Return the stored queries while they were chosen from at least half of the images, else choose new ones."""
-        if fresh is not None and self.found is not None and needs_several_parts(self.found):
+        if fresh is not None and self.snapshot is not None and needs_several_parts(self.snapshot):
             try:
-                kept = RecallQueries.read(self.found.folder)
+                stored = RecallQueries.read(self.snapshot.folder)
             except (FileNotFoundError, CorruptCollectionError):
                 pass
             else:
-                if len(self.rows) <= MAX_GROWTH * kept.rows:
-                    return kept.grown(fresh, IdSet(self.found.live))
+                if len(self.rows) <= MAX_GROWTH * stored.rows:
+                    return stored.grown(fresh, IdSet(self.snapshot.live))
         captions = _caption_vectors(self.reader, self.space)
         return RecallQueries.of(self.rows, self._query_rows, captions, self.space.modality)
 
@@ -376,9 +376,9 @@ def _caption_vectors(reader: Reader, space: SpaceInfo) -> Float32 | None:
     captions = reader.current.caption_space
     if space.modality != "image" or captions is None or captions.fingerprint != space.fingerprint:
         return None
-    stored = LiveRows(reader.segments(captions.space_id))
-    wanted = query_rows(len(stored))
-    return stored.take(wanted)[1] if len(wanted) == QUERIES else None
+    rows = LiveRows(reader.segments(captions.space_id))
+    numbers = query_rows(len(rows))
+    return rows.take(numbers)[1] if len(numbers) == QUERIES else None
 
 
 def _memory(policy: IndexPolicy) -> int:

@@ -36,28 +36,28 @@ def table_of(lists: Any) -> Table:
     """Compute where each list of an index in memory will lie."""
     blocks = faiss.downcast_InvertedLists(lists.invlists)
     sizes = np.array([blocks.list_size(n) for n in range(blocks.nlist)], np.uint64)
-    per = np.uint64(blocks.n_per_block)
-    room = (sizes + per - np.uint64(1)) // per * per
-    taken = room * np.uint64(_code_bytes(blocks) + 8)
-    return np.stack([sizes, room, np.concatenate([[0], np.cumsum(taken)[:-1]]).astype(np.uint64)], axis=1)
+    per_block = np.uint64(blocks.n_per_block)
+    capacity = (sizes + per_block - np.uint64(1)) // per_block * per_block
+    byte_counts = capacity * np.uint64(_code_bytes(blocks) + 8)
+    return np.stack([sizes, capacity, np.concatenate([[0], np.cumsum(byte_counts)[:-1]]).astype(np.uint64)], axis=1)
 
 
 def is_valid_table(lists: Any, table: Table, size: int) -> bool:
     """Whether ``table`` is possible for an index whose lists take ``size`` bytes. FAISS would not check it."""
     if table.dtype != np.uint64 or table.shape != (lists.nlist, 3) or (table > size).any():
         return False
-    sizes, room, starts = table.T
-    ends = starts + room * np.uint64(lists.M2 // 2 + 8)  # Cannot overflow: no value exceeds the file's size.
-    return bool((sizes <= room).all() and (room % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
+    sizes, capacity, starts = table.T
+    ends = starts + capacity * np.uint64(lists.M2 // 2 + 8)  # Cannot overflow: no value exceeds the file's size.
+    return bool((sizes <= capacity).all() and (capacity % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
 
 
 def lists_content(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the bytes of ``faiss.lists``, a piece at a time."""
     blocks = faiss.downcast_InvertedLists(lists.invlists)
-    for n, (size, room, _) in enumerate(table.tolist()):
+    for n, (size, capacity, _) in enumerate(table.tolist()):
         if size:
-            yield faiss.rev_swig_ptr(blocks.get_codes(n), room * _code_bytes(blocks))
-            ids = np.full(room, -1, np.int64)
+            yield faiss.rev_swig_ptr(blocks.get_codes(n), capacity * _code_bytes(blocks))
+            ids = np.full(capacity, -1, np.int64)
             ids[:size] = faiss.rev_swig_ptr(blocks.get_ids(n), size)
             yield ids.view(np.uint8)
 
@@ -87,12 +87,12 @@ def attach_mapped_lists(lists: Any, file: BinaryIO, path: str, table: Table) -> 
 def load_lists(lists: Any, file: BinaryIO, table: Table) -> None:
     """Load the lists into memory instead, so that rows can be added."""
     blocks = attach_empty_lists(lists)
-    per, block = int(blocks.n_per_block), int(blocks.block_size)
-    for n, (size, room, start) in enumerate(table.tolist()):
+    per_block, block = int(blocks.n_per_block), int(blocks.block_size)
+    for n, (size, capacity, start) in enumerate(table.tolist()):
         if not size:
             continue
         blocks.resize(n, size)
-        codes = np.frombuffer(os.pread(file.fileno(), room // per * block, start), np.uint8)
+        codes = np.frombuffer(os.pread(file.fileno(), capacity // per_block * block, start), np.uint8)
         ids = np.frombuffer(os.pread(file.fileno(), 8 * size, start + len(codes)), np.int64)
         faiss.memcpy(blocks.get_codes(n), faiss.swig_ptr(codes), codes.nbytes)
         faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
@@ -100,8 +100,8 @@ def load_lists(lists: Any, file: BinaryIO, table: Table) -> None:
 
 def attach_empty_lists(lists: Any) -> Any:
     """Give an index empty lists in memory, and return them."""
-    per = int(lists.bbs)
-    blocks = faiss.BlockInvertedLists(lists.nlist, per, per * lists.M2 // 2)
+    per_block = int(lists.bbs)
+    blocks = faiss.BlockInvertedLists(lists.nlist, per_block, per_block * lists.M2 // 2)
     _replace_lists(lists, blocks)
     return blocks
 

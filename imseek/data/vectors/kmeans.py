@@ -41,12 +41,12 @@ def centres_of(
     *,
     seed: int = 0,
     iterations: int = ITERATIONS,
-    tell: Callable[[float], None] | None = None,
+    report: Callable[[float], None] | None = None,
 ) -> Float32:
     """Return k centres of unit ``rows`` (n, dim): (k, dim) float32 unit rows. At least k rows must differ; 1 ≤ k ≤ n.
 
     All rows are used, so pass a sample of large sets. The same seed, rows and number of threads give the same centres.
-    ``tell`` receives the share that is done, 0 or 1, several times a second, and raises to stop. Raises
+    ``report`` receives the share that is done, 0 or 1, several times a second, and raises to stop. Raises
     MissingExtraError.
     """
     faiss = _faiss()
@@ -54,9 +54,9 @@ def centres_of(
     rows = np.ascontiguousarray(rows, np.float32)
     dim = rows.shape[1]
     cost = rows.size * k * iterations
-    many = k >= _MANY and len(rows) >= _MANY_ROWS and hasattr(faiss, "SuperKMeans")
-    many = many and dim >= 2 * faiss.SuperKMeansParameters().d_prime_min
-    parameters = faiss.SuperKMeansParameters() if many else faiss.ClusteringParameters()
+    is_large = k >= _MANY and len(rows) >= _MANY_ROWS and hasattr(faiss, "SuperKMeans")
+    is_large = is_large and dim >= 2 * faiss.SuperKMeansParameters().d_prime_min
+    parameters = faiss.SuperKMeansParameters() if is_large else faiss.ClusteringParameters()
     parameters.spherical = True
     parameters.niter = iterations
     parameters.nredo = next((starts for most, starts in _RESTARTS if cost <= most), 1)
@@ -64,28 +64,28 @@ def centres_of(
     # Use all rows: by default FAISS would subsample them, or complain of too few.
     parameters.min_points_per_centroid = 1
     parameters.max_points_per_centroid = len(rows)
-    means = faiss.SuperKMeans(dim, k, parameters) if many else faiss.Clustering(dim, k, parameters)
+    means = faiss.SuperKMeans(dim, k, parameters) if is_large else faiss.Clustering(dim, k, parameters)
 
     def train() -> None:
         with at_most_threads(1) if cost <= _COST_OF_ONE_THREAD else nullcontext():
-            means.train(rows) if many else means.train(rows, faiss.IndexFlatIP(dim))
+            means.train(rows) if is_large else means.train(rows, faiss.IndexFlatIP(dim))
 
-    if tell is None:
+    if report is None:
         train()
     else:
-        _run_stoppable(faiss, train, tell)
+        _run_stoppable(faiss, train, report)
     centres: Float32 = faiss.vector_to_array(means.centroids).reshape(k, dim)
     return centres
 
 
-def _run_stoppable(faiss: Any, work: Callable[[], None], tell: Callable[[float], None]) -> None:
-    """Run one long call of FAISS in a thread, and interrupt it where ``tell`` raises.
+def _run_stoppable(faiss: Any, work: Callable[[], None], report: Callable[[float], None]) -> None:
+    """Run one long call of FAISS in a thread, and interrupt it where ``report`` raises.
 
     FAISS checks for interruption through one callback of the process only: a call that another thread is making at that
     moment fails too, with RuntimeError.
     """
-    failed: list[BaseException] = []
-    over = threading.Event()
+    errors: list[BaseException] = []
+    finished = threading.Event()
     # OpenMP counts threads for each thread that starts some.
     threads = faiss.omp_get_max_threads()
 
@@ -94,25 +94,25 @@ def _run_stoppable(faiss: Any, work: Callable[[], None], tell: Callable[[float],
             faiss.omp_set_num_threads(threads)
             work()
         except BaseException as error:
-            failed.append(error)
+            errors.append(error)
         finally:
-            over.set()
+            finished.set()
 
     threading.Thread(target=run, name="k-means").start()
     try:
         # Not by joining the thread, which Python 3.11 takes for over after an interrupt.
-        while not over.wait(_CHECK_SECONDS):
-            tell(0.0)
+        while not finished.wait(_CHECK_SECONDS):
+            report(0.0)
     except BaseException:
         try:
             faiss.TimeoutCallback.reset(1e-6)  # seconds; 0 would be no limit
-            over.wait()
+            finished.wait()
         finally:
             faiss.PythonInterruptCallback.reset()
         raise
-    if failed:
-        raise failed[0]
-    tell(1.0)
+    if errors:
+        raise errors[0]
+    report(1.0)
 
 
 def nearest_centres(rows: Float32, centres: Float32, count: int = 2) -> tuple[Labels, Float32]:

@@ -27,21 +27,21 @@ class ResidencyLimiter:
         self._files = tuple(files)
         self._bound = bound
         self._is_needed = 2 * sum(rows.nbytes for rows in self._files) > bound
-        self._read = 0
+        self._rows_read = 0
 
-    def gather_rows(self, rows: Float16, at: Ids, out: Float16) -> None:
-        """Write ``rows[at]``, rows of one of the files, to ``out`` (m, dim). All of ``at`` must be row numbers."""
-        for start in range(0, len(at), _ROWS):
-            part = at[start : start + _ROWS]
+    def gather_rows(self, rows: Float16, numbers: Ids, out: Float16) -> None:
+        """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim). All ``numbers`` must be valid."""
+        for start in range(0, len(numbers), _ROWS):
+            part = numbers[start : start + _ROWS]
             # Without "clip", NumPy would write to a buffer first.
             np.take(rows, part, axis=0, out=out[start : start + _ROWS], mode="clip")
-            self._read += len(part)
-            if self._read >= _ROWS and self._is_needed:
+            self._rows_read += len(part)
+            if self._rows_read >= _ROWS and self._is_needed:
                 self.release_excess()
 
     def release_excess(self) -> None:
         """Release pages if too many are resident."""
-        self._read = 0
+        self._rows_read = 0
         if resident_file_bytes() > self._bound:
             for rows in self._files:
                 release(rows)

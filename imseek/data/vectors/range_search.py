@@ -71,21 +71,21 @@ class StoredRows:
         """Return those of ``ids`` (m,) that are live, in their order, and their rows (n, dim)."""
         return self._locations.rows(ids)
 
-    def cosines(self, ids: Ids, other: StoredRows, theirs: Ids) -> Float32:
-        """Return (m,): the cosine of each of ``ids`` and its counterpart in ``theirs``; NaN if one is not live or
-        all zeros."""
-        found = np.full(len(ids), np.nan, np.float32)
+    def cosines(self, ids: Ids, other_rows: StoredRows, other_ids: Ids) -> Float32:
+        """Return (m,): the cosine of each of ``ids`` and its counterpart in ``other_ids``; NaN if one is not live
+        or all zeros."""
+        cosines = np.full(len(ids), np.nan, np.float32)
         for start in range(0, len(ids), _PAIR_BLOCK):
             part = slice(start, start + _PAIR_BLOCK)
-            mine, a = self.of(ids[part])
-            others, b = other.of(theirs[part])
-            if len(a) < len(ids[part]) or len(b) < len(ids[part]):
-                both = np.isin(ids[part], mine) & np.isin(theirs[part], others)
-                a, b = self.of(ids[part][both])[1], other.of(theirs[part][both])[1]
-                found[part][both] = _cosines(a, b)
+            live, rows = self.of(ids[part])
+            other_live, counterparts = other_rows.of(other_ids[part])
+            if len(rows) < len(ids[part]) or len(counterparts) < len(ids[part]):
+                are_live = np.isin(ids[part], live) & np.isin(other_ids[part], other_live)
+                rows, counterparts = self.of(ids[part][are_live])[1], other_rows.of(other_ids[part][are_live])[1]
+                cosines[part][are_live] = _cosines(rows, counterparts)
             else:
-                found[part] = _cosines(a, b)
-        return found
+                cosines[part] = _cosines(rows, counterparts)
+        return cosines
 
     def release(self) -> None:
         """Release the pages that were read from the files."""
@@ -106,13 +106,13 @@ class RangeSearch:
         if self._snapshot is not None:
             facts = self._snapshot.facts
             covered = [self._snapshot.covered.has(segment.ids) for segment in index.segments]
-            each = zip(index.segments, self._masks, covered, strict=True)
-            within = [segment.ids[mask & known] for segment, mask, known in each]
-            self._within = IdSet(np.concatenate([np.empty(0, np.int64), *within]))
+            segments = zip(index.segments, self._masks, covered, strict=True)
+            ids = [segment.ids[mask & cover] for segment, mask, cover in segments]
+            self._snapshot_ids = IdSet(np.concatenate([np.empty(0, np.int64), *ids]))
             # No selector is needed where all images are allowed, and some kinds support none.
-            every = len(self._within) == facts.rows or not self._snapshot.filters
-            self._marks = None if every else self._snapshot.covered.bitmap_of(self._within.ids)
-            self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
+            every = len(self._snapshot_ids) == facts.rows or not self._snapshot.filters
+            self._marks = None if every else self._snapshot.covered.bitmap_of(self._snapshot_ids.ids)
+            self._masks = [mask & ~cover for mask, cover in zip(self._masks, covered, strict=True)]
             self._rows = StoredRows(index.segments, index.dim)
 
     def near(self, rows: Float16, least: float, most: int) -> RangeMatches:
@@ -124,44 +124,44 @@ class RangeSearch:
         is.
         """
         queries = unit_rows(rows)
-        found = _MatchCollector(len(rows), most)
-        if self._snapshot is not None and len(self._within):
-            self._probe(self._snapshot, rows, queries, least, found)
+        pairs = _MatchCollector(len(rows), most)
+        if self._snapshot is not None and len(self._snapshot_ids):
+            self._probe(self._snapshot, rows, queries, least, pairs)
         for segment, mask in zip(self._index.segments, self._masks, strict=True):
             if mask.any():
-                _scan(segment, mask, rows, queries, least, found)
+                _scan(segment, mask, rows, queries, least, pairs)
                 release(segment.rows)
-        return found.all()
+        return pairs.all()
 
-    def _probe(self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _MatchCollector) -> None:
+    def _probe(self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, pairs: _MatchCollector) -> None:
         """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
-        count = min(max(FIRST_CANDIDATES, 4 * found.most), facts.rows)
+        count = min(max(FIRST_CANDIDATES, 4 * pairs.most), facts.rows)
         probe = facts.image.effort.scale_to(count).probe
         if "IVF" in facts.factory:
             probe = min(probe, MAX_PROBE)
         floor = _score_floor(snapshot, self._rows, rows, queries, least, count, probe)
-        deepest, wanted = min(MAX_CANDIDATES, facts.rows), np.arange(len(queries))
-        while len(wanted):
-            again = []
-            for start in range(0, len(wanted), _QUERY_BLOCK):
-                numbers = wanted[start : start + _QUERY_BLOCK]
-                drawn = snapshot.candidates(queries[numbers], count, probe, self._marks)
-                likely = (drawn.ids >= 0) & (drawn.scores >= floor)
+        deepest, remaining = min(MAX_CANDIDATES, facts.rows), np.arange(len(queries))
+        while len(remaining):
+            unfinished = []
+            for start in range(0, len(remaining), _QUERY_BLOCK):
+                numbers = remaining[start : start + _QUERY_BLOCK]
+                candidates = snapshot.candidates(queries[numbers], count, probe, self._marks)
+                likely = (candidates.ids >= 0) & (candidates.scores >= floor)
                 query, column = np.nonzero(likely)
-                ids = drawn.ids[query, column]
-                known = self._within.marks(ids)
-                query, ids, cosines = _filter_pairs(self._rows, rows, numbers[query[known]], ids[known], least)
-                full = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
-                few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
-                if count < deepest and few.size:
-                    again.append(few)
-                    settled = ~np.isin(query, few)
+                ids = candidates.ids[query, column]
+                allowed = self._snapshot_ids.marks(ids)
+                query, ids, cosines = _filter_pairs(self._rows, rows, numbers[query[allowed]], ids[allowed], least)
+                exhausted = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
+                short = exhausted[np.bincount(query, minlength=len(queries))[exhausted] <= pairs.most]
+                if count < deepest and short.size:
+                    unfinished.append(short)
+                    settled = ~np.isin(query, short)
                     query, ids, cosines = query[settled], ids[settled], cosines[settled]
                 elif count < facts.rows:
-                    found.more(few)
-                found.add(query, ids, cosines)
-            wanted = np.concatenate([wanted[:0], *again])
+                    pairs.mark_cut(short)
+                pairs.add(query, ids, cosines)
+            remaining = np.concatenate([remaining[:0], *unfinished])
             count = min(4 * count, deepest)
 
 
@@ -181,7 +181,7 @@ class _MatchCollector:
         if self._pending > self.most * len(self._cut) + _PAIR_BLOCK:
             self._shorten()
 
-    def more(self, queries: Ids) -> None:
+    def mark_cut(self, queries: Ids) -> None:
         self._cut[queries] = True
 
     def all(self) -> RangeMatches:
@@ -199,48 +199,48 @@ class _MatchCollector:
         self._new, self._pending = [], 0
 
 
-def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, found: _MatchCollector) -> None:
+def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, pairs: _MatchCollector) -> None:
     """Compare every marked row with every query."""
     for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
-        at = np.flatnonzero(mask[block]) + block.start
-        if not at.size:
+        positions = np.flatnonzero(mask[block]) + block.start
+        if not positions.size:
             continue
-        stored = np.asarray(segment.rows[at])
-        units = unit_rows(stored)
+        block_rows = np.asarray(segment.rows[positions])
+        units = unit_rows(block_rows)
         for start in range(0, len(queries), _QUERY_BLOCK):
             products = queries[start : start + _QUERY_BLOCK] @ units.T
-            query, hit = _likely_pairs(products, least, found, start)
+            query, hit = _likely_pairs(products, least, pairs, start)
             for part in _pair_blocks(len(query)):
-                cosines = _cosines(rows[query[part]], stored[hit[part]])
-                enough = cosines >= least
-                found.add(query[part][enough], segment.ids[at[hit[part]]][enough], cosines[enough])
+                cosines = _cosines(rows[query[part]], block_rows[hit[part]])
+                is_match = cosines >= least
+                pairs.add(query[part][is_match], segment.ids[positions[hit[part]]][is_match], cosines[is_match])
 
 
-def _likely_pairs(products: Float32, least: float, found: _MatchCollector, start: int) -> tuple[Ids, Ids]:
+def _likely_pairs(products: Float32, least: float, pairs: _MatchCollector, start: int) -> tuple[Ids, Ids]:
     """Return the query numbers (from ``start`` on) and row numbers of products (q, n) that may be matches.
 
-    Of a query with more than are kept, only the best: a million equal rows need not be looked up for each of them.
+    A query with more of them than are kept gets only the best: a million equal rows need not be looked up for each.
     """
-    enough = products >= least - _ROUNDING
-    many = np.flatnonzero(np.count_nonzero(enough, axis=1) > found.most)
-    if many.size:
-        found.more(many + start)
-        best = np.argpartition(products[many], -found.most, axis=1)[:, -found.most :]
-        enough[many] = False
-        enough[many[:, np.newaxis], best] = True
-    query, hit = np.nonzero(enough)
+    is_likely = products >= least - _ROUNDING
+    overfull = np.flatnonzero(np.count_nonzero(is_likely, axis=1) > pairs.most)
+    if overfull.size:
+        pairs.mark_cut(overfull + start)
+        best = np.argpartition(products[overfull], -pairs.most, axis=1)[:, -pairs.most :]
+        is_likely[overfull] = False
+        is_likely[overfull[:, np.newaxis], best] = True
+    query, hit = np.nonzero(is_likely)
     return query + start, hit
 
 
 def _filter_pairs(stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
     """Filter pairs of a query and an image; return queries, ids and cosines of the matches."""
-    kept = [(query[:0], ids[:0], np.empty(0, np.float32))]
+    matches = [(query[:0], ids[:0], np.empty(0, np.float32))]
     for part in _pair_blocks(len(query)):
-        live, theirs = stored.of(ids[part])
-        cosines = _cosines(rows[query[part]], theirs)
+        live, live_rows = stored.of(ids[part])
+        cosines = _cosines(rows[query[part]], live_rows)
         near_enough = cosines >= least
-        kept.append((query[part][near_enough], live[near_enough], cosines[near_enough]))
-    a, b, c = (np.concatenate(part) for part in zip(*kept, strict=True))
+        matches.append((query[part][near_enough], live[near_enough], cosines[near_enough]))
+    a, b, c = (np.concatenate(part) for part in zip(*matches, strict=True))
     return a, b, c
 
 
@@ -257,17 +257,17 @@ def _score_floor(
 
     Scores by codes are lower than the cosine by a nearly constant factor, which is estimated from a few queries.
     """
-    some = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
-    drawn = snapshot.candidates(queries[some], count, probe, None)
-    query, column = np.nonzero(drawn.ids >= 0)
-    ids, scores = drawn.ids[query, column], drawn.scores[query, column]
+    sample = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
+    candidates = snapshot.candidates(queries[sample], count, probe, None)
+    query, column = np.nonzero(candidates.ids >= 0)
+    ids, scores = candidates.ids[query, column], candidates.scores[query, column]
     ratios = [np.ones(1, np.float32)]
     for part in _pair_blocks(len(ids)):
-        live, theirs = stored.of(ids[part])
-        held = np.isin(ids[part], live)
-        cosines = _cosines(rows[some[query[part][held]]], theirs)
+        live, live_rows = stored.of(ids[part])
+        is_live = np.isin(ids[part], live)
+        cosines = _cosines(rows[sample[query[part][is_live]]], live_rows)
         near_enough = cosines >= least / 2
-        ratios.append(scores[part][held][near_enough] / cosines[near_enough])
+        ratios.append(scores[part][is_live][near_enough] / cosines[near_enough])
     return least * float(np.quantile(np.concatenate(ratios), _MISSED)) - _MARGIN
 
 
@@ -277,6 +277,6 @@ def _pair_blocks(count: int) -> Iterator[slice]:
 
 def _cosines(a: Float16, b: Float16) -> Float32:
     """Return (m,): cosines of the rows (m, dim) of ``a`` and ``b``, pair by pair; NaN where one is all zeros."""
-    wide, other = a.astype(np.float32), b.astype(np.float32)
-    norms = row_norms(wide) * row_norms(other)
-    return np.where(norms > 0, scores_of((wide * other).sum(axis=1), norms), np.float32(np.nan))
+    left, right = a.astype(np.float32), b.astype(np.float32)
+    norms = row_norms(left) * row_norms(right)
+    return np.where(norms > 0, scores_of((left * right).sum(axis=1), norms), np.float32(np.nan))

@@ -63,11 +63,11 @@ class RecallQueries:
 
     def grown(self, fresh: LiveRows, live: IdSet) -> RecallQueries:
         """Return the same queries with their neighbours among the old and the ``fresh`` rows, if they are ``live``."""
-        new = find_neighbours([self.image, self.text], fresh)
+        additions = find_neighbours([self.image, self.text], fresh)
         all_known = self.rows <= tuning.TRUTH_DEPTH
         image, text = (
-            _merge_neighbours(old, more, live, all_known)
-            for old, more in zip((self.image, self.text), new, strict=True)
+            _merge_neighbours(stored, addition, live, all_known)
+            for stored, addition in zip((self.image, self.text), additions, strict=True)
         )
         return replace(self, image=image, text=text)
 
@@ -89,18 +89,18 @@ class RecallQueries:
         """Read stored queries. Raises FileNotFoundError or CorruptCollectionError."""
         try:
             with folder.open(TRUTH_FILE) as file:
-                found = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
-            image, text = (_parse_queries(found, kind) for kind in _KINDS)
-            return cls(image, text, str(found["texts"]), int(found["rows"]))
+                arrays = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
+            image, text = (_parse_queries(arrays, kind) for kind in _KINDS)
+            return cls(image, text, str(arrays["texts"]), int(arrays["rows"]))
         except (ValueError, TypeError) as error:
             raise damaged_index_error(folder, error) from error
 
 
-def _parse_queries(found: Any, kind: str) -> QuerySet:
-    borders = np.cumsum(found[f"{kind}_lengths"])[:-1]
-    truth: Sequence[Ids] = np.split(found[f"{kind}_ids"], borders)
-    scores = np.split(found[f"{kind}_scores"], borders)
-    queries, own = found[f"{kind}_queries"], found[f"{kind}_own"]
+def _parse_queries(arrays: Any, kind: str) -> QuerySet:
+    borders = np.cumsum(arrays[f"{kind}_lengths"])[:-1]
+    truth: Sequence[Ids] = np.split(arrays[f"{kind}_ids"], borders)
+    scores = np.split(arrays[f"{kind}_scores"], borders)
+    queries, own = arrays[f"{kind}_queries"], arrays[f"{kind}_own"]
     if not len(queries):
         return QuerySet(queries, own)
     if not len(queries) == len(own) == len(truth):
@@ -108,15 +108,15 @@ def _parse_queries(found: Any, kind: str) -> QuerySet:
     return QuerySet(queries, own, tuple(truth), tuple(scores))
 
 
-def _merge_neighbours(old: QuerySet, more: QuerySet, live: IdSet, all_known: bool) -> QuerySet:
+def _merge_neighbours(stored: QuerySet, addition: QuerySet, live: IdSet, all_known: bool) -> QuerySet:
     best = []
-    for n in range(len(old.own)):
-        kept = live.marks(old.truth[n])
+    for n in range(len(stored.own)):
+        is_live = live.marks(stored.truth[n])
         # Neighbours worse than the last known one were not all stored; fewer are known where some have been removed.
-        deep = len(old.truth[n]) >= tuning.TRUTH_DEPTH - 1 or not all_known
-        known = more.scores[n] >= (old.scores[n][-1] if deep and len(old.truth[n]) else -np.inf)
-        ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
-        scores = np.concatenate([old.scores[n][kept], more.scores[n][known]])
+        deep = len(stored.truth[n]) >= tuning.TRUTH_DEPTH - 1 or not all_known
+        is_certain = addition.scores[n] >= (stored.scores[n][-1] if deep and len(stored.truth[n]) else -np.inf)
+        ids = np.concatenate([stored.truth[n][is_live], addition.truth[n][is_certain]])
+        scores = np.concatenate([stored.scores[n][is_live], addition.scores[n][is_certain]])
         ids, first = np.unique(ids, return_index=True)  # Rewritten rows are in both.
         best.append((ids, scores[first]))
-    return with_neighbours(old, best)
+    return with_neighbours(stored, best)

@@ -31,49 +31,49 @@ class RowLocations:
         self._table = np.full(last + 1, -1, np.int32) if dense else None
         if self._table is not None:
             for segment, mask, start in zip(segments, live, self._starts.tolist(), strict=False):
-                at = np.flatnonzero(mask)
-                self._table[segment.ids[at]] = at + start
+                numbers = np.flatnonzero(mask)
+                self._table[segment.ids[numbers]] = numbers + start
 
     def rows(self, ids: Ids, out: Float16 | None = None) -> tuple[Ids, Float16]:
         """Return those of ``ids`` (m,) that are live, in their order, and their stored rows (n, dim).
 
         The rows are written to ``out``, if it is given and has room for ``m`` of them.
         """
-        at = self._bisected(ids) if self._table is None else self._looked_up(ids, self._table)
-        found = at >= 0
-        ids, at = ids[found], at[found]
-        if out is None or len(out) < len(at):
-            out = np.empty((len(at), self._dim), np.float16)
-        rows = out[: len(at)]
-        if (at[1:] > at[:-1]).all():
-            self._gather(at, rows)
+        positions = self._bisect(ids) if self._table is None else self._look_up(ids, self._table)
+        is_found = positions >= 0
+        ids, positions = ids[is_found], positions[is_found]
+        if out is None or len(out) < len(positions):
+            out = np.empty((len(positions), self._dim), np.float16)
+        rows = out[: len(positions)]
+        if (positions[1:] > positions[:-1]).all():
+            self._gather(positions, rows)
         else:  # Ids need not ascend from one segment to the next.
-            order = np.argsort(at)
+            order = np.argsort(positions)
             ascending = np.empty_like(rows)
-            self._gather(at[order], ascending)
+            self._gather(positions[order], ascending)
             rows[order] = ascending
         return ids, rows
 
-    def _gather(self, at: Ids, out: Float16) -> None:
+    def _gather(self, positions: Ids, out: Float16) -> None:
         """Write the rows at ascending positions in all segments to ``out``."""
-        bounds = np.searchsorted(at, self._starts).tolist()
+        bounds = np.searchsorted(positions, self._starts).tolist()
         for n, segment in enumerate(self._segments):
             start, end = bounds[n], bounds[n + 1]
             if start < end:
-                self._residence.gather_rows(segment.rows, at[start:end] - self._starts[n], out[start:end])
+                self._residence.gather_rows(segment.rows, positions[start:end] - self._starts[n], out[start:end])
 
     @staticmethod
-    def _looked_up(ids: Ids, table: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Ids:
-        at = np.full(len(ids), -1, np.int64)
-        inside = (ids >= 0) & (ids < len(table))
-        at[inside] = table[ids[inside]]
-        return at
+    def _look_up(ids: Ids, table: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Ids:
+        positions = np.full(len(ids), -1, np.int64)
+        is_inside = (ids >= 0) & (ids < len(table))
+        positions[is_inside] = table[ids[is_inside]]
+        return positions
 
-    def _bisected(self, ids: Ids) -> Ids:
-        at = np.full(len(ids), -1, np.int64)
+    def _bisect(self, ids: Ids) -> Ids:
+        positions = np.full(len(ids), -1, np.int64)
         for segment, mask, start in zip(self._segments, self._live, self._starts.tolist(), strict=False):
             if len(segment.ids):
                 rows = np.minimum(np.searchsorted(segment.ids, ids), len(segment.ids) - 1)
-                held = (segment.ids[rows] == ids) & mask[rows]
-                at[held] = rows[held] + start
-        return at
+                is_match = (segment.ids[rows] == ids) & mask[rows]
+                positions[is_match] = rows[is_match] + start
+        return positions

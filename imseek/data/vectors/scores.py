@@ -43,9 +43,9 @@ def row_norms(rows: Float32) -> Float32:
 
 def unit_rows(rows: Float16 | Float32) -> Float32:
     """Normalise stored rows (m, dim) to float32 rows of norm 1; rows of zeros stay."""
-    wide = rows.astype(np.float32)
-    norms = row_norms(wide)[:, np.newaxis]
-    return np.divide(wide, norms, out=wide, where=norms > 0)
+    units = rows.astype(np.float32)
+    norms = row_norms(units)[:, np.newaxis]
+    return np.divide(units, norms, out=units, where=norms > 0)
 
 
 def cosines(query: Float32, rows: Float32, norms: Float32) -> Float32:
@@ -61,16 +61,16 @@ def scores_of(dots: Float32, norms: Float32) -> Float32:
 def zero_rows(rows: Float16) -> Ids:
     """Return the numbers, ascending, of the float16 ``rows`` (n, dim) that are all zeros."""
     bits = rows.view(np.uint16)  # Comparing integers is several times faster.
-    found = [at.start + np.flatnonzero(~bits[at].any(axis=1)) for at in blocks(*rows.shape)]
-    return np.concatenate([np.empty(0, np.int64), *found])
+    numbers = [block.start + np.flatnonzero(~bits[block].any(axis=1)) for block in blocks(*rows.shape)]
+    return np.concatenate([np.empty(0, np.int64), *numbers])
 
 
 def top_k(ids: Ids, scores: Float32, k: int) -> Matches:
     """Return the ``k`` best of the given rows, or all where there are fewer."""
     if len(ids) > k:
         kth = np.partition(scores, len(ids) - k)[len(ids) - k]
-        kept = scores >= kth  # Includes every row that ties with the k-th: ids decide among them.
-        ids, scores = ids[kept], scores[kept]
+        is_best = scores >= kth  # Includes every row that ties with the k-th: ids decide among them.
+        ids, scores = ids[is_best], scores[is_best]
     order = np.lexsort((ids, -scores))[:k]
     return Matches(ids[order], scores[order])
 

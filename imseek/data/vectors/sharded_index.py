@@ -30,7 +30,7 @@ from imseek.types.arrays import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: Factor and number of candidates requested from a part at first beyond its share; one that has more is asked again.
+#: Factor and number of candidates requested from a part at first beyond its share; one that has more is searched again.
 _SPARE = (2.0, 16)
 
 
@@ -42,10 +42,10 @@ def open_snapshot(folder: IndexFolder) -> Snapshot:
     facts = read_index_metadata(folder)
     if not facts.parts:
         return Snapshot.open(folder)
-    joined = ShardedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
-    if any(part.facts.dim != facts.dim for part in joined.parts) or len(joined.covered) != facts.rows:
+    snapshot = ShardedSnapshot([Snapshot.open(part) for part in part_folders(folder, facts)], facts)
+    if any(part.facts.dim != facts.dim for part in snapshot.parts) or len(snapshot.covered) != facts.rows:
         raise damaged_index_error(folder, f"its parts do not add up to {facts.rows:,} images")
-    return joined
+    return snapshot
 
 
 class ShardedSnapshot(Snapshot):
@@ -80,53 +80,53 @@ class ShardedSnapshot(Snapshot):
         if count < 1 or not len(queries):
             return Candidates.none(len(queries))
         probes = [self._probe(part, probe) for part in self.parts]
-        near: dict[str, NearestLists | None] = {}
+        nearest: dict[str, NearestLists | None] = {}
         if placement is None:
-            for part, layout, wanted in zip(self.parts, self._layouts, probes, strict=True):
-                if layout not in near:
-                    near[layout] = part.nearest_lists(queries, wanted)
+            for part, layout, part_probe in zip(self.parts, self._layouts, probes, strict=True):
+                if layout not in nearest:
+                    nearest[layout] = part.nearest_lists(queries, part_probe)
 
-        def ask(
-            n: int, some: Float32, count: int, at: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
+        def search(
+            n: int, batch: Float32, count: int, selection: slice | np.ndarray[tuple[int], np.dtype[np.int64]]
         ) -> Candidates:
-            found = near.get(self._layouts[n])
+            near = nearest.get(self._layouts[n])
             return self.parts[n].candidates(
-                some, min(count, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
-                lists=None if found is None else NearestLists(found.numbers[at], found.cosines[at]),
+                batch, min(count, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
+                lists=None if near is None else NearestLists(near.numbers[selection], near.cosines[selection]),
             )  # fmt: skip
 
         first = min(count, math.ceil(_SPARE[0] * count / len(self.parts)) + _SPARE[1])
-        drawn = self._each(lambda n: ask(n, queries, first, slice(None)), len(queries))
-        best = _merge_candidates(drawn, count)
+        proposals = self._each(lambda n: search(n, queries, first, slice(None)), len(queries))
+        best = _merge_candidates(proposals, count)
         if first == count:
             return best
         # If all candidates of a part are among the best, it may have more of them.
         least = best.scores[:, -1] if best.ids.shape[1] == count else np.full(len(queries), -np.inf)
-        for n, one in enumerate(drawn[:]):
-            if one.ids.shape[1] < first:  # The part has no more.
+        for n, best_of_part in enumerate(proposals[:]):
+            if best_of_part.ids.shape[1] < first:  # The part has no more.
                 continue
-            again = np.flatnonzero((one.ids[:, -1] >= 0) & (one.scores[:, -1] >= least))
-            if again.size:
-                drawn.append(_scatter(ask(n, queries[again], count, again), again, len(queries)))
-                one.ids[again] = -1
-        return _merge_candidates(drawn, count) if len(drawn) > len(self.parts) else best
+            unfinished = np.flatnonzero((best_of_part.ids[:, -1] >= 0) & (best_of_part.scores[:, -1] >= least))
+            if unfinished.size:
+                proposals.append(_scatter(search(n, queries[unfinished], count, unfinished), unfinished, len(queries)))
+                best_of_part.ids[unfinished] = -1
+        return _merge_candidates(proposals, count) if len(proposals) > len(self.parts) else best
 
     def _probe(self, part: Snapshot, probe: int) -> int:
         """Return the ``probe`` for a part: the same share of its lists as ``probe`` is of the part with most lists."""
         return probe if part.widest == self.widest else max(1, math.ceil(probe * part.widest / self.widest))
 
-    def _each(self, ask: Callable[[int], Candidates], queries: int) -> list[Candidates]:
+    def _each(self, search: Callable[[int], Candidates], queries: int) -> list[Candidates]:
         """Query every part. FAISS divides many queries among threads; for few queries, each thread handles whole
         parts."""
         if self._threads < 2 or queries >= self._threads:
-            return [ask(n) for n in range(len(self.parts))]
-        return list(self._pool.map(ask, range(len(self.parts))))
+            return [search(n) for n in range(len(self.parts))]
+        return list(self._pool.map(search, range(len(self.parts))))
 
 
-def _merge_candidates(drawn: Sequence[Candidates], count: int) -> Candidates:
+def _merge_candidates(proposals: Sequence[Candidates], count: int) -> Candidates:
     """Merge candidates from several parts into the ``count`` best."""
-    scores = np.concatenate([one.scores for one in drawn], axis=1)
-    ids = np.concatenate([one.ids for one in drawn], axis=1)
+    scores = np.concatenate([candidates.scores for candidates in proposals], axis=1)
+    ids = np.concatenate([candidates.ids for candidates in proposals], axis=1)
     scores = np.where(ids >= 0, scores, -np.inf)
     if scores.shape[1] > count:
         first = np.argpartition(-scores, count - 1, axis=1)[:, :count]
@@ -135,9 +135,9 @@ def _merge_candidates(drawn: Sequence[Candidates], count: int) -> Candidates:
     return Candidates(np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1))
 
 
-def _scatter(drawn: Candidates, at: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
-    """Expand candidates for the queries ``at`` to all ``queries``, with nothing for the others."""
-    scores = np.full((queries, drawn.scores.shape[1]), -np.inf, np.float32)
+def _scatter(candidates: Candidates, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], queries: int) -> Candidates:
+    """Expand candidates for the queries ``numbers`` to all ``queries``, with nothing for the others."""
+    scores = np.full((queries, candidates.scores.shape[1]), -np.inf, np.float32)
     ids = np.full(scores.shape, -1, np.int64)
-    scores[at], ids[at] = drawn.scores, drawn.ids
+    scores[numbers], ids[numbers] = candidates.scores, candidates.ids
     return Candidates(scores, ids)

@@ -23,7 +23,7 @@ from imseek.data.vectors.index_kinds import inverted_file
 from imseek.data.vectors.index_metadata import INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder
 from imseek.errors import UsageError
 
-#: The lists are trained anew when rows or imbalance have grown by more than these factors.
+#: The lists are trained again when rows or imbalance have grown by more than these factors.
 MAX_GROWTH = 2.0
 MAX_IMBALANCE = 1.7
 
@@ -32,7 +32,7 @@ MAX_IMBALANCE = 1.7
 class BuiltIndex:
     """A FAISS index in memory, the number of rows that its lists were trained for, and how unevenly these filled them.
 
-    ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``before`` the part
+    ``layout`` is the folder of the part whose lists and codes it shares ("" if they are its own), ``base`` the part
     that it extends.
     """
 
@@ -41,13 +41,13 @@ class BuiltIndex:
     trained: int
     imbalance: float
     layout: str = ""
-    before: IndexPart | None = None
+    base: IndexPart | None = None
 
 
-def build_part(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: ReportShare) -> BuiltIndex:
+def build_part(rows: LiveRows, dim: int, factory: str, memory: int, excluded: Ids, report: ReportShare) -> BuiltIndex:
     """Build an index of ``rows``, with lists of its own. Arguments and errors are those of :func:`build_index`."""
     with translate_faiss_errors(factory, len(rows), dim):
-        index = build_index(rows, dim, factory, memory, spared, tell)
+        index = build_index(rows, dim, factory, memory, excluded, report)
     return BuiltIndex(index, factory, len(rows), imbalance(index))
 
 
@@ -67,7 +67,7 @@ def translate_faiss_errors(factory: str, rows: int, dim: int) -> Iterator[None]:
         ) from error
 
 
-def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: ReportShare) -> BuiltIndex | None:
+def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, report: ReportShare) -> BuiltIndex | None:
     """Add ``fresh`` rows to the part in ``folder``; return None where its lists must be trained again.
 
     Dead rows stay until then. Raises CorruptCollectionError.
@@ -76,7 +76,7 @@ def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: Rep
     if inverted_file(index) is None:
         return None
     if len(fresh):
-        add_rows(index, fresh, tell)
+        add_rows(index, fresh, report)
     facts = part.facts
     if imbalance(index) > MAX_IMBALANCE * facts.imbalance:
         return None
@@ -85,17 +85,17 @@ def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, tell: Rep
 
 def stage(index: Any, folder: Path) -> dict[str, durable_files.FileDigest]:
     """Write an index in the form in which it is mapped later. The index may lose its lists."""
-    written = {}
+    digests = {}
     if (blocks := inverted_lists.find_block_lists(index)) is not None:
         table = inverted_lists.table_of(blocks)
-        written[LISTS_FILE] = durable_files.stage(
+        digests[LISTS_FILE] = durable_files.stage(
             folder / LISTS_FILE, partial(_write_all, inverted_lists.lists_content(blocks, table))
         )
-        written[TABLE_FILE] = durable_files.stage(folder / TABLE_FILE, partial(write_array, table))
+        digests[TABLE_FILE] = durable_files.stage(folder / TABLE_FILE, partial(write_array, table))
         inverted_lists.detach_lists(blocks)
-    written[INDEX_FILE] = durable_files.stage(folder / INDEX_FILE, partial(_write, index))
+    digests[INDEX_FILE] = durable_files.stage(folder / INDEX_FILE, partial(_write, index))
     _check_kind(folder / INDEX_FILE)
-    return written
+    return digests
 
 
 def _check_kind(path: Path) -> None:
@@ -118,19 +118,19 @@ def write_array(array: Any, out: Any) -> None:
 
 def _write(index: Any, out: Any) -> None:
     """Write an index through Python's file, which hashes the data. Errors of the system are raised unchanged."""
-    trouble: list[OSError] = []
+    errors: list[OSError] = []
 
     def write(data: Any) -> int:
         try:
             out.write(data)
         except OSError as error:
-            trouble.append(error)
+            errors.append(error)
             raise
         return len(data)
 
     try:
         faiss.write_index(index, faiss.PyCallbackIOWriter(write))
     except Exception as error:
-        if trouble:
-            raise trouble[0] from error
+        if errors:
+            raise errors[0] from error
         raise

@@ -47,28 +47,28 @@ DEAD_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class GrowthPlan:
-    """A plan for the existing parts: those that ``stay``, and the part ``onto`` which missing rows go (None: a new
-    one).
+    """A plan for the existing parts: the ``remaining`` ones, and the ``base`` that missing rows are added to (None: a
+    new one).
 
     The other parts are dropped, and their live rows added again.
     """
 
-    stay: tuple[IndexPart, ...]
-    onto: IndexPart | None
+    remaining: tuple[IndexPart, ...]
+    base: IndexPart | None
 
 
-def needs_several_parts(found: IndexSnapshot) -> bool:
+def needs_several_parts(snapshot: IndexSnapshot) -> bool:
     """Whether a space has enough rows for several parts."""
-    return len(found.live) > PART_ROWS
+    return len(snapshot.live) > PART_ROWS
 
 
-def is_outgrown(found: IndexSnapshot) -> bool:
+def is_outgrown(snapshot: IndexSnapshot) -> bool:
     """Whether the lists must be trained again for the present number of rows.
 
     From some millions of rows on, the number of lists is at its maximum, and they stay.
     """
-    trained, rows = max(part.facts.trained for part in found.parts), len(found.live)
-    return rows > MAX_GROWTH * trained and (not needs_several_parts(found) or list_count(rows) > list_count(trained))
+    trained, rows = max(part.facts.trained for part in snapshot.parts), len(snapshot.live)
+    return rows > MAX_GROWTH * trained and (not needs_several_parts(snapshot) or list_count(rows) > list_count(trained))
 
 
 def is_stale(part: IndexPart) -> bool:
@@ -76,20 +76,20 @@ def is_stale(part: IndexPart) -> bool:
     return part.dead > DEAD_SHARE * part.rows
 
 
-def plan_growth(found: IndexSnapshot) -> GrowthPlan:
+def plan_growth(snapshot: IndexSnapshot) -> GrowthPlan:
     """Plan which parts stay, and where the rows go that these lack."""
-    stay = [part for part in found.parts if not is_stale(part)]
-    fresh = len(found.live) - sum(part.live for part in stay)
-    if not fresh or not stay:
-        return GrowthPlan(tuple(stay), None)
-    onto = None
-    if has_lists(stay[-1]) and stay[-1].rows + fresh <= PART_ROWS:
-        onto = stay.pop()
-    elif len(stay) >= MAX_PARTS:
-        smallest, onto = sorted(stay, key=lambda part: part.rows)[:2]
-        stay = [part for part in stay if part is not smallest and part is not onto]
-        onto = onto if has_lists(onto) else None
-    return GrowthPlan(tuple(stay), onto)
+    remaining = [part for part in snapshot.parts if not is_stale(part)]
+    fresh = len(snapshot.live) - sum(part.live for part in remaining)
+    if not fresh or not remaining:
+        return GrowthPlan(tuple(remaining), None)
+    base = None
+    if has_lists(remaining[-1]) and remaining[-1].rows + fresh <= PART_ROWS:
+        base = remaining.pop()
+    elif len(remaining) >= MAX_PARTS:
+        smallest, base = sorted(remaining, key=lambda part: part.rows)[:2]
+        remaining = [part for part in remaining if part is not smallest and part is not base]
+        base = base if has_lists(base) else None
+    return GrowthPlan(tuple(remaining), base)
 
 
 def has_lists(part: IndexPart) -> bool:
@@ -102,43 +102,43 @@ def has_lists(part: IndexPart) -> bool:
 def rows_missing_from(segments: Sequence[Segment], parts: Sequence[IndexPart]) -> LiveRows:
     """Return the live rows that are in none of ``parts``."""
     covered = CoveredIds.of_all([part.covered for part in parts])
-    known = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
-    return LiveRows([Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, known, strict=True)])
+    rows = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
+    return LiveRows([Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, rows, strict=True)])
 
 
 def build_grown_part(
-    found: IndexSnapshot,
+    snapshot: IndexSnapshot,
     plan: GrowthPlan,
     rows: LiveRows,
     space: SpaceInfo,
     memory: int,
     auto: bool,
-    tell: ReportShare,
+    report: ReportShare,
 ) -> BuiltIndex | None:
     """Build a part of ``rows`` and the part that they are added to.
 
     Returns None where they do not fit the lists of that part: it then stays too, and a new part must be built.
     """
-    if plan.onto is not None:
-        return extend_part(found.folder.beside(plan.onto.name), plan.onto, rows, tell)
-    last = plan.stay[-1]
-    layable = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
+    if plan.base is not None:
+        return extend_part(snapshot.folder.beside(plan.base.name), plan.base, rows, report)
+    last = plan.remaining[-1]
+    can_train = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
     if has_lists(last):
         facts = last.facts
-        index = load_empty_index(found.folder.beside(last.name))
-        add_rows(index, rows, lambda share: tell(0.5 * share))
-        if imbalance(index) <= MAX_IMBALANCE * facts.imbalance or not layable:
+        index = load_empty_index(snapshot.folder.beside(last.name))
+        add_rows(index, rows, lambda share: report(0.5 * share))
+        if imbalance(index) <= MAX_IMBALANCE * facts.imbalance or not can_train:
             return BuiltIndex(index, facts.factory, facts.trained, facts.imbalance, facts.layout or last.name)
         del index
     factory = last.facts.factory
     if auto:
         factory = f"IVF{list_count(len(rows))},{code_of(factory)}"
     none = np.empty(0, np.int64)
-    return build_part(rows, space.dim, factory, memory, none, lambda share: tell(0.5 + 0.5 * share))
+    return build_part(rows, space.dim, factory, memory, none, lambda share: report(0.5 + 0.5 * share))
 
 
 def build_parts(
-    rows: LiveRows, dim: int, factory: str, memory: int, spared: Any, tell: ReportShare
+    rows: LiveRows, dim: int, factory: str, memory: int, excluded: Any, report: ReportShare
 ) -> Iterator[tuple[BuiltIndex, LiveRows]]:
     """Build indexes of all ``rows``, one in memory at a time, and yield each with its rows.
 
@@ -146,17 +146,17 @@ def build_parts(
     """
     count = count_parts(len(rows), dim, factory, memory)
     if count == 1:
-        yield build_part(rows, dim, factory, memory, spared, tell), rows
+        yield build_part(rows, dim, factory, memory, excluded, report), rows
         return
     borders = [len(rows) * n // count for n in range(count + 1)]
     with translate_faiss_errors(factory, len(rows), dim):
-        empty = train_index(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=borders[1])
+        empty = train_index(rows, dim, factory, memory, excluded, lambda share: report(0.4 * share), room=borders[1])
     layout = faiss.serialize_index(empty)
     for n in range(count):
-        mine = rows.section(borders[n], borders[n + 1])
+        part_rows = rows.section(borders[n], borders[n + 1])
         index = faiss.deserialize_index(layout) if n else empty
-        add_rows(index, mine, lambda share, n=n: tell(0.4 + 0.6 * (n + share) / count))  # type: ignore[misc]
-        yield BuiltIndex(index, factory, len(rows), imbalance(index)), mine
+        add_rows(index, part_rows, lambda share, n=n: report(0.4 + 0.6 * (n + share) / count))  # type: ignore[misc]
+        yield BuiltIndex(index, factory, len(rows), imbalance(index)), part_rows
 
 
 def count_parts(rows: int, dim: int, factory: str, memory: int) -> int:

@@ -39,17 +39,17 @@ SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
-#: Candidates that are asked for with a filter, at most, by those that are scored: to see whether there are as many.
+#: Maximum candidates requested with a filter, for each that is scored: to see whether there are as many.
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 5120
-#: Candidates of the tail that are looked at first, beside twice its share of all.
+#: Candidates of the tail to examine first, in addition to twice its share of all.
 _TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.
 _BLOCK = 256
-#: Scans of the tail from which on it has codes: to make them takes about as long as to scan the rows so often.
+#: Scans of the tail before it gets codes: making the codes takes about as long as these scans.
 _SCANS = 100
-#: Rows, of both sides, by which it is judged whether the snapshot's codes suit the tail.
+#: Rows of the snapshot, and of the tail, that decide whether the snapshot's codes suit the tail.
 _SAMPLE = 256
 
 
@@ -85,53 +85,53 @@ class SnapshotIndex:
         self._dim = dim
         self._snapshot = snapshot
         self._placement = placement
-        before = like if isinstance(like, SnapshotIndex) else None
+        previous = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
         self._residence = ResidencyLimiter([segment.rows for segment in segments], snapshot.facts.memory)
         self._locations = RowLocations(segments, masks, dim, self._residence)
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
-        live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
+        live_ids = [s.ids[mask & cover] for s, mask, cover in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without dead rows no selector is needed, which would cost a tenth of the time.
-        self._present = (
+        self._live_marks = (
             None if len(in_snapshot) == snapshot.facts.rows else pack_bits(in_snapshot, 8 * len(snapshot.covered.marks))
         )
-        self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
-        self._tail_segments: dict[int, Segment] = {} if before is None else before._tail_segments
-        tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
-        self._tail_segments = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
+        self._live_share = len(in_snapshot) / max(1, snapshot.facts.rows)
+        self._tail_segments: dict[int, Segment] = {} if previous is None else previous._tail_segments
+        tail = [self._uncovered(*one) for one in zip(segments, masks, covered, strict=True)]
+        self._tail_segments = {id(s.rows): fresh for s, fresh in zip(segments, tail, strict=True) if fresh is not None}
         self._tail: FaissIndex = FaissIndex(
-            [young for young in tail if young is not None], dim, like=None if before is None else before._tail
+            [fresh for fresh in tail if fresh is not None], dim, like=None if previous is None else previous._tail
         )
         codec = scan_codec(snapshot.index)
         self._codec = None if len(self._tail) < MIN_ROWS else codec
         self._codes: TailCodes | None = None
         self._scans, self._codes_before = 0, None
-        if before is not None and before._snapshot.index is snapshot.index:
-            self._scans, self._codes_before = before._scans, before._codes or before._codes_before
+        if previous is not None and previous._snapshot.index is snapshot.index:
+            self._scans, self._codes_before = previous._scans, previous._codes or previous._codes_before
         lo, hi = self._tail.norm_range
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
-        self._choices: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
-        self._whole: MappedIndex | None = None
+        self._prepared: WeakKeyDictionary[IdSet, _PreparedFilter] = WeakKeyDictionary()
+        self._exact_index: MappedIndex | None = None
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def _young(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
+    def _uncovered(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
         """Return the live rows of a segment that are not covered, reusing the previous arrays if nothing changed.
 
         Dead rows are excluded explicitly: those that were dead when the snapshot was built are not covered either.
         """
-        young = live & ~covered
-        if not young.any():
+        uncovered = live & ~covered
+        if not uncovered.any():
             return None
         if not covered.any():
             return segment
-        at = np.flatnonzero(young)
-        before = self._tail_segments.get(id(segment.rows))
-        if before is not None and np.array_equal(before.ids, segment.ids[at]):
-            return before
-        return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
+        rows = np.flatnonzero(uncovered)
+        previous = self._tail_segments.get(id(segment.rows))
+        if previous is not None and np.array_equal(previous.ids, segment.ids[rows]):
+            return previous
+        return Segment(segment.ids[rows], np.ascontiguousarray(segment.rows[rows]), np.empty(0, np.int64))
 
     @property
     def dim(self) -> int:
@@ -154,7 +154,7 @@ class SnapshotIndex:
         return self._live
 
     def count(self, allowed: IdSet) -> int:
-        return len(self._choice(allowed).ids)
+        return len(self._prepare_filter(allowed).ids)
 
     def search(
         self,
@@ -165,8 +165,8 @@ class SnapshotIndex:
         text: bool = False,
         exact: bool = False,
     ) -> list[Matches]:
-        """Search as :meth:`VectorIndex.search`; the recall for each kind of query is in the snapshot's
-        :attr:`Facts`."""
+        """Search as :meth:`VectorIndex.search`; the recall for each kind of query is in the
+        metadata of the snapshot."""
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"k must be at least 1, not {k}")
@@ -175,28 +175,28 @@ class SnapshotIndex:
                 return self._scan(queries, k, None)
             return self._probe(queries, k, None, None, text)
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
-        choice = self._choice(allowed)
-        if len(choice.ids) <= max(MAX_SCORED_IDS, k):
-            return [self._score(query, choice.ids, k) for query in queries]
-        if exact or k > MAX_APPROXIMATE_K or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
+        prepared = self._prepare_filter(allowed)
+        if len(prepared.ids) <= max(MAX_SCORED_IDS, k):
+            return [self._score(query, prepared.ids, k) for query in queries]
+        if exact or k > MAX_APPROXIMATE_K or self._share(prepared) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
-        return self._probe(queries, k, allowed, choice, text)
+        return self._probe(queries, k, allowed, prepared, text)
 
-    def _choice(self, allowed: IdSet) -> _PreparedFilter:
+    def _prepare_filter(self, allowed: IdSet) -> _PreparedFilter:
         """Return the prepared filter, which is cached."""
-        choice = self._choices.get(allowed)
-        if choice is None:
-            found = [s.ids[s.searchable(allowed)] for s in self._segments]
-            ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+        prepared = self._prepared.get(allowed)
+        if prepared is None:
+            ids_by_segment = [s.ids[s.searchable(allowed)] for s in self._segments]
+            ids = np.sort(np.concatenate([np.empty(0, np.int64), *ids_by_segment]))
             marks = self._snapshot.covered.bitmap_of(ids)
             share = count_bits(marks) / max(1, self._snapshot.facts.rows)
-            choice = _PreparedFilter(ids, marks, share)
-            self._choices[allowed] = choice
-        return choice
+            prepared = _PreparedFilter(ids, marks, share)
+            self._prepared[allowed] = prepared
+        return prepared
 
-    def _share(self, choice: _PreparedFilter) -> float:
+    def _share(self, prepared: _PreparedFilter) -> float:
         """Return the share of the live images that a filter lets through."""
-        return len(choice.ids) / max(1, self._live)
+        return len(prepared.ids) / max(1, self._live)
 
     # -- probe, score or scan ------------------------------------------------------------------------------
 
@@ -205,34 +205,34 @@ class SnapshotIndex:
         queries: Float32,
         k: int,
         allowed: IdSet | None,
-        choice: _PreparedFilter | None,
+        prepared: _PreparedFilter | None,
         text: bool,
     ) -> list[Matches]:
-        tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
+        tuning = self._snapshot.facts.text if text else self._snapshot.facts.image
         effort = (
-            tuned.effort if choice is None else tuned.effort_for(min(self._share(choice), MAX_FILTER_SHARE))
+            tuning.effort if prepared is None else tuning.effort_for(min(self._share(prepared), MAX_FILTER_SHARE))
         ).scale_to(k)
-        marks = self._present if choice is None else choice.bits
+        marks = self._live_marks if prepared is None else prepared.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
-        enough = 0 if choice is None else self._enough(choice.share, effort.probe, count)
-        wanted = min(k, self._live if choice is None else len(choice.ids))
+        expected = 0 if prepared is None else self._expected_count(prepared.share, effort.probe, count)
+        most = min(k, self._live if prepared is None else len(prepared.ids))
         codes = self._coded_tail(len(queries))
         scanned = codes is None and len(self._tail) > 0
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
         beside = self._tail if scanned and len(queries) < BATCH else None
         tails = self._tail.search(queries, k, allowed=allowed) if scanned and beside is None else []
-        found = []
+        results = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
-            within = marks if self._snapshot.filters else None
-            passing = self._present_share if choice is None else choice.share
-            drawn = self._snapshot.candidates(
-                block, max(count, enough), effort.probe, within, placement=self._placement, share=passing
+            bitmap = marks if self._snapshot.filters else None
+            passing_share = self._live_share if prepared is None else prepared.share
+            candidates = self._snapshot.candidates(
+                block, max(count, expected), effort.probe, bitmap, placement=self._placement, share=passing_share
             )
-            met = np.count_nonzero(drawn.ids >= 0, axis=1)
+            counts = np.count_nonzero(candidates.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
-            slack = effort.slack if self._snapshot.filters or self._present is None else None
-            best = Candidates(drawn.scores[:, :count], drawn.ids[:, :count])
+            slack = effort.slack if self._snapshot.filters or self._live_marks is None else None
+            best = Candidates(candidates.scores[:, :count], candidates.ids[:, :count])
             depth = max(k, RECALL_K)
             if codes is None:
                 near = best.near(depth, slack)
@@ -245,11 +245,11 @@ class SnapshotIndex:
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
-                if len(matches) < wanted or met[n - start] < enough:
+                if len(matches) < most or counts[n - start] < expected:
                     # The probed lists contain few allowed images: the filter excludes what the query is near to.
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
-                found.append(matches)
-        return found
+                results.append(matches)
+        return results
 
     def _coded_tail(self, queries: int) -> TailCodes | None:
         """Return the codes of the tail; None where it has none, or has not been searched often enough."""
@@ -269,25 +269,25 @@ class SnapshotIndex:
     def _fits_tail(self, codec: Any) -> bool:
         """Whether the snapshot's codes suit the tail, too."""
         covered = self._snapshot.covered
-        known = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]
-        later = [_sample(s, s.searchable()) for s in self._tail.segments]
-        return fits_codes(codec, np.concatenate(later), np.concatenate(known))
+        covered_rows = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]
+        tail_rows = [_sample(s, s.searchable()) for s in self._tail.segments]
+        return fits_codes(codec, np.concatenate(tail_rows), np.concatenate(covered_rows))
 
-    def _enough(self, share: float, probe: int, count: int) -> int:
-        """Return how many allowed images the probed lists contain, at the least, if the filter ignores the query.
+    def _expected_count(self, share: float, probe: int, count: int) -> int:
+        """Return the least number of allowed images in the probed lists if the filter is unrelated to the query.
 
-        That is half of the mean, but no more than would cost time to ask for.
+        That is half of the mean, but no more than can be requested without losing time.
         """
         mean = share * self._snapshot.facts.rows * min(1, probe / (self._snapshot.widest or 1) or 1)
         return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
 
     @staticmethod
-    def _allowed(drawn: Ids, allowed: IdSet | None) -> Ids:
+    def _allowed(proposed: Ids, allowed: IdSet | None) -> Ids:
         """Return the proposed ids that a filter lets through, ascending: no index is trusted to filter alone."""
-        ids = np.sort(drawn[drawn >= 0])  # np.unique takes ten times as long.
-        twice = ids[1:] == ids[:-1]
-        if twice.any():
-            ids = np.delete(ids, np.flatnonzero(twice))
+        ids = np.sort(proposed[proposed >= 0])  # np.unique takes ten times as long.
+        is_repeat = ids[1:] == ids[:-1]
+        if is_repeat.any():
+            ids = np.delete(ids, np.flatnonzero(is_repeat))
         return ids if allowed is None else ids[allowed.marks(ids)]
 
     def _score(
@@ -303,12 +303,12 @@ class SnapshotIndex:
         With an index ``beside``, return the best of both.
         """
         buffer = self._buffer()
-        found, rows = self._locations.rows(ids, buffer.rows)
-        segment = Segment(found, rows, np.empty(0, np.int64))
+        live, rows = self._locations.rows(ids, buffer.rows)
+        segment = Segment(live, rows, np.empty(0, np.int64))
         return exact_top_k(query, segment, buffer.flat(rows), k, self._range, beside, allowed)
 
     def _buffer(self) -> RowBuffer:
-        """Return this thread's memory for candidates, which would else be allocated for each query."""
+        """Return this thread's memory for candidates, which would otherwise be allocated for each query."""
         buffer: RowBuffer | None = getattr(self._local, "buffer", None)
         if buffer is None:
             buffer = self._local.buffer = RowBuffer(_BUFFER_ROWS, self._dim)
@@ -317,11 +317,11 @@ class SnapshotIndex:
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
         """Search exactly, by reading every row."""
         with self._lock:
-            if self._whole is None:
-                self._whole = MappedIndex(self._segments, self._dim, self._range)
-        found = self._whole.search(queries, k, allowed=allowed)
+            if self._exact_index is None:
+                self._exact_index = MappedIndex(self._segments, self._dim, self._range)
+        matches = self._exact_index.search(queries, k, allowed=allowed)
         self._residence.release_excess()
-        return found
+        return matches
 
 
 def _near(
@@ -336,26 +336,26 @@ def _near(
     """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
 
     ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last, unless it has
-    no more. The first of ``counts`` of the tail are looked at, and the second only if all of these are good.
+    no more. The first of ``counts`` candidates of the tail are examined, and the second only if all of these are good.
     """
     first, count = counts
     bits = None if allowed is None else codes.bitmap_of(allowed)
-    few = min(count, first)
+    depth = min(count, first)
     while True:
-        tail = codes.candidates(queries, few, bits)
+        tail = codes.candidates(queries, depth, bits)
         has_more = (best.ids[:, -1:] >= 0) & (best.ids.shape[1] >= count)
         least = np.where(has_more, best.scores[:, -1:], -np.inf)
         top = np.concatenate([best.scores[:, :k], tail.scores[:, :k]], axis=1)
         if slack is not None and top.shape[1] >= k:
             least = np.maximum(least, -np.partition(-top, k - 1, axis=1)[:, k - 1 : k] - np.float32(slack))
-        if few >= min(count, len(codes)) or (tail.scores[:, -1:] < least).all():
+        if depth >= min(count, len(codes)) or (tail.scores[:, -1:] < least).all():
             break
-        few = count
+        depth = count
     return np.concatenate([np.where(one.scores >= least, one.ids, -1) for one in (best, tail)], axis=1)
 
 
 def _sample(segment: Segment, mask: Bools) -> Float16:
     """Return some of the rows that are marked, evenly spread."""
-    at = np.flatnonzero(mask)
-    rows: Float16 = segment.rows[at[:: max(1, len(at) // _SAMPLE)]]
+    numbers = np.flatnonzero(mask)
+    rows: Float16 = segment.rows[numbers[:: max(1, len(numbers) // _SAMPLE)]]
     return rows

@@ -45,11 +45,11 @@ class StagedPart:
 
     folder: IndexFolder
     facts: IndexMetadata
-    written: dict[str, durable_files.FileDigest]
+    digests: dict[str, durable_files.FileDigest]
 
 
 def stage_part(
-    folder: IndexFolder, made: BuiltIndex, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
+    folder: IndexFolder, built: BuiltIndex, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
 ) -> StagedPart:
     """Write the index of ``rows`` and of the part that it extends. Reads every row once more.
 
@@ -57,20 +57,20 @@ def stage_part(
     """
     lo, hi = rows.norm_range()
     ids = np.sort(rows.ids())
-    if made.before is not None:  # A suspended image in it may come back.
-        lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
-        ids = np.union1d(ids, made.before.covered.ids())
+    if built.base is not None:  # A suspended image in it may come back.
+        lo, hi = min(lo, built.base.facts.lo), max(hi, built.base.facts.hi)
+        ids = np.union1d(ids, built.base.covered.ids())
     durable_files.recreate_folder(folder.path)
-    count = int(made.index.ntotal)
-    written = stage(made.index, folder.path)
+    count = int(built.index.ntotal)
+    digests = stage(built.index, folder.path)
     marks = pack_bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED_FILE] = durable_files.stage(folder.path / COVERED_FILE, partial(write_array, marks))
+    digests[COVERED_FILE] = durable_files.stage(folder.path / COVERED_FILE, partial(write_array, marks))
     facts = IndexMetadata(
-        factory=made.factory,
+        factory=built.factory,
         dim=space.dim,
         rows=count,
-        trained=made.trained,
-        imbalance=made.imbalance,
+        trained=built.trained,
+        imbalance=built.imbalance,
         lo=lo,
         hi=hi,
         target=policy.recall,
@@ -80,10 +80,10 @@ def stage_part(
         image=UNTUNED,
         text=UNTUNED,
         texts="",
-        sizes={name: found.size for name, found in written.items()},
-        layout=made.layout,
+        sizes={name: digest.size for name, digest in digests.items()},
+        layout=built.layout,
     )
-    return StagedPart(folder, facts, written)
+    return StagedPart(folder, facts, digests)
 
 
 def open_staged(part: StagedPart) -> Snapshot:
@@ -95,68 +95,72 @@ def publish(
     writer: Writer,
     space: SpaceInfo,
     facts: IndexMetadata,
-    stay: Sequence[IndexPart],
-    made: Sequence[StagedPart] = (),
+    remaining: Sequence[IndexPart],
+    staged: Sequence[StagedPart] = (),
     truth: RecallQueries | None = None,
 ) -> int:
-    """Make parts that stay and new ones the snapshot of a space, with these facts and the measured queries' answers.
+    """Publish the ``remaining`` parts and the ``staged`` ones as the snapshot of a space.
+
+    ``facts`` describe it, and ``truth`` are the queries by which it was measured, with their answers.
 
     A single part without such answers is the snapshot itself. Returns the generation.
     """
-    whole = writer.staging / f"index-{space.space_id}"
+    main_folder = writer.staging / f"index-{space.space_id}"
 
     def change(connection: Connection, generation: int) -> None:
-        retire(connection, generation, space.space_id, [part.name for part in stay])
+        retire(connection, generation, space.space_id, [part.name for part in remaining])
         final = layout.snapshot(space.space_id, generation)
-        if not stay and len(made) == 1 and truth is None:
-            (one,) = made
-            sealed = replace(facts, parts=(), layout="", sizes=one.facts.sizes)
-            moved = _staged_files(
-                one.folder.path,
-                {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
+        if not remaining and len(staged) == 1 and truth is None:
+            (part,) = staged
+            metadata = replace(facts, parts=(), layout="", sizes=part.facts.sizes)
+            files = _staged_files(
+                part.folder.path,
+                {**part.digests, METADATA_FILE: _stage_metadata(part.folder.path, metadata)},
                 final,
-                sealed,
+                metadata,
             )
         else:
-            moved = []
-            new = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(made) + 1)]
-            for n, (one, folder) in enumerate(zip(made, new, strict=True)):
+            files = []
+            folders = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(staged) + 1)]
+            for n, (part, folder) in enumerate(zip(staged, folders, strict=True)):
                 # Parts built together share the lists of the first.
-                sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
-                moved += _staged_files(
-                    one.folder.path,
-                    {**one.written, METADATA_FILE: _stage_metadata(one.folder.path, sealed)},
+                metadata = replace(part.facts, layout=part.facts.layout or (folders[0].name if n else ""))
+                files += _staged_files(
+                    part.folder.path,
+                    {**part.digests, METADATA_FILE: _stage_metadata(part.folder.path, metadata)},
                     str(folder),
-                    sealed,
+                    metadata,
                 )
-            names = [*(part.name for part in stay), *(folder.name for folder in new)]
-            durable_files.recreate_folder(whole)
-            written: dict[str, durable_files.FileDigest] = {}
+            names = [*(part.name for part in remaining), *(folder.name for folder in folders)]
+            durable_files.recreate_folder(main_folder)
+            digests: dict[str, durable_files.FileDigest] = {}
             if truth is not None:
-                written[TRUTH_FILE] = durable_files.stage(whole / TRUTH_FILE, truth.write)
-            sizes = {name: found.size for name, found in written.items()}
-            sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
-            moved += _staged_files(whole, {**written, METADATA_FILE: _stage_metadata(whole, sealed)}, final, sealed)
-        moved = [replace(one, space_id=space.space_id) for one in moved]
-        shard_catalog.publish(writer, connection, generation, None, moved)
-        last = scalar(connection, "SELECT COALESCE(MAX(snapshot_id), 0) FROM snapshots")
-        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
+                digests[TRUTH_FILE] = durable_files.stage(main_folder / TRUTH_FILE, truth.write)
+            sizes = {name: digest.size for name, digest in digests.items()}
+            metadata = replace(facts, parts=tuple(names), layout="", sizes=sizes)
+            files += _staged_files(
+                main_folder, {**digests, METADATA_FILE: _stage_metadata(main_folder, metadata)}, final, metadata
+            )
+        files = [replace(file, space_id=space.space_id) for file in files]
+        shard_catalog.publish(writer, connection, generation, None, files)
+        last_id = scalar(connection, "SELECT COALESCE(MAX(snapshot_id), 0) FROM snapshots")
+        row = {"snapshot_id": last_id + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
         insert(connection, "snapshots", [{**row, "facts": "{}", "born": generation, "died": FOREVER}])
 
     return writer.apply(change)
 
 
-def keep_parts(writer: Writer, space: SpaceInfo, found: IndexSnapshot, parts: Sequence[IndexPart]) -> int:
+def keep_parts(writer: Writer, space: SpaceInfo, snapshot: IndexSnapshot, parts: Sequence[IndexPart]) -> int:
     """Reduce the snapshot of a space to these parts; rows of the others are scanned. Return the generation.
 
     Search parameters stay: what was measured holds for fewer parts, too. The answers it was measured by are dropped.
     """
-    return publish(writer, space, replace(found.facts, rows=sum(part.rows for part in parts)), parts)
+    return publish(writer, space, replace(snapshot.facts, rows=sum(part.rows for part in parts)), parts)
 
 
-def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
-    """Retire the snapshot of a space, except its parts in the folders ``but``."""
-    folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
+def retire(connection: Connection, generation: int, space_id: int, excluded: Sequence[str] = ()) -> None:
+    """Retire the snapshot of a space, except its parts in the folders ``excluded``."""
+    folders = [f"{layout.index_folder(space_id)}/{name}/" for name in excluded]
     condition = " AND ".join(["kind = ? AND space_id = ?", *("substr(path, 1, ?) <> ?" for _ in folders)])
     values = [value for folder in folders for value in (len(folder), folder)]
     shard_catalog.retire_files(connection, generation, condition, (KIND, space_id, *values))
@@ -169,9 +173,9 @@ def _stage_metadata(folder: Path, facts: IndexMetadata) -> durable_files.FileDig
 
 
 def _staged_files(
-    staged: Path, written: dict[str, durable_files.FileDigest], final: str, facts: IndexMetadata
+    source: Path, digests: dict[str, durable_files.FileDigest], final: str, facts: IndexMetadata
 ) -> list[shard_catalog.StagedFile]:
     return [
-        shard_catalog.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)
-        for name, found in written.items()
+        shard_catalog.StagedFile(source / name, f"{final}/{name}", KIND, facts.rows, digest)
+        for name, digest in digests.items()
     ]

@@ -18,9 +18,9 @@ from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import Bits
 from imseek.types.arrays import Float32
 
-#: Fewer rows are scanned as fast as they are.
+#: Minimum rows for codes: fewer are scanned just as fast.
 MIN_ROWS: Final = 1024
-#: How much farther off than a snapshot's rows, squared, the codes of later rows may be.
+#: Maximum ratio of the squared error of later rows' codes to that of the snapshot's rows.
 _MAX_ERROR: Final = 1.5
 #: Rows that are encoded at a time.
 _BLOCK: Final = 4096
@@ -30,9 +30,9 @@ class TailCodes:
     """The live rows of ``segments`` by the codes of ``lists``, an index with codes for fast scan."""
 
     def __init__(self, lists: Any, segments: Sequence[Segment], like: TailCodes | None = None) -> None:
-        known = {} if like is None else like._codes
+        previous = {} if like is None else like._codes
         self._codes: dict[int, tuple[Float16, npt.NDArray[np.uint8]]] = {
-            id(s.rows): known.get(id(s.rows)) or (s.rows, encode(lists, s.rows)) for s in segments
+            id(s.rows): previous.get(id(s.rows)) or (s.rows, encode(lists, s.rows)) for s in segments
         }
         live = [segment.searchable() for segment in segments]
         self.ids: Ids = np.concatenate(
@@ -62,15 +62,15 @@ class TailCodes:
         if allowed is not None:
             # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-        chosen = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
-        scores, at = self._index.search(queries, min(count, len(self)), params=chosen)
-        return Candidates(scores, np.where(at >= 0, self.ids[at], -1))
+        parameters = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
+        scores, numbers = self._index.search(queries, min(count, len(self)), params=parameters)
+        return Candidates(scores, np.where(numbers >= 0, self.ids[numbers], -1))
 
 
 def scan_codec(index: Any) -> Any | None:
     """Return the part of an index that encodes rows for fast scan whatever list they are in, else None."""
-    is_such = isinstance(index, faiss.IndexIVFPQFastScan) and not index.by_residual
-    return index if is_such and index.metric_type == faiss.METRIC_INNER_PRODUCT else None
+    has_codec = isinstance(index, faiss.IndexIVFPQFastScan) and not index.by_residual
+    return index if has_codec and index.metric_type == faiss.METRIC_INNER_PRODUCT else None
 
 
 def encode(lists: Any, rows: Float16) -> npt.NDArray[np.uint8]:
@@ -80,10 +80,10 @@ def encode(lists: Any, rows: Float16) -> npt.NDArray[np.uint8]:
     return np.concatenate([np.empty((0, lists.pq.code_size), np.uint8), *blocks])
 
 
-def fits_codes(lists: Any, rows: Float16, others: Float16) -> bool:
-    """Whether the codes of ``rows`` are about as near to them as those of ``others``, which the codes are made for."""
+def fits_codes(lists: Any, rows: Float16, reference: Float16) -> bool:
+    """Whether the codes fit ``rows`` about as closely as ``reference``, the rows that they are made for."""
     errors = []
-    for some in (rows, others):
-        off = some.astype(np.float32) - lists.pq.decode(encode(lists, some))
-        errors.append(float((off * off).sum(axis=1).mean()) if len(some) else 0.0)
+    for sample in (rows, reference):
+        difference = sample.astype(np.float32) - lists.pq.decode(encode(lists, sample))
+        errors.append(float((difference * difference).sum(axis=1).mean()) if len(sample) else 0.0)
     return errors[0] <= _MAX_ERROR * errors[1]

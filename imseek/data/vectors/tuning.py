@@ -43,8 +43,8 @@ _RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 2560, 5120)
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: True neighbours per query: enough for filtered queries too.
 TRUTH_DEPTH = 1000
-#: Of the neighbours that may be missed, the share that may be lost by rescoring too few candidates. Rescoring is cheap,
-#: and users' queries differ from these mostly in how many candidates score about the same, so little is risked here.
+#: Rescoring too few candidates may lose this share of the neighbours that may be missed at all. Rescoring is cheap, and
+#: users' queries differ from these mostly in how many candidates score about the same, so little is risked here.
 _RESCORING_LOSS = 0.05
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
@@ -68,22 +68,22 @@ def query_rows(rows: int) -> Ids:
 
 
 def tune_snapshot(
-    snapshot: Snapshot, rows: LiveRows, image: QuerySet, text: QuerySet, tell: ReportShare
+    snapshot: Snapshot, rows: LiveRows, image: QuerySet, text: QuerySet, report: ReportShare
 ) -> IndexMetadata:
     """Tune a snapshot of ``rows`` for each kind of query; return its metadata with parameters and measured recall."""
     facts = snapshot.facts
     ids = rows.ids()
     image_tuned = tune_effort(snapshot, image, facts.target, ids)
-    tell(0.4)
+    report(0.4)
     facts = replace(facts, image=image_tuned, text=tune_effort(snapshot, text, facts.target, ids))
-    tell(0.8)
+    report(0.8)
     index = SnapshotIndex(rows.segments, facts.dim, snapshot.with_metadata(facts))
     facts = replace(
         facts,
         image=measure_recall(index, image, facts.image, text=False),
         text=measure_recall(index, text, facts.text, text=True),
     )
-    tell(1.0)
+    report(1.0)
     return facts
 
 
@@ -105,9 +105,9 @@ class QuerySet:
 
     def within(self, ids: Ids) -> QuerySet:
         """Return the same queries where only ``ids`` may be found."""
-        kept = [np.isin(one, ids, assume_unique=True) for one in self.truth]
-        truth = tuple(one[k] for one, k in zip(self.truth, kept, strict=True))
-        return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, kept, strict=True)))
+        masks = [np.isin(one, ids, assume_unique=True) for one in self.truth]
+        truth = tuple(one[k] for one, k in zip(self.truth, masks, strict=True))
+        return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, masks, strict=True)))
 
 
 def stored_row_queries(rows: LiveRows, numbers: Ids) -> QuerySet:
@@ -129,63 +129,63 @@ def text_like_queries(vectors: Float32, seed: int = 0) -> Float32:
     if not count:
         return vectors
     mean = vectors.mean(axis=0)
-    apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
+    deviation = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
     gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
-    made: Floats = 0.15 * normalise(mean) + 0.45 * normalise(apart) + 0.5 * normalise(gap) + 0.75 * normalise(noise)
-    return normalise(made).astype(np.float32)
+    mix: Floats = 0.15 * normalise(mean) + 0.45 * normalise(deviation) + 0.5 * normalise(gap) + 0.75 * normalise(noise)
+    return normalise(mix).astype(np.float32)
 
 
 def find_neighbours(query_sets: Sequence[QuerySet], rows: LiveRows) -> list[QuerySet]:
     """Return the same queries with true neighbours, enough for filters. Makes one pass over all rows."""
-    queries = np.concatenate([one.queries for one in query_sets])
+    queries = np.concatenate([query_set.queries for query_set in query_sets])
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     bars = np.full(len(queries), -np.inf, np.float32)
     for ids, block in rows.blocks():
-        wide = block.astype(np.float32)
-        scores = queries @ wide.T
-        scores /= np.maximum(row_norms(wide), 1e-12)
+        vectors = block.astype(np.float32)
+        scores = queries @ vectors.T
+        scores /= np.maximum(row_norms(vectors), 1e-12)
         for n, bar in enumerate(bars):
-            over = np.flatnonzero(scores[n] > bar)
-            found = np.concatenate([best[n][0], ids[over]]), np.concatenate([best[n][1], scores[n, over]])
-            if len(found[0]) > 2 * TRUTH_DEPTH or np.isinf(bar):
-                kept = np.argpartition(-found[1], min(TRUTH_DEPTH, len(found[1]) - 1))[:TRUTH_DEPTH]
-                found = found[0][kept], found[1][kept]
-                bars[n] = found[1].min() if len(kept) == TRUTH_DEPTH else -np.inf
-            best[n] = found
-    each = iter(best)
-    return [with_neighbours(one, [next(each) for _ in one.own]) for one in query_sets]
+            better = np.flatnonzero(scores[n] > bar)
+            neighbours = np.concatenate([best[n][0], ids[better]]), np.concatenate([best[n][1], scores[n, better]])
+            if len(neighbours[0]) > 2 * TRUTH_DEPTH or np.isinf(bar):
+                top = np.argpartition(-neighbours[1], min(TRUTH_DEPTH, len(neighbours[1]) - 1))[:TRUTH_DEPTH]
+                neighbours = neighbours[0][top], neighbours[1][top]
+                bars[n] = neighbours[1].min() if len(top) == TRUTH_DEPTH else -np.inf
+            best[n] = neighbours
+    lists = iter(best)
+    return [with_neighbours(query_set, [next(lists) for _ in query_set.own]) for query_set in query_sets]
 
 
 def with_neighbours(queries: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> QuerySet:
     """Return ``queries`` with its neighbours in order, without the query's own row."""
     truth, scores = [], []
-    for own, (ids, found) in zip(queries.own.tolist(), best, strict=True):
-        order = np.lexsort((ids, -found))
-        order = order[ids[order] != own]
+    for own_id, (ids, cosines) in zip(queries.own.tolist(), best, strict=True):
+        order = np.lexsort((ids, -cosines))
+        order = order[ids[order] != own_id]
         truth.append(ids[order[:TRUTH_DEPTH]])
-        scores.append(found[order[:TRUTH_DEPTH]])
+        scores.append(cosines[order[:TRUTH_DEPTH]])
     return replace(queries, truth=tuple(truth), scores=tuple(scores))
 
 
-def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: Ids) -> TuningResult:
+def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, image_ids: Ids) -> TuningResult:
     """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
-    Their mean recall must exceed the target by its standard error. ``recall`` is not measured yet. ``present`` are the
-    ids of all images in the snapshot.
+    Their mean recall must exceed the target by its standard error. ``recall`` is not measured yet. ``image_ids`` are
+    those of all images in the snapshot.
     """
     first = queries.half(second=False)
     probes = _probe_steps(snapshot.widest)
     seconds_of = _time_probes(snapshot, first.queries)
     best: tuple[float, SearchEffort] | None = None
     for probe in probes if len(first.queries) else ():
-        drawn = snapshot.candidates(first.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
+        candidates = snapshot.candidates(first.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
         seconds = seconds_of(probe)
         if best is not None and seconds > best[0]:
             break  # Probing more lists now costs more than rescoring less can save.
-        found = _cheapest_rescoring(drawn, first, target, probe)
-        if found is None:
+        rescoring = _cheapest_rescoring(candidates, first, target, probe)
+        if rescoring is None:
             continue
-        scored, effort = found
+        scored, effort = rescoring
         if best is None or seconds + scored * _SCORING < best[0]:
             best = (seconds + scored * _SCORING, effort)
         if scored <= _RESCORE_STEPS[0]:
@@ -194,7 +194,7 @@ def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, present: I
     filtered = []
     if snapshot.filters:
         for level in _FILTER_SHARES:
-            filtered.append((level, _probe_within(snapshot, first, target, effort, present, level)))
+            filtered.append((level, _probe_within(snapshot, first, target, effort, image_ids, level)))
     return TuningResult(effort, 0.0, 0, tuple(filtered))
 
 
@@ -202,43 +202,45 @@ def _time_probes(snapshot: Snapshot, queries: Float32) -> Callable[[int], float]
     """Return a function from ``probe`` to the processor seconds of one query: a line through two timings.
 
     Queries are timed one by one, since many together share what they read, which makes lists look cheap. A timing is
-    the best of some rounds, for other programs disturb them.
+    the best of some rounds, because other programs disturb them.
     """
     few, many = max(1, snapshot.widest // 64), max(1, snapshot.widest // 8)
     count = min(_RESCORE_STEPS[3], snapshot.facts.rows)
 
     def time_of(probe: int) -> float:
-        spent = []
+        timings = []
         for _ in range(_ROUNDS):
-            began = time.process_time()
-            for n in range(len(some)):
-                snapshot.candidates(some[n : n + 1], count, probe, None)
-            spent.append(time.process_time() - began)
-        return min(spent) / max(1, len(some))
+            start = time.process_time()
+            for n in range(len(sample)):
+                snapshot.candidates(sample[n : n + 1], count, probe, None)
+            timings.append(time.process_time() - start)
+        return min(timings) / max(1, len(sample))
 
-    some = queries[:_TIMED]
+    sample = queries[:_TIMED]
     with at_most_threads(1):
-        least, most = time_of(few), time_of(many)
-    each = max(0.0, most - least) / max(1, many - few)
-    return lambda probe: max(0.0, least + each * (probe - few))
+        few_seconds, many_seconds = time_of(few), time_of(many)
+    slope = max(0.0, many_seconds - few_seconds) / max(1, many - few)
+    return lambda probe: max(0.0, few_seconds + slope * (probe - few))
 
 
 def _cheapest_rescoring(
-    drawn: Candidates, queries: QuerySet, target: float, probe: int
+    candidates: Candidates, queries: QuerySet, target: float, probe: int
 ) -> tuple[float, SearchEffort] | None:
     """Return the mean number of candidates to rescore for a recall of ``target``, and the effort.
 
     Returns None if rescoring all of them is not enough.
     """
     best: tuple[float, SearchEffort] | None = None
-    hits = _hits(drawn.ids, queries, RECALL_K)
+    hits = _hits(candidates.ids, queries, RECALL_K)
     least = float(hits.shares().mean()) - _RESCORING_LOSS * (1 - target)
     for slack in (None, *reversed(_SLACKS)):
-        near = np.count_nonzero(drawn.near(RECALL_K, slack) >= 0, axis=1)
-        rescore = next((r for r in _RESCORE_STEPS if _is_enough(hits.shares(np.minimum(near, r)), target, least)), None)
+        counts = np.count_nonzero(candidates.near(RECALL_K, slack) >= 0, axis=1)
+        rescore = next(
+            (r for r in _RESCORE_STEPS if _is_enough(hits.shares(np.minimum(counts, r)), target, least)), None
+        )
         if rescore is None:
             break
-        scored = float(np.minimum(near, rescore).mean())
+        scored = float(np.minimum(counts, rescore).mean())
         if best is None or scored < best[0]:
             best = (scored, SearchEffort(probe, rescore, slack))
     return best
@@ -251,28 +253,28 @@ def _is_enough(shares: Floats, target: float, least: float) -> bool:
     return bool(mean >= least and mean - error >= target)
 
 
-def measure_recall(index: SnapshotIndex, queries: QuerySet, tuned: TuningResult, *, text: bool) -> TuningResult:
+def measure_recall(index: SnapshotIndex, queries: QuerySet, tuning: TuningResult, *, text: bool) -> TuningResult:
     """Measure recall on the second half of the queries, through the index as it will be searched."""
-    second = queries.half(second=True)
-    answers = index.search(second.queries, RECALL_K + 1, text=text)
-    others = [_without_own(m, own) for m, own in zip(answers, second.own, strict=True)]
-    recall = float(_hits(others, second, RECALL_K).shares().mean())
-    return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
+    half = queries.half(second=True)
+    answers = index.search(half.queries, RECALL_K + 1, text=text)
+    neighbours = [_without_own(m, own) for m, own in zip(answers, half.own, strict=True)]
+    recall = float(_hits(neighbours, half, RECALL_K).shares().mean())
+    return replace(tuning, recall=round(recall, 4), queries=len(half.queries))
 
 
 def _probe_within(
-    snapshot: Snapshot, queries: QuerySet, target: float, effort: SearchEffort, present: Ids, level: float
+    snapshot: Snapshot, queries: QuerySet, target: float, effort: SearchEffort, image_ids: Ids, level: float
 ) -> int:
     """Return the least ``probe`` that reaches the target where a filter lets a random ``level`` of the images
     through."""
-    kept = present[np.random.default_rng(1).random(len(present)) < level]
-    allowed: Bits = pack_bits(kept, int(present.max(initial=0)) + 1)
-    within = queries.within(kept)
-    count = min(effort.rescore, max(1, len(kept)))
+    allowed_ids = image_ids[np.random.default_rng(1).random(len(image_ids)) < level]
+    bitmap: Bits = pack_bits(allowed_ids, int(image_ids.max(initial=0)) + 1)
+    filtered = queries.within(allowed_ids)
+    count = min(effort.rescore, max(1, len(allowed_ids)))
     probes = [p for p in _probe_steps(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
-        drawn = snapshot.candidates(queries.queries, count, probe, allowed)
-        if _hits(drawn.near(RECALL_K, effort.slack), within, RECALL_K).shares().mean() >= target:
+        candidates = snapshot.candidates(queries.queries, count, probe, bitmap)
+        if _hits(candidates.near(RECALL_K, effort.slack), filtered, RECALL_K).shares().mean() >= target:
             return probe
     return probes[-1]
 
@@ -288,44 +290,44 @@ def _probe_steps(most: int) -> list[int]:
 class _Hits(NamedTuple):
     """Where, among the candidates of each query, its nearest neighbours are.
 
-    ``positions`` (q, m) are ascending, and past all candidates where there are fewer. ``wanted`` (q,) is how many
-    neighbours can be found: 0 for a query that has none.
+    ``positions`` (q, m) are ascending, and past all candidates where there are fewer. ``totals`` (q,) are the
+    numbers of neighbours that can be found: 0 for a query that has none.
     """
 
     positions: Ids
-    wanted: Ids
+    totals: Ids
 
     def shares(self, depths: Ids | None = None) -> Floats:
-        """Return the share of the wanted that are among the first ``depths`` (q,) candidates (None: among all).
+        """Return the share of the neighbours that are among the first ``depths`` (q,) candidates (None: among all).
 
         Queries without neighbours have no share; where there is no other, all counts as found.
         """
-        limits = np.full(len(self.wanted), _PAST) if depths is None else depths
-        found = np.minimum(np.count_nonzero(self.positions < limits[:, np.newaxis], axis=1), self.wanted)
-        some = self.wanted > 0
-        return found[some] / self.wanted[some] if some.any() else np.ones(1)
+        limits = np.full(len(self.totals), _PAST) if depths is None else depths
+        hits = np.minimum(np.count_nonzero(self.positions < limits[:, np.newaxis], axis=1), self.totals)
+        has_neighbours = self.totals > 0
+        return hits[has_neighbours] / self.totals[has_neighbours] if has_neighbours.any() else np.ones(1)
 
 
-def _hits(drawn: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> _Hits:
-    """Return where in ``drawn`` the nearest ``k`` of each query are.
+def _hits(candidates: Sequence[Ids] | Ids, queries: QuerySet, k: int) -> _Hits:
+    """Return where in ``candidates`` the nearest ``k`` of each query are.
 
-    ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last of
-    the nearest is as good: copies of a picture can replace each other.
+    ``candidates`` has distinct ids, the nearest first, and -1 where there are no more. An id that scores like the last
+    of the nearest is as good: copies of a picture can replace each other.
     """
-    wanted = np.array([min(k, len(truth)) for truth in queries.truth], np.int64)
-    each = [
+    totals = np.array([min(k, len(truth)) for truth in queries.truth], np.int64)
+    ragged = [
         np.flatnonzero(np.isin(ids, truth[scores >= scores[count - 1] - _SAME])) if count else np.empty(0, np.int64)
-        for ids, truth, scores, count in zip(drawn, queries.truth, queries.scores, wanted.tolist(), strict=True)
+        for ids, truth, scores, count in zip(candidates, queries.truth, queries.scores, totals.tolist(), strict=True)
     ]
-    positions = np.full((len(each), max(map(len, each), default=0)), _PAST)
-    for row, found in zip(positions, each, strict=True):
-        row[: len(found)] = found
-    return _Hits(positions, wanted)
+    positions = np.full((len(ragged), max(map(len, ragged), default=0)), _PAST)
+    for row, hits in zip(positions, ragged, strict=True):
+        row[: len(hits)] = hits
+    return _Hits(positions, totals)
 
 
-def _without_own(matches: Matches, own: int) -> Ids:
-    others: Ids = matches.ids[matches.ids != own]
-    return others[:RECALL_K]
+def _without_own(matches: Matches, own_id: int) -> Ids:
+    neighbours: Ids = matches.ids[matches.ids != own_id]
+    return neighbours[:RECALL_K]
 
 
 def normalise(vectors: Any) -> Floats:

@@ -34,7 +34,7 @@ MAX_QUERY: Final = 64
 #: Prefixes of a query.
 MAX_PREFIXES: Final = 8
 
-#: Characters of text looked at: enough for the tokens of a column, whatever stands between them.
+#: Characters of text that are read: enough for the tokens of a column, whatever stands between them.
 _MAX_TEXT: Final = 1 << 20
 
 # Letters that Unicode does not decompose, though people search for them by their base.
@@ -56,22 +56,22 @@ _ENDINGS: Final = (
     "", "bly", "d", "ent", "es", "ess", "g", "ing", "ion", "ity", "ive", "ize", "l", "lity", "ly", "m", "n", "ng", "nt",
     "on", "r", "s", "ss", "t", "tion", "tive", "ty", "ul", "us", "ve", "y", "ze",
 )  # fmt: skip
-# Where a name in camel case, or with digits, has another word.
+# Boundaries between the words of a name in camel case, or with digits.
 _PARTS = re.compile(
     r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])"
 )
 
 
 class _Characters(dict[int, str]):
-    """What becomes of each character, as a table for :meth:`str.translate` that fills itself."""
+    """The folded form of each character: a table for :meth:`str.translate` that fills itself."""
 
     def __init__(self, fold_one: Callable[[str], str]) -> None:
         super().__init__()
         self._fold_one = fold_one
 
     def __missing__(self, code: int) -> str:
-        self[code] = found = self._fold_one(chr(code))
-        return found
+        self[code] = folded = self._fold_one(chr(code))
+        return folded
 
 
 def _fold_letter(character: str) -> str:
@@ -80,8 +80,8 @@ def _fold_letter(character: str) -> str:
     category = unicodedata.category(character)
     if category[0] == "M":
         # Accents and vowel points are folded; marks that make another letter (Devanagari's, kana's) are not.
-        mark = unicodedata.combining(character)
-        return "" if 10 <= mark <= 36 or mark >= 200 or "\ufe00" <= character <= "\ufe0f" else character
+        combining = unicodedata.combining(character)
+        return "" if 10 <= combining <= 36 or combining >= 200 or "\ufe00" <= character <= "\ufe0f" else character
     # Invisible inside words: joiners, marks of direction, soft hyphens.
     return "" if category == "Cf" else character
 
@@ -152,10 +152,10 @@ def parse_words(text: str) -> WordQuery:
     Chinese, Japanese or Korean character is a prefix of the bigrams that it begins, too.
     """
     phrases = [tuple(tokens_of(phrase)) for phrase in _PHRASE.findall(text)]
-    rest = _PHRASE.sub(" ", text)
+    unquoted = _PHRASE.sub(" ", text)
     words: list[str] = []
     prefixes: list[Prefix] = []
-    for piece, start in _pieces(rest):
+    for piece, start in _pieces(unquoted):
         words += tokens_of(piece)
         if start:
             prefixes.append(_prefix(start))
@@ -169,19 +169,19 @@ def parse_words(text: str) -> WordQuery:
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
     """Yield parts of a query, each with the folded start of words that follows it; empty: none."""
     end = 0
-    for found in _PREFIX.finditer(text):
-        folded = _words(found[1])
+    for match in _PREFIX.finditer(text):
+        folded = _words(match[1])
         start = _CJK.split(folded[-1])[-1] if folded else ""  # Bigrams begin what goes on after them anyway.
         if len(start) >= _MIN_PREFIX:
-            yield text[end : found.start()] + " " + " ".join(folded)[: -len(start)], start[:MAX_LENGTH]
-            end = found.end()
+            yield text[end : match.start()] + " " + " ".join(folded)[: -len(start)], start[:MAX_LENGTH]
+            end = match.end()
     yield text[end:], ""
 
 
 @lru_cache(maxsize=1 << 10)
 def _prefix(start: str) -> Prefix:
     stems = dict.fromkeys(stem(start + ending) for ending in _ENDINGS) if _ENGLISH.fullmatch(start) else ()
-    return Prefix(start, tuple(one for one in stems if not one.startswith(start)))
+    return Prefix(start, tuple(form for form in stems if not form.startswith(start)))
 
 
 def _part_tokens(part: bytes) -> list[str]:
@@ -189,16 +189,16 @@ def _part_tokens(part: bytes) -> list[str]:
         return []
     if is_url(part):
         part = part.partition(b"?")[0].partition(b"#")[0].partition(b"://")[2].partition(b"/")[2]
-    found: list[str] = []
+    tokens: list[str] = []
     for component in os.path.splitext(part)[0].decode(errors="replace").split("/"):
         # Composed, so that a letter with its accent is one character.
         composed = component if component.isascii() else unicodedata.normalize("NFC", component)
         divided = _PARTS.sub(" ", composed)
         parts = _tokens(divided)
-        found += parts
+        tokens += parts
         if divided != composed:
-            found += [token for token in _tokens(composed) if token not in parts]
-    return found
+            tokens += [token for token in _tokens(composed) if token not in parts]
+    return tokens
 
 
 def _tokens(text: str) -> list[str]:
@@ -210,14 +210,14 @@ def unstemmed_tokens(text: str) -> list[str]:
     text = text[:_MAX_TEXT]
     if text.isascii():
         return [word[:MAX_LENGTH] for word in text.lower().translate(_CHARACTERS).split()]
-    found: list[str] = []
+    tokens: list[str] = []
     for word in _words(text):
         for run in (word,) if word.isascii() else _CJK.split(word):
             if _CJK.match(run):
-                found += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
+                tokens += (run[i : i + 2] for i in range(max(1, len(run) - 1)))
             elif run:
-                found.append(run[:MAX_LENGTH])
-    return found
+                tokens.append(run[:MAX_LENGTH])
+    return tokens
 
 
 def _words(text: str) -> list[str]:
@@ -250,8 +250,8 @@ def _stemmer() -> Any:
 
 def limit_tokens(tokens: Sequence[str]) -> list[str]:
     """Return the first tokens that a column of a document has room for."""
-    found = list(tokens[:MAX_TOKENS])
-    if len(" ".join(found).encode()) > MAX_BYTES:
-        ends = accumulate(len(token.encode()) + 1 for token in found)
-        found = found[: sum(end <= MAX_BYTES for end in ends)]
-    return found
+    first_tokens = list(tokens[:MAX_TOKENS])
+    if len(" ".join(first_tokens).encode()) > MAX_BYTES:
+        ends = accumulate(len(token.encode()) + 1 for token in first_tokens)
+        first_tokens = first_tokens[: sum(end <= MAX_BYTES for end in ends)]
+    return first_tokens

@@ -34,7 +34,7 @@ KIND: Final = "words"
 
 #: Documents written at a time.
 _BATCH: Final = 5_000
-#: Characters of a written text that are stored at most.
+#: Maximum characters of a written text that are stored.
 MAX_WRITTEN: Final = 1 << 16
 #: Intrinsic columns of images by the column of their document.
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"captions": ("caption", "title"), "keywords": ("keywords", "people")}
@@ -45,13 +45,13 @@ _Placed = tuple[int, int, bytes, Mapping[str, Any]]
 
 def add(connection: Connection, generation: int, images: Iterable[_Placed]) -> None:
     """Add the documents of images with their places and metadata, ending those that they had."""
-    placed = list(images)
+    entries = list(images)
     roots = _roots(connection)
-    end(connection, generation, [image_id for image_id, *_ in placed])
+    end(connection, generation, [image_id for image_id, *_ in entries])
     _insert(
         connection,
         generation,
-        {i: make_document(roots.get(source_id, b""), path, row) for i, source_id, path, row in placed},
+        {i: make_document(roots.get(source_id, b""), path, row) for i, source_id, path, row in entries},
     )
 
 
@@ -84,7 +84,7 @@ def replace_column(connection: Connection, generation: int, column: str, tokens:
     """
     if column not in FIELDS:
         raise ValueError(f"a document has no column {column!r}")
-    return _replace(connection, generation, {i: _join(limit_tokens(found)) for i, found in tokens.items()}, column)
+    return _replace(connection, generation, {i: _join(limit_tokens(words)) for i, words in tokens.items()}, column)
 
 
 def replace_texts(connection: Connection, generation: int, texts: Mapping[int, str | None]) -> None:
@@ -133,10 +133,10 @@ def make_document(root: bytes, path: bytes, metadata: Mapping[str, Any], text: s
 
 def _names(root: bytes, path: bytes) -> str:
     """Return the tokens of a place: those of its source's name that its path lacks, then those of its path."""
-    own = name_tokens(path)
-    whole = name_tokens(full_name(root, path))
-    source = whole[: len(whole) - len(own)] if own and whole[-len(own) :] == own else []
-    return _join(limit_tokens([*(token for token in source if token not in own), *own])) if source else _join(whole)
+    tail = name_tokens(path)
+    tokens = name_tokens(full_name(root, path))
+    source = tokens[: len(tokens) - len(tail)] if tail and tokens[-len(tail) :] == tail else []
+    return _join(limit_tokens([*(token for token in source if token not in tail), *tail])) if source else _join(tokens)
 
 
 def _text_of(metadata: Mapping[str, Any], columns: Iterable[str]) -> str:
@@ -154,9 +154,9 @@ def _replace(connection: Connection, generation: int, values: Mapping[int, str],
     )
     changed: dict[int, Document] = {}
     for image_id, *fields in select_in(connection, query, FOREVER, sorted(values), FOREVER):
-        old = Document(*(field or "" for field in fields))
-        if fields[0] is None or getattr(old, column) != values[image_id]:
-            changed[image_id] = old._replace(**{column: values[image_id]})
+        document = Document(*(field or "" for field in fields))
+        if fields[0] is None or getattr(document, column) != values[image_id]:
+            changed[image_id] = document._replace(**{column: values[image_id]})
     end(connection, generation, list(changed))
     _insert(connection, generation, changed)
     return len(changed)
@@ -185,24 +185,24 @@ def _last(connection: Connection) -> int:
 
 
 def update_index(connection: Connection) -> None:
-    """Add documents that it lacks to the index, and record up to which one it holds them."""
+    """Add the documents that the index lacks, and record the last one that it holds."""
     indexed = find_meta(connection, INDEXED)
     last = _last(connection)
     if indexed is None or int(indexed) == last:  # Without it there may be images without a document: see ``fill``.
         return
-    done = connection.dialect != "sqlite" or word_index.add_documents(connection, int(indexed))
-    set_meta(connection, INDEXED, last if done else 0)
+    is_indexed = connection.dialect != "sqlite" or word_index.add_documents(connection, int(indexed))
+    set_meta(connection, INDEXED, last if is_indexed else 0)
 
 
 def rebuild_index(connection: Connection) -> None:
-    """Make the index anew from the documents, unless there are images without one."""
+    """Rebuild the index from the documents, unless there are images without one."""
     if is_filled(connection):
-        done = connection.dialect != "sqlite" or word_index.add_documents(connection, 0)
-        set_meta(connection, INDEXED, _last(connection) if done else 0)
+        is_indexed = connection.dialect != "sqlite" or word_index.add_documents(connection, 0)
+        set_meta(connection, INDEXED, _last(connection) if is_indexed else 0)
 
 
 def forget_index(connection: Connection) -> None:
-    """Let the next writer look for images without a document, and make the index anew."""
+    """Have the next writer look for images without a document, and rebuild the index."""
     connection.execute("DELETE FROM meta WHERE name = ?", (INDEXED,))
 
 
@@ -243,9 +243,9 @@ def renew(connection: Connection, generation: int, root: Path) -> None:
         for _, image_id, *fields in rows:
             texts = [text.decode(errors="replace") if isinstance(text, bytes) else text for text in fields]
             if not all(map(str.isascii, texts)):
-                now = Document(*(_join(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
-                if now != Document(*texts):
-                    changed[image_id] = now
+                document = Document(*(_join(limit_tokens(add_last_characters(text.split(" ")))) for text in texts))
+                if document != Document(*texts):
+                    changed[image_id] = document
         end(connection, generation, list(changed))
         _insert(connection, generation, changed)
     _add_written(connection, root)
@@ -281,18 +281,18 @@ def fill(connection: Connection, generation: int, root: Path) -> None:
     by_shard: dict[int | None, list[int]] = {}
     for shard_id, image_id in connection.execute(bare, (FOREVER, FOREVER)):
         by_shard.setdefault(shard_id, []).append(image_id)
-    for shard_id in sorted(by_shard, key=lambda one: -1 if one is None else one):
+    for shard_id in sorted(by_shard, key=lambda number: -1 if number is None else number):
         ids = by_shard[shard_id]
         rows = {} if shard_id is None else _shard_rows(connection, root, shard_id, ids)
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             places = _places(connection, batch)
-            made = {}
+            documents = {}
             for image_id in batch:
                 source_id, path = places.get(image_id, (-1, b""))
                 row = rows.get(image_id, {})
-                made[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
-            _insert(connection, generation, made)
+                documents[image_id] = make_document(roots.get(source_id, b""), path, row, row.get("text") or "")
+            _insert(connection, generation, documents)
     if not is_current(connection):
         renew(connection, generation, root)
     set_meta(connection, INDEXED, 0)
@@ -334,19 +334,19 @@ def _shard_rows(connection: Connection, root: Path, shard_id: int, ids: Collecti
     """Return the columns that documents are made of, by image; without those of damaged or missing tables."""
     query = "SELECT path FROM files WHERE died = ? AND shard_id = ? AND kind = 'column' ORDER BY path"
     derived = column(connection, query, (FOREVER, shard_id))
-    wanted = {"text", *chain.from_iterable(_COLUMNS.values())}
+    columns = {"text", *chain.from_iterable(_COLUMNS.values())}
     rows: dict[int, dict[str, Any]] = {}
     for path in (layout.metadata(shard_id), *derived):
         with suppress(OSError, CorruptCollectionError):
             table = shard_files.load_table(root, path)
-            names = ["image_id", *sorted(wanted & set(table.column_names))]
+            names = ["image_id", *sorted(columns & set(table.column_names))]
             if path == layout.metadata(shard_id):
                 names = [name for name in names if name != "text"]
             if len(names) > 1:
-                mine = np.isin(table.column("image_id").to_numpy(), [*ids])
-                for row in table.select(names).filter(pa.array(mine)).to_pylist():
-                    stated = {name: value for name, value in row.items() if value is not None}
-                    rows.setdefault(row["image_id"], {}).update(stated)
+                is_requested = np.isin(table.column("image_id").to_numpy(), [*ids])
+                for row in table.select(names).filter(pa.array(is_requested)).to_pylist():
+                    values = {name: value for name, value in row.items() if value is not None}
+                    rows.setdefault(row["image_id"], {}).update(values)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""English words that say little: what a search and suggestions pass over."""
+"""English words that say little, which searches and suggestions skip."""
 
 from __future__ import annotations
 

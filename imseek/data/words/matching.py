@@ -2,7 +2,7 @@
 
 The index in the catalog finds documents; their BM25 is computed here, from the documents themselves, so that it is the
 same over every backend. To bound the time of a query, at most ``_SCORED`` documents are scored: those with its rarest
-word, then those with the next one, and of a word that too many hold, first those that hold other words of the query.
+word, then those with the next one. For a word that too many hold, those that hold other words of the query come first.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from imseek.errors import CorruptCollectionError, repair_command
 if TYPE_CHECKING:
     from imseek.data.reader import Reader
 
-#: Documents that a query scores at most.
+#: Maximum documents that a query scores.
 _SCORED: Final = 200
 #: A word in more documents than this is common: how many hold it is estimated.
 _COMMON: Final = 5_000
-#: Documents with a word of too many that are looked through for a common one.
+#: Documents with an overly common word that are searched for another common one.
 _PAIRED: Final = 1_000
-#: A share p of n documents with a prefix are read rather than looked up where p² · n exceeds this. FTS5 took 0.19 µs
-#: for each that holds it, until all are in order; reading took 0.5 µs for each until enough are found (500,000
-#: documents of 20 words).
+#: A prefix that a share p of n documents hold is found by reading them, not in the index, where p² · n exceeds this.
+#: FTS5 took 0.19 µs for each document that holds it, to sort all of them; reading took 0.5 µs for each document until
+#: enough were found (500,000 documents of 20 words).
 _SCAN: Final = 13_000
-#: Runs of documents, and documents of a run, of the sample that p is estimated from.
+#: The sample that p is estimated from: its runs, and the documents of a run.
 _RUNS: Final = 10
 _RUN_LENGTH: Final = 50
 #: Words whose frequency a reader keeps.
@@ -52,7 +52,7 @@ _KNOWN: Final = 10_000
 
 @dataclass(slots=True)
 class _Frequency:
-    """In how many documents a unit is; for a common one an estimate, and the number of its ``_COMMON``-th document."""
+    """How many documents hold a unit, estimated for a common one, and the number of its ``_COMMON``-th document."""
 
     count: int
     furthest: int
@@ -68,7 +68,7 @@ class Index:
         self._fields = None if fields is None or set(fields) == set(FIELDS) else list(fields)
         self._with_prefix: dict[Prefix, list[int]] = {}
         self._shares: dict[Prefix, float] = {}
-        self._known: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
+        self._frequencies: dict[tuple[Any, ...], _Frequency] = reader.word_frequencies
         self.generation = reader.generation
         self.last = last
 
@@ -76,7 +76,7 @@ class Index:
         """Return the first ``limit`` documents, ascending, that hold a unit of each group, none beyond ``last``."""
         match groups:
             case [[Prefix() as prefix]] if limit <= _COMMON:
-                return [one for one in self._prefixed(prefix) if one <= (last or self.last)][:limit]
+                return [document for document in self._prefixed(prefix) if document <= (last or self.last)][:limit]
         query, parameters = self._query(groups, limit, last)
         return [row[0] for row in self._connection.execute(query, parameters).fetchall()]
 
@@ -84,8 +84,8 @@ class Index:
         """Count such documents, at most ``limit``; return the count and the largest number counted (0: none)."""
         match groups:
             case [[Prefix()]] if limit <= _COMMON:
-                found = self.find(groups, limit)
-                return len(found), max(found, default=0)
+                documents = self.find(groups, limit)
+                return len(documents), max(documents, default=0)
         query, parameters = self._query(groups, limit, None)
         count, largest = self._connection.execute(
             f"SELECT COUNT(*), MAX(id) FROM ({query}) AS found",  # noqa: S608 - of ours
@@ -98,8 +98,8 @@ class Index:
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return SQL for such documents, and its parameters.
 
-        Prefixes that many documents hold are looked for in these, not in the index, which would put all that hold
-        them in order first.
+        Prefixes that many documents hold are searched for in the documents, not in the index, which would first sort
+        all that hold them.
         """
         common = [prefix for group in groups if (prefix := self._common_prefix(group)) is not None]
         rest = [group for group in groups if self._common_prefix(group) is None]
@@ -124,7 +124,7 @@ class Index:
         return None
 
     def _sample_share(self, prefix: Prefix) -> float:
-        """Return the share of documents that hold a prefix, of a sample in runs that are spread evenly."""
+        """Estimate the share of documents that hold a prefix, from a sample of evenly spread runs."""
         starts = range(1, self.last + 1, max(1, self.last // _RUNS))
         sql, patterns = self._holds(prefix)
         runs = " OR ".join(["document_id BETWEEN ? AND ?"] * len(starts))
@@ -142,11 +142,11 @@ class Index:
 
     def _prefixed(self, prefix: Prefix) -> list[int]:
         """Return the first ``_COMMON`` documents with a prefix, looked up once."""
-        if (known := self._with_prefix.get(prefix)) is None:
+        if (documents := self._with_prefix.get(prefix)) is None:
             query, parameters = self._query([[prefix]], _COMMON, None)
-            known = [row[0] for row in self._connection.execute(query, parameters).fetchall()]
-            self._with_prefix[prefix] = known
-        return known
+            documents = [row[0] for row in self._connection.execute(query, parameters).fetchall()]
+            self._with_prefix[prefix] = documents
+        return documents
 
     def documents_of(self, image_ids: Sequence[int]) -> list[int]:
         """Return the documents of those of these images that are live in the generation."""
@@ -162,24 +162,24 @@ class Index:
     def frequency(self, unit: Unit, documents: int) -> _Frequency:
         """Count the documents of the collection that hold a unit."""
         key = (unit, *(self._fields or ()))
-        if (known := self._known.get(key)) is None:
-            if len(self._known) == _KNOWN:
-                self._known.clear()
-            known = self._known[key] = self._frequency(unit, documents)
-        return known
+        if (entry := self._frequencies.get(key)) is None:
+            if len(self._frequencies) == _KNOWN:
+                self._frequencies.clear()
+            entry = self._frequencies[key] = self._frequency(unit, documents)
+        return entry
 
     def _frequency(self, unit: Unit, documents: int) -> _Frequency:
         count, furthest = self.count([[unit]], _COMMON)
         if count < _COMMON:
             return _Frequency(count, furthest, is_common=False)
-        # They are found in the order of their numbers: as dense as in the part looked at, they are in the rest.
+        # Documents are found in the order of their numbers: the rest is assumed to hold the unit as often.
         estimate = count * self.last // max(furthest, 1)
         return _Frequency(max(count, min(documents, estimate)), furthest, is_common=True)
 
     def rows(self, document_ids: Sequence[int], fields: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return image and fields of those of these documents that are live in the generation."""
-        where = "WHERE document_id IN (??) AND born <= ? AND died > ?"
-        query = f"SELECT image_id, {', '.join(fields)} FROM documents {where}"  # noqa: S608 - names of ours
+        condition = "WHERE document_id IN (??) AND born <= ? AND died > ?"
+        query = f"SELECT image_id, {', '.join(fields)} FROM documents {condition}"  # noqa: S608 - names of ours
         return list(select_in(self._connection, query, list(document_ids), self.generation, self.generation))
 
 
@@ -214,9 +214,9 @@ def match_words(
     among: Sequence[int] | None = None,
     min_tokens: int = 1,
 ) -> WordMatches:
-    """As :meth:`imseek.data.reader.Reader.match_words` says."""
-    if fields is not None and (strange := sorted(set(fields) - set(FIELDS))):
-        raise ValueError(f"a document has no column {strange[0]!r}")
+    """Implement :meth:`imseek.data.reader.Reader.match_words`."""
+    if fields is not None and (unknown := sorted(set(fields) - set(FIELDS))):
+        raise ValueError(f"a document has no column {unknown[0]!r}")
     documents = reader.current.images
     prefixes = tuple(prefix for prefix in query.prefixes if prefix.start)
     query = WordQuery(tuple(filter(None, query.words)), tuple(filter(all, query.phrases)), prefixes)
@@ -234,8 +234,8 @@ def match_words(
         if not reader.catalog_backend.is_file:
             raise
         hint = repair_command(reader.root)
-        what = str(error) or "it asks for too much memory"
-        return _no_matches(documents, f"the index of words is damaged ({what}): {hint}")
+        cause = str(error) or "it asks for too much memory"
+        return _no_matches(documents, f"the index of words is damaged ({cause}): {hint}")
     return matches
 
 
@@ -257,12 +257,12 @@ def _match(
     units = units_of(query)
     single = units[: len(units) - len(query.phrases)]
     frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in single}
-    # Phrases of common words are only looked for where those words are counted.
+    # Phrases of common words are searched for only where those words were counted.
     bounds = _phrase_bounds(index, query, documents)
     frequencies |= {
         phrase: _Frequency(*index.count([[phrase]], _COMMON), is_common=False)
         if bound is None
-        else _Frequency(len(found := index.find([[phrase]], _COMMON, bound)), max(found, default=0), is_common=True)
+        else _Frequency(len(numbers := index.find([[phrase]], _COMMON, bound)), max(numbers, default=0), is_common=True)
         for phrase, bound in bounds.items()
     }
     # All phrases must match: where one has a rare word, that leads to the others.
@@ -281,7 +281,7 @@ def _match(
     weights = np.array([idf(frequencies[unit].count, documents) for unit in units], np.float64)
     scores, shares = score_counts(counts, weights)
     holds = np.asarray(counts > 0, np.bool_)
-    # An index that is wrong finds nothing wrong: the documents decide.
+    # A wrong index adds no wrong match: the documents decide.
     tokens = [1 if isinstance(unit, Prefix) else len(unit) for unit in units]
     matching = (holds @ np.array(tokens) >= max(min_tokens, 1)) & np.all(holds[:, len(single) :], axis=1)
     ids = np.array(image_ids, np.int64)
@@ -295,12 +295,12 @@ def _match(
 
 
 def _phrase_bounds(index: Index, query: WordQuery, documents: int) -> dict[Unit, int | None]:
-    """Return up to which document each phrase is looked for, where all its words are common; None: in all."""
+    """Return the last document to search for each phrase, if all its words are common; None: search all."""
     bounds: dict[Unit, int | None] = {}
     for phrase in query.phrases:
-        found = [index.frequency((token,), documents) for token in dict.fromkeys(phrase)]
-        is_common = all(frequency.is_common for frequency in found)
-        bounds[phrase] = max(frequency.furthest for frequency in found) if is_common else None
+        frequencies = [index.frequency((token,), documents) for token in dict.fromkeys(phrase)]
+        is_common = all(frequency.is_common for frequency in frequencies)
+        bounds[phrase] = max(frequency.furthest for frequency in frequencies) if is_common else None
     return bounds
 
 
@@ -313,55 +313,55 @@ def _candidates(
     words.sort(key=lambda word: frequencies[word].count)
     if (base or words) and index.count_ended() * 10 > min(
         index.last, 10 * _COMMON
-    ):  # Some of what is found is of earlier generations.
+    ):  # Some matches belong to earlier generations.
         room *= 2
-    found: dict[int, None] = {}
+    candidates: dict[int, None] = {}
 
-    def take(groups: list[list[Unit]], bound: int | None = None) -> bool:
-        """Take documents as there is room; return whether these were all."""
-        free = room - len(found)
-        if not free:
+    def add(groups: list[list[Unit]], bound: int | None = None) -> bool:
+        """Add matching documents while there is room; return whether these were all."""
+        space = room - len(candidates)
+        if not space:
             return False
-        some = index.find(groups, room, bound)
-        fresh = [one for one in some if one not in found]
-        found.update(dict.fromkeys(fresh[:free]))
-        return len(some) < room and len(fresh) <= free
+        documents = index.find(groups, room, bound)
+        fresh = [document for document in documents if document not in candidates]
+        candidates.update(dict.fromkeys(fresh[:space]))
+        return len(documents) < room and len(fresh) <= space
 
     if base:
         if rare := [word for word in words if not frequencies[word].is_common]:
-            take([*base, rare])
+            add([*base, rare])
         if words:
-            take([*base, *([word] for word in words)], last)
-        is_whole = take(base, last)
-        return list(found), is_whole and last is None
+            add([*base, *([word] for word in words)], last)
+        is_whole = add(base, last)
+        return list(candidates), is_whole and last is None
     while words:
         rarest, *words = words
-        # Where a rarer word has filled much of the room, what shares lesser ones comes after it anyway.
-        if frequencies[rarest].count > room - len(found) and len(found) * 4 < room:
-            _narrow(take, rarest, words, frequencies)
-        if not take([[rarest]]):
-            return list(found), False
-    return list(found), True
+        # Where a rarer word has filled much of the room, documents with commoner ones rank lower anyway.
+        if frequencies[rarest].count > room - len(candidates) and len(candidates) * 4 < room:
+            _narrow(add, rarest, words, frequencies)
+        if not add([[rarest]]):
+            return list(candidates), False
+    return list(candidates), True
 
 
 def _narrow(
-    take: Callable[[list[list[Unit]], int | None], bool],
+    add: Callable[[list[list[Unit]], int | None], bool],
     rarest: Unit,
     others: Sequence[Unit],
     frequencies: Mapping[Unit, _Frequency],
 ) -> None:
-    """Take documents with a word of too many and others: first with all rare ones, then with any, then common ones."""
+    """Add documents with an overly common word and others: first all rare ones, then any, then common ones."""
     frequency = frequencies[rarest]
-    # To look for a common word in each document that has another one would take too long: the first ones must do.
+    # Searching every document with one common word for another would take too long: the first ones must do.
     first = frequency.furthest * _PAIRED // min(frequency.count, _COMMON)
-    near = [word for word in others if frequency.is_common or not frequencies[word].is_common]
-    far = [word for word in others if word not in near][:1]
-    if len(near) > 1:
-        take([[rarest], *([word] for word in near)], first if frequency.is_common else None)
-    for word in near:
-        take([[rarest], [word]], first if frequency.is_common else None)
-    for word in far:
-        take([[rarest], [word]], first)
+    partners = [word for word in others if frequency.is_common or not frequencies[word].is_common]
+    common = [word for word in others if word not in partners][:1]
+    if len(partners) > 1:
+        add([[rarest], *([word] for word in partners)], first if frequency.is_common else None)
+    for word in partners:
+        add([[rarest], [word]], first if frequency.is_common else None)
+    for word in common:
+        add([[rarest], [word]], first)
 
 
 def _count_all(index: Index, query: WordQuery, frequencies: dict[Unit, _Frequency], last: int | None) -> int:
@@ -385,8 +385,8 @@ def _last_document(connection: ReadConnection, generation: int) -> int:
 
 
 def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Document]:
-    """As :meth:`imseek.data.reader.Reader.documents` says."""
-    wanted = sorted(reader.live_ids(image_ids))
+    """Implement :meth:`imseek.data.reader.Reader.documents`."""
+    ids = sorted(reader.live_ids(image_ids))
     query = (
         "SELECT image_id, names, captions, keywords, text FROM documents "
         "WHERE image_id IN (??) AND born <= ? AND died > ?"
@@ -394,21 +394,21 @@ def read_documents(reader: Reader, image_ids: Sequence[int]) -> dict[int, Docume
     with reader.catalog_connection() as connection:
         if read_meta(connection, INDEXED) is None:
             return {}
-        rows = select_in(connection, query, wanted, reader.generation, reader.generation)
-        found = {image_id: Document(*fields) for image_id, *fields in rows}
+        rows = select_in(connection, query, ids, reader.generation, reader.generation)
+        documents = {image_id: Document(*fields) for image_id, *fields in rows}
         reader.check_history(connection)
-    return found
+    return documents
 
 
 def read_written_texts(reader: Reader, image_ids: Sequence[int]) -> dict[int, str] | None:
-    """Return the written texts in the documents of live images, by id; None where the catalog is of before these."""
+    """Return the written texts in the documents of live images, by id; None where the catalog is too old for them."""
     query = (
         "SELECT image_id, written FROM documents WHERE image_id IN (??) AND born <= ? AND died > ? AND written <> ''"
     )
     with reader.catalog_connection() as connection:
         if int(read_meta(connection, RULES) or 1) < WRITTEN_RULES:
             return None
-        wanted = sorted(reader.live_ids(image_ids))
-        found = dict(select_in(connection, query, wanted, reader.generation, reader.generation))
+        ids = sorted(reader.live_ids(image_ids))
+        texts = dict(select_in(connection, query, ids, reader.generation, reader.generation))
         reader.check_history(connection)
-    return found
+    return texts

@@ -20,8 +20,8 @@ _K1: Final = 1.2
 _B: Final = 0.5
 #: Tokens of a column of usual length.
 _LENGTHS: Final = {"names": 6, "captions": 12, "keywords": 6, "text": 60}
-#: How much an occurrence counts. A word that is written in a picture says less of it than one that somebody gave it:
-#: it is to come after a name, though a short text is far below the usual length.
+#: How much an occurrence counts. A word written in a picture says less about it than one that somebody gave it: it
+#: must rank below a name, though a short text is far below the usual length.
 _WEIGHTS: Final = {"names": 1.0, "captions": 1.0, "keywords": 1.0, "text": 0.3}
 
 
@@ -45,12 +45,12 @@ def count_units(columns: Mapping[str, Sequence[str]], units: Sequence[Unit], doc
     for field, texts in columns.items():
         if not any(texts):
             continue
-        joined = " \n ".join(texts)
-        if joined.count("\n") != documents - 1:  # Not of our making; it would be taken for the end of a document.
-            joined = " \n ".join(text.replace("\n", " ") for text in texts)
+        joined_text = " \n ".join(texts)
+        if joined_text.count("\n") != documents - 1:  # Not of our making; it would be taken for the end of a document.
+            joined_text = " \n ".join(text.replace("\n", " ") for text in texts)
         # Two spaces between tokens: then neighbours do not share one.
-        whole = f" {joined} ".replace(" ", "  ").encode(errors="replace")
-        characters = np.frombuffer(whole, np.uint8)
+        data = f" {joined_text} ".replace(" ", "  ").encode(errors="replace")
+        characters = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(characters == ord("\n"))
         spaces = np.add.reduceat(characters == ord(" "), np.concatenate([[0], ends]), dtype=np.int64)
         norms = 1 - _B + _B * (spaces // 2 - 1) / _LENGTHS[field]
@@ -60,11 +60,11 @@ def count_units(columns: Mapping[str, Sequence[str]], units: Sequence[Unit], doc
             else:
                 patterns = [f" {'  '.join(unit)} "]
             for pattern in (one.encode(errors="replace") for one in patterns):
-                pieces = whole.split(pattern)
+                pieces = data.split(pattern)
                 if len(pieces) > 1:
                     places = np.cumsum(np.fromiter(map(len, pieces[:-1]), np.int64) + len(pattern))
-                    found = np.bincount(np.searchsorted(ends, places), minlength=documents)
-                    counts[:, n] += _WEIGHTS[field] * found / norms
+                    occurrences = np.bincount(np.searchsorted(ends, places), minlength=documents)
+                    counts[:, n] += _WEIGHTS[field] * occurrences / norms
     return counts
 
 

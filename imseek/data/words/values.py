@@ -66,7 +66,7 @@ class WordQuery(NamedTuple):
 
 
 class TokenMatcher:
-    """Tells which tokens a query looks for, each on its own."""
+    """Tests whether single tokens are among those that a query looks for."""
 
     def __init__(self, query: WordQuery) -> None:
         stems = (stem for prefix in query.prefixes for stem in prefix.stems)

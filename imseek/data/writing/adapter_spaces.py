@@ -39,7 +39,7 @@ RowTransform: TypeAlias = Callable[[Rows], Float32]
 #: Rows per batch: 32 MiB of float64 at 1,024 dimensions.
 BLOCK: Final = 4096
 PHASE: Final = "vectors"
-#: Columns of a space that one made from it takes over.
+#: Columns that an adapted space takes over from its base.
 _COPIED: Final = (
     "revision", "dim", "modality", "quality", "note", "logit_scale", "preprocessing", "facts",
 )  # fmt: skip
@@ -57,34 +57,34 @@ def create_adapted_space(
     base: SpaceInfo,
     model: Model,
     fingerprint: str,
-    turn: RowTransform,
+    transform: RowTransform,
     task: Task,
 ) -> SpaceInfo | None:
     """Apply the adapter ``model`` to every row of ``base`` and make the result the space in use. ``base`` is kept.
 
-    One commit, in bounded memory; ``turn`` maps the rows. Returns None where the task was cancelled before the commit:
-    nothing has changed then. Raises UsageError where the model's name was taken meanwhile, CorruptCollectionError where
-    a vector file is damaged.
+    One commit, in bounded memory; ``transform`` maps the rows. Returns None where the task was cancelled before the
+    commit: nothing has changed then. Raises UsageError where the model's name was taken meanwhile,
+    CorruptCollectionError where a vector file is damaged.
     """
-    found = [shard.shard_id for shard in writer.current().shards]
+    shard_ids = [shard.shard_id for shard in writer.current().shards]
     with writer.catalog.transaction() as connection:
-        shard_catalog.check_intact(connection, writer, found, kind="vectors")
+        shard_catalog.check_intact(connection, writer, shard_ids, kind="vectors")
         query = f"SELECT {', '.join(_COPIED)} FROM spaces WHERE space_id = ?"  # noqa: S608
         row = dict(zip(_COPIED, connection.execute(query, (base.space_id,)).fetchone(), strict=True))
         space_id = int(scalar(connection, "SELECT MAX(space_id) FROM spaces")) + 1
     staged: dict[int, shard_catalog.StagedFile] = {}
-    done, images = 0, writer.current().images
+    count, images = 0, writer.current().images
 
-    def blocks(stored: Rows) -> Iterator[Rows]:
-        nonlocal done
-        for start in range(0, len(stored), BLOCK):
+    def blocks(rows: Rows) -> Iterator[Rows]:
+        nonlocal count
+        for start in range(0, len(rows), BLOCK):
             task.check()
-            yield turn(np.array(stored[start : start + BLOCK])).astype(np.float16)
-            done += min(BLOCK, len(stored) - start)
-            task.report(PHASE, min(done, images), images)
+            yield transform(np.array(rows[start : start + BLOCK])).astype(np.float16)
+            count += min(BLOCK, len(rows) - start)
+            task.report(PHASE, min(count, images), images)
 
     try:
-        for shard_id in found:
+        for shard_id in shard_ids:
             stored = load_array(writer.root, layout.vectors(base.space_id, shard_id, base.modality))
             content = shard_files.MatrixBlocks(len(stored), base.dim, blocks(stored))
             target = layout.vectors(space_id, shard_id, base.modality)
@@ -98,10 +98,10 @@ def create_adapted_space(
         "preprocessing": json.loads(row["preprocessing"]),
         "facts": json.loads(row["facts"]),
     }
-    keep = model_files.prepare_put(writer, model)
+    put_model = model_files.prepare_put(writer, model)
 
     def change(connection: Connection, generation: int) -> None:
-        keep(connection, generation)
+        put_model(connection, generation)
         add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
         for shard_id, file in staged.items():
             shard_catalog.publish(writer, connection, generation, shard_id, [file])
@@ -113,38 +113,38 @@ def create_adapted_space(
 
 def find_base_space(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
     """Find the kept base space of an adapted space, even if its adapter is damaged. None where there is none."""
-    named = adapter_of(space.encoder)
-    if named is None:
+    reference = adapter_of(space.encoder)
+    if reference is None:
         return None
     try:
-        model = models.find(writer.root, named[0])
+        model = models.find(writer.root, reference[0])
     except CorruptCollectionError:
         model = None
-    for one in spaces.list_spaces(writer):
-        same = one.info.modality == space.modality and one.info.encoder == named[1]
-        known = model is None or one.info.fingerprint == model.facts.get("fingerprint")
-        if same and known and not one.is_current:
-            return one.info
+    for candidate in spaces.list_spaces(writer):
+        is_same_encoder = candidate.info.modality == space.modality and candidate.info.encoder == reference[1]
+        has_fingerprint = model is None or candidate.info.fingerprint == model.facts.get("fingerprint")
+        if is_same_encoder and has_fingerprint and not candidate.is_current:
+            return candidate.info
     return None
 
 
 def switch_space(
     writer: Writer,
-    kept: SpaceInfo,
+    base: SpaceInfo,
     replaces: SpaceInfo,
-    turn: RowTransform | None,
+    transform: RowTransform | None,
     task: Task,
 ) -> bool:
-    """Put the kept space back in use instead of ``replaces``. ``turn`` computes its missing rows from that space.
+    """Put the space ``base`` back in use instead of ``replaces``. ``transform`` computes its missing rows from that.
 
-    Returns False where rows are missing and ``turn`` is None, or where the task was cancelled; finished rows are kept,
-    and a later call continues.
+    Returns False where rows are missing and ``transform`` is None, or where the task was cancelled; finished rows are
+    kept, and a later call continues.
     """
-    build = SpaceBuild(writer, kept)
+    build = SpaceBuild(writer, base)
     if build.done < build.total:
-        if turn is None:
+        if transform is None:
             return False
-        make_rows = _TransformedRows(Reader(writer.root), replaces.space_id, turn)
+        make_rows = _TransformedRows(Reader(writer.root), replaces.space_id, transform)
         if not build.run(make_rows, task, PHASE):
             return False
     build.switch(replaces.space_id)
@@ -154,23 +154,23 @@ def switch_space(
 class _TransformedRows:
     """Computes rows of one space from those of another (:data:`imseek.data.writing.space_build.MakeRows`)."""
 
-    def __init__(self, reader: Reader, space_id: int, turn: RowTransform) -> None:
+    def __init__(self, reader: Reader, space_id: int, transform: RowTransform) -> None:
         self._reader = reader
         self._space_id = space_id
-        self._turn = turn
+        self._transform = transform
 
     def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
         while chunk := list(islice(ids, BLOCK)):
-            held = self._read_rows(chunk)
-            yield from ((image_id, held.get(image_id)) for image_id in chunk)
+            row_of = self._read_rows(chunk)
+            yield from ((image_id, row_of.get(image_id)) for image_id in chunk)
 
     def _read_rows(self, ids: list[int]) -> dict[int, Row]:
         """Read and transform rows by id, including those of images that are not searchable. The last shard wins."""
-        wanted = np.array(ids, np.int64)
-        found: dict[int, Row] = {}
+        id_array = np.array(ids, np.int64)
+        row_of: dict[int, Row] = {}
         for segment in self._reader.segments(self._space_id):
-            at = np.flatnonzero(np.isin(segment.ids, wanted, assume_unique=True))
-            if len(at):
-                rows = self._turn(np.array(segment.rows[at])).astype(np.float16)
-                found.update(zip(segment.ids[at].tolist(), rows, strict=True))
-        return found
+            numbers = np.flatnonzero(np.isin(segment.ids, id_array, assume_unique=True))
+            if len(numbers):
+                rows = self._transform(np.array(segment.rows[numbers])).astype(np.float16)
+                row_of.update(zip(segment.ids[numbers].tolist(), rows, strict=True))
+        return row_of

@@ -44,14 +44,14 @@ def commit(writer: Writer, batch: Changeset) -> int:
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
         _add_images(connection, generation, shard_id, new)
-        touched = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
+        changed_shards = shard_catalog.change_state(connection, batch.suspended, LIVE, SUSPENDED)
         for state in (SUSPENDED, QUARANTINED):  # A quarantined file may have been restored by hand.
-            touched |= shard_catalog.change_state(connection, _ids_seen_again(batch), state, LIVE)
-        touched |= shard_catalog.mark_dead(connection, generation, sorted(set(batch.gone)))
+            changed_shards |= shard_catalog.change_state(connection, _ids_seen_again(batch), state, LIVE)
+        changed_shards |= shard_catalog.mark_dead(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
             # A returning image may be quarantined: its row must not be searched.
-            touched.add(shard_id)
-        for shard in sorted(touched):
+            changed_shards.add(shard_id)
+        for shard in sorted(changed_shards):
             shard_catalog.write_dead_rows(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n, n.sidecar_stat) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p, UNKNOWN_SIDECARS) for p in batch.moved])
@@ -68,9 +68,9 @@ def commit(writer: Writer, batch: Changeset) -> int:
 
 
 def _ids_seen_again(batch: Changeset) -> list[int]:
-    """Ids of images that were stored before and whose content was read again in this changeset."""
-    again = [placing.image_id for placing in (*batch.checked, *batch.moved)]
-    return again + [image.image_id for image in batch.new if image.image_id is not None]
+    """Return ids of images that were stored before and whose content was read again in this changeset."""
+    ids = [place.image_id for place in (*batch.checked, *batch.moved)]
+    return ids + [image.image_id for image in batch.new if image.image_id is not None]
 
 
 def _assign_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
@@ -99,32 +99,32 @@ def _store_shard(
     ]
     staged += stage_sidecars(writer, shard_id, generation, ids.tolist(), [image.sidecar for _, image in new])
     staged += stage_edits(writer, shard_id, generation, ids.tolist(), edits)
-    of = modalities(connection)
+    modality_of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
         dim = scalar(connection, "SELECT dim FROM spaces WHERE space_id = ?", (space_id,))
         if rows.shape[1] != dim:  # A bug that would break every search.
             raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
-        path = layout.vectors(space_id, shard_id, of[space_id])
+        path = layout.vectors(space_id, shard_id, modality_of[space_id])
         staged.append(shard_catalog.stage(writer, path, "vectors", rows, space_id=space_id))
     shard_catalog.add_shard(writer, connection, generation, shard_id, len(new), staged)
 
 
 def _end_places(connection: Connection, generation: int, batch: Changeset) -> None:
     """End the old places of moved images, and the places that something else now occupies."""
-    resettled = [p.image_id for p in batch.moved]
-    resettled += [p.image_id for p in batch.new if p.image_id is not None]
+    moved_ids = [p.image_id for p in batch.moved]
+    moved_ids += [p.image_id for p in batch.new if p.image_id is not None]
     statement = "UPDATE places SET died = ? WHERE image_id IN (??) AND died = ?"
-    execute_in(connection, statement, generation, resettled, FOREVER)
-    taken = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
-    taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
+    execute_in(connection, statement, generation, moved_ids, FOREVER)
+    replaced_places = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
+    replaced_places += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
     query = "UPDATE places SET died = ? WHERE source_id = ? AND path = ? AND died = ?"
-    connection.executemany(query, [(generation, *place, FOREVER) for place in taken])
+    connection.executemany(query, [(generation, *place, FOREVER) for place in replaced_places])
 
 
 def _add_images(connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]) -> None:
     fresh: list[dict[str, Any]] = []
-    back: list[tuple[int | None, int]] = []
+    returning: list[tuple[int | None, int]] = []
     for image_id, image in new:
         if image.image_id is None:
             fresh.append(
@@ -138,13 +138,13 @@ def _add_images(connection: Connection, generation: int, shard_id: int | None, n
                 }
             )
         else:
-            back.append((shard_id, image_id))
+            returning.append((shard_id, image_id))
     insert(connection, "images", fresh)
-    connection.executemany("UPDATE images SET shard_id = ? WHERE image_id = ?", back)
+    connection.executemany("UPDATE images SET shard_id = ? WHERE image_id = ?", returning)
 
 
-def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any, str]]) -> None:
-    if not placed:
+def _add_places(connection: Connection, generation: int, places: list[tuple[int, Any, str]]) -> None:
+    if not places:
         return
     last = scalar(connection, "SELECT COALESCE(MAX(place_id), 0) FROM places")
     insert(
@@ -154,14 +154,14 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
             {
                 "place_id": last + n,
                 "image_id": image_id,
-                "source_id": placing.source_id,
-                "path": placing.path,
-                **stat_values(placing.stat),
+                "source_id": place.source_id,
+                "path": place.path,
+                **stat_values(place.stat),
                 "sidecar_stat": sidecar_stat,
                 "born": generation,
                 "died": FOREVER,
             }
-            for n, (image_id, placing, sidecar_stat) in enumerate(placed, start=1)
+            for n, (image_id, place, sidecar_stat) in enumerate(places, start=1)
         ],
     )
 
@@ -179,10 +179,10 @@ def _carried_edits(
     writer: Writer, connection: Connection, new: list[tuple[int, NewImage]]
 ) -> dict[int, dict[str, Any]]:
     """Return users' edits, by new id, of images whose content changed or that moved to another shard."""
-    before = {image_id: old for old, image_id in _heirs(new).items()}
-    before.update((image_id, image_id) for image_id, image in new if image.image_id is not None)
-    edits = read_edits(writer, connection, before.values())
-    return {image_id: edits[old] for image_id, old in before.items() if old in edits}
+    old_ids = {image_id: old for old, image_id in _heirs(new).items()}
+    old_ids.update((image_id, image_id) for image_id, image in new if image.image_id is not None)
+    edits = read_edits(writer, connection, old_ids.values())
+    return {image_id: edits[old] for image_id, old in old_ids.items() if old in edits}
 
 
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
@@ -190,20 +190,20 @@ def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, Ne
 
     Tags that a model assigned are not copied: they described another picture.
     """
-    heirs = _heirs(new)
+    new_ids = _heirs(new)
     query = "SELECT image_id, tag, provenance FROM tags WHERE image_id IN (??) AND died = ?"
     insert(
         connection,
         "tags",
         [
             {
-                "image_id": heirs[image_id],
+                "image_id": new_ids[image_id],
                 "tag": tag,
                 "provenance": f"carried over from {image_id}: {provenance}",
                 "born": generation,
                 "died": FOREVER,
             }
-            for image_id, tag, provenance in select_in(connection, query, sorted(heirs), FOREVER)
+            for image_id, tag, provenance in select_in(connection, query, sorted(new_ids), FOREVER)
             if not is_from_model(provenance or "")
         ],
     )
@@ -218,14 +218,14 @@ def _note_checks(connection: Connection, batch: Changeset) -> None:
 
 
 def _note_sidecars(writer: Writer, connection: Connection, generation: int, batch: Changeset) -> None:
-    """Record what lies beside stored images."""
+    """Record the annotations in files beside stored images."""
     if not batch.sidecars:
         return
     connection.executemany(
         "UPDATE places SET sidecar_stat = ? WHERE image_id = ? AND died = ?",
-        [(one.stat, image_id, FOREVER) for image_id, one in batch.sidecars.items()],
+        [(sidecar.stat, image_id, FOREVER) for image_id, sidecar in batch.sidecars.items()],
     )
-    values = {image_id: one.values for image_id, one in batch.sidecars.items()}
+    values = {image_id: sidecar.values for image_id, sidecar in batch.sidecars.items()}
     changed = replace_sidecars(writer, connection, generation, values)
     documents.refresh(connection, generation, writer.root, list(changed))
     spaces.note_stale_captions(connection, sum("caption" in columns for columns in changed.values()))
@@ -252,9 +252,9 @@ def _note_failures(writer: Writer, connection: Connection, batch: Changeset) -> 
 
 
 def _note_containers(connection: Connection, batch: Changeset) -> None:
-    last = {(c.source_id, c.path): c.stat for c in batch.containers}
-    connection.executemany("DELETE FROM containers WHERE source_id = ? AND path = ?", [*batch.emptied, *last])
-    rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
+    stats = {(c.source_id, c.path): c.stat for c in batch.containers}
+    connection.executemany("DELETE FROM containers WHERE source_id = ? AND path = ?", [*batch.emptied, *stats])
+    rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in stats.items()]
     insert(connection, "containers", rows)
 
 

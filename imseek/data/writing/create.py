@@ -60,9 +60,9 @@ def create(
         durable_files.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         with translate_os_errors(root):
-            made = backend.create(places, partial(_fill, spaces))
+            identity = backend.create(places, partial(_fill, spaces))
         _trust_new(root)
-        return made
+        return identity
     finally:
         lock.release()
 
@@ -84,12 +84,12 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"there is a collection at {root} already")
     if root.exists() and not root.is_dir():
         raise CollectionExistsError(f"{root} is a file", hint="name a folder of its own")
-    strangers = sorted({path.name for path in root.iterdir()} - _OWN_NAMES) if root.exists() else []
-    if strangers:
-        rest = all(layout.is_ours(name) for name in strangers)
-        hint = repair_command(root) if rest else "name a folder of its own"
-        what = "contains the remains of a collection" if rest else "is not empty"
-        raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
+    foreign = sorted({path.name for path in root.iterdir()} - _OWN_NAMES) if root.exists() else []
+    if foreign:
+        is_remains = all(layout.is_ours(name) for name in foreign)
+        hint = repair_command(root) if is_remains else "name a folder of its own"
+        fault = "contains the remains of a collection" if is_remains else "is not empty"
+        raise CollectionExistsError(f"{root} {fault} ({', '.join(foreign[:3])})", hint=hint)
 
 
 def _fill(spaces: Sequence[Mapping[str, Any]], connection: Connection, identity: Identity) -> None:
@@ -117,14 +117,14 @@ def insert_meta(connection: Connection, identity: Identity, generation: int = 0)
 
 def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
     """Insert a row for a space; ``space`` is as for :func:`create` and may name further columns."""
-    usual = {
+    defaults = {
         "space_id": space_id,
         "modality": "image",
-        "adapter": None if (named := adapter_of(space["encoder"])) is None else named[0],
+        "adapter": None if (reference := adapter_of(space["encoder"])) is None else reference[0],
         "position": space_id,
         "is_current": 1,
         "born": 0,
         "died": FOREVER,
     }
     documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
-    insert(connection, "spaces", [{**usual, **space, **documents}])
+    insert(connection, "spaces", [{**defaults, **space, **documents}])

@@ -60,25 +60,25 @@ def create_log(root: Path) -> tuple[int, Path]:
     return fd, Path(name)
 
 
-def rename_to_process(starting: Path, root: Path, pid: int, started: int | None) -> Path:
+def rename_to_process(log: Path, root: Path, pid: int, started: int | None) -> Path:
     """Rename the log of :func:`create_log` after its process."""
     final = path_of(root, pid, started)
     with contextlib.suppress(FileNotFoundError):  # A purge removed the log meanwhile.
-        starting.rename(final)
+        log.rename(final)
     return final
 
 
 def find_ended_logs(root: Path) -> list[str]:
     """List the logs of processes that have ended (on this host) or never started, as paths below the root."""
-    found = find_files(root, layout.JOBS).files
-    return [path for path in found if not _is_open(path.removeprefix(f"{layout.JOBS}/"))]
+    paths = find_files(root, layout.JOBS).files
+    return [path for path in paths if not _is_open(path.removeprefix(f"{layout.JOBS}/"))]
 
 
 def _is_open(name: str) -> bool:
-    found = _NAME.fullmatch(name)
-    return found is not None and may_be_alive(int(found[1]), host(), boot_id(), int(found[2]) or None)
+    match = _NAME.fullmatch(name)
+    return match is not None and may_be_alive(int(match[1]), host(), boot_id(), int(match[2]) or None)
 
 
 def _newest_first(root: Path, paths: list[str]) -> list[str]:
-    ages = {path: found.st_mtime for path in paths if (found := stat_file(root, path)) is not None}
+    ages = {path: info.st_mtime for path in paths if (info := stat_file(root, path)) is not None}
     return sorted(ages, key=lambda path: ages[path], reverse=True)

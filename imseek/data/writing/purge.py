@@ -43,15 +43,15 @@ def purge(writer: Writer) -> PurgeReport:
     Open readers move on to the newest generation. Raises CorruptCollectionError where a shard to rewrite is damaged,
     and LockedError where another program keeps the catalog's write-ahead log in use.
     """
-    removed = _RemovalCounts()
+    removals = _RemovalCounts()
     space_build_rows.remove_dead_rows(writer)
-    forgotten = model_files.drop_models_of_dead_images(writer)
+    model_names = model_files.drop_models_of_dead_images(writer)
     index_renewal.drop_stale(writer)
-    _remove_unlisted_files(writer, removed)
-    stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
-    for shard in stale:
+    _remove_unlisted_files(writer, removals)
+    shards = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
+    for shard in shards:
         compaction.merge(writer, [shard])
-        _remove_unlisted_files(writer, removed)  # After each shard: people purge when space is short.
+        _remove_unlisted_files(writer, removals)  # After each shard: people purge when space is short.
     with writer.transaction() as connection:
         images, records = _delete_history(connection)
     # Sweeps of retired files, by this run or an earlier one, do not fsync their folders.
@@ -61,8 +61,8 @@ def purge(writer: Writer) -> PurgeReport:
     scrub_notes = writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
-    notes = tuple(f"{name} was trained on images that have been removed, so it was removed too" for name in forgotten)
-    return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes + scrub_notes)
+    notes = tuple(f"{name} was trained on images that have been removed, so it was removed too" for name in model_names)
+    return PurgeReport(images, records, len(shards), removals.files, removals.bytes, notes + scrub_notes)
 
 
 @dataclass(slots=True)
@@ -71,21 +71,21 @@ class _RemovalCounts:
     bytes: int = 0
 
 
-def _remove_unlisted_files(writer: Writer, removed: _RemovalCounts) -> None:
+def _remove_unlisted_files(writer: Writer, removals: _RemovalCounts) -> None:
     """Unlink every file that no live row names, and files set aside, cached, or left in staging."""
     root = writer.root
-    there = find_listed_files(root).files  # Before the catalog is read, as in a writer's sweep.
+    files = find_listed_files(root).files  # Before the catalog is read, as in a writer's sweep.
     with writer.transaction() as connection:
-        named = set(column(connection, "SELECT path FROM files WHERE died = ?", (FOREVER,)))
-    unnamed = [path for path in there if path not in named]
+        live_paths = set(column(connection, "SELECT path FROM files WHERE died = ?", (FOREVER,)))
+    unnamed = [path for path in files if path not in live_paths]
     unnamed += [name for name in os.listdir(root) if layout.is_set_aside(name)]
-    found = find_files(root, layout.CACHE, layout.STAGING)
-    refuse_strange(root, found.strange)
-    unnamed += found.files
+    listing = find_files(root, layout.CACHE, layout.STAGING)
+    refuse_strange(root, listing.strange)
+    unnamed += listing.files
     unnamed += job_logs.find_ended_logs(root)  # Logs name files that may be gone now.
     stats = (collection_files.stat_file(root, path) for path in unnamed)
-    removed.bytes += sum(one.st_size for one in stats if one is not None)
-    removed.files += collection_files.remove_files(root, unnamed)
+    removals.bytes += sum(s.st_size for s in stats if s is not None)
+    removals.files += collection_files.remove_files(root, unnamed)
 
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:

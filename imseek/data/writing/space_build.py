@@ -39,11 +39,11 @@ MakeRows: TypeAlias = Callable[[Iterator[int]], Iterator[tuple[int, Row | None]]
 
 @dataclass(slots=True)
 class _OpenShard:
-    """A shard in progress: ``left`` rows are still to come; ``whole`` is False once a row could not be made."""
+    """A shard in progress: ``remaining`` rows are to come; ``is_complete`` is False once a row could not be made."""
 
     shard: Shard
-    left: int
-    whole: bool = True
+    remaining: int
+    is_complete: bool = True
 
 
 class SpaceBuild:
@@ -54,19 +54,19 @@ class SpaceBuild:
         self.space = space
         self._writer = writer
         self._parts = PartialRows(writer, space.space_id, space.dim)
-        found = writer.current().shards
-        self._lacking = [shard for shard in found if space.space_id not in shard.spaces]
-        self._written = {s.shard_id for s in found if space.space_id in s.spaces}
-        self._zeros = {shard_id: self._zero_rows(shard_id) for shard_id in sorted(self._written) if retry}
+        shards = writer.current().shards
+        self._lacking = [shard for shard in shards if space.space_id not in shard.spaces]
+        self._written_shards = {s.shard_id for s in shards if space.space_id in s.spaces}
+        self._zeros = {shard_id: self._zero_rows(shard_id) for shard_id in sorted(self._written_shards) if retry}
         self._zeros = {shard_id: ids for shard_id, ids in self._zeros.items() if len(ids)}
-        self._lacking += [shard for shard in found if shard.shard_id in self._zeros]
+        self._lacking += [shard for shard in shards if shard.shard_id in self._zeros]
         self._buffer: dict[int, Row] = {}
         self._complete: list[Shard] = []
         self._committed_at = time.monotonic()
         with writer.catalog.transaction() as connection:
-            stored = "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL"
+            query = "SELECT COUNT(*) FROM images WHERE died = ? AND shard_id IS NOT NULL"
             #: Images that have a row in every space in use.
-            self.total = int(scalar(connection, stored, (FOREVER,)))
+            self.total = int(scalar(connection, query, (FOREVER,)))
         missing = sum(len(self._ids_to_make(shard)) for shard in self._lacking)
         #: How many of them have a committed row in this space.
         self.done = self.total - missing
@@ -95,20 +95,20 @@ class SpaceBuild:
         with self._writer.catalog.transaction() as connection:
             query = "SELECT shard_id FROM images WHERE image_id = ? AND died = ?"
             shard_id = scalar(connection, query, (image_id, FOREVER))
-        if shard_id not in self._written:
+        if shard_id not in self._written_shards:
             return None
-        at = int(np.searchsorted(self._load(layout.ids(shard_id)), image_id))
-        row: Row = np.array(self._load(self._path(shard_id))[at], np.float16)
+        number = int(np.searchsorted(self._load(layout.ids(shard_id)), image_id))
+        row: Row = np.array(self._load(self._path(shard_id))[number], np.float16)
         return row
 
-    def run(self, make: MakeRows, task: Task, phase: str, skipped: Callable[[], int] = lambda: 0) -> bool:
+    def run(self, make_rows: MakeRows, task: Task, phase: str, skipped: Callable[[], int] = lambda: 0) -> bool:
         """Make the missing rows; return True where the build went through all of them, made or not.
 
         Cancelling the task ends it after the rows in progress have been committed. After each commit, the task reports
         :attr:`done` of :attr:`total` as ``phase``, and how many were ``skipped`` so far. Raises CorruptCollectionError
         where the ids of a shard are damaged.
         """
-        opened: deque[_OpenShard] = deque()
+        open_shards: deque[_OpenShard] = deque()
         is_exhausted = False
 
         def missing_ids() -> Iterator[int]:
@@ -117,29 +117,29 @@ class SpaceBuild:
                 with self._writer.catalog.transaction() as connection:
                     shard_catalog.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
                 ids = self._ids_to_make(shard)
-                opened.append(_OpenShard(shard, len(ids)))
+                open_shards.append(_OpenShard(shard, len(ids)))
                 for image_id in ids.tolist():
                     if task.is_cancelled:
                         return
                     yield image_id
             is_exhausted = True
 
-        for image_id, row in make(missing_ids()):
-            self._close(opened)
-            opened[0].left -= 1
+        for image_id, row in make_rows(missing_ids()):
+            self._close(open_shards)
+            open_shards[0].remaining -= 1
             if row is None:
-                opened[0].whole = False
+                open_shards[0].is_complete = False
             else:
                 self._buffer[image_id] = row
-            due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-            if due or len(self._buffer) >= min(COMMIT_ROWS, shard_files.block_rows(self.space.dim)):
-                self._close(opened)
+            is_due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+            if is_due or len(self._buffer) >= min(COMMIT_ROWS, shard_files.block_rows(self.space.dim)):
+                self._close(open_shards)
                 self._flush()
                 task.report(phase, self.done, self.total, skipped=skipped())
-        self._close(opened)
+        self._close(open_shards)
         self._flush()
         task.report(phase, self.done, self.total, skipped=skipped())
-        return is_exhausted and not opened
+        return is_exhausted and not open_shards
 
     def ids_without_row(self) -> list[int]:
         """Return ids of images in shards that have no row in this space. Not to be called during :meth:`run`."""
@@ -161,10 +161,10 @@ class SpaceBuild:
 
         Images without a row in it lose their vectors; the next ``index`` makes them again, under the same ids.
         """
-        lost = self.ids_without_row()
+        lost_ids = self.ids_without_row()
         staged = {}
         for shard in self._lacking:
-            if not np.isin(self._live_ids(shard.shard_id), lost).all():
+            if not np.isin(self._live_ids(shard.shard_id), lost_ids).all():
                 staged[shard.shard_id] = self._stage(shard)
         parts = self._parts.plan_removal()
 
@@ -172,9 +172,9 @@ class SpaceBuild:
             for shard_id, file in staged.items():
                 shard_catalog.publish(self._writer, connection, generation, shard_id, [file])
             query = "SELECT shard_id FROM images WHERE image_id IN (??)"
-            touched = {shard_id for (shard_id,) in select_in(connection, query, lost)}
-            execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost)
-            for shard_id in sorted(touched):
+            shard_ids = {shard_id for (shard_id,) in select_in(connection, query, lost_ids)}
+            execute_in(connection, "UPDATE images SET shard_id = NULL WHERE image_id IN (??)", lost_ids)
+            for shard_id in sorted(shard_ids):
                 shard_catalog.write_dead_rows(self._writer, connection, generation, shard_id)
             spaces.put_in_use(connection, self.space.space_id, replaces)
             parts.apply(self._writer, connection, generation)
@@ -183,12 +183,12 @@ class SpaceBuild:
         self._parts.confirm(parts)
         return generation
 
-    def _close(self, opened: deque[_OpenShard]) -> None:
+    def _close(self, open_shards: deque[_OpenShard]) -> None:
         """Move on past shards with no rows to come; those with a gap wait for the switch or another build."""
-        while opened and not opened[0].left:
-            last = opened.popleft()
-            if last.whole:
-                self._complete.append(last.shard)
+        while open_shards and not open_shards[0].remaining:
+            oldest = open_shards.popleft()
+            if oldest.is_complete:
+                self._complete.append(oldest.shard)
 
     def _flush(self) -> None:
         """Commit the files of complete shards, and all other rows in a part."""
@@ -196,9 +196,9 @@ class SpaceBuild:
         finished = np.concatenate(
             [np.empty(0, np.int64), *(self._live_ids(shard.shard_id) for shard in self._complete)]
         )
-        complete = set(finished.tolist())
-        rest = {image_id: row for image_id, row in self._buffer.items() if image_id not in complete}
-        parts = self._parts.plan(rest, finished)
+        finished_ids = set(finished.tolist())
+        other_rows = {image_id: row for image_id, row in self._buffer.items() if image_id not in finished_ids}
+        parts = self._parts.plan(other_rows, finished)
         self._committed_at = time.monotonic()
         if not staged and not parts:
             return
@@ -212,7 +212,7 @@ class SpaceBuild:
 
         self._writer.apply(change)
         self._parts.confirm(parts)
-        self._written |= set(staged)
+        self._written_shards |= set(staged)
         self._lacking = [shard for shard in self._lacking if shard.shard_id not in staged]
         self.done += len(self._buffer)
         self._buffer.clear()
@@ -245,10 +245,10 @@ class SpaceBuild:
 
     def _ids_to_make(self, shard: Shard) -> Ids:
         """Return the ids of a shard's live images without a row, neither in its file nor in parts."""
-        living = self._live_ids(shard.shard_id)
+        ids = self._live_ids(shard.shard_id)
         if shard.shard_id in self._zeros:
-            living = living[np.isin(living, self._zeros[shard.shard_id])]
-        return living[~self._parts.contain(living)]
+            ids = ids[np.isin(ids, self._zeros[shard.shard_id])]
+        return ids[~self._parts.contain(ids)]
 
     def _zero_rows(self, shard_id: int) -> Ids:
         """Return the ids of a shard's live images whose row in its file is zeros."""
@@ -256,8 +256,8 @@ class SpaceBuild:
         if rows.shape != (len(ids), self.space.dim):
             raise CorruptCollectionError(f"{self._path(shard_id)} does not have the rows of its shard")
         # The first numbers tell of nearly every row, so that long rows need not be read.
-        found = [n for n in np.flatnonzero(~rows[:, :8].any(axis=1)).tolist() if not rows[n].any()]
-        return np.intersect1d(np.array(ids)[found], self._live_ids(shard_id))
+        numbers = [n for n in np.flatnonzero(~rows[:, :8].any(axis=1)).tolist() if not rows[n].any()]
+        return np.intersect1d(np.array(ids)[numbers], self._live_ids(shard_id))
 
     def _live_ids(self, shard_id: int) -> Ids:
         """Return the ids of a shard's live images, ascending, including suspended and quarantined ones."""

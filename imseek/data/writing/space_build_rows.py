@@ -52,59 +52,59 @@ class PartialRows:
         self._damaged: list[str] = []
         query = "SELECT path, size, sha256 FROM files WHERE died = ? AND kind = ? AND space_id = ? ORDER BY path"
         with writer.catalog.transaction() as connection:
-            recorded = connection.execute(query, (FOREVER, PART, space_id)).fetchall()
-        for path, size, sha256 in recorded:
-            found = _read(writer, path, FileDigest(size, sha256), dim)
-            if found is None:
+            files = connection.execute(query, (FOREVER, PART, space_id)).fetchall()
+        for path, size, sha256 in files:
+            part = _read(writer, path, FileDigest(size, sha256), dim)
+            if part is None:
                 self._damaged.append(path)
             else:
-                self._ids[path] = np.array(found["image_id"])
+                self._ids[path] = np.array(part["image_id"])
         self._index()
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._sorted_ids)
 
     def contain(self, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return which of these ids have a row here."""
-        return np.isin(ids, self._sorted)
+        return np.isin(ids, self._sorted_ids)
 
     def fill(self, ids: Ids, rows: Rows) -> None:
         """Copy the stored rows of ``ids`` (n,) into ``rows`` (n, dim); other rows stay as they are."""
-        if not len(self._sorted):
+        if not len(self._sorted_ids):
             return
-        at = np.searchsorted(self._sorted, ids)
-        at[at == len(self._sorted)] = 0
-        mine = np.flatnonzero(self._sorted[at] == ids)
-        at = at[mine]
+        positions = np.searchsorted(self._sorted_ids, ids)
+        positions[positions == len(self._sorted_ids)] = 0
+        targets = np.flatnonzero(self._sorted_ids[positions] == ids)
+        positions = positions[targets]
         paths = list(self._ids)
-        for n in np.unique(self._part_of[at]).tolist():
-            here = self._part_of[at] == n
+        for n in np.unique(self._part_of[positions]).tolist():
+            in_part = self._part_of[positions] == n
             part = load_array(self._writer.root, paths[n])
-            rows[mine[here]] = part["vector"][self._row_of[at[here]]]
+            rows[targets[in_part]] = part["vector"][self._row_of[positions[in_part]]]
 
-    def plan(self, new: Mapping[int, Row], finished: Ids) -> PartsChange:
-        """Stage a part with ``new`` rows; rows of ``finished`` ids are not needed any more.
+    def plan(self, new_rows: Mapping[int, Row], finished: Ids) -> PartsChange:
+        """Stage a part with ``new_rows``; rows of ``finished`` ids are not needed any more.
 
         While the last part is small, it is merged with the new rows, so that a slow encoder, which commits few rows at
         a time, does not leave thousands of files.
         """
-        gone = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
-        if not new:
-            return PartsChange((), tuple(gone), None)
-        kept = np.empty(0, part_dtype(self._dim))
+        obsolete = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
+        if not new_rows:
+            return PartsChange((), tuple(obsolete), None)
+        last_rows = np.empty(0, part_dtype(self._dim))
         last = next(reversed(self._ids), None)
-        if last is not None and last not in gone and len(self._ids[last]) < min(PART_ROWS, block_rows(self._dim)):
-            kept = load_array(self._writer.root, last, mapped=False)
-            kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
-            gone.append(last)
-        made = np.empty(len(kept) + len(new), part_dtype(self._dim))
-        made[: len(kept)] = kept
-        made["image_id"][len(kept) :] = np.fromiter(new, np.int64)
-        made["vector"][len(kept) :] = np.stack(list(new.values()))
-        made = made[np.argsort(made["image_id"])]
+        if last is not None and last not in obsolete and len(self._ids[last]) < min(PART_ROWS, block_rows(self._dim)):
+            last_rows = load_array(self._writer.root, last, mapped=False)
+            last_rows = last_rows[~np.isin(last_rows["image_id"], [*finished, *new_rows])]
+            obsolete.append(last)
+        merged = np.empty(len(last_rows) + len(new_rows), part_dtype(self._dim))
+        merged[: len(last_rows)] = last_rows
+        merged["image_id"][len(last_rows) :] = np.fromiter(new_rows, np.int64)
+        merged["vector"][len(last_rows) :] = np.stack(list(new_rows.values()))
+        merged = merged[np.argsort(merged["image_id"])]
         path = layout.part(self._space_id, self._writer.take_shard())
-        staged = shard_catalog.stage(self._writer, path, PART, made, space_id=self._space_id)
-        return PartsChange((staged,), tuple(gone), made["image_id"].astype(np.int64))
+        staged = shard_catalog.stage(self._writer, path, PART, merged, space_id=self._space_id)
+        return PartsChange((staged,), tuple(obsolete), merged["image_id"].astype(np.int64))
 
     def plan_removal(self) -> PartsChange:
         """Return a change that removes all parts."""
@@ -112,9 +112,9 @@ class PartialRows:
 
     def confirm(self, change: PartsChange) -> None:
         """Update the index after a change has been committed, and unlink the removed parts."""
-        remove_files(self._writer.root, change.gone)
+        remove_files(self._writer.root, change.obsolete)
         self._damaged.clear()
-        for path in change.gone:
+        for path in change.obsolete:
             self._ids.pop(path, None)
         for staged in change.staged:
             assert change.ids is not None
@@ -125,7 +125,7 @@ class PartialRows:
         sizes = [len(ids) for ids in self._ids.values()]
         ids = np.concatenate([np.empty(0, np.int64), *self._ids.values()])
         order = np.argsort(ids, kind="stable")
-        self._sorted = ids[order]
+        self._sorted_ids = ids[order]
         self._part_of = np.repeat(np.arange(len(sizes)), sizes)[order]
         self._row_of = np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)])[order]
 
@@ -135,15 +135,15 @@ class PartsChange:
     """At most one part to publish, with its ``ids``, and the paths of parts to remove."""
 
     staged: tuple[StagedFile, ...]
-    gone: tuple[str, ...]
+    obsolete: tuple[str, ...]
     ids: Ids | None
 
     def __bool__(self) -> bool:
-        return bool(self.staged or self.gone)
+        return bool(self.staged or self.obsolete)
 
     def apply(self, folders: shard_catalog.Folders, connection: Connection, generation: int) -> None:
         """Record the change in the catalog. Unlink the removed files afterwards; after a crash, a sweep does."""
-        shard_catalog.forget_files(connection, self.gone)
+        shard_catalog.forget_files(connection, self.obsolete)
         if self.staged:
             shard_catalog.publish(folders, connection, generation, None, self.staged)
 
@@ -152,34 +152,34 @@ def remove_dead_rows(writer: Writer) -> None:
     """Remove rows of dead images from all parts. The catalog no longer names the old files: unlink them."""
     query = "SELECT path, size, sha256, space_id FROM files WHERE died = ? AND kind = ? ORDER BY path"
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(query, (FOREVER, PART)).fetchall()
-        if not recorded:
+        files = connection.execute(query, (FOREVER, PART)).fetchall()
+        if not files:
             return
         alive = column(connection, "SELECT image_id FROM images WHERE died = ?", (FOREVER,))
-    living = np.array(alive, np.int64)
-    staged, gone = [], []
-    for old, size, sha256, space_id in recorded:
-        rows = _read(writer, old, FileDigest(size, sha256))
-        kept = None if rows is None else np.isin(rows["image_id"], living)
-        if rows is not None and kept is not None and kept.all():
+    live_ids = np.array(alive, np.int64)
+    staged, obsolete = [], []
+    for old_path, size, sha256, space_id in files:
+        rows = _read(writer, old_path, FileDigest(size, sha256))
+        is_live = None if rows is None else np.isin(rows["image_id"], live_ids)
+        if rows is not None and is_live is not None and is_live.all():
             continue
-        gone.append(old)
-        if rows is not None and kept is not None and kept.any():
+        obsolete.append(old_path)
+        if rows is not None and is_live is not None and is_live.any():
             path = layout.part(space_id, writer.take_shard())
-            staged.append(shard_catalog.stage(writer, path, PART, rows[kept], space_id=space_id))
-    if gone:
-        change = PartsChange(tuple(staged), tuple(gone), None)
+            staged.append(shard_catalog.stage(writer, path, PART, rows[is_live], space_id=space_id))
+    if obsolete:
+        change = PartsChange(tuple(staged), tuple(obsolete), None)
         writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
 
 
-def _read(writer: Writer, path: str, written: FileDigest, dim: int | None = None) -> npt.NDArray[Any] | None:
+def _read(writer: Writer, path: str, expected: FileDigest, dim: int | None = None) -> npt.NDArray[Any] | None:
     """Read a part, of ``dim`` dimensions if given; return None where it is damaged or missing."""
     try:
-        if digest(writer.root, path, written.size) != written:
+        if digest(writer.root, path, expected.size) != expected:
             return None
-        found = load_array(writer.root, path)
+        part = load_array(writer.root, path)
     except (FileNotFoundError, CorruptCollectionError, ValueError):
         return None
-    if found.ndim != 1 or found.dtype.names != ("image_id", "vector"):
+    if part.ndim != 1 or part.dtype.names != ("image_id", "vector"):
         return None
-    return found if dim is None or found.dtype == part_dtype(dim) else None
+    return part if dim is None or part.dtype == part_dtype(dim) else None

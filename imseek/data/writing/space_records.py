@@ -43,21 +43,21 @@ def reconcile_spaces(connection: Connection, folders: Folders, generation: int, 
 
     Vector files on disk that belong to known shards are adopted.
     """
-    known: dict[int, int] = dict(
+    is_current_of: dict[int, int] = dict(
         connection.execute("SELECT space_id, is_current FROM spaces WHERE died = ?", (FOREVER,)).fetchall()
     )
     in_use = [space.space_id for space in current.spaces]
     for position, space in enumerate(current.spaces):
-        if space.space_id not in known:
+        if space.space_id not in is_current_of:
             record_space(connection, space, position)
             continue
         connection.execute(
             "UPDATE spaces SET is_current = 1, position = ? WHERE space_id = ?", (position, space.space_id)
         )
-    listed = {space_id for shard in current.shards for space_id in shard.spaces}
-    for space_id in known.keys() - set(in_use):
+    shard_spaces = {space_id for shard in current.shards for space_id in shard.spaces}
+    for space_id in is_current_of.keys() - set(in_use):
         connection.execute("UPDATE spaces SET is_current = 0 WHERE space_id = ?", (space_id,))
-        if known[space_id] and current.shards and space_id not in listed:
+        if is_current_of[space_id] and current.shards and space_id not in shard_spaces:
             shard_catalog.retire_files(connection, generation, "space_id = ?", (space_id,))
             connection.execute("UPDATE spaces SET died = ? WHERE space_id = ?", (generation, space_id))
     parts = column(connection, "SELECT path FROM files WHERE died = ? AND kind = 'part'", (FOREVER,))
@@ -92,7 +92,7 @@ def _adopt_vectors(
         ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
     except (OSError, ValueError):
         return  # The shard is lost as a whole; a later step of the repair handles it.
-    lost = [int(ids[row]) for row in sorted(empty) if row < len(ids)]
+    lost_ids = [int(ids[row]) for row in sorted(empty) if row < len(ids)]
     statement = "UPDATE images SET shard_id = NULL WHERE image_id IN (??) AND shard_id = ?"
-    execute_in(connection, statement, lost, shard_id)
+    execute_in(connection, statement, lost_ids, shard_id)
     shard_catalog.write_dead_rows(folders, connection, generation, shard_id)

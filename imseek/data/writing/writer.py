@@ -88,19 +88,19 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as last:
-            last.callback(self._lock.release)
-            last.callback(self.catalog.close)
+        with ExitStack() as stack:
+            stack.callback(self._lock.release)
+            stack.callback(self.catalog.close)
             try:
                 with translate_os_errors(self.root):
                     self._end(*_outcome(error, self._task))
-            except Exception as trouble:
+            except Exception as failure:
                 if error is None:
                     raise
-                if isinstance(error, StorageError) and isinstance(trouble, LockedError):
+                if isinstance(error, StorageError) and isinstance(failure, LockedError):
                     raise  # The writer that took over has also removed the files that this one misses.
                 # Most likely the same cause (a full disk), which the first error explains better.
-                error.add_note(f"after that, the run could not be ended: {trouble}")
+                error.add_note(f"after that, the run could not be ended: {failure}")
 
     def apply(self, change: Change) -> int:
         """Run ``change`` as one generation, which is durable when this returns; return its number.
@@ -129,10 +129,10 @@ class Writer:
         Where ``stop`` was set, the run ends as interrupted unless it fails.
         """
 
-        def report(now: Progress) -> None:
-            self.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})
+        def report(state: Progress) -> None:
+            self.note_progress({**asdict(state), "seconds": round(state.seconds, 3)})
             if progress is not None:
-                progress(now)
+                progress(state)
 
         # Every report counts: what is committed with the next generation is the last of them.
         self._task = Task(report, stop, interval=0)
@@ -176,9 +176,9 @@ class Writer:
         """Return ``count`` image ids that no other image has or will have."""
         if self._next_id + count > self._ids_to:
             self._ids_to = self._lease("next_image_id", max(count, _LEASE_IDS))
-        taken = range(self._next_id, self._next_id + count)
+        ids = range(self._next_id, self._next_id + count)
         self._next_id += count
-        return taken
+        return ids
 
     def take_shard(self) -> int:
         if self._next_shard == self._shards_to:
@@ -215,25 +215,25 @@ class Writer:
             yield connection
 
     def _recover(self, uuid: str) -> None:
-        stated = self.catalog.read_current()
-        if stated is not None and stated.uuid != uuid:
-            stated = None
+        published = self.catalog.read_current()
+        if published is not None and published.uuid != uuid:
+            published = None
         with self.catalog.transaction() as connection:
             check_catalog(connection, self.root)
             if get_meta(connection, "uuid") != uuid:
                 raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
             generation = int(get_meta(connection, "generation"))
-            if stated is not None and stated.generation > generation:
+            if published is not None and published.generation > generation:
                 # Commits write the catalog first, so it has lost some; going on would lose their images.
                 raise self._corrupt(
                     f"the catalog in {self.root} is at generation {generation}, "
-                    f"but {layout.CURRENT} at {stated.generation}"
+                    f"but {layout.CURRENT} at {published.generation}"
                 )
             # We have the lock, so any run recorded as running has crashed.
-            dead = connection.execute(
+            crashed = connection.execute(
                 "UPDATE runs SET state = 'interrupted', ended_at = ? WHERE state = 'running'", (now(),)
             )
-            if dead.rowcount and not self._backend.is_file:
+            if crashed.rowcount and not self._backend.is_file:
                 # Or it does not know yet that it lost the lock, and is about to publish files with the number of the
                 # next generation. Skip that number, so that our files have other names.
                 set_meta(connection, "generation", generation + 1)
@@ -244,7 +244,7 @@ class Writer:
             current = current_of(connection)
             self.catalog.record_current(connection, current)
         self._backed_up = current.generation
-        if stated != current:
+        if published != current:
             self.catalog.publish_current(current)
         self._sweep()
 
@@ -252,7 +252,7 @@ class Writer:
         """Add the documents of images that were stored before there were documents, or came back by a repair.
 
         Documents that a SQLite without FTS5 has written are added to the index, those of earlier rules are replaced.
-        They only say what is stored already, so this is no new generation.
+        They only repeat what is stored already, so no new generation begins.
         """
         with self.transaction() as connection:
             if not documents.is_filled(connection):
@@ -265,8 +265,8 @@ class Writer:
         self.run_id = int(scalar(connection, "SELECT COALESCE(MAX(run_id), 0) FROM runs")) + 1
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
         # Files of shards unknown to a restored catalog must not be overwritten.
-        there = [layout.shard_of(path) for path in find_listed_files(self.root).files]
-        first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
+        shard_ids = [layout.shard_of(path) for path in find_listed_files(self.root).files]
+        first = max((shard_id + 1 for shard_id in shard_ids if shard_id is not None), default=0)
         self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
         set_meta(connection, "next_shard_id", self._next_shard)
         run = {
@@ -311,31 +311,31 @@ class Writer:
 
     def _sweep(self) -> None:
         """Remove retired files whose grace time is over, and files left by interrupted commits."""
-        at = time.time()
+        clock = time.time()
         # Listed before the catalog is read, so that files published meanwhile by a later writer are not included.
-        there = find_listed_files(self.root).files
+        files = find_listed_files(self.root).files
         with self.transaction() as connection:
             # A time in the future means that the clock was set back: count from now instead.
-            connection.execute("UPDATE files SET retired_at = ? WHERE retired_at > ?", (at, at))
-            due = (FOREVER, at - GRACE_SECONDS)
-            old = column(connection, "SELECT path FROM files WHERE died <> ? AND retired_at < ?", due)
-            self.swept = collection_files.remove_files(self.root, old)
-            connection.execute("DELETE FROM files WHERE died <> ? AND retired_at < ?", due)
-            listed = set(column(connection, "SELECT path FROM files"))
+            connection.execute("UPDATE files SET retired_at = ? WHERE retired_at > ?", (clock, clock))
+            expired = (FOREVER, clock - GRACE_SECONDS)
+            paths = column(connection, "SELECT path FROM files WHERE died <> ? AND retired_at < ?", expired)
+            self.swept = collection_files.remove_files(self.root, paths)
+            connection.execute("DELETE FROM files WHERE died <> ? AND retired_at < ?", expired)
+            listed_paths = set(column(connection, "SELECT path FROM files"))
             leases = connection.execute("SELECT shards_from, shards_to FROM runs").fetchall()
-        orphans = [path for path in there if path not in listed]
+        orphans = [path for path in files if path not in listed_paths]
         # A shard id that no known run leased comes from a lost catalog: `repair` adopts it.
         self.swept += collection_files.remove_files(self.root, (path for path in orphans if _may_sweep(path, leases)))
 
 
 def _may_sweep(path: str, leases: Sequence[Any]) -> bool:
     """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard ids."""
-    listed = layout.parse(path)
-    if listed is None:  # Not one of our names: `verify` reports it.
+    file = layout.parse(path)
+    if file is None:  # Not one of our names: `verify` reports it.
         return False
-    if listed.shard_id is None:
+    if file.shard_id is None:
         return True
-    return any(start <= listed.shard_id < end for start, end in leases)
+    return any(start <= file.shard_id < end for start, end in leases)
 
 
 def _outcome(error: BaseException | None, task: Task) -> tuple[str, int]:

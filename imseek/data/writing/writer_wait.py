@@ -22,7 +22,7 @@ def open_writer(root: Path, kind: str, patience: float | None = None) -> Iterato
 
     Raises as :class:`Writer`, and LockedError where another writer is active for longer.
     """
-    until = time.monotonic() + (DEFAULT_TIMEOUT if patience is None else patience)
+    deadline = time.monotonic() + (DEFAULT_TIMEOUT if patience is None else patience)
     with ExitStack() as stack:
         while True:
             writer = Writer(root, kind)
@@ -30,7 +30,7 @@ def open_writer(root: Path, kind: str, patience: float | None = None) -> Iterato
                 stack.enter_context(writer)
                 break
             except LockedError:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
         yield writer

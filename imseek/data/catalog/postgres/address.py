@@ -77,12 +77,12 @@ def check_url(url: str) -> str:
             "the URL of a catalog is stored in the collection, so it must not contain a password",
             hint="put it in PGPASSWORD, ~/.pgpass or a service file (PGSERVICEFILE) on each host",
         )
-    strange = sorted(set(parameters) - _ALLOWED_PARAMETERS)
+    refused = sorted(set(parameters) - _ALLOWED_PARAMETERS)
     if parameters.get("sslrootcert", _SYSTEM) != _SYSTEM:
-        strange.append("sslrootcert")
-    if strange:
+        refused.append("sslrootcert")
+    if refused:
         raise UsageError(
-            f"the URL of a catalog is stored in the collection, which others may write: it must not set {strange[0]}",
+            f"the URL of a catalog is stored in the collection, which others may write: it must not set {refused[0]}",
             hint="set it on each host, in a service file (~/.pg_service.conf) or the environment (PGSSLROOTCERT, …)",
         )
     return url
@@ -96,12 +96,12 @@ def _parse(url: str) -> Mapping[str, str]:
             hint="postgresql://USER@HOST/DATABASE",
         )
     try:
-        found = driver().conninfo.conninfo_to_dict(url) if url.isprintable() else None
+        parameters = driver().conninfo.conninfo_to_dict(url) if url.isprintable() else None
     except driver().ProgrammingError:  # libpq's message repeats parts of the URL, perhaps a password.
-        found = None
-    if found is None:
+        parameters = None
+    if parameters is None:
         raise UsageError("that is not the URL of a PostgreSQL database", hint="postgresql://USER@HOST/DATABASE")
-    return {name: str(value) for name, value in found.items()}
+    return {name: str(value) for name, value in parameters.items()}
 
 
 def read_address(root: Path) -> Address:
@@ -111,9 +111,9 @@ def read_address(root: Path) -> Address:
         return Address(str(UUID(document["uuid"])), check_url(document["url"]), root)
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         # Other messages may contain a password.
-        why = f": {error}" if isinstance(error, UsageError) else ""
+        cause = f": {error}" if isinstance(error, UsageError) else ""
         raise CorruptCollectionError(
-            f"{root / layout.ADDRESS} does not say where the catalog is{why}",
+            f"{root / layout.ADDRESS} does not say where the catalog is{cause}",
             hint="imseek maintain --catalog URL",
         ) from error
 

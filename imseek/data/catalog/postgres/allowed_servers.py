@@ -27,32 +27,32 @@ def check_server(address: Address) -> None:
     """Raise UntrustedServerError, with a hint how to allow it, for a server that is not on the list; StorageError."""
     if _entry(address) in _read():
         return
-    named = "this collection" if address.root is None else str(address.root)
-    where = "PATH" if address.root is None else shlex.quote(str(address.root))
+    subject = "this collection" if address.root is None else str(address.root)
+    argument = "PATH" if address.root is None else shlex.quote(str(address.root))
     raise UntrustedServerError(
-        f"the catalog of {named} is on a server that you have not allowed: {address.url}",
+        f"the catalog of {subject} is on a server that you have not allowed: {address.url}",
         uuid=address.uuid,
         url=address.url,
-        hint=f"if you know it: imseek collection trust {where}",
+        hint=f"if you know it: imseek collection trust {argument}",
     )
 
 
 def allow_server(address: Address) -> bool:
     """Allow a server for this collection; returns whether it was new on the list. Raises StorageError."""
     with private_files.hold_lock(LIST_FILE):
-        listed = _read()
-        if (entry := _entry(address)) in listed:
+        entries = _read()
+        if (entry := _entry(address)) in entries:
             return False
-        _write([*listed, entry])
+        _write([*entries, entry])
         return True
 
 
 def disallow_server(address: Address) -> None:
     """Remove a server from this collection's list, if it is there. Raises StorageError."""
     with private_files.hold_lock(LIST_FILE):
-        listed = _read()
-        if (entry := _entry(address)) in listed:
-            _write([one for one in listed if one != entry])
+        entries = _read()
+        if (entry := _entry(address)) in entries:
+            _write([e for e in entries if e != entry])
 
 
 @contextmanager
@@ -77,18 +77,18 @@ def _read() -> list[dict[str, Any]]:
         return []
     try:
         document = json.loads(data)
-        listed = document["servers"] if document["format"] == _FORMAT else None
+        entries = document["servers"] if document["format"] == _FORMAT else None
     except (ValueError, KeyError, TypeError, RecursionError):
-        listed = None
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        entries = None
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise StorageError(
             f"{private_files.private_file(LIST_FILE)} is damaged, or of a later version of imseek: "
             "no server is allowed",
             hint="update imseek; or remove the file, and allow your servers again",
         )
-    return listed
+    return entries
 
 
-def _write(listed: list[dict[str, Any]]) -> None:
-    document = {"format": _FORMAT, "servers": listed}
+def _write(entries: list[dict[str, Any]]) -> None:
+    document = {"format": _FORMAT, "servers": entries}
     private_files.write_private(LIST_FILE, json.dumps(document, indent=1, sort_keys=True).encode() + b"\n")

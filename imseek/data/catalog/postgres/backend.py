@@ -64,7 +64,7 @@ class PostgresBackend:
     word_index = word_match_sql.PostgresWordIndex()
 
     def can_search_words(self, connection: ReadConnection) -> bool:
-        """Return True: PostgreSQL keeps it with the table."""
+        """Return True: PostgreSQL keeps the index with the table."""
         return True
 
     # -- generations -----------------------------------------------------------------------------------
@@ -78,8 +78,8 @@ class PostgresBackend:
     def read_run_stamp(self) -> tuple[int, ...]:
         """Return the number of the latest run."""
         with self.connect() as connection:
-            found = connection.execute("SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1").fetchone()
-        return () if found is None else (int(found[0]),)
+            row = connection.execute("SELECT run_id FROM runs ORDER BY run_id DESC LIMIT 1").fetchone()
+        return () if row is None else (int(row[0]),)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class PostgresBackend:
                 drop_schema(address)
             raise
 
-    def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
+    def copy_to(self, folder: Path, uuid: str, open_files: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the rows, as of one moment."""
         from imseek.data.catalog.catalog_writer import get_meta
         from imseek.data.catalog.postgres.catalog_copy import copy_rows
@@ -144,7 +144,7 @@ class PostgresBackend:
                 raise CorruptCollectionError(f"the catalog of {self._root} belongs to another collection")
             query = "SELECT path, kind, size FROM files WHERE died = ?"
             files = connection.execute(query, (FOREVER,)).fetchall()
-            held = hold(files, int(get_meta(connection, "generation")))
-            with target.transaction() as writing:
-                copy_rows(connection, writing)
-        return held
+            handles = open_files(files, int(get_meta(connection, "generation")))
+            with target.transaction() as target_connection:
+                copy_rows(connection, target_connection)
+        return handles

@@ -10,20 +10,20 @@ from imseek.data.words import documents
 _BATCH = 5_000
 
 
-def copy_rows(reading: Connection, writing: Connection) -> int:
+def copy_rows(source: Connection, target: Connection) -> int:
     """Copy every row, in the transactions of both; returns the number of rows.
 
     The current-generation document in ``meta`` is left out, since it is regenerated where needed.
     """
     rows = 0
-    for table, described in load_tables().tables.items():
-        names = described.columns.keys()
-        found = reading.execute(f"SELECT {', '.join(names)} FROM {table}")  # noqa: S608 - names of ours
-        while part := found.fetchmany(_BATCH):
-            copied = [dict(zip(names, row, strict=True)) for row in part]
+    for table, description in load_tables().tables.items():
+        names = description.columns.keys()
+        cursor = source.execute(f"SELECT {', '.join(names)} FROM {table}")  # noqa: S608 - names of ours
+        while part := cursor.fetchmany(_BATCH):
+            records = [dict(zip(names, row, strict=True)) for row in part]
             if table == "meta":
-                copied = [row for row in copied if row["name"] != CURRENT]
-            insert(writing, table, copied)
-            rows += len(copied)
-    documents.rebuild_index(writing)
+                records = [row for row in records if row["name"] != CURRENT]
+            insert(target, table, records)
+            rows += len(records)
+    documents.rebuild_index(target)
     return rows

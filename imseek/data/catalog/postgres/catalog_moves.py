@@ -146,8 +146,8 @@ def _to_file(root: Path) -> CatalogReport:
 
 def _update_address(root: Path, address: Address) -> CatalogReport:
     # The recorded address may be unreachable, so its lock is not taken.
-    with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as found:
-        if get_meta(found, "uuid") != address.uuid:
+    with contextlib.closing(PostgresCatalog(root, address)) as catalog, catalog.transaction() as connection:
+        if get_meta(connection, "uuid") != address.uuid:
             raise CorruptCollectionError(f"the catalog at {address} belongs to another collection")
         staging = root / layout.STAGING
         staging.mkdir(exist_ok=True)
@@ -157,8 +157,8 @@ def _update_address(root: Path, address: Address) -> CatalogReport:
 
 def _refuse_existing_schema(address: Address) -> None:
     with contextlib.closing(connect(address)) as connection:
-        found = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,))
-        if found.fetchone() is not None:
+        cursor = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,))
+        if cursor.fetchone() is not None:
             raise UsageError(
                 f"{address} exists already: it belongs to a copy of this collection, or a move was interrupted",
                 hint=f'if nobody uses it: DROP SCHEMA "{address.schema}" CASCADE',
@@ -166,9 +166,9 @@ def _refuse_existing_schema(address: Address) -> None:
 
 
 def _copy_all_rows(source: Catalog, target: Catalog) -> int:
-    with source.transaction() as reading, target.transaction() as writing:
-        rows = copy_rows(reading, writing)
-        target.record_current(writing, current_of(writing))
+    with source.transaction() as source_connection, target.transaction() as target_connection:
+        rows = copy_rows(source_connection, target_connection)
+        target.record_current(target_connection, current_of(target_connection))
     return rows
 
 

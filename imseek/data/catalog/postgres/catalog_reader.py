@@ -75,15 +75,15 @@ class _ConnectionPool:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._open: list[tuple[Address, psycopg.Connection[tuple[Any, ...]]]] = []
+        self._idle: list[tuple[Address, psycopg.Connection[tuple[Any, ...]]]] = []
         atexit.register(self.close)
 
     def take(self, address: Address) -> psycopg.Connection[tuple[Any, ...]]:
         with self._lock:
             self._forget_parent_connections()
-            for n in reversed(range(len(self._open))):
-                if self._open[n][0] == address:
-                    _, connection = self._open.pop(n)
+            for n in reversed(range(len(self._idle))):
+                if self._idle[n][0] == address:
+                    _, connection = self._idle.pop(n)
                     if is_alive(connection):
                         return connection
                     connection.close()
@@ -92,22 +92,22 @@ class _ConnectionPool:
     def give_back(self, address: Address, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         with self._lock:
             self._forget_parent_connections()
-            self._open.append((address, connection))
-            if len(self._open) > _MAX_IDLE:
-                self._open.pop(0)[1].close()
+            self._idle.append((address, connection))
+            if len(self._idle) > _MAX_IDLE:
+                self._idle.pop(0)[1].close()
 
     def close(self) -> None:
         with self._lock:
             self._forget_parent_connections()
-            for _, connection in self._open:
+            for _, connection in self._idle:
                 connection.close()
-            self._open.clear()
+            self._idle.clear()
 
     def _forget_parent_connections(self) -> None:
         """Drop connections inherited from a parent process: psycopg does not close those."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._open.clear()
+            self._idle.clear()
 
 
 @cache
@@ -123,15 +123,15 @@ def borrow_connection(root: Path) -> Iterator[PostgresConnection]:
     MissingExtraError.
     """
     address = read_address(root)
-    waiting = _connection_pool()
-    connection = waiting.take(address)
+    pool = _connection_pool()
+    connection = pool.take(address)
     try:
         with translate_errors(root):
             yield PostgresConnection(connection)
     except BaseException:
         connection.close()
         raise
-    waiting.give_back(address, connection)
+    pool.give_back(address, connection)
 
 
 def open_connection(root: Path) -> PostgresConnection:
@@ -147,23 +147,23 @@ def translate_errors(root: Path) -> Iterator[None]:
     except driver().Error as error:
         if is_programming_error(error):
             raise
-        where = read_address(root)
-        trouble = storage_error(error, str(where))
-        if isinstance(trouble, CorruptCollectionError):
-            check_version(where)
-        raise trouble from error
+        address = read_address(root)
+        translated = storage_error(error, str(address))
+        if isinstance(translated, CorruptCollectionError):
+            check_version(address)
+        raise translated from error
 
 
 def check_version(address: Address) -> None:
     """Raise FormatVersionError for a catalog of a later imseek."""
     connection = connect(address)
     try:
-        found = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
+        row = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()
     except driver().Error:
         return  # There is no such table.
     finally:
         connection.close()
-    refuse_newer_version(0 if found is None else found[0])
+    refuse_newer_version(0 if row is None else row[0])
 
 
 def read_current_document(root: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class PostgresCatalog(Catalog):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As :class:`Catalog` says. Other writers wait up to ten seconds for this one's row lock."""
+        """Implement :meth:`Catalog.transaction`. Other writers wait up to ten seconds for this one's row lock."""
         with self._connected() as connection, connection.transaction():
             connection.execute("SELECT value FROM meta WHERE name = 'generation' FOR UPDATE")
             yield connection
@@ -141,7 +141,7 @@ def connect_repeatable_read(root: Path) -> Iterator[Connection]:
 
 
 def find_schema_fault(root: Path) -> str | None:
-    """Describe the first table or column that is not as migrations make it; None where there is none.
+    """Describe the first table or column that differs from what migrations make; None where there is none.
 
     Raises as :func:`connect_repeatable_read`.
     """

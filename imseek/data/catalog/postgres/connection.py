@@ -59,11 +59,11 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
     library = driver()
     check_server(address)
     parameters = address.parameters
-    usual = _DEFAULTS if "PGCONNECT_TIMEOUT" in os.environ else {**_DEFAULTS, "connect_timeout": _CONNECT_SECONDS}
-    ours: dict[str, Any] = {"client_encoding": "utf8", **_authentication(parameters)}
+    defaults = _DEFAULTS if "PGCONNECT_TIMEOUT" in os.environ else {**_DEFAULTS, "connect_timeout": _CONNECT_SECONDS}
+    overrides: dict[str, Any] = {"client_encoding": "utf8", **_authentication(parameters)}
     try:
         connection: psycopg.Connection[tuple[Any, ...]] = library.connect(
-            **{**usual, **parameters, **ours}, autocommit=True
+            **{**defaults, **parameters, **overrides}, autocommit=True
         )
         try:
             _set_up(connection, address, writing)
@@ -88,8 +88,8 @@ def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
         )
     if "PGREQUIREAUTH" in os.environ:
         return {}
-    ways = f"{_SCRAM},none" if _is_local(parameters) else _SCRAM
-    return {"require_auth": ways, "gssencmode": "disable"}
+    methods = f"{_SCRAM},none" if _is_local(parameters) else _SCRAM
+    return {"require_auth": methods, "gssencmode": "disable"}
 
 
 def _is_local(parameters: Mapping[str, str]) -> bool:
@@ -135,9 +135,9 @@ def is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
     """
     if connection.closed:
         return False
-    waiting = select.poll()
-    waiting.register(connection.fileno(), select.POLLIN)
-    if waiting.poll(0):
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
         try:
             connection.execute("SELECT 1")
         except driver().Error:

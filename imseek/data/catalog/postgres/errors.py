@@ -26,33 +26,33 @@ def is_programming_error(error: BaseException) -> bool:
 
 def storage_error(error: BaseException, where: str, *, writing: bool = False) -> StorageError:
     """Translate a psycopg error for the user; ``where`` names the catalog."""
-    said = f"the catalog at {where}: {_first_line(error)}"
+    message = f"the catalog at {where}: {_first_line(error)}"
     state = getattr(error, "sqlstate", None) or ""
     if state in _BUSY:
-        return LockedError(said, hint="another program has locked the catalog; try again later")
+        return LockedError(message, hint="another program has locked the catalog; try again later")
     if state in _READ_ONLY and writing:
-        return ReadOnlyError(said, hint="searching works; indexing needs a role with write access")
+        return ReadOnlyError(message, hint="searching works; indexing needs a role with write access")
     if state in _READ_ONLY:
-        return ReadOnlyError(said, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role")
+        return ReadOnlyError(message, hint="GRANT USAGE ON SCHEMA, and SELECT ON ALL TABLES IN SCHEMA, to this role")
     if state in _MISSING:
         hint = "check the database name, or restore it with pg_restore: the collection has no copy of it"
-        return CorruptCollectionError(said, hint=hint)
+        return CorruptCollectionError(message, hint=hint)
     if state in _FULL:
-        return StorageError(said, hint=f"on the server: {FREE_SPACE}")
+        return StorageError(message, hint=f"on the server: {FREE_SPACE}")
     if state in _DAMAGED:
-        return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
-    if not state and _AUTH_REFUSED in said:  # Refused by us, see ``connection``.
+        return CorruptCollectionError(message, hint="the server's data are damaged: pg_amcheck, pg_restore")
+    if not state and _AUTH_REFUSED in message:  # Refused by us, see ``connection``.
         hint = (
             "passwords are sent by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
             "PGREQUIREAUTH allows other ways"
         )
-        return StorageError(said, hint=hint)
+        return StorageError(message, hint=hint)
     if not state:  # From libpq: the connection failed or was lost.
         hint = "check that the server is running. Passwords come from PGPASSWORD, ~/.pgpass or a service file"
-        return StorageError(said, hint=hint)
+        return StorageError(message, hint=hint)
     if state.startswith(_DISCONNECTED):
-        return StorageError(said, hint="the connection was lost; committed data is safe: try again")
-    return StorageError(said)
+        return StorageError(message, hint="the connection was lost; committed data is safe: try again")
+    return StorageError(message)
 
 
 def _first_line(error: BaseException) -> str:

@@ -64,10 +64,10 @@ class PostgresLock:
 
     def _take(self) -> None:
         session = connect(self._address, writing=True)
-        until = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + _WAIT_SECONDS
         try:
             while not self._try(session):
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise locked_error(self._root, borrow_connection(self._root))
                 time.sleep(_PAUSE)
         except BaseException:

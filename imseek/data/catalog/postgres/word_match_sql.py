@@ -12,12 +12,12 @@ _WEIGHTS: Final = {"names": "A", "captions": "B", "keywords": "C", "text": "D"}
 
 
 class PostgresWordIndex:
-    """The index as readers ask it, through SQL parameters."""
+    """The index as readers query it, through SQL parameters."""
 
     position: Final = "strpos"
 
     def matches(self, condition: str) -> str:
-        """As :class:`imseek.data.catalog.backend.WordIndex` says."""
+        """Implement :meth:`imseek.data.catalog.backend.WordIndex.matches`."""
         return (
             f"SELECT document_id AS id FROM documents WHERE words @@ ?::tsquery AND document_id <= ? {condition} "  # noqa: S608
             "ORDER BY document_id LIMIT ?"

@@ -53,10 +53,10 @@ class SqliteBackend:
         if not os.access(self._root, os.W_OK):
             return None
         try:
-            found = self._path.stat()
+            info = self._path.stat()
         except OSError:
             return (os.getpid(),)
-        return os.getpid(), found.st_dev, found.st_ino
+        return os.getpid(), info.st_dev, info.st_ino
 
     @contextmanager
     def freeze(self) -> Iterator[Connection]:
@@ -89,10 +89,10 @@ class SqliteBackend:
     def read_run_stamp(self) -> tuple[int, ...] | None:
         """Return a stamp of the checksums, which each run rewrites."""
         try:
-            found = (self._root / layout.CHECKSUMS).stat()
+            info = (self._root / layout.CHECKSUMS).stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return info.st_ino, info.st_mtime_ns
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -138,33 +138,33 @@ class SqliteBackend:
         write_identity(root, identity, staging)
         return identity
 
-    def copy_to(self, folder: Path, uuid: str, hold: Callable[[Sequence[Any], int], T]) -> T:
+    def copy_to(self, folder: Path, uuid: str, open_files: Callable[[Sequence[Any], int], T]) -> T:
         """Copy the file with SQLite's backup API, after comparing it with its recorded checksum."""
         from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
         from imseek.data.catalog.sqlite.errors import storage_error
         from imseek.data.collection_records import FOREVER
 
         target = folder / layout.CATALOG
-        recorded = self._recorded_digest()
-        sound = recorded is None or catalog_checksums.digest_catalog(self._root) == recorded
-        if not sound and self._recorded_digest() == recorded:  # Otherwise a writer has started in between.
+        expected = self._recorded_digest()
+        is_sound = expected is None or catalog_checksums.digest_catalog(self._root) == expected
+        if not is_sound and self._recorded_digest() == expected:  # Otherwise a writer has started in between.
             raise self._corrupt(f"{self._path} differs from what the last writer saved")
         try:
             with closing(catalog_file.open_catalog(self._path)) as catalog:
                 catalog.execute("BEGIN")
-                stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
-                generation = -1 if stated is None else int(stated[0])
+                row = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+                generation = -1 if row is None else int(row[0])
                 files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
-                held = hold(files.fetchall(), generation)
+                handles = open_files(files.fetchall(), generation)
                 with _translate_full_disk(target):
                     catalog_backups.copy_connection(catalog, target)
         except sqlite3.DatabaseError as error:
             raise storage_error(error, self._path) from error
         # A matching checksum makes SQLite's integrity check unnecessary.
-        vouched = recorded is not None and sound and self._recorded_digest() == recorded
-        if catalog_backups.uuid_of(target) != uuid or not (vouched or catalog_backups.is_usable(target, uuid)):
+        is_verified = expected is not None and is_sound and self._recorded_digest() == expected
+        if catalog_backups.uuid_of(target) != uuid or not (is_verified or catalog_backups.is_usable(target, uuid)):
             raise self._corrupt(f"{self._path} is damaged or belongs to another collection")
-        return held
+        return handles
 
     def _recorded_digest(self) -> FileDigest | None:
         from imseek.data.catalog.sqlite import catalog_checksums

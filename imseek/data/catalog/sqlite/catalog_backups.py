@@ -33,19 +33,19 @@ def next_target(root: Path) -> Path:
 def copy_catalog(source: Path, target: Path) -> None:
     """Copy a catalog, including its write-ahead log, into one durable file."""
     try:
-        with closing(open_catalog(source)) as original:
-            copy_connection(original, target)
+        with closing(open_catalog(source)) as connection:
+            copy_connection(connection, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, source) from error
     durable_files.sync_file(target)
 
 
-def copy_connection(original: sqlite3.Connection, target: Path) -> None:
+def copy_connection(source: sqlite3.Connection, target: Path) -> None:
     """Copy an open catalog into one file, in its transaction if there is one. Not fsynced. Raises as SQLite does."""
     durable_files.stage_unhashed(target, lambda file: None)  # Not with those of the umask.
     with closing(sqlite3.connect(target)) as copy:
         copy.execute("PRAGMA synchronous=OFF")  # The caller fsyncs it once complete.
-        original.backup(copy)
+        source.backup(copy)
         # A copy must be a single file, without a write-ahead log.
         copy.execute("PRAGMA journal_mode=DELETE")
 
@@ -91,7 +91,7 @@ def _query_row(path: Path, query: str, *values: str) -> Any:
     except (CorruptCollectionError, MemoryError):  # More memory than SQLite may have, for a wrong length.
         return None
     except sqlite3.DatabaseError as error:
-        trouble = storage_error(error, path)
-        if isinstance(trouble, CorruptCollectionError):
+        translated = storage_error(error, path)
+        if isinstance(translated, CorruptCollectionError):
             return None
-        raise trouble from error
+        raise translated from error

@@ -34,24 +34,24 @@ class Checksums:
     files: Mapping[str, FileDigest]
 
     def without(self, name: str) -> Checksums:
-        return replace(self, files={n: written for n, written in self.files.items() if n != name})
+        return replace(self, files={n: file_digest for n, file_digest in self.files.items() if n != name})
 
-    def with_digest(self, name: str, written: FileDigest) -> Checksums:
-        return replace(self, files={**self.files, name: written})
+    def with_digest(self, name: str, file_digest: FileDigest) -> Checksums:
+        return replace(self, files={**self.files, name: file_digest})
 
 
 def read(root: Path) -> Checksums:
     """Read the record. Raises CorruptCollectionError where it is damaged or missing."""
     try:
         document = JsonObject(read_checksummed(root, layout.CHECKSUMS), ("format", "uuid", "files"))
-        listed = document.object("files", (layout.CATALOG, *layout.BACKUPS))
-        return Checksums(uuid_text(document), {name: _parse_digest(listed.object(name)) for name in listed})
+        files = document.object("files", (layout.CATALOG, *layout.BACKUPS))
+        return Checksums(uuid_text(document), {name: _parse_digest(files.object(name)) for name in files})
     except ValueError as error:
         raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is not a checksum file") from error
 
 
-def _parse_digest(found: JsonObject) -> FileDigest:
-    return FileDigest(found.whole("size"), found.text("sha256"))
+def _parse_digest(entry: JsonObject) -> FileDigest:
+    return FileDigest(entry.whole("size"), entry.text("sha256"))
 
 
 def encode_checksums(checksums: Checksums) -> bytes:
@@ -71,11 +71,11 @@ def digest_catalog(root: Path) -> FileDigest:
     whole serialisation would have to fit into memory, and SQLite limits it to two gigabytes.
     """
     with connect_file(root) as connection:
-        seen, size = hashlib.sha256(), 0
+        hasher, size = hashlib.sha256(), 0
         for page in _pages(connection):
-            seen.update(page)
+            hasher.update(page)
             size += len(page)
-    return FileDigest(size, seen.hexdigest())
+    return FileDigest(size, hasher.hexdigest())
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
@@ -95,33 +95,33 @@ def verify_and_revoke(root: Path, staging: Path, uuid: str) -> Checksums:
     Returns the remaining records. Raises CorruptCollectionError where the catalog is not as the last writer left it.
     """
     try:
-        recorded = read(root)
+        checksums = read(root)
     except CorruptCollectionError:
-        recorded = Checksums(uuid, {})
-    if recorded.uuid != uuid:
-        recorded = Checksums(uuid, {})
-    if layout.CATALOG not in recorded.files:
-        return recorded
-    if digest_catalog(root) != recorded.files[layout.CATALOG]:
+        checksums = Checksums(uuid, {})
+    if checksums.uuid != uuid:
+        checksums = Checksums(uuid, {})
+    if layout.CATALOG not in checksums.files:
+        return checksums
+    if digest_catalog(root) != checksums.files[layout.CATALOG]:
         raise CorruptCollectionError(
             f"{root / layout.CATALOG} differs from what the last writer saved",
             hint=repair_command(root),
         )
-    return revoke(root, staging, recorded, layout.CATALOG)
+    return revoke(root, staging, checksums, layout.CATALOG)
 
 
-def revoke(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksums:
+def revoke(root: Path, staging: Path, checksums: Checksums, name: str) -> Checksums:
     """Revoke the record of a file that is about to be replaced; returns the remaining records."""
-    if name not in recorded.files:
-        return recorded
-    rest = recorded.without(name)
-    write(root, staging, rest)
-    return rest
+    if name not in checksums.files:
+        return checksums
+    remaining = checksums.without(name)
+    write(root, staging, remaining)
+    return remaining
 
 
-def record_catalog(root: Path, staging: Path, recorded: Checksums) -> None:
-    """Record the catalog's current digest, along with the ``recorded`` ones of the backups."""
+def record_catalog(root: Path, staging: Path, checksums: Checksums) -> None:
+    """Record the catalog's current digest, along with ``checksums``, those of the backups."""
     for name in layout.BACKUPS:
-        if name not in recorded.files and catalog_backups.is_usable(root / name, recorded.uuid):
-            recorded = recorded.with_digest(name, digest(root, name))
-    write(root, staging, recorded.with_digest(layout.CATALOG, digest_catalog(root)))
+        if name not in checksums.files and catalog_backups.is_usable(root / name, checksums.uuid):
+            checksums = checksums.with_digest(name, digest(root, name))
+    write(root, staging, checksums.with_digest(layout.CATALOG, digest_catalog(root)))

@@ -146,16 +146,16 @@ def open_catalog(path: Path) -> CatalogConnection:
     check_files(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connect = partial(_connect, path, uri=True)
-    wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    folded = not wal.exists() or wal.stat().st_size == 0
-    if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
+    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    is_folded = not wal.exists() or wal.stat().st_size == 0
+    if os.access(path.parent, os.W_OK) or (shm.exists() and not is_folded):
         connection = connect(uri)
         try:
             return _check_or_close(connection, path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
                 raise
-    if folded:
+    if is_folded:
         return _check_or_close(connect(f"{uri}&immutable=1"), path)
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -180,11 +180,11 @@ def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
     return connection
 
 
-def open_copy(original: sqlite3.Connection) -> SqliteConnection:
+def open_copy(source: sqlite3.Connection) -> SqliteConnection:
     """Copy a catalog into memory, migrated where its version is older."""
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=SqliteConnection)
     try:
-        original.backup(copy)
+        source.backup(copy)
         migrate(copy)
     except BaseException:
         copy.close()

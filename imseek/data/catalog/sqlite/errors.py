@@ -21,28 +21,28 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
 
     ``writing`` is for connections that create a file.
     """
-    said = f"{catalog}: {error}"
+    message = f"{catalog}: {error}"
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     match code & 0xFF:  # The low byte is the primary code, the rest refines it.
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return LockedError(said, hint="another program has the catalog open for writing")
+            return LockedError(message, hint="another program has the catalog open for writing")
         case sqlite3.SQLITE_READONLY:
-            return ReadOnlyError(said, hint="searching works; indexing does not")
+            return ReadOnlyError(message, hint="searching works; indexing does not")
         case sqlite3.SQLITE_FULL:
-            return StorageError(said, hint=FREE_SPACE)
+            return StorageError(message, hint=FREE_SPACE)
         case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_SHMSIZE:
-            return StorageError(said, hint=FREE_SPACE)
+            return StorageError(message, hint=FREE_SPACE)
         case sqlite3.SQLITE_IOERR:
             hint = "the disk may be full or failing; what was committed is safe"
-            return StorageError(said, hint=hint)
+            return StorageError(message, hint=hint)
         case sqlite3.SQLITE_INTERRUPT:
             return CorruptCollectionError(
                 f"{catalog}: a query took far more steps than one on a catalog of its size",
                 hint=repair_command(catalog.parent),
             )
         case sqlite3.SQLITE_NOMEM:
-            return StorageError(said)
+            return StorageError(message)
         case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():
-            return StorageError(said, hint=f"check read permission and free disk space; or {MORE_FILES}")
+            return StorageError(message, hint=f"check read permission and free disk space; or {MORE_FILES}")
         case _:
-            return CorruptCollectionError(said, hint=repair_command(catalog.parent))
+            return CorruptCollectionError(message, hint=repair_command(catalog.parent))

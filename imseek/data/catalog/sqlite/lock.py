@@ -39,10 +39,10 @@ class WriterLock:
         from filelock import Timeout
 
         path = self._root / layout.LOCK
-        if (found := stat_file(self._root, layout.LOCK)) is not None:
-            if not stat.S_ISREG(found.st_mode):
-                raise foreign_file_error(self._root, layout.LOCK, kind_of(found))
-            if found.st_nlink > 1:
+        if (info := stat_file(self._root, layout.LOCK)) is not None:
+            if not stat.S_ISREG(info.st_mode):
+                raise foreign_file_error(self._root, layout.LOCK, kind_of(info))
+            if info.st_nlink > 1:
                 raise foreign_file_error(self._root, layout.LOCK, HARD_LINK)
         try:
             with translate_os_errors(path):

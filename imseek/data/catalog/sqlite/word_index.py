@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "document_words"
 _MODULE: Final = "fts5"
-_found: set[str] = set()
+_loaded_modules: set[str] = set()
 _HAS_MODULE: Final = "SELECT 1 FROM pragma_module_list WHERE name = ?"
 _HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
@@ -28,7 +28,7 @@ _CREATE: Final = (
     f"CREATE VIRTUAL TABLE {TABLE} USING fts5({_COLUMNS}, content='documents', content_rowid='document_id', "
     "tokenize='ascii')"
 )
-#: What SQLite records of the table and of those that FTS5 keeps its data in (sqlite.org/fts5.html, section 9).
+#: SQLite's records of the table, and of those in which FTS5 keeps its data (sqlite.org/fts5.html, section 9).
 SCHEMA: Final = frozenset(
     (
         ("table", TABLE, TABLE, _CREATE),
@@ -54,19 +54,19 @@ def without_index(schema: frozenset[tuple[str, str, str, str | None]]) -> frozen
 
 
 def can_search(connection: Any) -> bool:
-    """Whether this SQLite can read an index, which is looked up until it can."""
-    if _MODULE not in _found and connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None:
-        _found.add(_MODULE)
-    return _MODULE in _found
+    """Whether this SQLite can read an index. The answer is cached once it is yes."""
+    if _MODULE not in _loaded_modules and connection.execute(_HAS_MODULE, (_MODULE,)).fetchone() is not None:
+        _loaded_modules.add(_MODULE)
+    return _MODULE in _loaded_modules
 
 
 class SqliteWordIndex:
-    """The index as readers ask it, through SQL parameters."""
+    """The index as readers query it, through SQL parameters."""
 
     position: Final = "instr"
 
     def matches(self, condition: str) -> str:
-        """As :class:`imseek.data.catalog.backend.WordIndex` says."""
+        """Implement :meth:`imseek.data.catalog.backend.WordIndex.matches`."""
         return (
             f"SELECT rowid AS id FROM {TABLE} WHERE {TABLE} MATCH ? AND rowid <= ? {condition} ORDER BY rowid LIMIT ?"  # noqa: S608
         )
