@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.dataset.results import LeakKind
 from imseek.duplicates.results import DuplicateContents
 
@@ -43,7 +44,7 @@ def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks
     mates_of = _pair_mates(repeats)
     exact: Counter[tuple[str, str]] = Counter()
     same: Counter[tuple[str, str]] = Counter()
-    root = {content: content for content in classes_of}
+    leaking = DisjointSets()
     paired: set[int] = set()
     for content, counts in classes_of.items():
         nearby = {name for mate in mates_of.get(content, ()) for name in classes_of[mate]}
@@ -52,12 +53,12 @@ def find_leaks(repeats: DuplicateContents, class_of: Mapping[int, str]) -> Leaks
                 (exact if other in counts else same)[name, other] += count
     for a, b, _ in repeats.pairs:
         if len(classes_of[a].keys() | classes_of[b].keys()) > 1:  # A pair within one class leaks nothing.
-            root[_find_root(root, a)] = _find_root(root, b)
+            leaking.join(a, b)
             paired.update((a, b))
     components: dict[int, list[int]] = {}
     for content in classes_of:
         if len(classes_of[content]) > 1 or content in paired:
-            components.setdefault(_find_root(root, content), []).append(content)
+            components.setdefault(leaking.root(content), []).append(content)
     groups: list[tuple[LeakKind, Sequence[int]]] = []
     for contents in components.values():
         images = [i for content in contents for i in repeats.images[content] if i in class_of]
@@ -80,10 +81,3 @@ def _pair_mates(repeats: DuplicateContents) -> dict[int, list[int]]:
         mates.setdefault(a, []).append(b)
         mates.setdefault(b, []).append(a)
     return mates
-
-
-def _find_root(root: dict[int, int], content: int) -> int:
-    while root[content] != content:
-        root[content] = root[root[content]]
-        content = root[content]
-    return content

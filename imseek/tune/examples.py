@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.analysis.space_vectors import Vectors
 from imseek.data.catalog import duplicate_judgements, tag_reader
 from imseek.data.catalog.content_lookup import HashLookup
@@ -253,15 +254,9 @@ def _all_pairs(groups: Ids) -> Ids:
 
 def connected_components(n: int, edges: Ids) -> Ids:
     """Return the component of each node (n,), counted from 0, for ``edges`` (e, 2)."""
-    parent = list(range(n))
-
-    def top(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
+    components = DisjointSets()
     for a, b in edges.tolist():
-        parent[max(top(a), top(b))] = min(top(a), top(b))
-    components: Ids = np.unique([top(one) for one in range(n)], return_inverse=True)[1].astype(np.int64)
-    return components
+        low, high = sorted((components.root(a), components.root(b)))  # The first node of each is its root.
+        components.join(high, low)
+    numbers: Ids = np.unique([components.root(node) for node in range(n)], return_inverse=True)[1].astype(np.int64)
+    return numbers

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.duplicates.results import DuplicatePair
 
 
@@ -34,7 +35,7 @@ class IncrementalGroups:
         self._copies, self._same = copies, same
         #: By content: the number of its candidates that are still to be compared.
         self._uncompared: Counter[int] = Counter()
-        self._parent: dict[int, int] = {}
+        self._sets = DisjointSets()
         self._components: dict[int, Component] = {}
         self._complete: list[int] = []
 
@@ -54,7 +55,7 @@ class IncrementalGroups:
         counts = Counter(compared)
         self._uncompared.subtract(counts)
         for content, count in counts.items():
-            if content in self._parent:
+            if content in self._sets:
                 root = self._root(content)
                 self._components[root].left -= count
                 if not self._components[root].left:
@@ -66,13 +67,9 @@ class IncrementalGroups:
         return [self._components.pop(root) for root in dict.fromkeys(roots) if root in self._components]
 
     def _root(self, content: int) -> int:
-        parent = self._parent
-        if content not in parent:
-            parent[content] = content
+        if content not in self._sets:
             self._components[content] = Component([content], left=self._uncompared[content])
-        while parent[content] != content:
-            parent[content] = content = parent[parent[content]]
-        return content
+        return self._sets.root(content)
 
     def _join(self, a: int, b: int) -> int:
         root_a, root_b = self._root(a), self._root(b)
@@ -81,7 +78,7 @@ class IncrementalGroups:
         survivor, absorbed = sorted(
             (root_a, root_b), key=lambda root: len(self._components[root].contents), reverse=True
         )
-        self._parent[absorbed] = survivor
+        self._sets.join(absorbed, survivor)
         component = self._components.pop(absorbed)
         self._components[survivor].contents += component.contents
         self._components[survivor].pairs += component.pairs

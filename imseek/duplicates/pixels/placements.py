@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_box
 from imseek.duplicates.pixels.registration import Registration
 
@@ -52,19 +53,8 @@ class Placements:
 
     def find_forest(self, pairs: Iterable[tuple[int, int, int]]) -> list[int]:
         """Return the names of the first pairs, (name, picture, picture) each, that connect all that can be."""
-        parent: dict[int, int] = {}
-
-        def root(picture: int) -> int:
-            while (above := parent.get(picture, picture)) != picture:
-                parent[picture] = picture = parent.get(above, above)
-            return picture
-
-        forest = []
-        for name, a, b in pairs:
-            if (root_a := root(self.first_of(a))) != (root_b := root(self.first_of(b))):
-                parent[root_a] = root_b
-                forest.append(name)
-        return forest
+        connected = DisjointSets()
+        return [name for name, a, b in pairs if connected.join(self.first_of(a), self.first_of(b))]
 
     def link(self, a: int, b: int, registration: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
         """Note how ``b`` lies over ``a``; ``shapes`` are those of both pictures. Return whether that is new."""

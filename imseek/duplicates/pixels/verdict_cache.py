@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.part_cache import CacheTable, ColumnKind, PartCache, digest
@@ -292,16 +293,10 @@ def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) ->
     compared with all others early, after which the group is known.
     """
     likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
-    parent: dict[int, int] = {}
-
-    def root(position: int) -> int:
-        while (above := parent.get(position, position)) != position:
-            parent[position] = position = parent.get(above, above)
-        return position
-
+    groups = DisjointSets()
     for a, b in zip(candidates.a[likely].tolist(), candidates.b[likely].tolist(), strict=True):
-        parent[root(a)] = root(b)
-    roots = [[root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
+        groups.join(a, b)
+    roots = [[groups.root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
     names, sides = np.unique(np.array(roots, np.int64), return_inverse=True)
     groups_a, groups_b = sides.reshape(2, -1)
     rank = np.argsort(
