@@ -89,37 +89,37 @@ def main() -> int:
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--axe", type=Path, required=True, help="axe.min.js")
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    script, found = given.axe.read_text("utf-8"), 0
+    script, count = options.axe.read_text("utf-8"), 0
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+        pages(Path(folder), Path(folder, "home"), str(options.collection.absolute())) as ui,
     ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
         for width, scheme in ((1400, "light"), (1400, "dark"), (400, "light")):
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page = context.new_page()
             for state in _states(page, ui):
                 if not page.evaluate("'axe' in window"):
                     page.evaluate(script)
-                found += _tell(f"{state}, {width} pixels, {scheme}", page.evaluate(_RUN), print)
+                count += _report(f"{state}, {width} pixels, {scheme}", page.evaluate(_RUN), print)
             context.close()
         browser.close()
-    print(f"{found} violations")
-    recorder.put(violations=found)
-    return 1 if found else 0
+    print(f"{count} violations")
+    recorder.put(violations=count)
+    return 1 if count else 0
 
 
-def _tell(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
-    told = [one for one in violations if one[0] != _LEFT_OUT]
-    say(f"{state}: {len(told) or 'no'} violation{'' if len(told) == 1 else 's'}")
-    for rule, impact, nodes, html, summary in told:
+def _report(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
+    violations_kept = [one for one in violations if one[0] != _LEFT_OUT]
+    say(f"{state}: {len(violations_kept) or 'no'} violation{'' if len(violations_kept) == 1 else 's'}")
+    for rule, impact, nodes, html, summary in violations_kept:
         say(f"  {rule} ({impact}), {nodes} elements, such as {html}\n    {' '.join(summary.split())[:300]}")
         recorder.add_row("violations", state=state, rule=rule, impact=impact, elements=nodes)
-    return len(told)
+    return len(violations_kept)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="what edited.py wrote")
     parser.add_argument("picture", type=Path, help="the SVG to write")
     options = parser.parse_args()
-    found = json.loads(options.results.read_text())
-    rows = [row for row in found["figures"]["calibration"] if row["name"] == "same"]
-    half = "A" if "--half A" in found["command"] else "B"
-    options.picture.write_text(draw(rows, f"Duplicates of kind same, half {half}, {found['date'][:10]}"))
+    record = json.loads(options.results.read_text())
+    rows = [row for row in record["figures"]["calibration"] if row["name"] == "same"]
+    half = "A" if "--half A" in record["command"] else "B"
+    options.picture.write_text(draw(rows, f"Duplicates of kind same, half {half}, {record['date'][:10]}"))
 
 
 if __name__ == "__main__":

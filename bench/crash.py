@@ -65,15 +65,15 @@ class Tally:
 
     def row(self, commits: int) -> dict[str, int]:
         """``commits`` is how many an undisturbed process makes."""
-        done = [kill["commits"] for kill in self.kills]
+        commits_before = [kill["commits"] for kill in self.kills]
         return {
             "kills": len(self.kills),
             "of commands": self.commands,
             "in a row": self.in_a_row,
             "misses": self.misses,
-            "before the first commit": sum(n == 0 for n in done),
-            "between": sum(0 < n < commits for n in done),
-            "after the last": sum(0 < n >= commits for n in done),
+            "before the first commit": sum(n == 0 for n in commits_before),
+            "between": sum(0 < n < commits for n in commits_before),
+            "after the last": sum(0 < n >= commits for n in commits_before),
             **self.counts,
         }
 
@@ -122,13 +122,13 @@ def main() -> int:
     failed = False
     shm = Path("/dev/shm")
     print(HEADING)
-    with ExitStack() as closed:
+    with ExitStack() as stack:
         servers = [Server() for _ in range(len(os.sched_getaffinity(0)))]
         for server in servers:
-            closed.callback(server.close)
+            stack.callback(server.close)
         # In memory where that can be had: a kill does not tell the difference.
         fast = shm if os.access(shm, os.W_OK) else None
-        scratch = Path(closed.enter_context(tempfile.TemporaryDirectory(dir=fast)))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast)))
         for n, name in enumerate(names):
             quota = options.kills * (n + 1) // len(names) - options.kills * n // len(names)
             tally, commits = run(name, quota, options.seed, options.commands, servers, scratch)

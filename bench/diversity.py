@@ -21,20 +21,20 @@ from stamps import read_half
 from imseek.search.diversity import MAX_DIVERSIFIED, rank_by_mmr
 
 
-def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
-    nearest, taken = np.full(len(relevance), -np.inf), [0]
-    while len(taken) < count:
-        nearest = np.maximum(nearest, vectors @ vectors[taken[-1]])
+def select_plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
+    nearest, picks = np.full(len(relevance), -np.inf), [0]
+    while len(picks) < count:
+        nearest = np.maximum(nearest, vectors @ vectors[picks[-1]])
         marginal = (1 - diversity) * relevance - diversity * nearest
-        marginal[taken] = -np.inf
-        taken.append(int(np.argmax(marginal)))
-    return taken
+        marginal[picks] = -np.inf
+        picks.append(int(np.argmax(marginal)))
+    return picks
 
 
 WAYS = {
     "deviations": lambda scores, vectors, d: rank_by_mmr(scores, vectors, d)[:10].tolist(),
-    "as they are": lambda scores, vectors, d: plain(scores, vectors, d, 10),
-    "stretched": lambda scores, vectors, d: plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
+    "as they are": lambda scores, vectors, d: select_plain(scores, vectors, d, 10),
+    "stretched": lambda scores, vectors, d: select_plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
 }
 
 

@@ -32,7 +32,7 @@ def near(a: int, b: int) -> DuplicatePair:
     return DuplicatePair(min(a, b), max(a, b), "same", 0.9, cosine=0.99, distance=2)
 
 
-def no(a: int, b: int) -> None:
+def reject(a: int, b: int) -> None:
     del a, b
 
 
@@ -48,7 +48,7 @@ def elevens(count: int) -> Iterator[DuplicatePair]:
             yield near(a, b)
 
 
-def whole(count: int) -> Iterator[DuplicatePair]:
+def complete(count: int) -> Iterator[DuplicatePair]:
     for a, b in combinations(range(round((2 * count) ** 0.5)), 2):
         yield near(a, b)
 
@@ -76,14 +76,14 @@ def neighbours(count: int) -> Iterator[DuplicatePair]:
 
 
 SHAPES: dict[str, tuple[Callable[[int], Iterator[DuplicatePair]], Confirm]] = {
-    "scattered": (scattered, no),
-    "groups of eleven": (elevens, no),
-    "one whole group": (whole, no),
+    "scattered": (scattered, reject),
+    "groups of eleven": (elevens, reject),
+    "one whole group": (complete, reject),
     "star of a tenth": (star, near),
     "path of a tenth, all near": (path, near),
     "path of a tenth, few near": (path, few_near),
     "ten neighbours each, all near": (neighbours, near),
-    "ten neighbours each, no others": (neighbours, no),
+    "ten neighbours each, no others": (neighbours, reject),
 }
 
 
@@ -91,18 +91,18 @@ def measure(name: str, count: int) -> None:
     """In a process of its own: prints a JSON object."""
     make, confirm = SHAPES[name]
     pairs = [pair for pair in make(count) if pair.a != pair.b]
-    began = time.process_time()
-    found = group_pairs(pairs, {}, confirm, reach=REACH)
-    seconds = time.process_time() - began
-    largest = max(len(group.members) for group in found.groups)
+    start = time.process_time()
+    grouping = group_pairs(pairs, {}, confirm, reach=REACH)
+    seconds = time.process_time() - start
+    largest = max(len(group.members) for group in grouping.groups)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     row = {
         "pairs": len(pairs),
         "cpu_s": seconds,
-        "groups": len(found.groups),
+        "groups": len(grouping.groups),
         "largest": largest,
-        "split": len(found.splits),
-        "asked": found.questions,
+        "split": len(grouping.splits),
+        "asked": grouping.questions,
         "peak_mib": memory,
     }
     print(json.dumps(row))
@@ -113,16 +113,16 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=", ".join(SHAPES))
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--child", choices=SHAPES, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.child:
-        measure(asked.child, asked.pairs)
+    options = parser.parse_args()
+    if options.child:
+        measure(options.child, options.pairs)
         return
     print(
         f"{'':32}{'pairs':>10}{'CPU':>10}{'groups':>9}{'largest':>9}{'split':>9}{'asked':>9}{'peak':>11}",
         flush=True,
     )
-    for name in asked.shapes or SHAPES:
-        command = [sys.executable, __file__, "--child", name, "--pairs", str(asked.pairs)]
+    for name in options.shapes or SHAPES:
+        command = [sys.executable, __file__, "--child", name, "--pairs", str(options.pairs)]
         row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         print(
             f"{name:32}{row['pairs']:>10,}{row['cpu_s']:>8.1f} s{row['groups']:>9,}{row['largest']:>9,}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import recorder
 
-from ui import Pages, browsed
+from ui import Pages, open_browser
 
 #: Waits for the next key, then counts frames until another group's pictures are there.
 WATCH = """() => {
@@ -48,25 +48,25 @@ def main() -> None:
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--groups", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
-    with browsed(given.collection, given.browser) as (browser, ui):
+    options = parser.parse_args()
+    with open_browser(options.collection, options.browser) as (browser, ui):
         page = _open(browser, ui)
-        began = time.perf_counter()
+        start = time.perf_counter()
         page.get_by_role("button", name="Find duplicates").click()
         _first_group(page).wait_for(timeout=600_000)
-        found = (time.perf_counter() - began) * 1000
-        print(f'from "Find duplicates" to the first group: {found:.0f} ms')
-        recorder.put(first_group_ms=found)
-        again = []
+        first_group = (time.perf_counter() - start) * 1000
+        print(f'from "Find duplicates" to the first group: {first_group:.0f} ms')
+        recorder.put(first_group_ms=first_group)
+        reopened = []
         for _ in range(6):
             page.close()
-            began = time.perf_counter()
+            start = time.perf_counter()
             page = _open(browser, ui)
             _first_group(page).wait_for(timeout=120_000)
-            again.append((time.perf_counter() - began) * 1000)
-        recorder.add_times("page with its first group, groups known", again)
+            reopened.append((time.perf_counter() - start) * 1000)
+        recorder.add_times("page with its first group, groups known", reopened)
         for key, what in (("j", "next group"), ("k", "keep the picture suggested, next group")):
-            _press(page, ui, key, what, given.groups)
+            _press(page, ui, key, what, options.groups)
 
 
 def _open(browser: Any, ui: Pages) -> Any:

@@ -48,30 +48,30 @@ Ids = npt.NDArray[np.int64]
 EVERY = 50
 
 
-def planted(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
+def plant_pairs(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
     """(m, 2): pairs of positions; the hash of the second becomes, in place, that of the first but for a few bits."""
     rng = np.random.default_rng(len(hashes))
-    chosen = rng.permutation(len(hashes))[: 2 * (len(hashes) // EVERY)].reshape(-1, 2)
-    for n, (first, second) in enumerate(chosen.tolist()):
+    positions = rng.permutation(len(hashes))[: 2 * (len(hashes) // EVERY)].reshape(-1, 2)
+    for n, (first, second) in enumerate(positions.tolist()):
         flipped = rng.choice(64, n % (radius + 1), replace=False).astype(np.uint64)
         hashes[second] = hashes[first] ^ np.bitwise_or.reduce(np.uint64(1) << flipped, initial=np.uint64(0))
-    return chosen
+    return positions
 
 
-def with_planted(
-    held: unique_contents.UniqueContents, count: int, radius: int
+def plant_contents(
+    contents: unique_contents.UniqueContents, count: int, radius: int
 ) -> tuple[unique_contents.UniqueContents, Ids]:
-    phashes = held.phashes.copy()
-    pairs = planted(phashes[:count], radius)
-    return unique_contents.UniqueContents(held.ids, held.hashes, phashes, held.copies), pairs
+    phashes = contents.phashes.copy()
+    pairs = plant_pairs(phashes[:count], radius)
+    return unique_contents.UniqueContents(contents.ids, contents.hashes, phashes, contents.copies), pairs
 
 
-def side(root: Path, count: int, radius: int) -> tuple[pair_candidates.CandidateSide, Ids]:
+def open_side(root: Path, count: int, radius: int) -> tuple[pair_candidates.CandidateSide, Ids]:
     reader = Reader(root)
     space = reader.current.space
-    held, pairs = with_planted(unique_contents.load_contents(reader), count, radius)
+    contents, pairs = plant_contents(unique_contents.load_contents(reader), count, radius)
     index = open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id))
-    return pair_candidates.side_of(reader, held, space, index), pairs
+    return pair_candidates.side_of(reader, contents, space, index), pairs
 
 
 class Memory(threading.Thread):
@@ -80,16 +80,16 @@ class Memory(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.resident = self.own = 0
-        self.begin = self.look()[1]
+        self.begin = self.read()[1]
         self.start()
 
-    def look(self) -> tuple[int, int]:
+    def read(self) -> tuple[int, int]:
         _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
         return resident * 4096, (resident - shared) * 4096
 
     def run(self) -> None:
         while True:
-            resident, own = self.look()
+            resident, own = self.read()
             self.resident, self.own = max(self.resident, resident), max(self.own, own)
             time.sleep(0.02)
 
@@ -98,15 +98,15 @@ def work(spec: dict[str, Any]) -> None:
     """In a process of its own: prints a JSON object, and leaves the pairs beside the collection."""
     root = Path(spec["root"])
     memory = Memory()
-    began, used = time.perf_counter(), time.process_time()
-    one, _ = side(root, spec["count"], spec["radius"])
-    phases: dict[str, list[float]] = {"reading contents, opening": [0.0, time.perf_counter() - began]}
+    start, cpu_start = time.perf_counter(), time.process_time()
+    one, _ = open_side(root, spec["count"], spec["radius"])
+    phases: dict[str, list[float]] = {"reading contents, opening": [0.0, time.perf_counter() - start]}
 
     def progress(now: Progress) -> None:
         phases.setdefault(now.phase, [now.seconds, now.seconds])[1] = now.seconds
 
     reach = pair_candidates.CandidateLimits(radius=spec["radius"], cosine=spec["cosine"])
-    found = pair_candidates.find(
+    pairs = pair_candidates.find(
         one,
         reach=reach,
         turn=turn_hashes,
@@ -114,29 +114,35 @@ def work(spec: dict[str, Any]) -> None:
         keep=root if spec["keep"] else None,
         task=Task(progress, interval=0),
     )
-    ended, spent = time.perf_counter(), time.process_time()
-    np.savez(root.with_name("found.npz"), a=found.a, b=found.b, cosine=found.cosine, distance=found.distance)
+    end, cpu_end = time.perf_counter(), time.process_time()
+    np.savez(
+        root.with_name("found.npz"),
+        a=pairs.a,
+        b=pairs.b,
+        cosine=pairs.cosine,
+        distance=pairs.distance,
+    )
     print(
         json.dumps(
             {
-                "wall": ended - began,
-                "cpu": spent - used,
+                "wall": end - start,
+                "cpu": cpu_end - cpu_start,
                 "own_mb": (memory.own - memory.begin) / 1e6,
                 "resident_mb": memory.resident / 1e6,
-                "pairs": len(found),
-                "notes": found.notes,
+                "pairs": len(pairs),
+                "notes": pairs.notes,
                 "phases": {name: round(last - first, 1) for name, (first, last) in phases.items()},
             }
         )
     )
 
 
-def promised(images: int, pairs: int) -> float:
+def memory_bound(images: int, pairs: int) -> float:
     """The most memory in MB, as `candidates.find` states it."""
     return 300 + (250 * images + 100 * pairs) / 1e6
 
 
-def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
+def run_child(title: str, spec: dict[str, Any], keep: bool) -> None:
     run = subprocess.run(
         [sys.executable, __file__, "--spec", json.dumps({**spec, "keep": keep})],
         capture_output=True,
@@ -145,48 +151,48 @@ def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
     )
     if run.returncode:
         raise SystemExit(run.stderr)
-    told = json.loads(run.stdout)
+    report = json.loads(run.stdout)
     print(
-        f"{title}: {told['wall']:.1f} s ({told['cpu']:.1f} s of processor), {told['pairs']:,} pairs, "
-        f"{told['own_mb']:.0f} MB of memory of its own, {told['resident_mb']:.0f} MB resident with mapped files"
+        f"{title}: {report['wall']:.1f} s ({report['cpu']:.1f} s of processor), {report['pairs']:,} pairs, "
+        f"{report['own_mb']:.0f} MB of memory of its own, {report['resident_mb']:.0f} MB resident with mapped files"
     )
-    print(f"  {told['phases']}", *told["notes"], sep="\n  ")
+    print(f"  {report['phases']}", *report["notes"], sep="\n  ")
     recorder.add_row(
         "runs",
         title=title,
-        wall_s=told["wall"],
-        cpu_s=told["cpu"],
-        pairs=told["pairs"],
-        own_mb=told["own_mb"],
-        resident_mb=told["resident_mb"],
-        phases_s=told["phases"],
+        wall_s=report["wall"],
+        cpu_s=report["cpu"],
+        pairs=report["pairs"],
+        own_mb=report["own_mb"],
+        resident_mb=report["resident_mb"],
+        phases_s=report["phases"],
     )
-    bound = promised(spec["count"], told["pairs"])
-    if told["own_mb"] > bound:
-        raise SystemExit(f"{told['own_mb']:.0f} MB are more than the {bound:.0f} that are promised")
+    bound = memory_bound(spec["count"], report["pairs"])
+    if report["own_mb"] > bound:
+        raise SystemExit(f"{report['own_mb']:.0f} MB are more than the {bound:.0f} that are promised")
 
 
 def recalls(root: Path, count: int, radius: int, least: float, images: int) -> None:
-    one, pairs = side(root, count, radius)
+    one, pairs = open_side(root, count, radius)
     assert one.index is not None
-    found = np.load(root.with_name("found.npz"))
+    archive = np.load(root.with_name("found.npz"))
     width = len(one.contents)
-    keys = found["a"] * width + found["b"]
-    wanted = np.sort(pairs, axis=1) @ np.array([width, 1])
-    print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
-    recorder.put(images=count, planted_pairs=len(wanted), planted_recall=np.isin(wanted, keys).mean())
-    asked = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
+    keys = archive["a"] * width + archive["b"]
+    planted_keys = np.sort(pairs, axis=1) @ np.array([width, 1])
+    print(f"  planted hashes: {np.isin(planted_keys, keys).mean():.4f} of {len(planted_keys):,} pairs found")
+    recorder.put(images=count, planted_pairs=len(planted_keys), planted_recall=np.isin(planted_keys, keys).mean())
+    sample = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
     rows = pair_candidates.StoredRows(one.index.segments, one.index.dim)
-    queries = _units(rows.of(one.contents.ids[asked])[1])
+    queries = _units(rows.of(one.contents.ids[sample])[1])
     a, b, cosine = [], [], []
     for segment in one.index.segments:
         for start in range(0, len(segment.ids), 4096):
             part = slice(start, start + 4096)
             products = queries @ _units(segment.rows[part]).T
-            query, hit = np.nonzero(products >= least)
-            a.append(asked[query])
-            b.append(one.contents.positions(segment.ids[part][hit]))
-            cosine.append(products[query, hit])
+            query, column = np.nonzero(products >= least)
+            a.append(sample[query])
+            b.append(one.contents.positions(segment.ids[part][column]))
+            cosine.append(products[query, column])
     first, second, near = np.concatenate(a), np.concatenate(b), np.concatenate(cosine)
     live = (second >= 0) & (first != second)
     first, second, near = first[live], second[live], near[live]
@@ -197,11 +203,11 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     nearest = order[place < pair_candidates.CandidateLimits().neighbours]
     key, near = key[nearest], near[nearest]
     for level in sorted({least, 0.8, 0.85, 0.9, 0.95}):
-        some = near >= level
-        if level >= least and some.any():
-            print(f"  cosine {level} and more: {np.isin(key[some], keys).mean():.4f} of {some.sum():,} found")
-            recall = np.isin(key[some], keys).mean()
-            recorder.add_row("cosines", least_cosine=level, pairs=some.sum(), recall=recall)
+        above = near >= level
+        if level >= least and above.any():
+            print(f"  cosine {level} and more: {np.isin(key[above], keys).mean():.4f} of {above.sum():,} found")
+            recall = np.isin(key[above], keys).mean()
+            recorder.add_row("cosines", least_cosine=level, pairs=above.sum(), recall=recall)
 
 
 def _units(rows: Any) -> Any:
@@ -210,39 +216,39 @@ def _units(rows: Any) -> Any:
     return np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
 
 
-def hashing(root: Path, count: int, radius: int, asked: int = 5000) -> None:
+def hashing(root: Path, count: int, radius: int, query_count: int = 5000) -> None:
     """Our multi-index hashing beside FAISS's: seconds for the same queries, and whether they find the same."""
     import faiss
 
-    one, _ = side(root, count, radius)
+    one, _ = open_side(root, count, radius)
     hashes = np.unique(one.contents.phashes)
-    queries = hashes[:: max(1, len(hashes) // asked)][:asked]
-    began = time.perf_counter()
+    queries = hashes[:: max(1, len(hashes) // query_count)][:query_count]
+    start = time.perf_counter()
     table = hamming.MultiIndex(hashes)
-    built = time.perf_counter() - began
+    tables_s = time.perf_counter() - start
     near = table.near(queries, radius, 1 << 20)
-    ours = time.perf_counter() - began - built
+    ours = time.perf_counter() - start - tables_s
     codes = hashes.view(np.uint8).reshape(-1, 8)
-    began = time.perf_counter()
+    start = time.perf_counter()
     theirs = faiss.IndexBinaryMultiHash(64, 4, 16)
     theirs.nflip = radius // 4
     theirs.add(codes)
-    added = time.perf_counter() - began
+    added = time.perf_counter() - start
     limits, distances, _ = theirs.range_search(np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1)
-    spent = time.perf_counter() - began - added
+    search_s = time.perf_counter() - start - added
     right = int(np.count_nonzero(distances <= radius))
     recorder.put(
         hash_queries=len(queries),
-        tables_s=built,
+        tables_s=tables_s,
         near_s=ours,
         near_pairs=len(near.query),
         faiss_tables_s=added,
-        faiss_near_s=spent,
+        faiss_near_s=search_s,
         faiss_pairs=right,
     )
     print(
-        f"{len(queries):,} queries among {len(hashes):,} hashes: tables {built:.2f} s, near {ours:.2f} s, "
-        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {spent:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
+        f"{len(queries):,} queries among {len(hashes):,} hashes: tables {tables_s:.2f} s, near {ours:.2f} s, "
+        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {search_s:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
     )
 
 
@@ -276,12 +282,12 @@ def main() -> None:
         "cosine": options.cosine,
         "turns": options.turns,
     }
-    apart("nothing kept", spec, keep=False)
+    run_child("nothing kept", spec, keep=False)
     recalls(root, options.count, options.radius, options.cosine, options.asked)
-    apart("keeping", spec, keep=True)
-    apart("again", spec, keep=True)
+    run_child("keeping", spec, keep=True)
+    run_child("again", spec, keep=True)
     big.append(root, 1)
-    apart("after one image more", spec, keep=True)
+    run_child("after one image more", spec, keep=True)
     if options.against_faiss:
         hashing(root, options.count, options.radius)
 

@@ -68,19 +68,19 @@ def otsu(scores: Array, _: Array | None, least: float) -> Array:
     count = scores.shape[1]
     sizes = np.arange(1, count)
     sums = ordered.cumsum(axis=1)
-    apart = sums[:, :-1] / sizes - (sums[:, -1:] - sums[:, :-1]) / (count - sizes)
-    at = (sizes * (count - sizes) * apart**2).argmax(axis=1)
+    distances = sums[:, :-1] / sizes - (sums[:, -1:] - sums[:, :-1]) / (count - sizes)
+    best = (sizes * (count - sizes) * distances**2).argmax(axis=1)
     rows = np.arange(len(scores))
-    return np.where(apart[rows, at] >= least, ordered[rows, at], np.inf)
+    return np.where(distances[rows, best] >= least, ordered[rows, best], np.inf)
 
 
 def largest_gap(scores: Array, _: Array | None, least: float) -> Array:
     """Before the largest gap among the best 60; none, where it is smaller than ``least``."""
     ordered = -np.sort(-scores, axis=1)[:, :61]
     gaps = ordered[:, :-1] - ordered[:, 1:]
-    at = gaps.argmax(axis=1)
+    best = gaps.argmax(axis=1)
     rows = np.arange(len(scores))
-    return np.where(gaps[rows, at] >= least, ordered[rows, at], np.inf)
+    return np.where(gaps[rows, best] >= least, ordered[rows, best], np.inf)
 
 
 def mixture(scores: Array, _: Array | None, least: float) -> Array:
@@ -104,7 +104,7 @@ def mixture(scores: Array, _: Array | None, least: float) -> Array:
     return np.array(ends)
 
 
-def stands_clear(
+def clearance(
     scores: Array,
     neutral: Array | None,
     near: float,

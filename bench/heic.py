@@ -65,8 +65,8 @@ def _compare(
     for _ in range(options.repeat):
         for way, read in (("here", pillow.read), ("confined", pool.read)):
             one = partial(read, name=name, min_side=side, max_pixels=_MAX_PIXELS)
-            times[way].append(_timed(one, files, count, options.threads))
-    here, confined = (min(found) for found in times.values())
+            times[way].append(_time_reads(one, files, count, options.threads))
+    here, confined = (min(runs) for runs in times.values())
     print(
         f"| {what} | {side or 'full size'} | {1000 * here[0] / count:.1f} | {1000 * confined[0] / count:.1f} "
         f"| {here[0] / confined[0]:.2f} | {here[1] / confined[1]:.2f} |",
@@ -83,14 +83,14 @@ def _compare(
     )
 
 
-def _timed(read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int) -> tuple[float, float]:
+def _time_reads(read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int) -> tuple[float, float]:
     """Seconds of processor time and by the clock for ``count`` pictures."""
     pool.close()
-    before, started = _processor_time(), time.perf_counter()
+    before, start = _processor_time(), time.perf_counter()
     with ThreadPoolExecutor(threads) as executor:
         for _ in executor.map(read, itertools.islice(itertools.cycle(files), count)):
             pass
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - start
     pool.close()  # what children used is known once they have ended
     return _processor_time() - before, seconds
 
@@ -109,10 +109,10 @@ def _start() -> float:
 
 
 def _files(name: str, size: tuple[int, int], count: int) -> list[bytes]:
-    return [_encoded(name, picture) for picture in photos.made(count, size, 0)]
+    return [_encode(name, picture) for picture in photos.make_photos(count, size, 0)]
 
 
-def _encoded(name: str, picture: Image.Image) -> bytes:
+def _encode(name: str, picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     if name == "JPEG":
         picture.save(buffer, "JPEG", quality=85)

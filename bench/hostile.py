@@ -54,14 +54,14 @@ def main() -> None:
             lies = list({(lie.family or lie.kind, lie.name): lie for lie in lies}.values())
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
-        planned = ((lie, *met) for lie in lies for met in _trials(lie, options, chance))
-        for lie, variant, command, call in itertools.islice(planned, options.after, None):
+        plan = ((lie, *met) for lie in lies for met in _trials(lie, options, chance))
+        for lie, variant, command, call in itertools.islice(plan, options.after, None):
             trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
             result = _result(trial, call)
             results.append(result)
             print(json.dumps(result), file=out, flush=True)
-            if options.verbose and (found := trial.outcome.findings):
-                worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+            if options.verbose and (findings := trial.outcome.findings):
+                worst = next(one.what for one in findings if one.kind == trial.outcome.worst)
                 print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
     for (kind, worst), trials in Counter((one["of"], one["worst"]) for one in results).items():
@@ -143,8 +143,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             lines.append(f"| {worst} |" + "".join(f" {n} |" for n in row))
     lines.append("| all |" + "".join(f" {sum(counts[kind].values())} |" for kind in COLUMNS))
     missed = sum(one["missed"] for one in results)
-    asked = sum(one["verify"] for one in results if one["command"] == "verify")
-    lines.append(f"\nverify said that all is well in {missed} of {asked} trials in which it should not have.\n")
+    of_verify = sum(one["verify"] for one in results if one["command"] == "verify")
+    lines.append(f"\nverify said that all is well in {missed} of {of_verify} trials in which it should not have.\n")
     for family in dict.fromkeys(one["family"] for one in results):
         mine = [one for one in results if one["family"] == family]
         lines += [f"## {family}\n", "| lie | reading | writing | verify, repair | verify |", "|---" * 5 + "|"]
@@ -153,9 +153,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             cells = [_cell([one for one in these if one["of"] == kind]) for kind in COLUMNS]
             verified = [one for one in these if one["command"] == "verify"]
             silent = sum(one["code"] == 0 for one in verified)
-            wanted = "" if these[0]["verify"] else " (may)"
-            said = f"silent {silent} of {len(verified)}{wanted}" if silent else "sees it"
-            lines.append(f"| {lie} | {' | '.join(cells)} | {said} |")
+            mark = "" if these[0]["verify"] else " (may)"
+            cell = f"silent {silent} of {len(verified)}{mark}" if silent else "sees it"
+            lines.append(f"| {lie} | {' | '.join(cells)} | {cell} |")
         lines.append("")
     return "\n".join(lines)
 

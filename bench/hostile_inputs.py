@@ -35,15 +35,15 @@ def main() -> None:
         (options.json or Path("/dev/null")).open("w") as out,
     ):
         for kind, lies in corpus():
-            chosen = [one for one in lies if options.only in f"{kind.title}: {one.lie} [{one.variant}]"]
-            for lie in chosen:
+            selected = [one for one in lies if options.only in f"{kind.title}: {one.lie} [{one.variant}]"]
+            for lie in selected:
                 if lie.large is not options.large:
                     continue
                 trial = field.run(kind, lie)
                 results.append(_result(trial))
                 print(json.dumps(results[-1]), file=out, flush=True)
-                if options.verbose and (found := trial.outcome.findings):
-                    worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+                if options.verbose and (findings := trial.outcome.findings):
+                    worst = next(one.what for one in findings if one.kind == trial.outcome.worst)
                     print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
     for (kind, worst), trials in Counter((one["kind"], one["worst"]) for one in results).items():

@@ -74,9 +74,9 @@ def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None
         folder.mkdir(parents=True)
         for size, share in MIXTURE.items():
             count = max(1, options.photos * share // 100)
-            for n, picture in enumerate(photos.made(count, size, seed=size[0])):
+            for n, picture in enumerate(photos.make_photos(count, size, seed=size[0])):
                 (folder / f"{size[0]}-{n:04}.jpg").write_bytes(jpeg(picture))
-    found = sorted(folder.iterdir())
+    files = sorted(folder.iterdir())
     hub, models = options.peers / "hf", options.rclip_models.expanduser()
     ours = [peers.imseek(precision, hub) for precision in ("auto", "fp32")]
     tools = [*ours, peers.clip_retrieval(options.peers, hub), peers.rclip(options.peers)]
@@ -84,13 +84,13 @@ def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None
     for _ in range(options.rounds):
         for tool in tools:
             seconds = tool.seconds(folder, scratch, models)
-            rates[tool.name].append(len(found) / seconds)
+            rates[tool.name].append(len(files) / seconds)
             print(
-                f"  {tool.name:15} {rates[tool.name][-1]:7.1f} img/s ({len(found)} in {seconds:.1f} s)",
+                f"  {tool.name:15} {rates[tool.name][-1]:7.1f} img/s ({len(files)} in {seconds:.1f} s)",
                 flush=True,
             )
-    sizes = sum(path.stat().st_size for path in found) / 1e6
-    peers.report(f"{len(found)} photographs, {sizes:.0f} MB", rates, [tool.name for tool in ours])
+    sizes = sum(path.stat().st_size for path in files) / 1e6
+    peers.report(f"{len(files)} photographs, {sizes:.0f} MB", rates, [tool.name for tool in ours])
 
 
 # -- pipeline --------------------------------------------------------------------------------------------
@@ -102,11 +102,11 @@ def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) ->
         count = options.jpegs * 640 * 480 // (size[0] * size[1])  # so that each takes as long
         folder = work / f"jpegs-{size[0]}-{count}"
         if not folder.exists():
-            rescan.make(folder, count, [jpeg(p) for p in photos.made(min(DIFFERENT, count), size, seed=1)])
+            rescan.make(folder, count, [jpeg(p) for p in photos.make_photos(min(DIFFERENT, count), size, seed=1)])
         bare, indexed = [], []
         for n in range(options.rounds + 1):  # the first one warms up
-            bare.append(timed(bare_threads, folder))
-            indexed.append(timed(index, folder, scratch / f"{folder.name}-{n}"))
+            bare.append(time_call(bare_threads, folder))
+            indexed.append(time_call(index, folder, scratch / f"{folder.name}-{n}"))
         shares = [b[0] / i[0] for b, i in zip(bare[1:], indexed[1:], strict=True)]
         of_cpu = statistics.median(b[1] / i[1] for b, i in zip(bare[1:], indexed[1:], strict=True))
         rates = [count / statistics.median(seconds for seconds, _ in runs[1:]) for runs in (bare, indexed)]
@@ -130,7 +130,7 @@ def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) ->
         )
 
 
-def timed(work: Callable[..., None], *arguments: Path) -> tuple[float, float]:
+def time_call(work: Callable[..., None], *arguments: Path) -> tuple[float, float]:
     """Seconds by the clock, and of all processors."""
     start = time.perf_counter(), time.process_time()
     work(*arguments)
@@ -147,12 +147,12 @@ def bare_threads(folder: Path) -> None:
     """What indexing cannot do without, and nothing else: no queue, no order, no results."""
     encoder = registry.load("fake", modalities=("image",))
     min_side = shared_draft_size([encoder])
-    lock, left = threading.Lock(), iter(sorted(folder.rglob("*.jpg")))
+    lock, paths = threading.Lock(), iter(sorted(folder.rglob("*.jpg")))
 
     def work() -> None:
         while True:
             with lock:
-                path = next(left, None)
+                path = next(paths, None)
             if path is None:
                 return
             data = path.read_bytes()
@@ -180,21 +180,21 @@ def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     rescan.make(folder, options.pictures)
     command = [sys.executable, "-P", "-c", CHILD, str(folder), str(scratch / "memory")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    at: list[tuple[str, int]] = [("start", 0)]
+    commits: list[tuple[str, int]] = [("start", 0)]
     samples: list[tuple[str, int, int]] = []
 
     def listen() -> None:
         assert child.stdout is not None
         for line in child.stdout:
-            phase, done = line.split()
-            at.append((phase, int(done)))
+            phase, count = line.split()
+            commits.append((phase, int(count)))
 
     listener = threading.Thread(target=listen)
     listener.start()
     while child.poll() is None:
         status = Path(f"/proc/{child.pid}/status").read_text()
-        if found := re.search(r"VmRSS:\s+(\d+)", status):
-            samples.append((*at[-1], int(found[1]) // 1024))
+        if match := re.search(r"VmRSS:\s+(\d+)", status):
+            samples.append((*commits[-1], int(match[1]) // 1024))
         time.sleep(0.05)
     listener.join()
     if child.returncode:

@@ -42,7 +42,7 @@ TIE = 1e-5
 TOGETHER = 256
 
 
-def compared(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
+def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
     """Queries with the same ids, with other ids among ties only, with other ids; and the largest difference."""
     same = ties = other = 0
     most = 0.0
@@ -58,11 +58,11 @@ def compared(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, i
     return same, ties, other, most
 
 
-def timed(ask: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:
+def time_queries(search: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:
     """Answers, and milliseconds a query."""
-    began = time.perf_counter()
-    answers = [ask(one) for one in queries]
-    return answers, (time.perf_counter() - began) * 1000
+    start = time.perf_counter()
+    answers = [search(one) for one in queries]
+    return answers, (time.perf_counter() - start) * 1000
 
 
 def main() -> int:
@@ -115,10 +115,10 @@ def main() -> int:
         parts = [queries[at : at + TOGETHER] for at in range(0, len(queries), TOGETHER)]
         milvus.search(queries[:1], options.limit)
         faiss.search(queries[:1], options.limit)
-        ours, first = timed(lambda part: faiss.search(part, options.limit), parts)
-        theirs, second = timed(lambda part: milvus.search(part, options.limit), parts)
+        ours, first = time_queries(lambda part: faiss.search(part, options.limit), parts)
+        theirs, second = time_queries(lambda part: milvus.search(part, options.limit), parts)
         flat = [[one for part in answers for one in part] for answers in (ours, theirs)]
-        same, ties, other, most = compared(*flat)
+        same, ties, other, most = compare_matches(*flat)
         wrong += other
         n = len(queries)
         print(
@@ -138,20 +138,20 @@ def main() -> int:
         )
     print()
     collection = imseek.open(root)
-    asked = [Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]]
+    searches = [Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]]
     for one in (collection, published):
-        one.search(asked[0])
-    _, first = timed(collection.search, asked)
-    _, second = timed(published.search, asked)
-    n = len(asked)
+        one.search(searches[0])
+    _, first = time_queries(collection.search, searches)
+    _, second = time_queries(published.search, searches)
+    n = len(searches)
     print(f"whole searches, one by one, {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=False, faiss_ms=first / n, milvus_ms=second / n)
-    filtered = [Query(query.terms, options.limit, where="width > 2000") for query in asked[:20]]
+    filtered_queries = [Query(query.terms, options.limit, where="width > 2000") for query in searches[:20]]
     for one in (collection, published):
-        one.search(filtered[0])
-    _, first = timed(collection.search, filtered)
-    _, second = timed(published.search, filtered)
-    n = len(filtered)
+        one.search(filtered_queries[0])
+    _, first = time_queries(collection.search, filtered_queries)
+    _, second = time_queries(published.search, filtered_queries)
+    n = len(filtered_queries)
     print(f"the same with a filter (warm), {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=True, faiss_ms=first / n, milvus_ms=second / n)
     published.close()

@@ -77,9 +77,9 @@ def noun(caption: str) -> str:
     name = _END.split(_LEAD.sub("", text, count=1), maxsplit=1)[0]
     words = re.findall(r"[a-z][a-z'-]*", name) or re.findall(r"[a-z][a-z'-]*", text)
     for length in (3, 2, 1):  # "computer mouse" before "mouse"
-        known = NOUNS.get(" ".join(words[-length:]))
-        if known is not None:
-            return known
+        name_of_thing = NOUNS.get(" ".join(words[-length:]))
+        if name_of_thing is not None:
+            return name_of_thing
     return words[-1]
 
 

@@ -69,7 +69,7 @@ STATES: Final[dict[str, tuple[str, dict[str, str], Callable[[Any], None]]]] = {
 
 def _shoot(browser: Any, ui: Pages, collection: str, state: str, out: Path) -> list[str]:
     path, query, act = STATES[state]
-    missed = []
+    failures = []
     for width, height in WIDTHS.items():
         for mode in MODES:
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=mode)
@@ -79,11 +79,11 @@ def _shoot(browser: Any, ui: Pages, collection: str, state: str, out: Path) -> l
             try:
                 act(page)
             except Exception as error:  # Another checkout may not have it: the picture shows what it has.
-                missed.append(f"{state} at {width}, {mode}: {str(error).splitlines()[0]}")
+                failures.append(f"{state} at {width}, {mode}: {str(error).splitlines()[0]}")
             page.wait_for_timeout(_SETTLE)
             page.screenshot(path=out / f"{state}-{width}-{mode}.png")
             context.close()
-    return missed
+    return failures
 
 
 def _sheet(state: str, out: Path) -> None:
@@ -110,21 +110,21 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, default=Path(__file__).resolve().parent.parent)
     parser.add_argument("--only", nargs="*", choices=STATES, default=list(STATES))
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    given.out.mkdir(parents=True, exist_ok=True)
-    environment = {"PYTHONPATH": os.fspath(given.tree.resolve())}
+    options.out.mkdir(parents=True, exist_ok=True)
+    environment = {"PYTHONPATH": os.fspath(options.tree.resolve())}
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), given.home.absolute(), environment=environment) as ui,
+        pages(Path(folder), options.home.absolute(), environment=environment) as ui,
     ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
-        for state in given.only:
-            missed = _shoot(browser, ui, given.collection, state, given.out)
-            _sheet(state, given.out)
-            print(f"{state}: {'; '.join(missed) or 'done'}", flush=True)
+        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
+        for state in options.only:
+            failures = _shoot(browser, ui, options.collection, state, options.out)
+            _sheet(state, options.out)
+            print(f"{state}: {'; '.join(failures) or 'done'}", flush=True)
         browser.close()
 
 

@@ -183,18 +183,18 @@ def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
     pixels = [stamp.pixels for stamp in stamps]
     texts = load("builtin").encode_texts(captions)
 
-    def broken(name: str, rows: Float32) -> Result:
+    def control(name: str, rows: Float32) -> Result:
         return replace(rank(name, texts, rows), control=True)
 
     small = [resize(picture, (16, 16)) for picture in pixels]
-    yield broken("pictures of 16 × 16", encode(small))
-    yield broken("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
+    yield control("pictures of 16 × 16", encode(small))
+    yield control("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
     squares = np.stack([PREPROCESSING.prepare(picture) for picture in pixels])
     logits, features = wrongly_normalised(squares)
     rows = space.image_rows(logits, squares, load_head().image_rows(features))
-    yield broken("mean and deviation of torchvision", rows)
-    shuffled = np.random.default_rng(0).permutation(len(pixels))
-    yield broken("captions shuffled", encode(pixels)[shuffled])
+    yield control("mean and deviation of torchvision", rows)
+    permutation = np.random.default_rng(0).permutation(len(pixels))
+    yield control("captions shuffled", encode(pixels)[permutation])
 
 
 def conse(logits: Float32, classes: Float32) -> Float32:

@@ -91,11 +91,11 @@ def _write(name: str, text: str) -> Path:
 def _machine() -> dict[str, Any]:
     linux, libraries = sys.platform == "linux", ("numpy", "faiss-cpu", "faiss-gpu", "torch", "onnxruntime")
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text() if linux else "")
-    found = {one.name: one.version for one in metadata.distributions() if one.name in libraries}
+    versions = {one.name: one.version for one in metadata.distributions() if one.name in libraries}
     return {
         "cpu": model[1] if model else platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if linux else os.cpu_count(),
-        "versions": found,
+        "versions": versions,
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
         "load_before": _load,
         "system": platform.platform(),

@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     captions = read_captions(stamps, options.half)
-    asked, nouns = make_tasks(list(captions.values()))
+    caption_task, nouns = make_tasks(list(captions.values()))
     kinds = make_kinds(list(captions))
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(captions)]
     recorder.put(half=options.half, reranker=options.reranker, stamps=len(captions))
@@ -66,9 +66,12 @@ def main() -> None:
         tempfile.TemporaryDirectory() as work,
         mock.patch.object(caption_reranker, "WEIGHT", options.weight),
     ):
-        for name, told, tasks in (("pictures", False, [asked, nouns, kinds]), ("captions", True, [nouns, kinds])):
+        for name, with_captions, tasks in (
+            ("pictures", False, [caption_task, nouns, kinds]),
+            ("captions", True, [nouns, kinds]),
+        ):
             copies = copy_stamps(stamps, captions, Path(work) / "stamps")
-            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=told)
+            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=with_captions)
             for task in tasks:
                 measure(setting, task, None)
                 measure(setting, task, options.reranker, options.depth)
@@ -88,28 +91,28 @@ def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path
 def make_kinds(names: Sequence[str]) -> Task:
     """Return the kinds as queries, of which right is what lies in their folder or below."""
     inside = {words: [name.startswith(f"{folder}/") for name in names] for folder, words in KINDS.items()}
-    there = {words: row for words, row in inside.items() if any(row)}
-    return Task("kinds", tuple(there), np.array(list(there.values())))
+    present = {words: row for words, row in inside.items() if any(row)}
+    return Task("kinds", tuple(present), np.array(list(present.values())))
 
 
 def measure(setting: Setting, task: Task, name: str | None, depth: int = 100) -> None:
     """Print a row: the figures of the task without a reranker, or with the one of that name."""
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
-    size, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    found = [
+    size, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    results = [
         setting.collection.search(query, limit=DEPTH, metadata=False, rerank=name, rerank_limit=depth)
         for query in task.queries
     ]
-    seconds = (time.process_time() - began) / len(task.queries)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size) / 1024
-    figures = task.figures([np.array([position[hit.image_id] for hit in one], np.int64) for one in found])
-    shown = name or "none"
-    row = (setting.name, f"{task.name} ({len(task.queries)})", shown, cell(figures), f"{seconds:.3f}", f"{grown:.0f}")
+    seconds = (time.process_time() - start) / len(task.queries)
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size) / 1024
+    figures = task.figures([np.array([position[hit.image_id] for hit in one], np.int64) for one in results])
+    label = name or "none"
+    row = (setting.name, f"{task.name} ({len(task.queries)})", label, cell(figures), f"{seconds:.3f}", f"{growth:.0f}")
     print(f"| {' | '.join(row)} |", flush=True)
     recorder.add_row(
-        "rankings", setting=setting.name, task=task.name, reranker=shown,
+        "rankings", setting=setting.name, task=task.name, reranker=label,
         **{f"r_at_{k}": figure for k, figure in zip((1, 5, 10), figures.tolist(), strict=True)},
-        cpu_seconds=seconds, grown_mb=grown,
+        cpu_seconds=seconds, grown_mb=growth,
     )  # fmt: skip
 
 

@@ -23,15 +23,15 @@ import recorder
 
 import imseek
 
-opened: set[bytes] = set()
-watched = b"\0"
+opened_paths: set[bytes] = set()
+watched_folder = b"\0"
 
 
 def hook(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str | bytes):
         path = os.fsencode(arguments[0])
-        if path.startswith(watched):
-            opened.add(path)
+        if path.startswith(watched_folder):
+            opened_paths.add(path)
 
 
 def make(folder: Path, count: int, pictures: Sequence[bytes] = ()) -> None:
@@ -64,16 +64,16 @@ def _noise() -> bytes:
 
 def measure(folder: Path, scratch: Path) -> None:
     """Print what indexing ``folder`` three times takes and opens."""
-    global watched
+    global watched_folder
     time.sleep(2.1)  # Files younger than two seconds would be read again.
-    watched = os.fsencode(folder)
+    watched_folder = os.fsencode(folder)
     sys.addaudithook(hook)
     place = scratch / "rescanned"
     with imseek.create(place, encoder="fake") as collection:
         for name in ("first run", "second run", "third run"):
-            opened.clear()
+            opened_paths.clear()
             report = collection.index([folder])
-            pictures = {path for path in opened if path.endswith(b".jpg")}
+            pictures = {path for path in opened_paths if path.endswith(b".jpg")}
             print(
                 f"{name}: {report.seconds:.2f} s, {report.seen} seen, {report.added} added, "
                 f"{report.unchanged} unchanged, {len(pictures)} pictures opened, generation {report.generation}",
@@ -95,7 +95,7 @@ def measure(folder: Path, scratch: Path) -> None:
         start = time.perf_counter()
         subprocess.run([*traced, sys.executable, *index], check=True, capture_output=True)
         seconds, calls = time.perf_counter() - start, log.read_bytes().splitlines()
-        touched = sum(watched in call and b".jpg" in call for call in calls)
+        touched = sum(watched_folder in call and b".jpg" in call for call in calls)
         print(
             f"whole command under strace: {seconds:.2f} s, {len(calls)} files and folders opened, "
             f"{touched} of them pictures"

@@ -77,9 +77,9 @@ def child(files: Path, address_space: int) -> None:
         data = content(job, sound)
         print("start", file=answers)
         reset_peak()
-        began = processor_seconds()
+        start = processor_seconds()
         outcome = attempt(data, job)
-        print(json.dumps([outcome, processor_seconds() - began, peak_mib()]), file=answers)
+        print(json.dumps([outcome, processor_seconds() - start, peak_mib()]), file=answers)
 
 
 def content(job: Job, sound: dict[str, Sequence[bytes]]) -> bytes:
@@ -136,11 +136,11 @@ class Runner:
         self.tallies: dict[str, Tally] = defaultdict(Tally)
 
     def run(self, jobs: Sequence[Job]) -> None:
-        left = list(jobs)
-        while left:
-            left = self._some(left)
+        remaining = list(jobs)
+        while remaining:
+            remaining = self._run_child(remaining)
 
-    def _some(self, jobs: list[Job]) -> list[Job]:
+    def _run_child(self, jobs: list[Job]) -> list[Job]:
         """The jobs that are left where the child ended before them."""
         command = [sys.executable, __file__, "--child", str(self._files), "--address-space"]
         with subprocess.Popen(
@@ -164,7 +164,7 @@ class Runner:
                         if outcome == HANG:
                             os.killpg(process.pid, signal.SIGKILL)
                         status = process.wait()
-                        self._note(job, f"!{outcome if outcome == HANG else named(status)}", 0.0, 0)
+                        self._note(job, f"!{outcome if outcome == HANG else describe_exit(status)}", 0.0, 0)
                         return jobs[number + 1 :]
                     self._note(job, *outcome)
                 process.stdin.close()
@@ -206,7 +206,7 @@ class Runner:
                 (self._options.keep / f"{name}-{Path(str(job[1])).name}").write_bytes(content(job, self._sound))
 
 
-def named(status: int) -> str:
+def describe_exit(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 

@@ -80,38 +80,38 @@ class Bench:
         o = self.options
         truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
-    def built(self, system: str, threads: int) -> dict[str, Any]:
+    def build(self, system: str, threads: int) -> dict[str, Any]:
         """What building took; done once, and again for other options or where ``--rebuild`` says so."""
         shared = "imseek" if system in OWN else system
         names = {
             "imseek": ("index", "index_memory", "target", "tail", "dead", "encoder"),
             "autofaiss": ("memory",),
         }
-        made_for = [self.spec[name] for name in names.get(shared, ())]
-        kept = self.work / f"{shared}.built.json"
-        found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-        if not found or found["made_for"] != made_for or shared in self.options.rebuild:
-            found = {**self.run("build", shared, threads), "made_for": made_for}
+        settings = [self.spec[name] for name in names.get(shared, ())]
+        record = self.work / f"{shared}.built.json"
+        report: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+        if not report or report["made_for"] != settings or shared in self.options.rebuild:
+            report = {**self.run("build", shared, threads), "made_for": settings}
             self.options.rebuild = [other for other in self.options.rebuild if other != shared]
-            if "failed" not in found:
-                kept.write_text(json.dumps(found))
-        return found
+            if "failed" not in report:
+                record.write_text(json.dumps(report))
+        return report
 
     def run(self, task: str, system: str, threads: int, **more: Any) -> dict[str, Any]:
         """The report of one task in a process of its own; ``{"failed": why}`` where it ended otherwise."""
         spec = {**self.spec, "task": task, "system": system, "threads": threads, **more}
         script = HERE / ("own.py" if system in OWN else "peers.py")
         print(f"{self.count:,}: {task} {system}, {threads} thread(s)", file=sys.stderr, flush=True)
-        done = subprocess.run(
+        process = subprocess.run(
             [self.python(system), str(script), json.dumps(spec)],
             stdout=subprocess.PIPE,
             text=True,
             env=environment(threads, system in OWN),
         )
-        if done.returncode:
-            return {"failed": f"exit {done.returncode}"}
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        if process.returncode:
+            return {"failed": f"exit {process.returncode}"}
+        report: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        return report
 
     def python(self, system: str) -> str:
         if system in OWN:
@@ -123,46 +123,46 @@ class Bench:
 def compare(bench: Bench) -> list[dict[str, Any]]:
     rows = []
     for system in bench.options.systems:
-        built = bench.built(system, max(bench.options.threads))
+        build = bench.build(system, max(bench.options.threads))
         for threads in bench.options.threads:
-            found = built if "failed" in built else bench.run("ask", system, threads)
-            row = {"system": system, "threads": threads, "count": bench.count, "built": built, **found}
+            figures = build if "failed" in build else bench.run("ask", system, threads)
+            row = {"system": system, "threads": threads, "count": bench.count, "built": build, **figures}
             rows.append(row)
-            report.keep(bench.options.work, row)
+            report.append_result(bench.options.work, row)
     return rows
 
 
 def curves(bench: Bench) -> None:
     """Records the points of each system's curves; imseek's are of the whole call."""
     for system in bench.options.systems:
-        built = bench.built(system, max(bench.options.threads))
-        found = built if "failed" in built else bench.run("curve", system, bench.options.threads[0])
+        build = bench.build(system, max(bench.options.threads))
+        figures = build if "failed" in build else bench.run("curve", system, bench.options.threads[0])
         for kind in ("image", "text"):
-            for point in found.get(kind, ()):
+            for point in figures.get(kind, ()):
                 recorder.add_row("curves", system=system, count=bench.count, queries=kind, **point)
                 print(f"{system:16} {kind:6} {point['setting']!s:>6} {point['recall']:.4f} {point['cpu_ms']:8.2f} ms")
-        if "failed" not in found:
-            size = {name: built.get(name) for name in ("wall", "cpu", "file_mb")}
+        if "failed" not in figures:
+            size = {name: build.get(name) for name in ("wall", "cpu", "file_mb")}
             recorder.add_row("built", system=system, count=bench.count, build_s=size["wall"],
                              build_cpu_s=size["cpu"], file_mb=size["file_mb"])  # fmt: skip
 
 
-def filtered(bench: Bench) -> dict[str, Any]:
+def compare_filtered(bench: Bench) -> dict[str, Any]:
     """By name, kind and share. Peers search at the setting that gives them the wanted recall without a filter."""
     threads = bench.options.threads[0]
-    found: dict[str, Any] = {}
+    cells: dict[str, Any] = {}
     for system in ("imseek-index", "faiss-ivf", "hnswlib"):
-        built = bench.built(system, max(bench.options.threads))
+        build = bench.build(system, max(bench.options.threads))
         more: dict[str, Any] = {}
-        if system != "imseek-index" and "failed" not in built:
-            asked = bench.run("ask", system, threads)
-            if "failed" in asked:
+        if system != "imseek-index" and "failed" not in build:
+            unfiltered = bench.run("ask", system, threads)
+            if "failed" in unfiltered:
                 continue
-            more["values"] = {kind: asked[kind]["value"] for kind in ("image", "text")}
-        done = built if "failed" in built else bench.run("filtered", system, threads, **more)
-        found.update({} if "failed" in done else done)
-    report.keep(bench.options.work, {"filtered": found, "count": bench.count, "threads": threads})
-    return found
+            more["values"] = {kind: unfiltered[kind]["value"] for kind in ("image", "text")}
+        figures = build if "failed" in build else bench.run("filtered", system, threads, **more)
+        cells.update({} if "failed" in figures else figures)
+    report.append_result(bench.options.work, {"filtered": cells, "count": bench.count, "threads": threads})
+    return cells
 
 
 def main() -> int:
@@ -202,9 +202,9 @@ def main() -> int:
         elif options.curves:
             curves(bench)
         elif options.filtered:
-            found = filtered(bench)
-            print(report.filtered_table(found, count, SHARES))
-            for name, cell in found.items():
+            cells = compare_filtered(bench)
+            print(report.filtered_table(cells, count, SHARES))
+            for name, cell in cells.items():
                 recorder.add_row("filtered", count=count, searched=name, **report.with_units(cell))
         else:
             rows += compare(bench)

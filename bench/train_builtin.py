@@ -75,21 +75,21 @@ def write_features(folder: Path) -> None:
     """Features of all pictures as they are on white, then of varied clip art; goes on where it was stopped."""
     network = Network(onnx_cache.image_network(), threads=1)
     pictures = sorted(read_pictures(folder), key=_order)
-    trained = [picture for picture in pictures if _is_clip_art(picture) and not picture.is_held_out]
-    for kind, chosen, count in (("plain", pictures, 0), ("varied", trained, 2)):
-        for start in range(0, len(chosen), PART):
+    training = [picture for picture in pictures if _is_clip_art(picture) and not picture.is_held_out]
+    for kind, selection, count in (("plain", pictures, 0), ("varied", training, 2)):
+        for start in range(0, len(selection), PART):
             file = folder / f"features-{kind}-{start:05}.npz"
             if file.exists():
                 continue
             squares, names = [], []
-            for picture in chosen[start : start + PART]:
+            for picture in selection[start : start + PART]:
                 try:
-                    made = variants(picture, count)[min(count, 1) :]
+                    images = variants(picture, count)[min(count, 1) :]
                 except (OSError, ValueError) as error:
                     print(f"{picture.name}: {error}", file=sys.stderr)
                     continue
-                squares += made
-                names += [picture.name] * len(made)
+                squares += images
+                names += [picture.name] * len(images)
             np.savez(file, names=names, features=features_of(network, squares).astype(np.float16))
             print(file.name, flush=True)
 
@@ -120,12 +120,12 @@ def read_features(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 # -- texts -------------------------------------------------------------------------------------------------
 
 
-def weighted_texts(picture: Picture, words: WordNet) -> dict[str, float]:
+def weigh_texts(picture: Picture, words: WordNet) -> dict[str, float]:
     """What a picture shows, from its names to the genus, each with a weight."""
-    found: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
 
     def add(text: str, weight: float) -> None:
-        found[text] = max(found[text], weight)
+        weights[text] = max(weights[text], weight)
 
     clip_art = _is_clip_art(picture)
     texts = list(picture.texts[:10])
@@ -145,7 +145,7 @@ def weighted_texts(picture: Picture, words: WordNet) -> dict[str, float]:
                         add(name, 0.6 * weight * 0.75**distance)
     if clip_art:
         add(picture.folder.rpartition("/")[2].replace("_", " "), 0.3)
-    return dict(found)
+    return dict(weights)
 
 
 def is_thing(noun: str, words: WordNet) -> bool:
@@ -162,13 +162,13 @@ def train(folder: Path, output: Path) -> None:
     words = WordNet(folder)
     pictures = {picture.name: picture for picture in read_pictures(folder)}
     names, features = read_features(folder)
-    taken = ~np.isin(names, list(_left_out(names, features, pictures, network)))
-    names, features = names[taken], features[taken]
+    is_kept = ~np.isin(names, list(_find_excluded(names, features, pictures, network)))
+    names, features = names[is_kept], features[is_kept]
     print(f"{len(set(names))} pictures, {len(names)} with variants")
 
-    labels = {name: weighted_texts(pictures[name], words) for name in sorted(set(names))}
+    labels = {name: weigh_texts(pictures[name], words) for name in sorted(set(names))}
     vocabulary = sorted({text for texts in labels.values() for text in texts})
-    vectors = cached_vectors(folder, tower, vocabulary)
+    vectors = load_vectors(folder, tower, vocabulary)
     weights = _weight_matrix(labels, vocabulary)
     counts = np.asarray((weights > 0.3).sum(axis=0)).ravel()
     nouns = [
@@ -184,18 +184,18 @@ def train(folder: Path, output: Path) -> None:
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}")
 
 
-def _left_out(names: np.ndarray, features: np.ndarray, pictures: dict[str, Picture], network: Network) -> set[str]:
+def _find_excluded(names: np.ndarray, features: np.ndarray, pictures: dict[str, Picture], network: Network) -> set[str]:
     """Pictures held out, and those that look like one of them or a stamp."""
-    held = np.array([pictures[name].is_held_out for name in names])
+    is_held_out = np.array([pictures[name].is_held_out for name in names])
     root = find_stamps()
     squares = [PREPROCESSING.prepare(pixels) for _, pixels in read_stamps(root)]
     stamps = features_of(network, squares)
     middle = features.mean(axis=0)
-    references = unit_rows(np.concatenate([stamps, features[held]]) - middle)
-    alike = (unit_rows(features - middle) @ references.T).max(axis=1) > LOOKS_ALIKE
-    more = set(names[alike & ~held])
-    print(f"{len(set(names[held]))} pictures held out, {len(more)} more look like one of them or a stamp")
-    return set(names[held | alike])
+    references = unit_rows(np.concatenate([stamps, features[is_held_out]]) - middle)
+    is_alike = (unit_rows(features - middle) @ references.T).max(axis=1) > LOOKS_ALIKE
+    more = set(names[is_alike & ~is_held_out])
+    print(f"{len(set(names[is_held_out]))} pictures held out, {len(more)} more look like one of them or a stamp")
+    return set(names[is_held_out | is_alike])
 
 
 def _weight_matrix(labels: dict[str, dict[str, float]], vocabulary: list[str]) -> sparse.csr_matrix:
@@ -261,7 +261,7 @@ def _projection(arrays: dict[str, np.ndarray], features: np.ndarray, vectors: np
     return axes
 
 
-def cached_vectors(folder: Path, tower: TextTower, texts: list[str]) -> np.ndarray:
+def load_vectors(folder: Path, tower: TextTower, texts: list[str]) -> np.ndarray:
     """MiniLM's vectors (n, 384), kept in ``folder`` for the next run."""
     mark = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
     file = folder / f"texts-{mark}.npy"
@@ -331,19 +331,21 @@ def _stamp_figures(half: str):
 def _clip_art_figures(folder: Path):
     """Nouns of titles and keywords with 10 to 120 pictures, over all pictures of the folders held out."""
     words = WordNet(folder)
-    held = [picture for picture in read_pictures(folder) if picture.is_held_out]
-    pictures = [variants(picture, 0)[0] for picture in held]
+    pictures_held_out = [picture for picture in read_pictures(folder) if picture.is_held_out]
+    pictures = [variants(picture, 0)[0] for picture in pictures_held_out]
     nouns = defaultdict(set)
-    for i, picture in enumerate(held):
+    for i, picture in enumerate(pictures_held_out):
         for noun in {words.find(word) for text in picture.texts[:-1] for word in text.split()} - {None, "en", "simple"}:
             nouns[noun].add(i)
-    asked = sorted(n for n, found in nouns.items() if 10 <= len(found) <= 120 and _is_object(n, words))
-    print(f"{len(held)} pictures in {', '.join(HELD_OUT)}; {len(asked)} nouns: {', '.join(asked)}")
+    queries = sorted(n for n, members in nouns.items() if 10 <= len(members) <= 120 and _is_object(n, words))
+    print(f"{len(pictures_held_out)} pictures in {', '.join(HELD_OUT)}; {len(queries)} nouns: {', '.join(queries)}")
 
     def figures(encoder: Encoder) -> dict[str, np.ndarray]:
-        best = np.argsort(-(encoder.encode_texts(asked) @ _rows(encoder, pictures).T), axis=1, kind="stable")
+        best = np.argsort(-(encoder.encode_texts(queries) @ _rows(encoder, pictures).T), axis=1, kind="stable")
         return {
-            f"P@{k}": np.array([np.mean([i in nouns[n] for i in row[:k]]) for n, row in zip(asked, best, strict=True)])
+            f"P@{k}": np.array(
+                [np.mean([i in nouns[n] for i in row[:k]]) for n, row in zip(queries, best, strict=True)]
+            )
             for k in (1, 10)
         }
 

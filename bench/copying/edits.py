@@ -88,7 +88,7 @@ def _meme(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Imag
     return framed
 
 
-def _onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
+def _paste_onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
     """Lay the picture over another one, of which it covers 20 to 60 %."""
     ground = others[int(rng.integers(len(others)))].convert("RGB")
     ground = ImageOps.fit(ground, (LARGEST, round(LARGEST * rng.uniform(0.6, 1))))
@@ -112,20 +112,20 @@ def _collage(picture: Image.Image, rng: np.random.Generator, others: Sequence[Im
 def _screenshot(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
     """Frame the picture with the interface of a telephone's application."""
     width = 540
-    shown = picture.resize((width, max(8, round(picture.height * width / picture.width))), Image.Resampling.BICUBIC)
+    content = picture.resize((width, max(8, round(picture.height * width / picture.width))), Image.Resampling.BICUBIC)
     dark = rng.random() < 0.5
     ground, ink = ("#111", "#eee") if dark else ("#fff", "#222")
     head, foot = int(rng.integers(60, 160)), int(rng.integers(80, 260))
-    screen = Image.new("RGB", (width, shown.height + head + foot), ground)
-    screen.paste(shown, (0, head))
+    screen = Image.new("RGB", (width, content.height + head + foot), ground)
+    screen.paste(content, (0, head))
     draw = ImageDraw.Draw(screen)
     draw.text((14, 8), "09:41", font=ImageFont.load_default(16), fill=ink)
     draw.ellipse((14, head - 36, 42, head - 8), fill=str(rng.choice(COLOURS)))
     draw.text((52, head - 34), "anna.travels", font=ImageFont.load_default(18), fill=ink)
     for n in range(4):
-        draw.rectangle((14 + 44 * n, head + shown.height + 10, 42 + 44 * n, head + shown.height + 36), outline=ink)
+        draw.rectangle((14 + 44 * n, head + content.height + 10, 42 + 44 * n, head + content.height + 36), outline=ink)
     for n, line in enumerate(rng.choice(LINES, 2, replace=False).tolist()):
-        draw.text((14, head + shown.height + 44 + 24 * n), line, font=ImageFont.load_default(16), fill=ink)
+        draw.text((14, head + content.height + 44 + 24 * n), line, font=ImageFont.load_default(16), fill=ink)
     return screen
 
 
@@ -146,9 +146,9 @@ def _perspective(picture: Image.Image, rng: np.random.Generator, _: Sequence[Ima
     shifts = rng.uniform(0, 0.15, (4, 2)) * (width, height)
     signs = np.array(((1, 1), (-1, 1), (-1, -1), (1, -1)))
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), float)
-    seen = corners + shifts * signs
+    source = corners + shifts * signs
     rows, goals = [], []
-    for (x, y), (u, v) in zip(seen, corners, strict=True):  # Where a pixel of the result comes from.
+    for (x, y), (u, v) in zip(source, corners, strict=True):  # Where a pixel of the result comes from.
         rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
         goals += [u, v]
     terms = np.linalg.solve(np.array(rows), np.array(goals)).tolist()
@@ -177,8 +177,8 @@ def _colour(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Im
 def _hue(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
     hue, saturation, value = picture.convert("HSV").split()
     shift = int(rng.integers(40, 216))
-    turned = hue.point(lambda level: (level + shift) % 256)
-    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+    shifted = hue.point(lambda level: (level + shift) % 256)
+    return Image.merge("HSV", (shifted, saturation, value)).convert("RGB")
 
 
 def _mirror(picture: Image.Image, _rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
@@ -203,7 +203,7 @@ EDITS: tuple[Edit, ...] = (
     Edit("text over it", _overlay_text),
     Edit("emoji over it", _overlay_emoji),
     Edit("meme bars", _meme),
-    Edit("onto another picture", _onto),
+    Edit("onto another picture", _paste_onto),
     Edit("collage", _collage, held_out=True),
     Edit("screenshot", _screenshot, held_out=True),
     Edit("any angle", _rotate),
@@ -237,8 +237,8 @@ def edit(
         if len(chain) == length:
             break
     # What is pressed into a frame comes last but for what a service does to a file: nobody crops a collage first.
-    made = picture.convert("RGB").copy()
+    changed = picture.convert("RGB").copy()
     for one in chain:
-        made = one.change(made, rng, others).convert("RGB")
-    made.thumbnail((LARGEST, LARGEST))
-    return made, tuple(one.name for one in chain)
+        changed = one.change(changed, rng, others).convert("RGB")
+    changed.thumbnail((LARGEST, LARGEST))
+    return changed, tuple(one.name for one in chain)

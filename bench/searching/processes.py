@@ -35,9 +35,9 @@ os.write(int(out), json.dumps(report).encode())
 """
 
 
-def timed(command: Sequence[str], env: Mapping[str, str] | None = None, *, shown: bool = False) -> Run:
+def run_command(command: Sequence[str], env: Mapping[str, str] | None = None, *, show: bool = False) -> Run:
     """Runs a command to its end; what it prints goes to our stderr, or nowhere."""
-    out = sys.stderr if shown else subprocess.DEVNULL
+    out = sys.stderr if show else subprocess.DEVNULL
     read, write = os.pipe()
     try:
         launcher = [sys.executable, "-S", "-E", "-c", _LAUNCHER, str(write), *command]
@@ -51,14 +51,14 @@ def timed(command: Sequence[str], env: Mapping[str, str] | None = None, *, shown
 def environment(threads: int, own: bool) -> dict[str, str]:
     """For a process that computes in so many threads; that of imseek finds this checkout."""
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    found = {**os.environ, **dict.fromkeys(counts, str(threads))}
-    found.pop("PYTHONPATH", None)  # Ours is not for the environments of others.
+    variables = {**os.environ, **dict.fromkeys(counts, str(threads))}
+    variables.pop("PYTHONPATH", None)  # Ours is not for the environments of others.
     if own:
-        found["PYTHONPATH"] = str(Path(__file__).parents[2])
-    return found
+        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
+    return variables
 
 
-def throw_out(folder: Path) -> None:
+def drop_from_cache(folder: Path) -> None:
     """Asks the system to forget what it holds in memory of the files of a folder."""
     for file in folder.rglob("*"):
         if file.is_file():
