@@ -1,13 +1,13 @@
-"""Makes a collection of many vectors without a picture: the hard ones of bench/vectors.py, in imseek's own format.
+"""Make a collection of many hard vectors (bench/vectors.py) without pictures, in imseek's own format.
 
     python bench/big.py --count 1000000 --out DIR [--dim 512] [--encoder fake:512] [--dead 0.01]
     python bench/big.py --append 4096 --out DIR
 
 Files and catalog are as `imseek index` leaves them after merging: shards of about a million rows, published and
 recorded through imseek's own writer, with made-up metadata (size, format, date, camera, `0012/000012345.jpg` as the
-place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog go in in bulk:
-ten million of them would take an hour one by one. Its indexes are dropped before and made again after. So
-`imseek info`, `search`, `maintain` and `collection verify` take it for any other collection.
+place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog are inserted in
+bulk, since ten million of them would take an hour one by one; its indexes are dropped before and created again after.
+`imseek info`, `search`, `maintain` and `collection verify` treat the result like any other collection.
 
 The live images are the rows of `vectors.blocks`, in order of id. `--dead` is the share of further rows that are
 stored and dead, as of pictures that were removed. `--append` adds the next rows in commits of 4,096, as a tail that
@@ -53,7 +53,7 @@ import vectors
 SHARD = 15 * vectors.ROWS
 #: Rows of a commit of the tail.
 COMMIT = 4096
-#: Dead rows come from blocks that no collection gets to.
+#: Dead rows come from blocks beyond those of any collection.
 _FAR = 1 << 24
 _CAMERAS = (
     None,
@@ -85,7 +85,7 @@ def make(
     dead: float = 0.0,
     profile: vectors.Name = "hard",
 ) -> BuildTimes:
-    """A collection of ``count`` live images in the folder ``root``, which must not hold one."""
+    """Make a collection of ``count`` live images in the folder ``root``, which must not contain one."""
     with imseek.create(root, encoder=encoder or f"fake:{dim}") as collection:
         width = collection.info().encoder.dim
     if width != dim:
@@ -115,7 +115,7 @@ def make(
 
 
 def append(root: Path, count: int, seed: int = 0, profile: vectors.Name = "hard") -> None:
-    """Adds the next ``count`` rows, as many small commits."""
+    """Add the next ``count`` rows, in many small commits."""
     reader = Reader(root)
     (space,) = reader.current.image_spaces
     start = reader.current.images
@@ -160,7 +160,7 @@ def _add_shard(
     profile: vectors.Name,
     seconds: dict[str, float],
 ) -> list[int]:
-    """Returns the ids of those that are to die."""
+    """Add a shard of live and dead rows; return the ids of the dead ones."""
     id_range = writer.take_ids(live + dead)
     shard_id = writer.take_shard()
     ids = np.arange(id_range.start, id_range.stop)
@@ -189,7 +189,7 @@ def _add_shard(
             yield dead_rows[dead_used:]
 
     start_time = time.perf_counter()
-    numbers = np.full(live + dead, start)  # What the dead have is all one.
+    numbers = np.full(live + dead, start)  # Dead rows may have any.
     numbers[~is_dead] = np.arange(start, start + live)
     table = _metadata(ids, rng, numbers)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
@@ -227,7 +227,7 @@ def _path(number: int) -> bytes:
 
 
 def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
-    """Of images with these ids, which are the rows of these numbers."""
+    """Metadata of images with these ids; ``numbers`` are their row numbers."""
     n = len(ids)
     sizes = _SIZES[rng.integers(0, len(_SIZES), n)]
     first = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -265,7 +265,7 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
 
 
 def _without_indexes(writer: Writer) -> list[str]:
-    """Drops the indexes of the big tables; returns what makes them again, word by word."""
+    """Drop the indexes of the big tables; return the statements that create them again."""
     statements: list[str] = []
 
     def change(connection: Connection, _generation: int) -> None:
@@ -290,7 +290,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=vectors.PROFILES, default="hard", help="of bench/vectors.py")
     parser.add_argument("--encoder", help="whose collection it is to be; of width --dim")
     parser.add_argument("--dead", type=float, default=0.01)
-    parser.add_argument("--replace", action="store_true", help="delete what is at --out before")
+    parser.add_argument("--replace", action="store_true", help="delete the folder --out first")
     options = parser.parse_args()
     if options.append:
         append(options.out, options.append, options.seed, options.profile)

@@ -1,10 +1,10 @@
-"""How terms are best put together: queries of two terms, over the captioned stamps of Tux Paint.
+"""Compare ways of combining the two terms of a query, over the captioned stamps of Tux Paint.
 
     python bench/compose.py [--stamps DIR] [--half B]
 
-Prints Markdown tables for docs/log.md. Encoder: ``builtin``. What is right comes from folders (a stamp in
-animals/birds is a bird), captions, and colours measured in the pixels (a share of what is not background). Each kind
-of query has two terms, and asks for what only both of them tell:
+Prints Markdown tables for docs/log.md. Encoder: ``builtin``. Right answers come from folders (a stamp in animals/birds
+is a bird), captions, and colours measured in the pixels (a share of the foreground). Each kind of query has two terms,
+and only both together say what it asks for:
 
     two texts      "a bird" + "blue": birds that are blue
     text, picture  a picture of another stamp of the folder + the caption of a stamp: that stamp
@@ -13,10 +13,10 @@ of query has two terms, and asks for what only both of them tell:
     not a picture  "a bird" not a picture of a blue bird: birds that are not blue
     picture, not   a picture of a blue bird, not "blue": birds that are not blue
 
-R@k is the share of right ones among the first k (of k, or of all there are if fewer). AP is average precision. The
-picture that is asked with is taken out of the answer. Intervals are 95 % bootstrap intervals over queries; the last
-column is the difference from the plain sum in AP, paired query by query. Controls have one term only, or the other
-term of another query: over the kinds, each must be worse than what is shipped, else the exit code is 1.
+R@k is the number of right answers among the first k, over k or over all right answers if they are fewer. AP is average
+precision. A query's own pictures are removed from its answer. Intervals are 95 % bootstrap intervals over queries; the
+last column is the difference from the plain sum in AP, paired query by query. Controls have one term only, or the
+second term of another query: over the kinds, each must be worse than the shipped method, else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NEUTRAL = (
 
 @dataclass(frozen=True)
 class Space:
-    """Rows of the stamps (n, dim), and what the methods know of the space beforehand."""
+    """Rows of the stamps (n, dim), and the means of pictures and texts, which some methods use."""
 
     images: Float32
     image_mean: Float32
@@ -84,7 +84,7 @@ def plain_with_narrow_words(space: Space, terms: Sequence[Term]) -> np.ndarray:
 
 
 def centred(space: Space, terms: Sequence[Term]) -> np.ndarray:
-    """The mean of its modality taken from each term before it is normalised."""
+    """Subtract the mean of its modality from each term before normalising it."""
     total = np.zeros(space.images.shape[1], np.float32)
     for term in terms:
         shifted = term.unit - (space.image_mean if term.is_picture else space.text_mean)
@@ -129,7 +129,7 @@ def deviations(space: Space, term: Term) -> np.ndarray:
 
 
 def ranks(space: Space, term: Term) -> np.ndarray:
-    """From 1; those of a negative term begin with what is least like it."""
+    """Ranks from 1; for a negative term, the least similar image comes first."""
     scores = space.images @ term.unit * np.sign(term.weight)
     return np.argsort(np.argsort(-scores, kind="stable"), kind="stable") + 1.0
 
@@ -256,7 +256,7 @@ def main() -> int:
         sound &= not title.startswith("control") or differences[1][2] < 0
     recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
-        print("a negative control is no worse than what is shipped", file=sys.stderr)
+        print("a negative control is no worse than the shipped method", file=sys.stderr)
     return 0 if sound else 1
 
 

@@ -1,4 +1,4 @@
-"""Queries of two terms over the captioned stamps of Tux Paint, for compose.py: what is asked, and what is right.
+"""Queries of two terms over the captioned stamps of Tux Paint, with their right answers, for compose.py.
 
 Halves are those of quality.py: a hash of the relative path.
 """
@@ -43,7 +43,7 @@ CLASSES = {
     "vehicles": "a vehicle",
     "space": "outer space",
 }
-#: From where to where a hue goes, in degrees.
+#: First and last degree of each hue.
 HUES = {
     "red": (345, 15),
     "orange": (15, 42),
@@ -52,7 +52,7 @@ HUES = {
     "blue": (180, 260),
     "purple": (260, 320),
 }
-SHARE = 0.4  # of the saturated pixels of a stamp, for its colour
+SHARE = 0.4  # of the saturated pixels of a stamp, which a hue needs to be its colour
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def colours(pixels: Pixels) -> frozenset[str]:
 
 
 def questions(stamps: Sequence[Stamp]) -> dict[str, list[Question]]:
-    """By kind. Where there is a choice of a picture, a fixed seed takes it."""
+    """Return the questions by kind; a fixed seed chooses among pictures."""
     rng = np.random.default_rng(0)
     coloured = [colours(stamp.pixels) for stamp in stamps]
     members = {name: {i for i, s in enumerate(stamps) if name in s.folders} for name in CLASSES}

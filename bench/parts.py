@@ -1,14 +1,14 @@
-"""An index of several parts: what building, growing and asking it take, beside one index of all.
+"""An index of several parts beside a single one: the cost of building, growing and searching it.
 
     python bench/big.py --count 10000000 --dim 256 --encoder fake:256 --out DIR   # minutes, about 10 GB
     python bench/parts.py build --at DIR --parts 10 [--kind IVF4096,PQ128x4fs] [--recall 0.98]
     python bench/parts.py ask --at DIR [--queries 100]       # recall, milliseconds, memory, cold and warm
     python bench/parts.py grow --at DIR --rows 1000000       # one more shard, and what its part takes
 
-`build` makes as many parts as it is told, of one layout of lists; 1 is one index of all. `ask` starts two processes:
-one finds what is right by an exact scan (kept beside the collection), the other asks. Memory is what the kernel says of
-the process (`smaps_rollup`): anonymous, and mapped from files. Cold means that the files of the collection were thrown
-out of the cache of the disk before; the vectors of the candidates are read from the disk then too.
+`build` makes --parts parts with one layout of lists; 1 is a single index. `ask` starts two processes: one finds the
+right answers by an exact scan (stored beside the collection), the other searches. Memory is what the kernel reports of
+the process (`smaps_rollup`): anonymous, and mapped from files. Cold means that the files of the collection were dropped
+from the disk cache before; the vectors of the candidates are then read from the disk too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def build(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def grow(options: argparse.Namespace) -> dict[str, Any]:
-    """Adds rows as one shard, and renews the index as a run does at its end."""
+    """Add rows as one shard, and renew the index as a run does at its end."""
     import big
 
     from imseek.data.vectors import index_renewal, tuning
@@ -164,7 +164,7 @@ def measure_queries(options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Watch:
-    """Time and peak memory of what is done within."""
+    """Time and peak memory of the body of a ``with`` statement."""
 
     def __enter__(self) -> Watch:
         self._start = measure.clocks()
@@ -237,7 +237,7 @@ def main() -> None:
     report = tasks[options.task](options)
     report["load"] = round(os.getloadavg()[0], 1)
     print(json.dumps(report), flush=True)
-    if options.task in ("build", "ask", "grow"):  # the others are processes of theirs
+    if options.task in ("build", "ask", "grow"):  # the others run in child processes
         recorder.put(task=options.task, **report)
 
 

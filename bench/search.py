@@ -1,4 +1,4 @@
-"""Search in hard vectors, beside its peers: time, recall and memory at the same recall, threads and queries.
+"""Search hard vectors with imseek and its peers: time and memory at the same recall, threads and queries.
 
     python bench/search.py [--count 1000000] [--threads 1 2] [--profile clip] [--systems imseek faiss-ivf hnswlib ...]
     python bench/search.py --filtered               # by the share of images that a filter leaves
@@ -6,11 +6,11 @@
     python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
     python bench/search.py --curves                 # recall against time, drawn by bench/searching/curves.py
 
-Each system runs in a process of its own, in the environment of its own library (bench/README.md says how to make
-them), over the same vectors (bench/vectors.py) and the same queries, and is built once (files stay in --work). Its one
-parameter is set to the smallest that reaches the recall that is wanted, for each kind of query by itself; imseek has
-tuned itself when its index was built. imseek searches a collection with dead rows and a tail that came after its index.
-Ratios are the row over imseek's whole call in the same column: above 1 the row is slower, or larger.
+Each system runs in a process and a virtual environment of its own (bench/README.md says how to make them), over the
+same vectors (bench/vectors.py) and queries. Its index is built once; the files stay in --work. Its one parameter is the
+smallest value that reaches the target recall, chosen for each kind of query; imseek tunes itself while it builds its
+index. imseek searches a collection with dead rows and with a tail of rows added after its index. Ratios are the row
+divided by imseek's whole call in the same column: above 1 the row is slower, or larger.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ PEERS = (
     "glass",
     "autofaiss",
 )
-#: Filters: shares that pass at random, and of rows that are like each other.
+#: Filters: the share of rows that passes, chosen at random, or as rows similar to each other (``near``).
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001, "near 0.1", "near 0.01")
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
 class Bench:
-    """Runs the tasks of one number of vectors, and keeps what they report."""
+    """Run the tasks for one number of vectors, and store their reports."""
 
     def __init__(self, options: argparse.Namespace, count: int) -> None:
         self.options, self.count = options, count
@@ -81,7 +81,7 @@ class Bench:
         truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
     def build(self, system: str, threads: int) -> dict[str, Any]:
-        """What building took; done once, and again for other options or where ``--rebuild`` says so."""
+        """Return the report of the build, which runs once, and again for other options or with ``--rebuild``."""
         shared = "imseek" if system in OWN else system
         names = {
             "imseek": ("index", "index_memory", "target", "tail", "dead", "encoder"),
@@ -98,7 +98,7 @@ class Bench:
         return report
 
     def run(self, task: str, system: str, threads: int, **more: Any) -> dict[str, Any]:
-        """The report of one task in a process of its own; ``{"failed": why}`` where it ended otherwise."""
+        """Run one task in a process of its own; return its report, or ``{"failed": why}`` if it fails."""
         spec = {**self.spec, "task": task, "system": system, "threads": threads, **more}
         script = HERE / ("own.py" if system in OWN else "peers.py")
         print(f"{self.count:,}: {task} {system}, {threads} thread(s)", file=sys.stderr, flush=True)
@@ -133,7 +133,7 @@ def compare(bench: Bench) -> list[dict[str, Any]]:
 
 
 def curves(bench: Bench) -> None:
-    """Records the points of each system's curves; imseek's are of the whole call."""
+    """Record the points of each system's curves; imseek's measure the whole call."""
     for system in bench.options.systems:
         build = bench.build(system, max(bench.options.threads))
         figures = build if "failed" in build else bench.run("curve", system, bench.options.threads[0])
@@ -148,7 +148,7 @@ def curves(bench: Bench) -> None:
 
 
 def compare_filtered(bench: Bench) -> dict[str, Any]:
-    """By name, kind and share. Peers search at the setting that gives them the wanted recall without a filter."""
+    """Return cells by name, kind and share. Peers keep the setting that reaches the target recall without a filter."""
     threads = bench.options.threads[0]
     cells: dict[str, Any] = {}
     for system in ("imseek-index", "faiss-ivf", "hnswlib"):

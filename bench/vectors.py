@@ -1,4 +1,4 @@
-"""Hard vectors, fixed once: what indexes are measured on where no encoder and no pictures are needed.
+"""Hard vectors from a fixed seed, to measure indexes on without an encoder or pictures.
 
     python bench/vectors.py --check [--count 100000]          # prints the properties, and asserts them
     python bench/vectors.py --check --profile clip            # those of real CLIP vectors
@@ -47,7 +47,7 @@ DIM = 512
 ROWS = 65_536
 CLASSES = 20_000
 SUPERCLASSES = 300
-#: Axes along which pictures of one class differ, and how many of these words speak of.
+#: Axes along which pictures of one class differ, and how many of them text queries use.
 RANK = 256
 TEXT_AXES = 160
 #: Zipf's exponent, and the rank that the most frequent class would have, so that it stays below a per cent.
@@ -62,13 +62,13 @@ NEAR_COPIES = 0.015
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What sets one kind of vectors apart from another.
+    """Parameters of one kind of vectors.
 
-    ``mean`` is the share of the squared length that all pictures have in common; of what is left, ``superclass`` and
+    ``mean`` is the share of the squared length that all pictures have in common; of the remainder, ``superclass`` and
     ``by_class`` are the shares of the classes. The rest lies within a class, ``rough`` of it evenly over the axes.
 
-    A text-like query has coefficients of the mean and of its content, of which its picture explains ``text_about``; the
-    rest is noise, whose standard deviations are those of the pictures to the power of ``text_noise`` (0: all the same).
+    A text-like query has coefficients of the mean and of its content. Its picture explains ``text_about`` of that;
+    the rest is noise, with the standard deviations of the pictures to the power of ``text_noise`` (0: all the same).
     """
 
     mean: float
@@ -114,7 +114,7 @@ class Mixture:
     """``chances`` (classes,) cumulative; ``centres`` (classes, dim), the mean included; ``within`` (rank, dim).
 
     ``mean`` (dim,) and ``gap`` (dim,) are unit vectors, ``axes`` (rank, dim) orthonormal, ``widths`` (rank,) the
-    square roots of the eigenvalues, which add up to 1, and ``spoken`` the numbers of the axes of words.
+    square roots of the eigenvalues, which add up to 1, and ``text_axes`` the numbers of the axes that text queries use.
     """
 
     chances: npt.NDArray[np.float64]
@@ -158,12 +158,12 @@ def zipf(count: int) -> npt.NDArray[np.float64]:
 
 
 def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile: Name = "hard") -> Iterator[Float16]:
-    """``count`` unit rows, in float16, as blocks (rows, dim) of which the last may be shorter.
+    """``count`` unit rows, in float16, as blocks (rows, dim); the last one may be shorter.
 
     A larger ``count`` begins with the same rows. Other ``rows`` make other vectors.
     """
     for number, start in enumerate(range(0, count, rows)):
-        # Whole, and then cut: so it is the same for every count.
+        # Drawn whole and then cut, so that it is the same for every count.
         yield block(number, dim, seed, rows, profile)[: count - start]
 
 
@@ -188,7 +188,7 @@ def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile:
 
 
 def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
-    """(n,) numbers evenly spread over [0, 1), one for each row number: what benches filter by.
+    """(n,) numbers evenly spread over [0, 1), one for each row number, for benchmarks to filter by.
 
     Multiples of the golden ratio (Weyl 1916), so that a share s of any run of rows lies below s.
     """
@@ -197,7 +197,7 @@ def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
 
 
 def image_queries(n: int, dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Float32:
-    """(n, dim) float32 unit rows, drawn like the pictures and none of them."""
+    """(n, dim) float32 unit rows, drawn like the pictures, but not among them."""
     return _unit(_draw(mixture(dim, seed, profile), np.random.default_rng([seed, _HELD_OUT]), n))
 
 
@@ -242,7 +242,7 @@ def _unit(rows: Float32) -> Float32:
 
 
 def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: int = 300) -> list[str]:
-    """Prints the properties of the first ``count`` vectors; returns what is not as it is said above."""
+    """Print the properties of the first ``count`` vectors; return those outside their bounds."""
     import faiss
 
     images = image_queries(query_count, dim, seed, profile)
@@ -300,12 +300,12 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: 
 
 
 def calibration(rows: Float32, images: Float32, texts: Float32) -> dict[str, tuple[float, float, float]]:
-    """What is compared with published figures of LAION-CLIP, each with the least and the most that it may be."""
+    """Figures to compare with those published for LAION-CLIP, each with its least and greatest allowed value."""
     import faiss
 
     clustering = faiss.Clustering(rows.shape[1], _LISTS)
     clustering.niter, clustering.max_points_per_centroid = 8, 40
-    clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))  # Plain k-means, assigned by products: as VIBE does it.
+    clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))  # Plain k-means, assigned by products, as VIBE does.
     centres = faiss.vector_to_array(clustering.centroids).reshape(_LISTS, -1)
     lists = np.concatenate([(part @ centres.T).argmax(1) for part in np.array_split(rows, 16)])
     k = max(1, len(rows) // 10_000)

@@ -1,4 +1,4 @@
-"""Whole processes, from their start to their answer: `imseek search`, and peers that open their file and ask once."""
+"""Time whole processes from start to answer: `imseek search`, and peers that open their file for one query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = 9
 
 
 def compare(bench: Any, words: str) -> str:
-    """A table: files in the cache of the disk (medians), and the first run after they were thrown out of it."""
+    """Return a table: medians with the files in the disk cache, and the first run after dropping them from it."""
     query = bench.work / "query.npy"
     np.save(query, np.load(bench.work / "text.npy")[0])
     threads = bench.options.threads[0]
@@ -47,7 +47,7 @@ def compare(bench: Any, words: str) -> str:
     first: float | None = None
     for name, (command, files) in programs.items():
         env = environment(threads, name.startswith("imseek"))
-        run_command(command, env)  # Some do things once, such as exporting a tower.
+        run_command(command, env)  # Some programs do work once, such as exporting a tower.
         drop_from_cache(files)
         uncached = run_command(command, env)
         runs = [run_command(command, env) for _ in range(RUNS)]
@@ -64,7 +64,7 @@ def compare(bench: Any, words: str) -> str:
 
 
 def _setting(bench: Any, system: str) -> int | None:
-    """What the system reached the wanted recall with, from the record of runs; else in the middle of its scale."""
+    """Return the setting that reached the target recall in recorded runs, else one in the middle of the scale."""
     record = bench.options.work / "results.jsonl"
     rows: Sequence[dict[str, Any]] = (
         [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []

@@ -3,8 +3,8 @@
     python bench/searching/curves.py --out docs/pictures/search-curves.png bench/results/2026-11-30-search-curves.json
     python bench/searching/curves.py --out docs/pictures/search-growth.png RESULT.json RESULT.json...
 
-Of a run with `--curves` recall@10 against the time of a query, a line for each system; of others, one for each number
-of vectors, how the time of imseek's whole call grows.
+For a run with `--curves`: recall@10 against the time of a query, with a line for each system. For other runs, one for
+each number of vectors: how the time of imseek's whole call grows.
 
 Needs matplotlib. Times are processor time of one thread: medians in curves, means in growth.
 """
@@ -20,7 +20,7 @@ from typing import Any
 KINDS = {"image": "pictures ask", "text": "words ask"}
 #: The least recall that is drawn.
 LEAST = 0.8
-#: Where a recall lies on the axis: as far from 1 as its logarithm says, so that .9 and .99 are told apart.
+#: Recalls on the axis, which is logarithmic in 1 - recall, so that .9 and .99 are told apart.
 TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 
 

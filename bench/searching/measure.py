@@ -1,4 +1,4 @@
-"""What is measured of any system, in whatever environment it lives: NumPy and the standard library only."""
+"""Measure any system in its own environment, with nothing but NumPy and the standard library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("image", "text")
 PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 #: Scores closer than this are equal: float32 sums of one product differ by more, in another order.
 EQUAL = 2e-6
-#: Settings whose recall is below the target by more than FAR on so many queries are not looked at with all.
+#: A setting whose recall on this many queries is more than FAR below the target is not measured on all of them.
 GLANCE = 100
 FAR = 0.04
 #: Seconds that a round of single queries may take before it is cut short.
@@ -31,7 +31,7 @@ class System(Protocol):
     def load(self) -> None: ...
 
     def rows_of(self, answers: Any) -> Any:
-        """Row numbers of what :meth:`ask` has found."""
+        """Return the row numbers of the answers of :meth:`search`."""
         ...
 
     def search(self, queries: Any, k: int, value: int | None) -> Any:
@@ -52,9 +52,9 @@ class Task:
         return np.load(self.work / f"mask {share}.npy")
 
     def recall(self, kind: str, answers: Any, k: int, share: float | str = 1.0) -> float:
-        """Of the ``k`` best (all that there are, if fewer), how many were found; any of equal score will do.
+        """Return the share of the ``k`` best rows (or of all, if fewer) that were found; ties with the last one count.
 
-        ``found`` are the answers to the first queries. ``share``: among the rows that this filter lets through.
+        ``answers`` belong to the first queries. ``share``: among the rows that this filter passes.
         """
         ids = self._truth[f"{kind} {share} ids"][: len(answers)]
         scores = self._truth[f"{kind} {share} scores"][: len(answers)]
@@ -70,7 +70,7 @@ class Task:
 
 
 def measure(system: System, task: Task, k: int, target: float, rounds: int) -> dict[str, Any]:
-    """Loads a system; finds for each kind of query the fastest setting that reaches ``target``, and times that."""
+    """Load a system, and time for each kind of query the fastest setting that reaches ``target``."""
     start = time.perf_counter()
     system.load()
     report: dict[str, Any] = {"load_s": time.perf_counter() - start, "loaded": memory()}
@@ -88,7 +88,7 @@ def measure(system: System, task: Task, k: int, target: float, rounds: int) -> d
     return {**report, "asked": memory()}
 
 
-#: Queries of a point of a curve that are timed, and those whose recall counts.
+#: Queries for one point of a curve: those that are timed, and those that measure recall.
 POINT = 100
 POINT_RECALL = 300
 #: A curve ends where it is nearly exact, or where a query takes longer (CPU ms).
@@ -96,7 +96,7 @@ _END = (0.998, 150.0)
 
 
 def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> dict[str, list[dict[str, Any]]]:
-    """For each kind of query, from fast to thorough: the setting, recall, and median CPU ms of single queries."""
+    """Return for each kind of query, from fast to thorough: setting, recall, and median CPU ms of single queries."""
     system.load()
     curves: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
@@ -121,7 +121,7 @@ def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> d
 def smallest(
     values: Sequence[int | None], recall: Callable[[int | None], float], target: float
 ) -> tuple[int | None, float]:
-    """The first value that reaches the target, and its recall; else the one of the highest recall."""
+    """Return the first value that reaches the target, and its recall; else the value with the highest recall."""
     attempts: list[tuple[float, int | None]] = []
     for value in values:
         attempts.append((recall(value), value))
@@ -132,8 +132,8 @@ def smallest(
 
 
 def times(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
-    """Medians over rounds: milliseconds of single queries, of the clock and (``cpu``, their mean) of all processors,
-    which other programs on the machine disturb less; and queries a second when all are asked at once."""
+    """Return medians over rounds: wall milliseconds of single queries (p50, p99), their mean processor time (``cpu``),
+    which other programs disturb less, and queries a second when they are searched in one batch."""
     for query in queries[:5]:
         system.search(query[np.newaxis], k, value)
     quantiles, rates = [], []
@@ -149,7 +149,7 @@ def times(system: System, queries: Any, k: int, value: int | None, rounds: int) 
 
 
 def filtered_cell(search: Callable[[int], object], count: int) -> dict[str, float]:
-    """p50, p99 and (``cpu``, of all processors) mean milliseconds of asking ``ask(0)`` and so on, one by one."""
+    """Return p50 and p99 milliseconds of ``search(0)``, ``search(1)`` …, and their mean processor time (``cpu``)."""
     return dict(zip(("p50", "p99", "cpu"), _round(search, count), strict=True))
 
 
@@ -187,5 +187,5 @@ def clocks() -> tuple[float, float]:
 
 
 def write_report(report: Any) -> None:
-    """The one line that the harness reads: the last of the output."""
+    """Print the line that the harness reads: the last one of the output."""
     print(json.dumps(report), flush=True)

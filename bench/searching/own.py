@@ -2,9 +2,9 @@
 
     python bench/searching/own.py JSON
 
-``imseek`` is the whole call, `Collection.search(query, metadata=False)`, less the encoder: the generation is checked,
-the snapshot asked, the tail scanned, the dead left out, candidates scored exactly, and places looked up; a batch is
-`search_many`. ``imseek-index`` is the vector index alone, as the engine holds it.
+``imseek`` is the whole call, `Collection.search(query, metadata=False)`, without the encoder: it checks the generation,
+searches the snapshot, scans the tail, drops dead rows, scores candidates exactly and looks up places; a batch is
+`search_many`. ``imseek-index`` is the engine's vector index alone.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def collection_of(work: Path) -> Path:
 
 
 def build(spec: dict[str, Any]) -> dict[str, Any]:
-    """The collection, then its index, which alone is timed, then the rows that come after it."""
-    import big  # Here: what it imports would count as memory of the searches.
+    """Make the collection, build its index (only this is timed), then append the rows of the tail."""
+    import big  # Here, since its imports would count as memory of the searches.
 
     root, count = collection_of(Path(spec["work"])), int(spec["count"])
     shutil.rmtree(root, ignore_errors=True)
@@ -52,7 +52,7 @@ def build(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
-    """Time, memory and size of the snapshot, built in a process of its own as `imseek maintain --index` does it."""
+    """Build the snapshot in a process of its own, as `imseek maintain --index` does; return time, memory and size."""
     before = _size(root)
     policy = {"kind": spec["index"], "recall": spec["target"]}
     if spec["index_memory"]:
@@ -69,9 +69,9 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 class VectorLookup(QueryEncoder):
-    """Takes the n-th of the vectors that it is given for picture or word number n: no encoder is part of the time.
+    """Return the n-th of the given vectors for picture or word number n, so that no encoder is timed.
 
-    All else of a search goes its way; a raw vector would too, but is searched as words are, whatever it is.
+    The rest of a search runs as usual. A query by a raw vector would too, but imseek treats any raw vector as words.
     """
 
     queries: Any = None
@@ -85,7 +85,7 @@ class VectorLookup(QueryEncoder):
 
 
 class WholeCall:
-    """The whole call. It has tuned itself, so it has no setting of ours; it knows the ``kind`` by its terms."""
+    """The whole call. It tunes itself, so it has no setting of ours; the terms of a query tell it the ``kind``."""
 
     values: Sequence[int | None] = (None,)
     kind = "text"
@@ -114,7 +114,7 @@ class WholeCall:
         return [[hit.image_id for hit in result.hits] for result in answers]
 
     def search_where(self, query: Any, k: int, share: float) -> Any:
-        """With ``where``: its parsing counts, its evaluation only the first time."""
+        """Search with ``where``, which each call parses and only the first one evaluates."""
         self.encoder.queries = query
         request = self._query(0, k, where=f"draw < {share}")
         return [hit.image_id for hit in self.collection.search(request, metadata=False).hits]
@@ -127,7 +127,7 @@ class WholeCall:
         return [self.rows(ids) for ids in answers]
 
     def set_probe(self, value: int | None) -> None:
-        """Has the index probe so many lists, in place of what it has tuned itself to."""
+        """Make the index probe ``value`` lists instead of its tuned number."""
         self.probe_setting = self.kind, value
         if value is not None:
             index = self.open_index()
@@ -137,17 +137,17 @@ class WholeCall:
             index._snapshot = index.snapshot.with_metadata(replace(metadata, **{name: changed}))
 
     def open_index(self) -> Any:
-        generations = self.collection.engine._generations  # There is no public way to the index: it is no promise.
+        generations = self.collection.engine._generations  # No public call returns the index: its interface may change.
         generation = generations.newest()
         return generations.index(generation, generation.reader.current.image_spaces[0])
 
     def rows(self, ids: Any) -> Any:
-        """Row numbers of the vectors, which the truth speaks of: the live ids in their order. No part of a search."""
+        """Return row numbers, as the ground truth has them: positions among the live ids. Not part of a search."""
         return np.searchsorted(self.ids, np.asarray(ids, np.int64))
 
 
 class Index(WholeCall):
-    """The vector index alone; a batch is asked at once."""
+    """The vector index alone; it searches a batch at once."""
 
     def load(self) -> None:
         super().load()
@@ -170,7 +170,7 @@ class Index(WholeCall):
 
 
 def measure_own(system: WholeCall, spec: dict[str, Any]) -> dict[str, Any]:
-    """As :func:`measure.measure`, but that the system is told the kind of the queries."""
+    """Measure as :func:`measure.measure` does, but tell the system the kind of the queries."""
     task = measure.Task(Path(spec["work"]))
     start = time.perf_counter()
     system.load()
@@ -187,7 +187,7 @@ def measure_own(system: WholeCall, spec: dict[str, Any]) -> dict[str, Any]:
         return {**report, "asked": measure.memory()}
     metadata = snapshot.facts
     for kind in measure.KINDS:
-        report[kind]["value"] = getattr(metadata, kind).effort.probe  # What it has tuned itself to.
+        report[kind]["value"] = getattr(metadata, kind).effort.probe  # The tuned value.
     return {**report, "asked": measure.memory(), "kind": metadata.factory}
 
 
@@ -211,7 +211,7 @@ def measure_filtered(spec: dict[str, Any]) -> dict[str, Any]:
                 return whole.search_where(queries[n : n + 1], k, share)
 
             ways: dict[str, Callable[[int], Any]] = {"imseek-index": index_alone}
-            if not isinstance(share, str):  # No column says what the query says.
+            if not isinstance(share, str):  # No column expresses that filter.
                 ways["imseek"] = whole_call
             for name, search in ways.items():
                 start = time.perf_counter()

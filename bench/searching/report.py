@@ -1,4 +1,4 @@
-"""Tables of what bench/search.py has measured, with ratios to imseek, and the record of all runs."""
+"""Tables of the figures that bench/search.py measures, with ratios to imseek, and the record of all runs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ HEAD = (
 )
 
 
-#: Times the resident memory of imseek that a peer may take to count as one of as little memory.
+#: A peer takes as little memory if its resident memory is at most this many times imseek's.
 SAME_MEMORY = 1.1
 
 
 def append_result(work: Path, row: dict[str, Any]) -> None:
-    """Appends a result to ``results.jsonl``."""
+    """Append a result to ``results.jsonl``."""
     with (work / "results.jsonl").open("a") as out:
         out.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **row}) + "\n")
 
@@ -117,7 +117,7 @@ def _line(row: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
 
 
 def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target: float) -> list[str]:
-    """What issue 6 asks: the best peer of those that reach the recall, and what the whole call adds to FAISS's own."""
+    """Answer issue 6: the best peers that reach the recall, and what the whole call adds to FAISS's own."""
     if ours is None:
         return []
     lines = []

@@ -1,4 +1,4 @@
-"""The right answers: the best rows for each query, by brute force, a block of rows in memory at a time."""
+"""The right answers: the best rows for each query, by brute force, with one block of rows in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import vectors
 from searching.measure import KINDS
 
-#: Answers that are kept per query, so that those which tie with the last one wanted are among them.
+#: Answers stored for each query: more than are counted, so that those which tie with the last one are included.
 ANSWERS = 32
 
 
@@ -27,10 +27,10 @@ def prepare(
     shares: tuple[float | str, ...],
     with_rows: bool,
 ) -> None:
-    """Fills the folder ``work`` with queries, right answers and, for those who need it, ``rows.npy``, unless there.
+    """Write queries, right answers and, with ``with_rows``, ``rows.npy`` to the folder ``work``, unless they exist.
 
-    ``shares`` name the filters: a number lets that share of the rows through at random, ``near S`` the share S that
-    lies nearest to the first query, which is like a folder of such pictures.
+    ``shares`` name the filters: a number passes that share of the rows at random, ``near S`` the share S that lies
+    nearest to the first query, like a folder of similar pictures.
     """
     work.mkdir(parents=True, exist_ok=True)
     stamp = [count, dim, seed, query_count, list(shares), ANSWERS]
@@ -87,7 +87,7 @@ def prepare(
 
 
 def _padded(scores: Any, ids: Any) -> tuple[Any, Any]:
-    """To the width of the heap: fewer rows than that may pass a filter."""
+    """Pad to the width of the heap, since fewer rows may pass a filter."""
     missing = ((0, 0), (0, ANSWERS - scores.shape[1]))
     return (
         np.pad(scores, missing, constant_values=-3).astype(np.float32),
