@@ -4,11 +4,11 @@
 
 A set is made of Tux Paint stamps, the photographs of scikit-image and scikit-learn, pages of text and charts: 21 known
 ways of altering each (`duplicating/ways.py`), other shots of the same scene, and pictures that are much alike but not
-the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash of
-the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one of
-the ways; other shots and other pictures are not, nor is a copy with a line of text, which is *edited*. Every threshold
-was chosen on half A, ours in imseek.duplicates.pixels.classify and each peer's here, the one of the greatest F1; half B
-is for reporting.
+the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is split into halves by
+a hash of the name. Every pair that contains an original is judged. A pair is *same* if one was made of the other by one
+of the ways; other shots and other pictures are not, nor is a copy with a line of text, which is *edited*. Every
+threshold was chosen on half A, ours in imseek.duplicates.pixels.classify, and each peer's here for the greatest F1;
+half B is for reporting.
 
 Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
 imagededup's CNN needs weights from the web; where they cannot be had, "cosine alone" stands for it: the
@@ -43,16 +43,16 @@ from imseek.search.near_duplicates import hamming
 
 PEERS = Path(__file__).parent / "duplicating" / "peers.py"
 OURS = "**imseek**"
-#: How one is made of the other where the set of stamps has both.
+#: The way of a pair of stamps where one mirrors the other.
 MIRRORED = "mirrored stamp"
-#: As shipped, but for scenes, which are shown from less on; what is the same does not depend on it.
+#: As shipped, but with lower thresholds for scenes; *same* does not depend on them.
 LOOSE = replace(Thresholds(), scene_cosine=0.8, scene_agreement=0.5)
 
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """The m pairs that are asked about: positions ``i``, ``j``; ``way`` is how one was made of the other, "other" where
-    they are of different pictures; ``family`` that of the picture as it came."""
+    """The m pairs to judge: positions ``i``, ``j``; ``way`` is how one was made of the other, "other" where they show
+    different pictures; ``family`` is that of the original."""
 
     i: np.ndarray
     j: np.ndarray
@@ -71,13 +71,13 @@ class LabelledPairs:
 
     @property
     def beyond(self) -> np.ndarray:
-        """Neither right nor wrong."""
+        """Pairs that count neither as right nor as wrong."""
         return np.isin(self.way, [*BEYOND, MIRRORED])
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a method calls the same (m,) bool, with the threshold chosen for it."""
+    """Which pairs a method calls the same, (m,) bool, and the threshold chosen for it."""
 
     name: str
     same: np.ndarray
@@ -91,7 +91,7 @@ def label_pairs(files: FileSet) -> LabelledPairs:
     i, j = np.triu_indices(len(way), 1)
     has_original = (way[i] == "") | (way[j] == "")
     i, j = i[has_original], j[has_original]
-    # The one that came first is the original.
+    # Put the original first.
     i, j = np.where(way[i] == "", i, j), np.where(way[i] == "", j, i)
     pair_way = np.where(source[i] == source[j], way[j], "other")
     # A stamp whose name ends in _mirror is a mirrored copy of another one.
@@ -101,7 +101,7 @@ def label_pairs(files: FileSet) -> LabelledPairs:
 
 
 def scores(right: np.ndarray, positive: np.ndarray) -> tuple[float, float, float]:
-    """Precision, recall and F1; a precision of nothing found is 1."""
+    """Precision, recall and F1; precision is 1 where nothing is found."""
     hits = int((right & positive).sum())
     precision = hits / max(1, int(positive.sum())) if positive.any() else 1.0
     recall = hits / max(1, int(right.sum()))
@@ -129,7 +129,7 @@ def by_threshold(
 
 
 def measure_pairs(files: FileSet, labels: LabelledPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(m,) distance (64: unknown), orientation and cosine of all that is asked about."""
+    """(m,) distance (64: unknown), orientation and cosine of all pairs."""
     cosine = (files.vectors @ files.vectors.T)[labels.i, labels.j]
     hashes = files.hashes[labels.i], files.hashes[labels.j]
     distance, orientation = distances(*hashes, turn_hashes, len(ORIENTATIONS))
@@ -137,7 +137,7 @@ def measure_pairs(files: FileSet, labels: LabelledPairs) -> tuple[np.ndarray, np
 
 
 def run_imseek(files: FileSet, labels: LabelledPairs, thresholds: Thresholds) -> tuple[np.ndarray, ClassifiedPairs]:
-    """(m,) kinds of all that is asked about, and the pairs found; says how long it took."""
+    """Return (m,) kinds of all pairs, and the pairs found; print how long that took."""
     distance, orientation, cosine = measure_pairs(files, labels)
     near = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine))
     looks = LuminanceCache(lambda position: (files.folder / files.entries[position].file).read_bytes())
@@ -166,7 +166,7 @@ def run_imseek(files: FileSet, labels: LabelledPairs, thresholds: Thresholds) ->
 
 
 def table(labels: LabelledPairs, results: list[Result]) -> None:
-    """Per way: precision, recall, F1 of each method. Wrong are pairs of other pictures with copies made so."""
+    """Print precision, recall and F1 by way and method; copies made that way of other pictures are the wrong pairs."""
     print("\n| | " + " | ".join(result.name for result in results) + " |")
     print("|---|" + "---|" * len(results))
     print("| threshold | " + " | ".join(result.threshold for result in results) + " |")
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
     parser.add_argument("--most", type=int, help="originals of a half (default: all)")
     parser.add_argument("--only-b", action="store_true", help="judge half B alone, which leaves out the calibration")
-    parser.add_argument("--show", type=int, default=0, help="name so many pairs that were called the same and are not")
+    parser.add_argument("--show", type=int, default=0, help="name this many pairs that are wrongly called the same")
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     halves = {half: make(half, stamps, options.cache, options.most) for half in "AB"}
@@ -270,7 +270,7 @@ def main() -> None:
 
 
 def show_edited(half: str, labels: LabelledPairs, kinds: np.ndarray) -> None:
-    """Say what became of copies with text, and what else is called *edited*."""
+    """Print how copies with text are classified, and what else is called *edited*."""
     as_kind = {name: int((kinds[labels.edited] == kind).sum()) for name, kind in (("edited", EDITED), ("same", SAME))}
     edited_ways = labels.way[kinds == EDITED]
     groups = {
@@ -285,8 +285,8 @@ def show_edited(half: str, labels: LabelledPairs, kinds: np.ndarray) -> None:
 
 
 def calibration(labels: dict[str, LabelledPairs], pairs: dict[str, ClassifiedPairs], files: dict[str, FileSet]) -> None:
-    """Of pairs by kind and by what speaks for them: how many, and the share of them that are what they are called, on
-    half A, from which the confidences in imseek.duplicates.pixels.classify are, and on half B."""
+    """Print, by kind and evidence, the number of pairs and the share that is right: on half A, where the confidences
+    in imseek.duplicates.pixels.classify come from, and on half B."""
     print("\n| kind | | A | right | B | right |\n|---|---|---|---|---|---|")
     truth = {half: _truth(labels[half], pairs[half]) for half in "AB"}
 

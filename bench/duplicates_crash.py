@@ -3,10 +3,10 @@
     python bench/duplicates_crash.py [--kills 200] [--seed 1] [--only quarantine]
 
 Each trial kills ``apply`` or ``undo`` of a plan before one of its operations on the disk, or in the midst of a write;
-every second one then kills what comes next too, which goes on or back. Then it looks whether every file is there with
-all its bytes, goes on in one of several ways (undo; apply again and undo; index in between, as a folder that is
-followed would be), and compares with what was before: bytes, mtime and mode of every file, ids, tags and what else is
-known of each image, and nothing of ours left over. Operations are spread over all that each command does. The folders
+every second trial also kills the next command, which continues or reverts. Then it checks that every file exists with
+all its bytes, goes on in one of several ways (undo; apply again and undo; index in between, as in a watched folder),
+and compares with the state before: bytes, mtime and mode of every file, ids, tags and other data of each image, and no
+leftovers of ours. The operations to kill at are spread over everything that each command does. The folders
 are in memory where that can be had (--folder), with the quarantine of the way ``disk`` on another file system.
 Exit code 1 where anything was lost or different.
 """
@@ -34,7 +34,7 @@ from durability.forks import Server
 
 @dataclass
 class Tally:
-    """Of one way and command."""
+    """Counts for one way and command."""
 
     operations: int = 0
     killed_in: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""Grouping a million pairs: seconds of one core, how many questions it takes, and the memory at its peak.
+"""Group a million pairs: seconds of one core, number of questions, and peak memory.
 
 Shapes that pairs can have, from the usual to the worst: far apart, whole groups, one large group, everything around one
 picture, chains. The callback answers at once, so that what is measured is the grouping. Each runs in a process of its
@@ -88,7 +88,7 @@ SHAPES: dict[str, tuple[Callable[[int], Iterator[DuplicatePair]], Confirm]] = {
 
 
 def measure(name: str, count: int) -> None:
-    """In a process of its own: prints a JSON object."""
+    """Run in a process of its own: print a JSON object."""
     make, confirm = SHAPES[name]
     pairs = [pair for pair in make(count) if pair.a != pair.b]
     start = time.process_time()

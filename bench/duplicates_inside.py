@@ -1,15 +1,15 @@
-"""Pictures inside pictures: which of them are found, and what is found that is not so.
+"""Pictures inside pictures: which of them are found, and which findings are wrong.
 
     python bench/duplicates_inside.py [--stamps DIR] [--half B] [--calls 2] [--names]
 
 Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
-area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
-which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.duplicates.crops.
+area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps that
+nothing is made of. They are indexed as files with the built-in encoder, and searched by imseek.duplicates.crops.
 
-Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
-screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
-A pair that is found counts as wrong where the two have nothing in common; those that share a part, without one being
-in the other, are counted by themselves. Tiles, rules and thresholds were chosen on half A.
+Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of a picture in a collage
+or screenshot lies in that too. A picture that a collage has cut to the shape of its cell counts if at least 55 % of it
+is visible. A pair that is found counts as wrong where the two have nothing in common; pairs that share a part, without
+one being in the other, are counted separately. Tiles, rules and thresholds were chosen on half A.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from imseek.search.backend import unit_rows
 def search(
     items: list[Item], folder: Path, calls: int, keep: Path | None
 ) -> tuple[crop_search.CropResult, list[int], list[float]]:
-    """What the last call finds, which item each position is, and the seconds that each call took."""
+    """Return the last call's result, the item of each position, and the seconds of each call."""
     files = folder / "pictures"
     files.mkdir()
     for n, item in enumerate(items):
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--half", choices="AB", default="B")
-    parser.add_argument("--calls", type=int, default=1, help="2: once more, with what the first call has kept")
+    parser.add_argument("--calls", type=int, default=1, help="2: once more, with the cache of the first call")
     parser.add_argument("--most", type=int, help="originals, collages and screenshots, of each (default: all)")
     parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")

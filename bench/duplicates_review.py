@@ -2,7 +2,7 @@
 
     python bench/duplicates_review.py --collection PATH [--groups 30] [--browser /usr/bin/chromium]
 
-The collection should have as many groups. The pages run in a process of their own, chromium beside them on the same
+The collection needs at least --groups groups. The pages run in a process of their own, chromium beside them on the same
 machine. Printed, in ms, as p50 and p95: from opening the page again, once groups are known, to the pictures of the
 first group; from a key that goes to the next group (j), and from one that keeps the picture suggested and goes on (k),
 to the first frame in which that group's pictures are decoded; and the processor time of the server for each. Decisions

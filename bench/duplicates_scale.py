@@ -1,16 +1,16 @@
-"""Time and memory of looking for duplicates among many, and what of those that are there is found.
+"""Time, memory and recall of finding duplicates among many images.
 
     python bench/duplicates_scale.py --count 100000 --work DIR [--against-faiss] [--turns 8] [--cosine 0.9]
 
-A collection of the hard vectors of bench/vectors.py, of which 2 in 100 are copies or near-copies of another one, with
-perceptual hashes in which pairs are planted: to each 50th image belongs one whose hash differs in 0 to 10 bits. Its
-vector index is built first, as `imseek maintain --index auto` does it. Then `candidates.find` runs in a process of its
-own: wall and processor time, the most memory that is not a mapped file, the most resident memory; from the start, once
-more with all parts kept, and after one image more.
+The collection has the hard vectors of bench/vectors.py, where 2 in 100 are copies or near-copies of another one, and
+perceptual hashes with planted pairs: every 50th image has a partner whose hash differs in 0 to 10 bits. Its vector
+index is built first, as `imseek maintain --index auto` does it. Then `candidates.find` runs in a process of its own.
+Measured are wall and processor time, peak memory outside mapped files, and peak resident memory: without a cache, once
+more with all parts cached, and after adding one image.
 
-Recall is that of the planted pairs of hashes, and of pairs of some cosine and more of --asked images, which a scan
-finds: of each image the nearest 32, which is the bound. `--against-faiss` asks FAISS's multi-index hashing
-(IndexBinaryMultiHash) for the same pairs.
+Recall counts the planted pairs of hashes and, for --asked images, the pairs above a cosine that a scan finds (the
+nearest 32 of each image, which is the limit). `--against-faiss` asks FAISS's multi-index hashing (IndexBinaryMultiHash)
+for the same pairs.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from imseek.types.collection_info import IndexPolicy
 
 Ids = npt.NDArray[np.int64]
 
-#: One in so many images has a partner whose hash was planted.
+#: One in this many images has a partner with a planted hash.
 EVERY = 50
 
 
 def plant_pairs(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
-    """(m, 2): pairs of positions; the hash of the second becomes, in place, that of the first but for a few bits."""
+    """Return (m, 2) pairs of positions; the second's hash becomes, in place, the first's with a few bits flipped."""
     rng = np.random.default_rng(len(hashes))
     positions = rng.permutation(len(hashes))[: 2 * (len(hashes) // EVERY)].reshape(-1, 2)
     for n, (first, second) in enumerate(positions.tolist()):
@@ -75,7 +75,7 @@ def open_side(root: Path, count: int, radius: int) -> tuple[pair_candidates.Cand
 
 
 class Memory(threading.Thread):
-    """The most memory of this process, looked at every 20 ms: all that is resident, and what is not a mapped file."""
+    """Peak memory of this process, sampled every 20 ms: resident memory, and that outside mapped files."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -95,7 +95,7 @@ class Memory(threading.Thread):
 
 
 def work(spec: dict[str, Any]) -> None:
-    """In a process of its own: prints a JSON object, and leaves the pairs beside the collection."""
+    """Run in a process of its own: print a JSON object, and write the pairs beside the collection."""
     root = Path(spec["root"])
     memory = Memory()
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -138,7 +138,7 @@ def work(spec: dict[str, Any]) -> None:
 
 
 def memory_bound(images: int, pairs: int) -> float:
-    """The most memory in MB, as `candidates.find` states it."""
+    """The limit of memory in MB that `candidates.find` states."""
     return 300 + (250 * images + 100 * pairs) / 1e6
 
 
@@ -217,7 +217,7 @@ def _units(rows: Any) -> Any:
 
 
 def hashing(root: Path, count: int, radius: int, query_count: int = 5000) -> None:
-    """Our multi-index hashing beside FAISS's: seconds for the same queries, and whether they find the same."""
+    """Compare our multi-index hashing with FAISS's: seconds for the same queries, and the number of pairs found."""
     import faiss
 
     one, _ = open_side(root, count, radius)

@@ -1,4 +1,4 @@
-"""Pictures inside pictures: collages, screenshots and crops made of stamps and photographs, with what lies in what.
+"""Collages, screenshots and crops made of stamps and photographs, with the pictures that lie in each.
 
 Used by duplicates_inside.py. Halves are those of quality.py, a hash of the name; nothing of one half is in the other.
 """
@@ -22,7 +22,7 @@ from imseek.media import decode
 #: A part of a picture in pixels: left, top, right, bottom.
 Box = tuple[float, float, float, float]
 
-#: Stamps that things are made of, and those that are only there to be mistaken for others.
+#: Stamps that collages and the like are made of, and stamps that are only there to be mistaken for those.
 STAMPS, OTHERS = 40, 80
 COLLAGES, SCREENSHOTS = 12, 24
 #: Shares of the area that crops have.
@@ -40,7 +40,7 @@ PHOTOS = (
 
 @dataclass(frozen=True)
 class Placement:
-    """The part ``of`` an original that a picture shows, in its box ``at``; both in pixels."""
+    """The ``source_box`` of an original that a picture shows in its ``target_box``; both in pixels."""
 
     original: str
     source_box: Box
@@ -49,7 +49,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Item:
-    """``kind`` is original, collage, screenshot, or the share of a crop."""
+    """A picture; ``kind`` is original, collage, screenshot, or the share of a crop."""
 
     name: str
     kind: str
@@ -58,7 +58,7 @@ class Item:
 
 
 def make_items(half: str, stamps: Path, most: int | None = None) -> list[Item]:
-    """``most`` bounds the originals, the collages and the screenshots, each by itself."""
+    """Make the pictures of a half; ``most`` limits originals, collages and screenshots, each by itself."""
     chance = np.random.default_rng("AB".index(half))
     pictures = dict(islice(_originals(half, stamps), most))
     others = [name for name in pictures if name.startswith("other/")]
@@ -77,8 +77,8 @@ def make_items(half: str, stamps: Path, most: int | None = None) -> list[Item]:
 
 
 def relation(whole: Item, part: Item) -> str:
-    """``inside``: the part, all of which is of one original, lies in the whole. ``cut``: it does so with its edges cut
-    off. ``near``: little of it does, or most of the whole is the part. Empty: neither."""
+    """Return ``inside`` if the part, which shows one original alone, lies in the whole; ``cut`` if it does so with its
+    edges cut off; ``near`` if little of it does, or the part makes up most of the whole; empty if none of these."""
     if whole is part or part.kind in ("collage", "screenshot"):
         return "near" if _share_something(whole, part) else ""
     (own,) = part.shows
@@ -142,7 +142,7 @@ def _collage(name: str, sources: dict[str, Image.Image], chance: np.random.Gener
     sheet = Image.new("RGB", (width, height), ground)
     shows = []
     names = chance.permutation(list(sources))[: columns * rows]
-    fill = bool(n & 4)  # Cells are filled, and what does not fit is cut off; or pictures are whole.
+    fill = bool(n & 4)  # Pictures fill their cells, with the rest cut off; or they are whole.
     for at, original in enumerate(names.tolist()):
         x, y = at % columns * width // columns + gap // 2, at // columns * height // rows + gap // 2
         w, h = width // columns - gap, height // rows - gap

@@ -1,4 +1,4 @@
-"""What a reranker gains: R@1, R@5 and R@10 of the captioned stamps of Tux Paint without it and with it, and its cost.
+"""Gain and cost of a reranker: R@1, R@5 and R@10 without and with it, over the captioned stamps of Tux Paint.
 
     python bench/rerank.py [--reranker NAME] [--half B] [--depth 100] [--stamps DIR]
 
@@ -30,7 +30,7 @@ from quality import find_stamps
 
 from imseek.search import caption_reranker
 
-#: What folders of stamps hold, as people would ask for it.
+#: Queries that people might use for the content of a folder of stamps.
 KINDS = {
     "animals/birds": "a bird", "animals/fish": "a fish", "animals/insects": "an insect", "animals/mammals": "a mammal",
     "animals/dinosaur": "a dinosaur", "animals/lizards": "a reptile", "animals/shellfish": "a shellfish",
@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     captions = read_captions(stamps, options.half)
-    caption_task, nouns = make_tasks(list(captions.values()))
+    caption_task, nouns, _ = make_tasks(list(captions.values()))
     kinds = make_kinds(list(captions))
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(captions)]
     recorder.put(half=options.half, reranker=options.reranker, stamps=len(captions))
@@ -89,7 +89,7 @@ def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path
 
 
 def make_kinds(names: Sequence[str]) -> Task:
-    """Return the kinds as queries, of which right is what lies in their folder or below."""
+    """Return the kinds as queries; the stamps in their folder or below are right."""
     inside = {words: [name.startswith(f"{folder}/") for name in names] for folder, words in KINDS.items()}
     present = {words: row for words, row in inside.items() if any(row)}
     return Task("kinds", tuple(present), np.array(list(present.values())))

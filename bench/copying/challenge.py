@@ -1,4 +1,4 @@
-"""The challenge of a half as files: references, and queries of which one in five was made of a reference."""
+"""The challenge of a half as files: references, and queries, one in five of them made of a reference."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from PIL import Image, ImageChops, ImageFilter
 VERSION = 8
 #: Queries made of references, and queries that match nothing, for each of these.
 COPIES, MISSES = 200, 800
-#: Levels by which the middle of 3 × 3 pixels may differ where nothing is to be seen.
+#: Levels by which the mean of 3 × 3 pixels may differ without anything being visible.
 UNSEEN = 8
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, and of
-    the one that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` tells what
-    makes a query without a match hard. ``name`` is that of its original, and ``holds`` names what that was put together
-    from. ``alike`` names other references of which the same edits make the same query: of siblings that differ in one
-    place, when a crop leaves that out."""
+    """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, or of
+    the reference that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` says
+    what makes a query without a match hard. ``name`` is that of its original, and ``holds`` names the pictures that the
+    original was put together from. ``alike`` names other references that the same edits turn into the same query:
+    siblings that differ in one place, when a crop leaves that place out."""
 
     file: str
     query: bool
@@ -85,7 +85,7 @@ def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> li
     rng = np.random.default_rng([seed, 77 + "AB".index(half)] if seed else "AB".index(half))
     pictures = list(originals(half, stamps))
     order = [pictures[n] for n in rng.permutation(len(pictures)).tolist()]
-    # Of a series, every second picture is a reference and the others are asked about.
+    # Every second picture of a series is a reference; the others become queries.
     indexed: list[Original] = []
     unindexed: list[Original] = []
     for kind in ("photo", "stamp", "drawn"):
@@ -93,7 +93,7 @@ def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> li
         of_kind = of_kind[: max(4, round(share * len(of_kind)))]
         indexed += of_kind[::2]
         unindexed += of_kind[1::2]
-    # What lies under or beside a picture must match nothing either.
+    # Pictures that lie under or beside another must match nothing either.
     grounds = [one.picture for one in unindexed if one.kind == "photo"]
 
     payloads: set[bytes] = set()

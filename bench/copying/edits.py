@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-#: Changes a picture; the list holds pictures of which none is in the collection, to lie under or beside it.
+#: Changes a picture; the list has pictures outside the collection, to lay under or beside it.
 Change = Callable[[Image.Image, np.random.Generator, Sequence[Image.Image]], Image.Image]
 
 #: Words of the overlays, and colours of overlays, frames and grounds.
 LINES = ("SUMMER SALE 50 %", "when you see it", "LIKE AND SHARE", "photo: A. Miller", "Monday again", "NEW!", "so true")
 COLOURS = ("white", "black", "#c33", "#36c", "#fc0", "#383", "#864")
-#: Longest side of what comes out, in pixels.
+#: Longest side of the edited picture, in pixels.
 LARGEST = 900
 
 
 @dataclass(frozen=True)
 class Edit:
-    """``held_out``: made in half B only, so that nothing was chosen with it in sight."""
+    """``held_out`` edits are made in half B only, so that nothing was chosen with them in sight."""
 
     name: str
     change: Change
@@ -29,7 +29,7 @@ class Edit:
 
 
 def _crop(least: float, most: float) -> Change:
-    """Leave that share of the area, at a random place, the sides' ratio changed by up to a third."""
+    """Keep such a share of the area, at a random place, with the sides' ratio changed by up to a third."""
 
     def change(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
         share, ratio = rng.uniform(least, most), np.exp(rng.uniform(-0.3, 0.3))
@@ -89,7 +89,7 @@ def _meme(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Imag
 
 
 def _paste_onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
-    """Lay the picture over another one, of which it covers 20 to 60 %."""
+    """Lay the picture over another one, so that it covers 20 to 60 % of that."""
     ground = others[int(rng.integers(len(others)))].convert("RGB")
     ground = ImageOps.fit(ground, (LARGEST, round(LARGEST * rng.uniform(0.6, 1))))
     share = np.sqrt(rng.uniform(0.2, 0.6))
@@ -130,7 +130,7 @@ def _screenshot(picture: Image.Image, rng: np.random.Generator, _: Sequence[Imag
 
 
 def _rotate(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
-    """Turn by any angle; what is uncovered has one colour."""
+    """Turn by any angle; the corners have one colour."""
     angle, ground = rng.uniform(5, 355), str(rng.choice(COLOURS))
     return picture.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=ground)
 
@@ -217,7 +217,7 @@ EDITS: tuple[Edit, ...] = (
     Edit("noise", _noise),
     Edit("smaller", _shrink),
 )
-#: Of these, a chain holds at most one: twice, nothing recognisable is left.
+#: A chain has at most one of these: after two, nothing recognisable is left.
 SEVERE = frozenset(("crop to 30–60 %", "crop to 10–30 %", "onto another picture", "collage", "screenshot", "any angle"))
 #: Chances of one, two and three edits.
 LENGTHS = (0.4, 0.35, 0.25)

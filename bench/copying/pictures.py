@@ -2,7 +2,7 @@
 
 Photographs are quarters of those in scikit-image and scikit-learn, stamps are Tux Paint's, and the rest is drawn here:
 clocks, road signs, playing cards, words, pages, charts, and photographs with an object pasted in. Pictures drawn by one
-rule belong to a ``series``: of clocks that differ in the time alone, each is a picture of its own.
+rule belong to a ``series``: clocks that differ only in the time are different pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from quality import half_of, stamp_names
 
 from imseek.media import decode
 
-#: Shorter sides than this hold too little to be recognised after an edit.
+#: Pictures with a shorter side show too little to be recognised after an edit.
 LEAST_SIDE = 100
-#: Photographs whose shorter side is at least so long give four pictures.
+#: Photographs whose shorter side is at least this long give four pictures.
 QUARTERED = 400
 #: Drawn pictures of each series.
 DRAWN = 8
@@ -124,7 +124,7 @@ def _clock(layout: int, seed: int) -> Image.Image:
 
 
 def _sign(layout: int, seed: int) -> Image.Image:
-    """A road sign: of one layout all but the symbol is the same."""
+    """A road sign; signs of one layout differ only in the symbol."""
     rng = np.random.default_rng([layout, seed, 3])
     picture = Image.new("RGB", (360, 340), ("#9cd", "#8b8", "white")[layout])
     draw = ImageDraw.Draw(picture)
@@ -177,7 +177,7 @@ def _card(layout: int, seed: int) -> Image.Image:
 
 
 def _word(layout: int, seed: int) -> Image.Image:
-    """A word on a sheet: of one layout, the words differ in a letter or an accent."""
+    """A word on a sheet; the words of one layout differ in a letter or an accent."""
     spellings = (
         ("resume", "résumé", "resumé", "résume", "resune", "nesume", "resuwe", "rezume"),
         ("bod", "dob", "bob", "dod", "bad", "pod", "boq", "qop"),

@@ -1,4 +1,4 @@
-"""The set of a half, written as files once, with what imseek stores of each: vector and perceptual hash."""
+"""The pictures of a half as files, written once, with the vector and perceptual hash that imseek stores of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. ``source`` is the original's name; ``way`` how it was made of it: "" for the original itself, a key of
+    """One file. ``source`` is the original's name; ``way`` is how it was made: "" for the original itself, a key of
     WAYS or BEYOND, or "shot"."""
 
     file: str
@@ -43,7 +43,7 @@ class FileSet:
 
 
 def make(half: str, stamps: Path, cache: Path, most: int | None = None) -> FileSet:
-    """``most`` bounds the originals."""
+    """Write the files of a half, or find them in the cache; ``most`` limits the originals."""
     folder = cache / f"duplicates-{VERSION}-{half}{f'-{most}' if most else ''}"
     listing = folder / "entries.json"
     if not listing.exists():

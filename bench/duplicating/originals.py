@@ -14,9 +14,9 @@ from quality import half_of, stamp_names
 
 from imseek.media import decode
 
-#: Stamps whose longer side is shorter are there, but no copies are made of them: a quarter of them says nothing.
+#: Stamps with a shorter longer side get no copies: a quarter of them says nothing.
 LEAST_SIDE = 100
-#: So many stamps of a half get copies; the others are siblings that are to be told from them.
+#: Stamps of a half that get copies; the others are siblings to tell apart from them.
 COPIED_STAMPS = 100
 PAGES = 12
 _TEXT = (
@@ -29,7 +29,7 @@ WORDS = _TEXT.split()
 
 @dataclass(frozen=True)
 class Original:
-    """``family`` is photo, stamp, page, chart or blank; ``copied`` tells whether copies are to be made of it."""
+    """``family`` is photo, stamp, page, chart or blank; ``copied`` says whether to make copies of it."""
 
     name: str
     family: str
@@ -48,7 +48,7 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
 
 
 def photo_folders() -> tuple[Path, Path]:
-    """Where scikit-image and scikit-learn have their photographs."""
+    """The folders with the photographs of scikit-image and scikit-learn."""
     import skimage
     import sklearn
 
@@ -72,7 +72,7 @@ def _stamps(half: str, folder: Path) -> Iterator[Original]:
     seen: set[bytes] = set()
     for name, pixels in pictures.items():
         mark = hashlib.sha256(pixels.tobytes()).digest()
-        if mark not in seen:  # Two have the same pixels.
+        if mark not in seen:  # Two stamps have the same pixels.
             seen.add(mark)
             flat = name.removesuffix(".png").replace("/", "_")
             if pixels.std() < 8:  # A black I that fills its picture, and the like: nothing to recognise.

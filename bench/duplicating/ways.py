@@ -25,7 +25,7 @@ def _resize(factor: float) -> Way:
 
 
 def _crop(share: float) -> Way:
-    """So much of the area is cut away, at a random place, the proportions of the sides kept."""
+    """Cut this share of the area away, at a random place, and keep the proportions of the sides."""
 
     def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         side = np.sqrt(1 - share)
@@ -69,7 +69,7 @@ def _text(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _repost(picture: Image.Image, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Cropped by a twentieth, halved, brightened a little, and squeezed: what is passed on and on."""
+    """Cropped by a twentieth, halved, brightened a little, and compressed strongly, like pictures shared repeatedly."""
     data, _ = _crop(0.05)(picture, rng)
     small = rescale(Image.open(io.BytesIO(data)).convert("RGB"), 0.5)
     return encode_picture(ImageEnhance.Brightness(small).enhance(1.1), "jpeg", 50), "jpeg"
@@ -103,9 +103,9 @@ WAYS: dict[str, Way] = {
     "greyscale": _png(lambda picture, _: picture.convert("L").convert("RGB")),
     "repost": _repost,
 }
-#: Those of the ways that add something: the copy is *edited*, not the same.
+#: Ways that add something: the copy is *edited*, not the same.
 EDITS = ("text",)
-#: Not the same picture any more, but a part of it: shown, and counted as neither.
+#: No longer the same picture, but a part of it: reported, and counted neither as right nor as wrong.
 BEYOND: dict[str, Way] = {"crop 60 %": _crop(0.60)}
 
 
@@ -135,7 +135,7 @@ def another_shot(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _sample(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear, the edge repeated."""
+    """Sample bilinearly, with the edge repeated."""
     height, width = pixels.shape[:2]
     rows, columns = rows.clip(0, height - 1.001), columns.clip(0, width - 1.001)
     top, left = rows.astype(int), columns.astype(int)
