@@ -1,10 +1,10 @@
-"""What axe-core finds on the pages of `imseek ui`, in light and dark, on a wide window and on a phone.
+"""Check the pages of `imseek ui` with axe-core, in light and dark, on a wide window and on a phone.
 
     npm pack axe-core && tar xzf axe-core-*.tgz
     python bench/axe.py --collection PATH --axe package/axe.min.js [--browser /usr/bin/chromium]
 
 The collection should have duplicates, and captions or text. Printed are the violations of every page, with the number
-of elements and the first of them; the exit code is 1 if there are any. Two things are left out that nobody but
+of elements and the first of them; the exit code is 1 if there are any. Two findings are left out that nobody but
 Streamlit can change: `presentation-role-conflict` on its file uploader, and its link that skips to the content, which
 axe-core does not recognise where the first other link is in a shadow tree, as ours is.
 """
@@ -114,12 +114,12 @@ def main() -> int:
 
 
 def _report(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
-    violations_kept = [one for one in violations if one[0] != _LEFT_OUT]
-    say(f"{state}: {len(violations_kept) or 'no'} violation{'' if len(violations_kept) == 1 else 's'}")
-    for rule, impact, nodes, html, summary in violations_kept:
+    relevant = [one for one in violations if one[0] != _LEFT_OUT]
+    say(f"{state}: {len(relevant) or 'no'} violation{'' if len(relevant) == 1 else 's'}")
+    for rule, impact, nodes, html, summary in relevant:
         say(f"  {rule} ({impact}), {nodes} elements, such as {html}\n    {' '.join(summary.split())[:300]}")
         recorder.add_row("violations", state=state, rule=rule, impact=impact, elements=nodes)
-    return len(violations_kept)
+    return len(relevant)
 
 
 if __name__ == "__main__":

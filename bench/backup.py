@@ -2,9 +2,9 @@
 
     python bench/backup.py [--count 100000] [--rounds 3] [--out DIR]
 
-Each round does all of them in turn, so that other work on the machine troubles all alike; medians are printed, as MB/s
-of the archive and as a ratio to plain `tar`. Ours fsync what they write, and `tar` is followed by `sync`. Peak memory
-is that of a process of its own. What compressing would save is printed too, by kinds of files.
+Each round runs all of them in turn, so that other work on the machine disturbs all alike. Printed are medians, as MB/s
+of the archive and as a ratio to plain `tar`. Ours fsync their output, and `tar` is followed by `sync`. Peak memory is
+that of a process of its own. The saving by compression is printed too, by kind of file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import big
 PACK = 'tar -C "$1" -cf "$2" . && sync "$2"'
 SUMS = 'find "$1" -type f -print0 | xargs -0 sha256sum > "$2.sums"'
 UNPACK = 'mkdir "$2" && tar -C "$2" -xf "$1" && sync -f "$2"'
-# Not ru_maxrss, which a process has from its parent.
+# Not ru_maxrss, which a process inherits from its parent.
 PEAK = "import sys, imseek; {}; print(*(line for line in open('/proc/self/status') if 'VmHWM' in line))"
 CALLS = {
     "nothing": "import imseek.backup, imseek.data.archive.restore, imseek.data.archive.archive_writer",
@@ -54,7 +54,7 @@ def shell(line: str, *paths: Path) -> None:
 
 
 def peak(call: str, *paths: Path) -> float:
-    """Megabytes at most."""
+    """Peak memory of a call, in megabytes."""
     command = [sys.executable, "-c", PEAK.format(CALLS[call]), *map(str, paths)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]) / 1000
 

@@ -1,9 +1,9 @@
-"""Free pictures with names and keywords, on which version 2 of ``builtin`` is trained. None of them is committed.
+"""Free pictures with names and keywords, for training version 2 of ``builtin``. None of them is committed.
 
     python bench/builtin_pictures.py DIR      # fetch the sources into DIR (about 250 MB)
 
 Needs ``apt-get``, ``npm`` and the PyPI package ``resvg-py`` (MPL-2.0), which draws SVG. Licences as the packages state
-them; every one allows training, and none asks for the same licence of what is made (sets under CC BY-SA were left out).
+them; every one allows training, and none demands its own licence for derived works (sets under CC BY-SA are left out).
 
 ======================== ================================================= =====================================
 source                   what                                              licence
@@ -51,12 +51,12 @@ ABSTRACT = (
     *("signs_and_symbols/flags", "signs_and_symbols/map_symbols", "signs_and_symbols/led"),
     *("recreation/games", "transportation/aiga-symbols"),
 )
-#: Folders no picture of which is trained on: chosen before training, for their everyday things.
+#: Folders without training pictures, chosen before training for their everyday things.
 HELD_OUT = (
     *("animals/mammals", "food/fruit", "transportation/vehicles", "plants", "buildings"),
     *("recreation/music", "people/clothing", "tools"),
 )
-#: Keywords that say nothing of what a picture shows.
+#: Keywords that say nothing about the content of a picture.
 _EMPTY_WORDS = frozenset(
     """
     clip_art clipart clip art png svg externalsource external source color colour bw black_and_white outline vector
@@ -70,7 +70,7 @@ SIZE = 224
 
 @dataclass(frozen=True)
 class Picture:
-    """``texts`` say what it shows, best first. ``folder`` is the clip art's folder or the set of icons."""
+    """A picture. ``texts`` say what it shows, best first; ``folder`` is the clip art's folder or the set of icons."""
 
     name: str
     folder: str
@@ -224,11 +224,11 @@ class WordNet:
 
     @property
     def nouns(self) -> dict[str, str]:
-        """By noun, the synset of its commonest sense."""
+        """The synset of the commonest sense of each noun."""
         return self._first_sense
 
     def find(self, text: str) -> str | None:
-        """The longest noun at the end of ``text``, in its form for one thing."""
+        """Return the longest noun at the end of ``text``, in the singular."""
         words = text.lower().split()
         for start in range(len(words)):
             for form in _singulars(" ".join(words[start:])):

@@ -1,4 +1,4 @@
-"""Clusters, their names, outliers and samples: how good they are on Tux Paint's stamps, and what a million cost.
+"""Clusters, their names, outliers and samples: quality on Tux Paint's stamps, and cost on a million vectors.
 
     python bench/clusters.py [--stamps DIR] [--half B]                      # quality; needs the extra explore
     python bench/clusters.py --scale DIR/collection [--only clusters outliers sample] [--threads 2]
@@ -10,17 +10,17 @@ cluster: the last two rise with the number of clusters by themselves. Intervals 
 replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of --seeds seeds; the brackets of names are
 bootstrap intervals over clusters of all of them.
 
-*Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
-ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned
-stamps outside symbols/ only. Controls: clusters of images at random should get no name; names dealt out at random
-should not be right.
+*Names*: a name is right if one of its words is in the caption or the path of a third of the cluster's images, or, for
+ImageNet's names, if it belongs to the kind (birds, insects, food, vehicles …) of half of the images. Captioned stamps
+outside symbols/ only. Controls: clusters of random images should get no name; names dealt out at random should not be
+right.
 
 *Outliers*: pictures of one kind are planted among many of another, and should come first: area under the curve.
 
-*Samples*: distances of all images to the sample, and how many kinds it has, of 20, 50 and 100 images.
+*Samples*: distances of all images to a sample of 20, 50 and 100 images, and the number of kinds in it.
 
-``--scale`` only reads a collection (bench/big.py makes them); each task runs in a process of its own. *own* is the
-most anonymous memory that it had: what no file on disk backs.
+``--scale`` only reads a collection (bench/big.py makes them); each task runs in a process of its own. *own* is its peak
+anonymous memory, which no file on disk backs.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def agreement(half: Half, seeds: Sequence[int]) -> None:
 
 
 def purity(kinds: Array, label: Array) -> float:
-    """Of the images that are in a cluster."""
+    """Purity of the images that are in a cluster."""
     right = sum(np.unique(kinds[label == n], return_counts=True)[1].max() for n in range(label.max() + 1))
     return right / max(1, int((label >= 0).sum()))
 
@@ -190,7 +190,7 @@ VEHICLES = (
     *(717, 724, 734, 751, 757, 779, 780, 802, 803, 812, 814, 817, 820, 829, 833, 847, 856, 864, 866, 867),
     *(870, 871, 874, 880, 895, 914),
 )
-#: A picture or two are always well told from others.
+#: Smaller clusters do not count: a picture or two are easily told from others.
 FEWEST = 3
 STOP = {"a", "an", "the", "of", "and", "in", "or", "other", "this", "is", "on", "with"}
 

@@ -2,9 +2,9 @@
 
 python bench/cold.py COLLECTION "a red car" [--runs 9] [--beside BUILTIN_COLLECTION] [--rclip RCLIP FOLDER]
 
-``--beside`` names a collection of the same pictures with another encoder, ``--rclip`` an rclip that has indexed
-FOLDER, which is asked with ``-n``. Programs take turns, so that what else the machine does hits them alike; the
-first round, which fills the caches of the disk, is not counted.
+``--beside`` names a collection of the same pictures with another encoder, ``--rclip`` an rclip that has indexed FOLDER
+and is run with ``-n``. Programs take turns, so that other work on the machine disturbs all alike; the first round,
+which fills the caches of the disk, is not counted.
 """
 
 from __future__ import annotations

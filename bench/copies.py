@@ -1,4 +1,4 @@
-"""A copy-detection challenge in the manner of DISC21: which pictures are edited copies of which, beside the peers.
+"""A copy-detection challenge in the manner of DISC21: imseek and its peers find edited copies of pictures.
 
     python bench/copies.py [--half B] [--share 1] [--peer PYTHON | --no-peers] [--wrong FOLDER]
 
@@ -8,7 +8,7 @@ show another time, road signs with another symbol, cards of another suit, words 
 another object pasted in), as they are and edited. Sources are halved by a hash of their names, and five of the edits
 are made in half B only. Half A is for choosing, half B for reporting.
 
-Every method gives a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
+Every method returns a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
 arXiv:2106.09672, section 4): **µAP**, the average precision of the one list of all queries' pairs, and **recall at 90 %
 precision**, the greatest recall of a head of that list whose precision is at least .9. imseek's confidence is that of
 `imseek duplicates` for the kinds *same* and *inside*, then *edited*, equal ones by the correlation of pixels; peers'
@@ -54,15 +54,15 @@ OURS = "**imseek**"
 #: Precision at which recall is reported.
 PRECISION = 0.9
 SAMPLES = 500
-#: Vectors that distract, made at a time.
+#: Distracting vectors that are made at a time.
 TOGETHER = 20_000
-#: Pairs of the hashes and of the cosine that are ranked: all of a list of 250,000 would change nothing at its head.
+#: Pairs ranked by hashes and by the cosine: ranking all 250,000 would change nothing at the head of the list.
 LONGEST = 20_000
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a method gives: arrays (m,) of queries and references, positions in the entries, and scores, any order."""
+    """A method's pairs in any order: (m,) arrays of queries and references, as positions in the entries, and scores."""
 
     name: str
     query: np.ndarray
@@ -72,7 +72,7 @@ class Ranking:
 
 
 def average_precision(right: np.ndarray, score: np.ndarray, positives: float) -> float:
-    """µAP of pairs (m,) of which some are right, of ``positives`` in all. Pairs of one score count together."""
+    """µAP of (m,) pairs, where ``right`` marks the right ones, of ``positives`` in all. Equal scores count together."""
     precision, recall = curve(right, score, positives)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
@@ -112,8 +112,8 @@ def drop_open(challenge: Challenge, ranking: Ranking) -> Ranking:
 def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count: int) -> np.ndarray:
     """How many of ``count`` synthetic vectors are nearer to each query (m,) than its original (m,).
 
-    They are drawn around pairs of the pictures' own vectors: a point between two of them, with noise of the size of
-    the distance between a picture and its nearest other one.
+    Each lies between two of the pictures' own vectors, with noise of the size of the distance between a picture and
+    its nearest neighbour.
     """
     rng = np.random.default_rng(7)
     scores = (rows[queries] * rows[originals]).sum(axis=1)
@@ -135,7 +135,7 @@ def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count
 def open_comparer(
     challenge: Challenge, path: Path, kinds: Sequence[DuplicateKind]
 ) -> Iterator[tuple[PairComparer, dict[int, int]]]:
-    """Index all files in a collection at ``keep``; yield what compares them, and the entry (position) of each image."""
+    """Index all files in a collection at ``path``; yield their comparer, and the position of each image's entry."""
     shutil.rmtree(path, ignore_errors=True)
     with imseek.create(path, encoder="builtin") as collection:
         report = collection.index([challenge.folder])
@@ -169,7 +169,7 @@ def run_imseek(challenge: Challenge, path: Path, *, tiles: bool) -> tuple[Rankin
         if a < challenge.references <= b:
             query.append(b)
             reference.append(a)
-            # What differs somewhere is less sure to be a copy than whatever does not.
+            # Pairs that differ in places are less certain to be copies than any others.
             sure = pair.confidence - (pair.kind == "edited")
             score.append(sure + 1e-3 * (pair.correlation or 0.0))
             kind.append(pair.kind)
@@ -208,16 +208,16 @@ def peers(challenge: Challenge, python: Path) -> list[Ranking]:
 
 
 def _rank(name: str, scores: np.ndarray) -> Ranking:
-    """The LONGEST best of (queries, references) scores."""
+    """Rank the LONGEST best pairs of (queries, references) scores."""
     best = np.argsort(-scores, axis=None, kind="stable")[:LONGEST]
-    # Of equal scores all or none.
+    # Include all pairs with the last score.
     best = np.flatnonzero(scores.ravel() >= scores.ravel()[best[-1]])
     query, reference = np.unravel_index(best, scores.shape)
     return Ranking(name, query + scores.shape[1], reference, scores.ravel()[best])
 
 
 def figures(challenge: Challenge, ranking: Ranking, queries: np.ndarray) -> tuple[float, float, int]:
-    """µAP, recall at 90 % precision, and the number of copies, of those queries (positions)."""
+    """µAP, recall at 90 % precision, and the number of copies, for these queries (positions)."""
     mask = np.isin(ranking.query, queries)
     copies = sum(challenge.entries[n].source != "" for n in queries.tolist())
     right = truth(challenge, ranking)[mask]
@@ -276,7 +276,7 @@ def report(challenge: Challenge, rankings: Sequence[Ranking]) -> None:
 
 
 def calibration(challenge: Challenge, ranking: Ranking) -> None:
-    """Of pairs that are said to be so sure, the share that is right, by kind of pair and of source."""
+    """Print the share of right pairs by confidence and by kind of source."""
     right = truth(challenge, ranking)
     kinds = np.array([one.kind for one in challenge.entries])[ranking.query]
     print("\n| confidence | pairs | right | photo | stamp | drawn |\n|---|---|---|---|---|---|")
@@ -292,7 +292,7 @@ def calibration(challenge: Challenge, ranking: Ranking) -> None:
 
 
 def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int = 20) -> None:
-    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and name them."""
+    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and print them."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = np.flatnonzero(~truth(challenge, ranking))
     items = []
@@ -324,7 +324,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
-    parser.add_argument("--distractors", type=int, default=0, metavar="N", help="vectors that only distract")
+    parser.add_argument(
+        "--distractors", type=int, default=0, metavar="N", help="vectors that only serve as distractors"
+    )
     parser.add_argument(
         "--no-tiles", dest="tiles", action="store_false", help="leave out tiles, which take the longest"
     )

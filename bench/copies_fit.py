@@ -3,11 +3,12 @@
     python bench/copies_fit.py [--share 1] [--seed 0 …] [--stamps DIR]
 
 All files of the half are searched as `imseek duplicates --inside` searches them: local features propose pairs, and
-those that the comparison of whole pictures has not decided are laid over each other. A logistic model learns which of a
-query and a reference are copies. A second one learns it from what differs, of pairs that the first does not believe and
-of those that whole pictures call *edited*. Printed are µAP and recall at 90 % precision of these pairs by eight-fold
-cross-validation over the series of references, before and with the second, the least confidences at which nine in ten
-are right, and the weights. Half A with other edits is a further `--seed`: as many copies again to learn from.
+those that the comparison of whole pictures has not decided are laid over each other. A logistic model learns which
+pairs of a query and a reference are copies. A second model learns from the places that differ, in pairs that the first
+does not believe and in those that whole pictures call *edited*. Printed are µAP and recall at 90 % precision of these
+pairs by eight-fold cross-validation over the series of references, without and with the second model, the least
+confidences at which nine in ten pairs are right, and the weights. Each further `--seed` adds half A with other edits:
+as many copies again to learn from.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Pairs:
     """Whether whole pictures decide that they differ in places."""
     features: np.ndarray
     what_differs: np.ndarray
-    """Features of what differs, NaN where the second model is not asked."""
+    """Features of the places that differ, NaN where the second model is not used."""
     right: np.ndarray
     series: tuple[str, ...]
     """Series of the reference."""
@@ -95,7 +96,7 @@ def pairs_of(challenge: Challenge, path: Path) -> Pairs:
 
 
 def cross_validate(rows: np.ndarray, right: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The confidence of each row by the model of other groups."""
+    """Return the confidence of each row by a model of the other groups."""
     confidence = np.zeros(len(right))
     for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(rows, right, groups):
         weights, constant = fit_logistic(rows[train], right[train])
@@ -111,7 +112,7 @@ def fit_logistic(rows: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float
 
 
 def find_threshold(right: np.ndarray, confidence: np.ndarray) -> float:
-    """The least confidence from which on nine in ten are right."""
+    """Return the least confidence above which nine in ten pairs are right."""
     order = np.argsort(-confidence)
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     return float(confidence[order][np.flatnonzero(precision >= 0.9).max(initial=0)])

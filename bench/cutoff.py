@@ -2,17 +2,17 @@
 
     python bench/cutoff.py [--stamps DIR] [--half B]
 
-A collection is the stamps of one half. Questions are its captions, whose right answers are the stamps of the same
+The stamps of one half are the collection. Questions are its captions, whose right answers are the stamps of the same
 folder or of the same noun (nouns.py), and 100 texts that no stamp answers. Figures: F1, precision and recall per
-caption, averaged (precision over those that are left with an answer); *empty*: the share of the 100 that stay empty;
-*none*: the share of captions that are left without an answer; *both*: the harmonic mean of F1 and empty, by which
-parameters were chosen, since each alone is best where nothing or everything is cut. Parameters of every way are chosen
-on half A; half B is for reporting. Intervals are 95 % bootstrap intervals over questions; those of differences are
-paired question by question.
+caption, averaged (precision over captions whose list is not empty); *empty*: the share of the 100 texts whose list is
+empty; *none*: the share of captions whose list is empty; *both*: the harmonic mean of F1 and empty, by which parameters
+were chosen, since each alone is best where nothing or everything is cut. The parameters of every way are chosen on half
+A; half B is for reporting. Intervals are 95 % bootstrap intervals over questions; those of differences are paired
+question by question.
 
-A second table asks with pictures (stamps for stamps; letters, coins and chessmen for nothing), a third with a growing
-share of relevant images in the collection. The negative controls must do worse than what is shipped, else the exit
-code is 1.
+A second table has pictures as questions (stamps, which other stamps answer; letters, coins and chessmen, which none
+answers), a third a growing share of relevant images in the collection. The negative controls must do worse than the
+shipped rule, else the exit code is 1.
 
 ``--cost`` measures instead how long one answer takes to cut, in milliseconds of one core; no stamps are needed.
 """
@@ -49,9 +49,9 @@ SHIPPED = "**shipped**: collection and neutral words"
 
 @dataclass(frozen=True)
 class Task:
-    """Scores of questions with answers, (q, n), and of those without, (e, n); who is right, (q, n) bool.
+    """Scores of questions with answers, (q, n), and of those without, (e, n); relevant images, (q, n) bool.
 
-    ``neutral`` (n,): what neutral texts score with each image.
+    ``neutral`` (n,): the scores of neutral texts with each image.
     """
 
     scores: Array
@@ -62,7 +62,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Figures:
-    """Per question: (q,) F1, precision (NaN where nothing is left) and recall; (e,) whether a list stays empty."""
+    """Per question: (q,) F1, precision (NaN for an empty list) and recall; (e,) whether a list is empty."""
 
     f1: Array
     precision: Array
@@ -118,7 +118,7 @@ def main() -> int:
 
 
 def cost() -> None:
-    """A sample of 4,096 rows of 512 dimensions and a list of 1,000: the median of 50 answers, and the slowest."""
+    """Time 50 answers, for a sample of 4,096 rows of 512 dimensions and a list of 1,000: the median and the slowest."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((4096, 512), dtype=np.float32) / np.float32(22.6)
     scores = np.sort(rng.random(1000, np.float32))[::-1]
@@ -144,7 +144,7 @@ def make_word_task(half: Half) -> Task:
 
 
 def make_noun_task(half: Half) -> Task:
-    """Each noun of the half once, as a word; right as for its captions."""
+    """Each noun of the half once, as a question with the right answers of its captions."""
     words = sorted(set(half.nouns))
     texts = load("builtin").encode_texts(words)
     relevant = np.array([half.relevant[half.nouns.index(word)] for word in words])
@@ -153,7 +153,7 @@ def make_noun_task(half: Half) -> Task:
 
 
 def make_picture_task(half: Half, positions: Array | None = None) -> Task:
-    """Each stamp asks for the others; symbols ask for nothing. Stamps that are alone of their kind do not ask."""
+    """Stamps as questions for the others of their kind, if there are any; symbols as questions without an answer."""
     positions = np.arange(len(half.images)) if positions is None else positions
     count, images = len(positions), half.images[positions]
     others = ~np.eye(count, dtype=bool)
@@ -164,7 +164,7 @@ def make_picture_task(half: Half, positions: Array | None = None) -> Task:
 
 
 def restrict(words: Task, images: Array) -> Task:
-    """The same questions of fewer images; those that these do not answer are left out."""
+    """Ask the same questions of fewer images; leave out questions that these do not answer."""
     asks = words.relevant[:, images].any(axis=1)
     scores, relevant = (values[asks][:, images] for values in (words.scores, words.relevant))
     return Task(scores, words.nothing[:, images], relevant, words.neutral[images])
@@ -190,7 +190,7 @@ def make_controls(words: Task) -> Iterator[tuple[str, Task]]:
 
 
 def tune_ways(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
-    """Every way with the parameters that do best on half A. Top k never leaves a list empty: chosen by F1."""
+    """Yield every way with its best parameters on half A; top k, which leaves no list empty, is chosen by F1."""
     count = max(range(1, 41), key=lambda k: judge(first, top(first.scores, k), -np.inf).f1.mean())
     yield f"top {count}", judge(task, top(task.scores, count), -np.inf)
     for name, way, grid in WAYS:
@@ -210,7 +210,7 @@ def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
 
 
 def neighbours(words: Task, pictures: Task) -> str:
-    """NEAR and EXPECTED: the five pairs that do best for words and pictures taken together, and what is shipped."""
+    """NEAR and EXPECTED: the five pairs that do best for words and pictures together, and the shipped pair."""
     pairs = product((0.2, 0.25, 0.3, 0.35, 0.4, 0.5), (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0))
     sums = {pair: evaluate(words, clearance, pair).both + evaluate(pictures, clearance, pair).both for pair in pairs}
     best = sorted(sums, key=lambda pair: -sums[pair])[:5]
@@ -220,7 +220,7 @@ def neighbours(words: Task, pictures: Task) -> str:
 
 
 def sizes(half: Half) -> None:
-    """Collections of fewer stamps: with the same number of steps in all of them, and as shipped."""
+    """Print figures for collections of fewer stamps: with one number of steps for all sizes, and as shipped."""
     print("| stamps | | 2 steps | 2.5 | 3 | 4 | as shipped |\n|---|---|---|---|---|---|---|")
     for count in (40, 80, 160, len(half.images)):
         totals = np.zeros((2, 5))
@@ -281,7 +281,7 @@ def judge(task: Task, ends: Array, ends_of_nothing: Array | float) -> Figures:
 
 
 def judge_shipped(task: Task) -> Figures:
-    """By the code that is shipped, not by a copy of it."""
+    """Judge by the shipped code, not by a copy of it."""
     masks = np.array([cut_mask(row, task.neutral) for row in task.scores])
     return make_figures(task, masks, np.array([not cut_mask(row, task.neutral).any() for row in task.nothing]))
 
@@ -306,7 +306,7 @@ def harmonic(f1: Array, empty: Array) -> Array:
 
 
 def resample(figures: Figures) -> Array:
-    """(RESAMPLES,) of *both*: the same questions in every call, so that differences are paired."""
+    """(RESAMPLES,) values of *both*, over the same questions in every call, so that differences are paired."""
     rng = np.random.default_rng(0)
     means = [v[rng.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in (figures.f1, figures.empty)]
     return harmonic(*means)

@@ -1,4 +1,4 @@
-"""What `imseek dataset` and `imseek coverage` find of what is known to be there, and what the measures cost.
+"""How much `imseek dataset` and `imseek coverage` find of known flaws and gaps, and the cost of the measures.
 
     python bench/dataset.py [--part quality] [--part cost] [--part coverage] [--half B] [--stamps DIR] [--photos DIR]
 
@@ -9,10 +9,10 @@ quality   Photographs (scikit-image, scikit-learn, and quarters of the larger on
           originals. --choose prints the originals' quantiles, by which thresholds were chosen on half A.
 cost      CPU time a picture of decoding with and without measures, by turns; DIR/small (640 × 480) and DIR/big (12 MP)
           of photos.py.
-coverage  Stamps of one half as a collection, and of the other half, less one folder, as another one (builtin): what
-          share of the stamps in that folder is listed as lacking, of the other stamps, and how many of the listed are
-          of the folder; means over folders of at least six stamps, with 95 % bootstrap intervals over folders. Beside
-          it a plainer rule, by the cosine with the nearest alone, at the same expected share.
+coverage  Stamps of one half as a collection, and of the other half, without one folder, as another one (builtin): the
+          share of stamps listed as lacking, in that folder and in the rest, and the share of listed stamps that are in
+          the folder; means over folders of at least six stamps, with 95 % bootstrap intervals over folders. Beside it
+          a simpler rule, by the cosine with the nearest stamp alone, at the same expected share.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from imseek.types.pictures import Luma
 
 PARTS = ("quality", "cost", "coverage")
 RESAMPLES = 2000
-#: Of a half, so many are drawn.
+#: Stamps drawn from a half.
 STAMPS = 150
 
 
 @dataclass(frozen=True)
 class Original:
-    """``of`` is shared by quarters of one photograph, which are resampled together."""
+    """``source`` is shared by quarters of one photograph, which are resampled together."""
 
     family: str
     source: str
@@ -81,7 +81,7 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
         yield Original("page or chart", f"chart-{n}", chart(n % 3, seed))
 
 
-# -- what is done to them ---------------------------------------------------------------------------------
+# -- alterations -------------------------------------------------------------------------------------------
 
 
 def blur(sigma: float) -> Callable[[Image.Image], Image.Image]:
@@ -89,7 +89,7 @@ def blur(sigma: float) -> Callable[[Image.Image], Image.Image]:
 
 
 def shake(length: float) -> Callable[[Image.Image], Image.Image]:
-    """Along the diagonal, over ``length`` pixels where the longer side has 256."""
+    """Shake along the diagonal, over ``length`` pixels where the longer side has 256."""
 
     def alter(picture: Image.Image) -> Image.Image:
         steps = max(2, round(length * max(picture.size) / SIDE / np.sqrt(2)))
@@ -104,7 +104,7 @@ def shake(length: float) -> Callable[[Image.Image], Image.Image]:
 
 
 def expose(stops: float) -> Callable[[Image.Image], Image.Image]:
-    """By so many stops more, in linear light (sRGB)."""
+    """Expose by ``stops`` stops more, in linear light (sRGB)."""
 
     def alter(picture: Image.Image) -> Image.Image:
         value = np.asarray(picture, np.float32) / 255
@@ -153,8 +153,8 @@ def blank_pictures(seed: int, count: int) -> Iterator[tuple[str, Image.Image]]:
 
 
 def take_photograph(picture: Image.Image, seed: int, noise: float = 3) -> Luma:
-    """As a camera would store it, as JPEG of quality 85; then measured as at indexing. ``noise`` is in levels where the
-    longer side has 640 pixels, and less in smaller pictures, which are parts of or reduced from such."""
+    """Store a picture as a camera would, as JPEG of quality 85, and measure it as indexing does. ``noise`` is in levels
+    where the longer side has 640 pixels; smaller pictures, which are parts or reductions of such, get less."""
     pixels = np.asarray(picture, np.float32)
     amplitude = noise * min(1.0, max(picture.size) / 640)
     grain = np.random.default_rng(seed).normal(0, amplitude, (*pixels.shape[:2], 1))
@@ -171,7 +171,7 @@ def take_photograph(picture: Image.Image, seed: int, noise: float = 3) -> Luma:
 def quality(options: argparse.Namespace) -> None:
     stamps = options.stamps or find_stamps()
     pictures = list(originals(options.half, stamps))
-    if options.most:  # as many of each kind as there are in proportion
+    if options.most:  # of each kind in proportion
         pictures = pictures[:: max(1, len(pictures) // options.most)]
     families = [one.family for one in pictures]
     unaltered = [take_photograph(one.picture, n) for n, one in enumerate(pictures)]
@@ -224,7 +224,7 @@ def flags_of(luma: Luma) -> list[str]:
 
 
 def report(what: str, listed: list[bool], sources: list[str]) -> None:
-    """The share, resampled by what the pictures are parts of."""
+    """Print the share of listed pictures, resampled by the photographs that they are parts of."""
     groups = [
         np.array([hit for hit, one in zip(listed, sources, strict=True) if one == name])
         for name in dict.fromkeys(sources)
@@ -250,7 +250,7 @@ def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
 
 
 def cost(options: argparse.Namespace) -> None:
-    """With and without measures by turns, picture by picture, so that other programs disturb both alike."""
+    """Decode with and without measures in turn, picture by picture, so that other programs disturb both alike."""
     print("\n| pictures | decoded to at least | decode, without measures | with | more |\n|---|---|---|---|---|")
     for name, count in (("small", 100), ("big", 20)):
         data = [path.read_bytes() for path in sorted((options.photos / name).iterdir())[:count]]

@@ -1,11 +1,11 @@
-"""What diversity does: how alike the ten first hits are, and how many of them are still right.
+"""Effect of diversity: how similar the first ten hits are to each other, and how many of them are right.
 
     python bench/diversity.py [--stamps DIR] [--half B]
 
-Captions of stamps are the queries, stamps of the same half the collection (bench/stamps.py: right is what has the same
-noun or lies in the same folder). Alike is the mean cosine of all pairs among the ten. `imseek.search.diversity` takes
+Captions of stamps are the queries, stamps of the same half the collection (bench/stamps.py: stamps with the same noun
+or in the same folder are right). *alike* is the mean cosine of all pairs among the ten. `imseek.search.diversity` takes
 the 200 best and divides scores and cosines by their deviations; beside it, both as they are, and scores stretched to
-0 … 1. What counts is how many are right among answers equally alike.
+0 … 1. Compare the number of right hits between answers that are equally alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures with text whose words are known: pages, screenshots and words over photographs, in free fonts.
+"""Pictures with known words: pages, screenshots and words over photographs, in free fonts.
 
 Fonts are Debian's (bench/README.md says which); the grounds are the photographs that ship in scikit-image and
 scikit-learn. Shared by ocr.py.
@@ -62,7 +62,7 @@ KINDS = ("page", "screenshot", "sign", "plate")
 SIZE = (640, 480)
 DESKTOP = (1920, 1080)
 CAMERA = (4000, 3000)
-#: Pages whose lines are not as others are, and Debian's fonts after handwriting.
+#: Shapes of unusual pages, and Debian's fonts that imitate handwriting.
 SHAPES = ("light on dark", "small", "perspective", "curved", "sideways", "upside down", "handwriting")
 HANDWRITING = ("breip/Breip.ttf", "femkeklaver/femkeklaver.ttf", "fifthhorseman/dkg.ttf", "kristi/Kristi.ttf")
 DAMAGES = ("rotation", "blur", "jpeg", "noise")
@@ -70,7 +70,7 @@ DAMAGES = ("rotation", "blur", "jpeg", "noise")
 
 @dataclass(frozen=True, slots=True)
 class DrawnPicture:
-    """A picture with the words on it. ``damages`` names what was done to it: none for a clean one."""
+    """A picture with the words on it. ``damages`` names its alterations, none for a clean one."""
 
     picture: Image.Image
     words: tuple[str, ...]
@@ -162,7 +162,7 @@ def _sheet(font: ImageFont.FreeTypeFont, dark: bool, chance: np.random.Generator
 
 
 def _project(sheet: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """Draw a sheet on a ground, seen from somewhere else."""
+    """Draw a sheet on a ground, seen from another viewpoint."""
     wide, high = SIZE
     corners = [(0, 0), (wide, 0), (wide, high), (0, high)]
     projected = [(abs(x - chance.uniform(0, 0.25) * wide), abs(y - chance.uniform(0, 0.25) * high)) for x, y in corners]
@@ -179,7 +179,7 @@ def _project(sheet: Image.Image, ground: Image.Image, chance: np.random.Generato
 
 
 def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE) -> Iterator[Image.Image]:
-    """Cut ``count`` parts of the photographs, at other sizes and in other light, as a camera's noise has them."""
+    """Cut ``count`` parts of the photographs, at other sizes and in other light, with the noise of a camera."""
     chance = np.random.default_rng([seed, 7])
     grounds = photographs()
     for number in range(count):
@@ -191,7 +191,7 @@ def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE
 
 @cache
 def photographs() -> tuple[Image.Image, ...]:
-    """Photographs and textures in which nothing is written."""
+    """Photographs and textures without text."""
     names = ("astronaut", "camera", "chelsea", "rocket", "retina", "hubble_deep_field", "brick", "grass", "gravel",
              "coins", "immunohistochemistry", "moon", "coffee", "cell")  # fmt: skip
     pictures = [getattr(skimage.data, name)() for name in names]

@@ -1,4 +1,4 @@
-"""Which pairs are *same*, and which are *edited*: precision, recall and calibration over pairs whose kind is known.
+"""Tell *same* pairs from *edited* ones: precision, recall and calibration over pairs whose kind is known.
 
     python bench/edited.py --half B [--stamps DIR] [--every 4] [--fit]
 
@@ -46,7 +46,7 @@ COSINE = 0.93
 #: Edits of bench/copies.py that leave a picture the same, and those that add something.
 GLOBAL = ("blur", "strong JPEG", "colour", "noise", "smaller")
 ADDING = ("text over it", "emoji over it")
-#: Differing bits up to which other pictures are asked about, as hashes propose them.
+#: Pairs of other pictures whose hashes differ in at most this many bits are judged.
 BITS = 10
 #: Pairs that are compared together.
 TOGETHER = 256
@@ -146,7 +146,7 @@ def _others(sources: Sequence[object], pictures: Pictures) -> Iterator[Pair]:
 
 
 def judge_all(pairs: Sequence[Pair], pictures: Pictures) -> tuple[list[Verdict], float]:
-    """The verdicts, and the CPU seconds that they took."""
+    """Return the verdicts, and the CPU seconds that they took."""
     hashes = np.array(pictures.hashes, np.uint64)
     ends = np.array([(one.a, one.b) for one in pairs])
     near, _ = distances(hashes[ends[:, 0]], hashes[ends[:, 1]], turn_hashes, len(ORIENTATIONS))
@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices="AB", default="B")
     parser.add_argument("--stamps", type=Path)
-    parser.add_argument("--every", type=int, default=4, help="make copies of every so many originals")
+    parser.add_argument("--every", type=int, default=4, help="make copies of every N-th original")
     parser.add_argument("--fit", action="store_true", help="fit the weights of the confidence")
     options = parser.parse_args()
     pictures = Pictures()

@@ -4,8 +4,8 @@
 
 All three run ViT-B-32-256 with the same weights (random ones will do: speed does not depend on them), each in the
 precision that it picks, on all processors. Every command is a fresh process with a fresh output; it runs on all
-photographs and on eight of them, and the difference is what they need beyond starting up. Rounds are interleaved, and
-ratios are taken within a round. Rows of imseek in other precisions stand beside.
+photographs and on eight of them, and the difference is the time needed beyond starting up. Rounds are interleaved, and
+ratios are taken within a round. The table also has rows of imseek in other precisions.
 
 The peers and the photographs: bench/README.md.
 """
@@ -35,14 +35,14 @@ FEW = 8  # photographs that show what starting up takes
 
 @dataclass(frozen=True)
 class Tool:
-    """``command`` has {photos} and {out} in it, and is run in the folder of the photographs."""
+    """``command`` may contain {photos} and {out}, and runs in the folder of the photographs."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def seconds(self, photos: Path, scratch: Path, models: Path) -> float:
-        """Wall time of one run with a fresh output. Raises CalledProcessError with what it said.
+        """Wall time of one run with a fresh output. Prints the output of a failed run, and raises CalledProcessError.
 
         ``models`` is the folder where rclip keeps its models.
         """
@@ -97,7 +97,7 @@ def clip_retrieval(peers: Path, hub: Path) -> Tool:
 
 
 def rclip(peers: Path) -> Tool:
-    """It cannot index without a query."""
+    """rclip, with a query, since it cannot index without one."""
     return Tool("rclip", (str(peers / "prc/bin/rclip"), "-f", "a cat"), {"RCLIP_DATADIR": "{out}"})
 
 
@@ -110,7 +110,7 @@ def cores() -> int:
 
 
 def rates(tools: list[Tool], photos: Path, rounds: int, models: Path, scratch: Path) -> Iterator[dict[str, float]]:
-    """Of each round: photographs per second beyond the start, by name of the tool."""
+    """Yield for each round the photographs per second beyond the start, by name of the tool."""
     files = sorted(photos.iterdir())
     few = scratch / f"few-{photos.name}"
     few.mkdir()

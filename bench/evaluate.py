@@ -1,4 +1,4 @@
-"""What `imseek evaluate` and `imseek captions --score` say where the answer is known.
+"""Check `imseek evaluate` and `imseek captions --score` where the right answer is known.
 
     python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch]
     python bench/evaluate.py --parts ann --collection /tmp/imseek-search/1000000/collection    # bench/search.py made it
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def read_captions(folder: Path, half: str) -> dict[str, str]:
-    """By path, the caption, as quality.py takes them."""
+    """Captions by path, of the stamps that quality.py takes."""
     caption_of = {}
     for name in stamp_names(folder):
         text = (folder / name).with_suffix(".txt")
@@ -79,7 +79,7 @@ def read_captions(folder: Path, half: str) -> dict[str, str]:
 
 
 def create_collection(folder: Path, caption_of: dict[str, str]) -> imseek.Collection:
-    """The stamps with the built-in encoder, from a table of paths and captions."""
+    """Index the stamps with the built-in encoder, from a table of paths and captions."""
     rows = [{"path": path, "caption": caption} for path, caption in caption_of.items()]
     (folder / "stamps.jsonl").write_text("\n".join(map(json.dumps, rows)))
     collection = imseek.create(folder / "collection", encoder="builtin", captions=True)
@@ -89,7 +89,7 @@ def create_collection(folder: Path, caption_of: dict[str, str]) -> imseek.Collec
 
 
 def retrieval(collection: imseek.Collection, caption_of: dict[str, str]) -> bool:
-    """Words to pictures, beside ranks that are computed without a collection (float32 vectors, not float16)."""
+    """Compare retrieval with ranks computed without a collection (float32 vectors, not float16)."""
     report = evaluate.retrieval(collection)
     assert report.text_to_image is not None
     assert report.image_to_text is not None
@@ -126,7 +126,7 @@ def rank_without_storage(caption_of: dict[str, str]) -> np.ndarray:
 
 
 def compare(collection: imseek.Collection, caption_of: dict[str, str]) -> bool:
-    """A better encoder is found better; one that cannot be better is not."""
+    """Check that a better encoder is found better, and that one that cannot be better is not."""
     report = evaluate.compare(collection, encoders=("fake", "builtin"))
     assert report.text_to_image is not None
     print("\n| compare (B − A) | A | B | mAP | R@10 | verdict |\n|---|---|---|---|---|---|")
@@ -169,14 +169,14 @@ def mismatch(collection: imseek.Collection, caption_of: dict[str, str], draws: i
 
 
 def exchange_captions(texts: list[str], seed: int) -> dict[int, str]:
-    """Of a tenth, the caption that takes the place of the right one, where it says something else."""
+    """Return wrong captions by position, for a tenth of the texts: those that differ from the right one."""
     positions = np.random.default_rng(seed).choice(len(texts), len(texts) // 10, replace=False)
     moves = zip(positions.tolist(), np.roll(positions, 1).tolist(), strict=True)
     return {n: texts[other] for n, other in moves if texts[other] != texts[n]}
 
 
 def areas_by_caption(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Of each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
+    """For each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
     areas: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(axis=1)
     return areas
 

@@ -1,4 +1,4 @@
-"""What people wait for, as whole processes: one new photo, a search, a query by a picture, clusters, a map.
+"""Time of everyday commands as whole processes: one new photo, a search, a query by a picture, clusters, a map.
 
     python bench/everyday.py [--encoder builtin] [--photos 600] [--runs 5] [--work DIR] [--beside CHECKOUT]
 

@@ -1,10 +1,10 @@
-"""How fast a collection goes out in each format, and how much memory that takes.
+"""Speed and memory of exporting a collection in each format.
 
     python bench/export.py [--count 100000] [--dim 512] [--cache DIR]
 
-Vectors are random, metadata as of photographs with captions; every format writes all of them, each in a process of its
-own, whose peak of resident memory is told beside that of an export of a hundredth of them: the difference is what
-grows with a collection. Mapped files count as resident while they are read.
+Vectors are random, metadata are like those of photographs with captions. Every format exports all of them, in a process
+of its own, whose peak resident memory is printed beside that of an export of a hundredth of them: the difference grows
+with the collection. Mapped files count as resident while they are read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ print(json.dumps([seconds, report.bytes, report.images, int(peak.split()[1]) / 1
 
 
 def make(root: Path, count: int, dim: int) -> None:
-    """A collection of so many images that are nowhere."""
+    """Make a collection of ``count`` images without files."""
     imseek.create(root, encoder=f"fake:{dim}").close()
     rng = np.random.default_rng(0)
     with Writer(root, "bench") as writer:

@@ -1,13 +1,14 @@
-"""What marking three right and three wrong answers brings, over the captioned stamps of Tux Paint.
+"""Gain from marking three right and three wrong answers, over the captioned stamps of Tux Paint.
 
     python bench/feedback.py [--stamps DIR] [--half B]
 
-A collection is the stamps of one half; captions ask, or stamps themselves; right is the same folder or the same noun
-(nouns.py). Someone looks at the first 20 and marks the first 3 right and the first 3 wrong ones. Then all that was
-marked, and the stamp that asks, is taken out of the collection and of what is right (residual ranking: Chang, Cirillo
-and Razon 1971), so that putting the marked first gains nothing. Precision of the first 10 and mean average precision,
-before and after, over questions with a right answer to mark and another to find. Weights are those of the best mean
-average precision on half A. Intervals are 95 % bootstrap intervals over questions, of paired differences.
+The stamps of one half are the collection; the queries are captions or stamps; stamps of the same folder or noun
+(nouns.py) are right. A user looks at the first 20 and marks the first 3 right and the first 3 wrong ones. Then the
+marked stamps and the query stamp are removed from the collection and the right answers (residual ranking: Chang,
+Cirillo and Razon 1971), so that ranking the marked ones first gains nothing. Figures are precision of the first 10 and
+mean average precision, before and after, over queries with a right answer to mark and another one to find. Weights are
+those of the best mean average precision on half A. Intervals are 95 % bootstrap intervals over queries, of paired
+differences.
 
 The negative controls, marks at random among the 20 and marks with right and wrong exchanged, must not gain, else
 the exit code is 1.
@@ -31,14 +32,14 @@ from imseek.encoders.input_checks import unit_rows
 from imseek.search import feedback
 
 Array = np.ndarray
-#: Query (dim,), wanted (a, dim), unwanted (b, dim), means of images and of captions (dim,), weights → (dim,).
+#: Query (dim,), right (a, dim), wrong (b, dim), means of images and of captions (dim,), weights → (dim,).
 Way = Callable[..., Array]
 PAGE_SIZE = 20
 
 
 @dataclass(frozen=True)
 class Marks:
-    """How answers are marked: at most so many right and wrong ones; ``how`` is honest, random or exchanged."""
+    """Numbers of right and wrong answers to mark, at most; ``mode`` is honest, random or exchanged."""
 
     right: int = 3
     wrong: int = 3
@@ -92,12 +93,12 @@ def main() -> int:
 
 
 def rocchio(query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float) -> Array:
-    """As it was written: means as they are."""
+    """The original formula, with means as they are."""
     return query + beta * mean_of(more) - gamma * mean_of(less)
 
 
 def centred(query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float) -> Array:
-    """What is shipped, with other weights."""
+    """The shipped formula with other weights."""
     shifted = query + beta * direction(more, images)
     return shifted - gamma * np.linalg.norm(shifted) * direction(less, images)
 
@@ -105,7 +106,7 @@ def centred(query: Array, more: Array, less: Array, images: Array, _: Array, bet
 def both_centred(
     query: Array, more: Array, less: Array, images: Array, texts: Array, beta: float, gamma: float
 ) -> Array:
-    """The query too, by the mean of its own kind, which a collection does not know of captions."""
+    """Centre the query too, by the mean of its own kind, which a collection does not know for captions."""
     return centred(direction(query[None], texts), more, less, images, texts, beta, gamma)
 
 

@@ -38,7 +38,7 @@ HANG: Final = 10
 MEMORY: Final = 4096
 #: The longest input.
 MAX_LENGTH: Final = 4096
-#: What a target's corpus in the repository may come to, in bytes of its inputs.
+#: Greatest size of a target's corpus in the repository, in bytes of its inputs.
 CORPUS_BYTES: Final = 16 * 1024
 PACKAGE: Final = "/imseek/"
 Line: TypeAlias = tuple[str, int]
@@ -46,14 +46,14 @@ Line: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run of one target came to."""
+    """Result of a run of one target."""
 
     name: str
     runs: int
     seconds: float
     features: int
     findings: tuple[str, ...]
-    #: Why the run ended without a finding and without success; empty where it did neither.
+    #: Why the run failed without a finding; empty after success or with findings.
     failure: str = ""
 
 
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _problem(options: argparse.Namespace, targets: Collection[str]) -> str | None:
-    """What is wrong with the arguments, or None."""
+    """Return the problem with the arguments, or None."""
     names = [*options.names, *([] if options.target is None else [options.target])]
     listing = f"the targets are {', '.join(targets)}"
     if unknown := [name for name in names if name not in targets]:
@@ -123,7 +123,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="TARGET", help="which targets (all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (1 or more)")
-    parser.add_argument("--runs", type=int, default=-1, help="at most so many for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="at most this many for each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where inputs are kept, to go on from")
@@ -187,7 +187,7 @@ def _write_corpus(name: str, inputs: Path) -> None:
 
 
 def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
-    """The lines of imseek that a run goes through."""
+    """Return the lines of imseek that a run executes."""
     lines: set[Line] = set()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -205,7 +205,7 @@ def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
 
 
 def _child(name: str, *arguments: str) -> tuple[int, str]:
-    """The exit code and the output of a process that fuzzes one target."""
+    """Fuzz one target in a child process; return its exit code and output."""
     command = (sys.executable, __file__, "--child", name, "--arguments", *arguments)
     process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return process.returncode, process.stdout.decode(errors="replace")
@@ -218,7 +218,7 @@ def _fuzz(name: str, arguments: Sequence[str]) -> None:
     with atheris.instrument_imports(include=["imseek"]):
         from fuzz.targets import TARGETS
 
-        for data in TARGETS[name].seeds():  # What is imported late is imported now.
+        for data in TARGETS[name].seeds():  # Late imports happen now.
             with contextlib.suppress(Exception):
                 TARGETS[name].run(data)
     atheris.Setup([sys.argv[0], *arguments], TARGETS[name].run)

@@ -1,13 +1,12 @@
-"""Search by a GPU beside the CPU, in one run: building, copying, and how many queries a second at which recall.
+"""Search by a GPU beside the CPU, in one run: time to build and to copy, queries a second, and recall.
 
     python bench/gpu.py [--count 1000000] [--device all] [--kinds auto flat IVF4096,SQ8 IVF4096,PQ64 CAGRA64]
 
 Needs a CUDA card and a FAISS with code for it (`faiss-gpu`; for CAGRA one that was built with cuVS); without, it says
 so and exits with 2. The vectors are those of bench/vectors.py. Each kind is built and tuned as imseek builds it, for a
-recall of ``--recall``, and asked through the same code as in a collection: one query at a time, all at once, and with
-filters.
-Recall@10 is against an exact scan of the CPU, of text-like queries, which are the harder ones.
-Where a filter lets few rows through (10,000, or 2 %), or too few of what a card would rank, both rows are the CPU's.
+recall of ``--recall``, and searched through the same code as in a collection: one query at a time, all at once, and
+with filters. Recall@10 is against an exact scan of the CPU, of text-like queries, which are the harder ones. Where a
+filter passes few rows (10,000, or 2 %), or too few of those that a card would rank, both rows are the CPU's.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 Float32 = npt.NDArray[np.float32]
 
 K = 10
-#: ``auto`` is what imseek builds for the CPU, which no card takes: what the others are to be compared with.
+#: ``auto`` is the index that imseek builds for the CPU; no card takes it, and the others are compared with it.
 KINDS = ("auto", "flat", "IVF4096,SQ8", "IVF4096,PQ64", "CAGRA64")
-#: Text-like queries that an index is tuned on, and none of those that are measured.
+#: Text-like queries that an index is tuned on; others are measured.
 TUNED_ON = 400
 #: Rows of a segment.
 ROWS = 1 << 18
@@ -41,7 +40,7 @@ LEAST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Of one query at a time: the median and the 99th percentile in ms; of all together: queries per second."""
+    """Median and 99th percentile in ms of one query at a time, and queries per second in one batch."""
 
     p50: float
     p99: float
@@ -148,7 +147,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
 
 
 def build_snapshot(segments: Sequence[Any], factory: str, words: Float32, options: argparse.Namespace) -> Any:
-    """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
+    """Build a snapshot, tuned as imseek tunes it, on ``words``, which are not the measured queries."""
     from imseek.data.vectors.build import LiveRows, build_index
     from imseek.data.vectors.faiss_snapshot import Snapshot, imbalance
     from imseek.data.vectors.index_metadata import CoveredIds, IndexMetadata, pack_bits

@@ -1,4 +1,4 @@
-"""What the confined process costs: pictures decoded in it, beside the same in this process.
+"""Cost of the confined process: pictures decoded in it, beside the same pictures in this process.
 
     python bench/heic.py [--only HEIC] [--threads 1] [--repeat 3]
 
@@ -91,7 +91,7 @@ def _time_reads(read: Callable[[bytes], Any], files: Sequence[bytes], count: int
         for _ in executor.map(read, itertools.islice(itertools.cycle(files), count)):
             pass
     seconds = time.perf_counter() - start
-    pool.close()  # what children used is known once they have ended
+    pool.close()  # the usage of children is known once they have ended
     return _processor_time() - before, seconds
 
 

@@ -2,10 +2,9 @@
 
     python bench/hostile.py --seed 1 --json /tmp/hostile.json --markdown /tmp/hostile.md
 
-Each lie is told in ``--variants`` of its variants, and met by ``--reads`` of the commands that read, ``--writes`` of
-those that write, and by verify and repair; 0 takes all. Kinds of a family are read by the same code. ``--verbose``
-prints what is found as it is found; the table has the worst for each lie. A trial takes about a tenth of a second of
-CPU.
+Each lie is tried in ``--variants`` of its variants, with ``--reads`` of the commands that read, ``--writes`` of those
+that write, and with verify and repair; 0 takes all. The same code reads all kinds of a family. ``--verbose`` prints
+findings at once; the table has the worst one for each lie. A trial takes about a tenth of a second of CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from hostile.findings import KINDS, Finding
 from hostile.lies import Lie
 from hostile.trial import Ground, Trial
 
-#: Columns of the table: what kinds of commands met a lie.
+#: Columns of the table: kinds of commands.
 COLUMNS = {"read": "reading", "write": "writing", "care": "verify, repair"}
 
 
@@ -93,7 +92,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
     parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--after", type=int, default=0, help="go on after so many trials of a run that was cut off")
+    parser.add_argument(
+        "--after", type=int, default=0, help="skip the first N trials, to continue a run that was cut off"
+    )
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")

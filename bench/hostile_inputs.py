@@ -2,8 +2,8 @@
 
     python bench/hostile_inputs.py --json /tmp/inputs.json --markdown /tmp/inputs.md
 
-tests/hostile/inputs has a sample. ``--verbose`` prints what is found as it is found; the table has counts for each kind
-of file and lie. A trial takes about a third of a second of CPU.
+tests/hostile/inputs has a sample. ``--verbose`` prints findings at once; the table has counts for each kind of file and
+lie. A trial takes about a third of a second of CPU.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _result(trial: Trial) -> dict[str, Any]:
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """For each kind of file and lie, how many trials came to what, as Markdown."""
+    """Numbers of trials by kind of file, lie and outcome, as Markdown."""
     lines = ["| kind | lie | trials | came to |", "|---|---|---|---|"]
     for kind, lie in dict.fromkeys((one["kind"], one["lie"]) for one in results):
         mine = [one for one in results if (one["kind"], one["lie"]) == (kind, lie)]

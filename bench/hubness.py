@@ -2,16 +2,16 @@
 
     python bench/hubness.py [--stamps DIR] [--half B]
 
-Captions ask, their own picture is the only right answer, as in quality.py. *Skew* is the skewness of N₁₀, of how many
-questions an image is among the first ten (Radovanović et al. 2010); *most* the highest N₁₀; *never* the share of images
-that no question brings up. The parameters of every correction are those of the best mean reciprocal rank on half A.
-Differences are paired, with 95 % bootstrap intervals over questions. The bank is the words of imseek.search.hubness
-or, as the best one could hope for, the captions of the other half. The second table asks with pictures for the other
-stamps of their kind, with the images of the other half as the bank; right is whether the first one is. The third is
-of random vectors in 64 dimensions, where questions share a direction and hubs are the only difficulty.
+Captions are the questions, and their own picture is the only right answer, as in quality.py. N₁₀ is the number of
+questions that have an image among their first ten (Radovanović et al. 2010): *skew* is its skewness, *most* its
+maximum, *never* the share of images where it is 0. The parameters of every correction are those of the best mean
+reciprocal rank on half A. Differences are paired, with 95 % bootstrap intervals over questions. The bank is the words
+of imseek.search.hubness or, as the best case, the captions of the other half. The questions of the second table are
+pictures, with the images of the other half as the bank; an answer is right if its first image is of the same kind. The
+third table is of random vectors in 64 dimensions, where questions share a direction and hubs are the only difficulty.
 
-The positive control, what is shipped over those random vectors, must gain; the negative one, a bias that belongs to
-other images, must not gain; else the exit code is 1.
+The positive control, the shipped correction over those random vectors, must gain; the negative one, a bias that belongs
+to other images, must not gain; else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def plain(images: Float32, questions: Float32, _: Float32) -> Array:
 
 
 def csls(images: Float32, questions: Float32, bank: Float32, k: float, weight: float) -> Array:
-    """CSLS, by the code that is shipped."""
+    """CSLS, by the shipped code."""
     return correct_scores(questions @ images.T, hub_bias(images, bank, int(k)), weight)
 
 
@@ -102,7 +102,7 @@ def mutual_proximity(images: Float32, questions: Float32, bank: Float32, least: 
 
 
 def centred(images: Float32, questions: Float32, bank: Float32, share: float) -> Array:
-    """Both sides less a share of their means (Suzuki et al. 2013), and normalised again."""
+    """Subtract a share of their means from both sides (Suzuki et al. 2013), and normalise again."""
     shifted = [images - share * images.mean(axis=0), questions - share * bank.mean(axis=0)]
     rows, queries = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in shifted)
     return queries @ rows.T
@@ -119,7 +119,7 @@ WAYS: tuple[tuple[str, Way, tuple[Iterable[float], ...]], ...] = (
 
 
 def check_random_vectors() -> bool:
-    """Whether what is shipped gains where there is nothing but hubs."""
+    """Return whether the shipped correction gains where hubs are the only difficulty."""
     rng = np.random.default_rng(0)
     common = unit_rows(rng.standard_normal((1, 64)))
     images = unit_rows(rng.standard_normal((1000, 64)))
@@ -138,7 +138,7 @@ def check_random_vectors() -> bool:
 
 
 def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> bool:
-    """Whether the negative control gains nothing."""
+    """Print the table of corrections; return whether the negative control gains nothing."""
     before = ranks(plain(half.images, half.texts, bank))
     print(HEAD)
     for name, way, grid in WAYS:
@@ -225,7 +225,7 @@ def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) 
 
 
 def kinds(half: Half, scores: Array) -> Array:
-    """(q,) 1.0 where the first image but the question itself is relevant, over stamps that are not alone."""
+    """(q,) 1.0 where the first image other than the question is relevant, for stamps not alone of their kind."""
     others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     asks = half.relevant.sum(axis=1) > 1
     hits: Array = half.relevant[np.arange(len(scores)), others.argmax(axis=1)][asks].astype(float)

@@ -1,4 +1,4 @@
-"""Pictures and words together: what fusion finds on the captioned stamps of Tux Paint, beside either alone.
+"""Search by pictures and words fused, beside either alone, on the captioned stamps of Tux Paint.
 
     python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4] [--settings captions "no words"]
 
@@ -60,7 +60,7 @@ NOISE = (0.75, 1.5, 2.5, 3.75, 5.25)
 DEPTH = 10
 RRF = 60
 ALLOWED_LOSS = 0.005
-#: Words of which no caption has any, by the noun that they mean.
+#: Words that occur in no caption, with the noun that they mean.
 SYNONYMS = {
     "automobile": "car", "bunny": "rabbit", "aircraft": "airplane", "motorbike": "motorcycle", "vessel": "boat",
     "feline": "cat", "puppy": "dog", "hog": "pig", "cattle": "cow", "spectacles": "glasses", "trousers": "pants",
@@ -78,8 +78,8 @@ Ranking = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Setting:
-    """A collection of n stamps, where each of them is in it: ``ids`` (n,), in the order of the captions, and the
-    captions that are stored, None for those without."""
+    """A collection of n stamps, with their ``ids`` (n,) in the order of the captions, and the stored captions, None
+    for stamps without one."""
 
     name: str
     collection: imseek.Collection
@@ -96,7 +96,7 @@ class Task:
     relevant: npt.NDArray[np.bool_]
 
     def figures(self, rankings: Sequence[Ranking]) -> npt.NDArray[np.float64]:
-        """(3,): of stamps ranked best first, at most ten a query: the right ones among 1, 5, 10, of those possible."""
+        """(3,) shares of right stamps among the first 1, 5, 10, of those possible; rankings hold at most ten each."""
         shares = []
         for relevant, ranking in zip(self.relevant, rankings, strict=True):
             right = np.zeros(DEPTH)
@@ -126,7 +126,7 @@ def main() -> int:
 
 
 def read_captions(stamps: Path, half: str) -> dict[str, str]:
-    """By name, the first lines of the text files of a half, as stamps.py takes them."""
+    """Captions by name: the first lines of the text files of a half, as stamps.py takes them."""
     captions = {}
     for name in stamp_names(stamps):
         text = (stamps / name).with_suffix(".txt")
@@ -147,7 +147,7 @@ def make_tasks(captions: Sequence[str]) -> tuple[Task, Task, Task]:
 
 
 def make_settings(stamps: Path, captions: Mapping[str, str], work: Path, only: Sequence[str] = ()) -> Iterator[Setting]:
-    """Yield the collections, each indexed when it is asked for."""
+    """Yield the collections; each is indexed when its turn comes."""
     names, all_captions = list(captions), list(captions.values())
     order = np.random.default_rng(5).permutation(len(names)).tolist()
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(names)]
@@ -192,7 +192,7 @@ def make_setting(
 
 
 def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequence[float]) -> float:
-    """Print a table of one setting and task; return the worst loss of it that must not be."""
+    """Print the table of one setting and task; return its worst loss that counts as a failure."""
     print(f"\n{setting.name}, {task.name} as queries ({len(task.queries)}); R@1 / R@5 / R@10\n")
     print("| encoder | image | text | captions | rrf | fused | least gain |\n|---|---|---|---|---|---|---|", flush=True)
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
@@ -297,7 +297,7 @@ def reciprocal_ranks(image: Ranking, text: Ranking) -> Ranking:
 
 
 def search_engine(setting: Setting, task: Task, position: dict[int, int]) -> list[Ranking]:
-    """What a search answers, as it is used."""
+    """Rank by the search that users call."""
     results = setting.collection.search_many(list(task.queries), limit=DEPTH, metadata=False)
     return [np.array([position[hit.image_id] for hit in one], np.int64) for one in results]
 

@@ -1,4 +1,4 @@
-"""`imseek index` as a whole: beside its peers, against the work that it cannot avoid, and at size.
+"""`imseek index` as a whole: beside its peers, against the work that it cannot avoid, and at scale.
 
     python bench/index.py [--part peers] [--part pipeline] [--part rescan] [--part memory] [--work DIR]
 
@@ -11,7 +11,7 @@ pipeline  `Collection.index` with the fake encoder over JPEGs, beside bare threa
 rescan    --files files that have not changed (bench/rescan.py): seconds, and which were opened.
 memory    Resident memory of a process that indexes --pictures small pictures, by how many were committed.
 
-Files are made below --work, a temporary folder unless it is named, where they are found again.
+Files are made below --work, where later runs find them again (default: a temporary folder).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def index(folder: Path, place: Path) -> None:
 
 
 def bare_threads(folder: Path) -> None:
-    """What indexing cannot do without, and nothing else: no queue, no order, no results."""
+    """Do the work that indexing cannot avoid, and nothing else: no queue, no order, no results."""
     encoder = registry.load("fake", modalities=("image",))
     min_side = shared_draft_size([encoder])
     lock, paths = threading.Lock(), iter(sorted(folder.rglob("*.jpg")))

@@ -1,4 +1,4 @@
-"""Zero-shot labels: how good they are with the built-in encoder, and what they cost over a million vectors.
+"""Zero-shot labels: accuracy with the built-in encoder, and cost over a million vectors.
 
     python bench/labels.py stamps [--stamps DIR]
     python bench/labels.py writing
@@ -6,16 +6,16 @@
 
 `stamps`: the top-level folders of the Tux Paint stamps are the classes ("animals", "naturalforces" …), by their names
 alone or by words for them, written down from the names of the folders below. Halves are those of quality.py. Prints
-what templates, offsets and scale do on half A, where they were chosen, and on half B what was chosen, with 95 %
+figures by template, offset and scale on half A, where these were chosen, and of the chosen ones on half B, with 95 %
 bootstrap intervals over pictures, beside controls that should be worse: class names shuffled, and always the most
 frequent class of half A.
 
-`writing`: words on photographs of scikit-image and scikit-learn, black on white, a fifth of the picture high: how often
+`writing`: words on photographs of scikit-image and scikit-learn, black on white, a fifth of the picture high. How often
 the label becomes the word, how much nearer the picture comes to the word's class, and how often `--caution` marks it,
 beside the same photographs as they are.
 
-`scale`: `imseek.labels.label` over a collection that bench/big.py made (only read unless --save), with so many classes:
-wall and CPU time, and the peak of memory that is the process's own (RssAnon), beside what it was before.
+`scale`: `imseek.labels.label` over a collection that bench/big.py made (only read unless --save), with --classes
+classes: wall and CPU time, and the peak of the process's own memory (RssAnon), beside that before.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Flo
 
 
 def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
-    """`--none` on half B, with half of the classes drawn 20 times: how often it is given to pictures of the others, and
+    """`--none` on half B, with half of the classes drawn 20 times: how often pictures of the other classes get it, and
     to those of the classes; the area under the ROC curve of its lead over the best class."""
     none = class_rows([BACKGROUND], ("{}",))
     cosines = pictures @ rows.T + logit_scale.offsets(rows, logit_scale.BUILTIN, None)
@@ -303,7 +303,7 @@ def writing() -> None:
 
 
 def paint_word(picture: Any, word: str) -> Any:
-    """``word`` on a white label in the middle."""
+    """Write ``word`` on a white label in the middle."""
     from PIL import ImageDraw, ImageFont
 
     canvas = picture.copy()
@@ -350,7 +350,7 @@ def cost(root: Path, classes: int, top: int, save: bool) -> None:
 
 
 def own_memory() -> int:
-    """Bytes of this process that are backed by no file."""
+    """Bytes of this process that no file backs."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -359,7 +359,7 @@ def own_memory() -> int:
 
 @contextmanager
 def watch_memory() -> Iterator[list[int]]:
-    """The highest own memory while the body runs, looked at every 20 ms."""
+    """Yield the peak of own memory while the body runs, sampled every 20 ms."""
     peak, stop = [own_memory()], threading.Event()
 
     def watch() -> None:

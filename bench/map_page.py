@@ -1,9 +1,9 @@
-"""How fast the page of maps is in chromium with many points: first paint, moving, a lasso, a filter.
+"""Speed of the page of maps in chromium with many points: first paint, moving, a lasso, a filter.
 
     python bench/map_page.py 100000
 
 Makes a collection of random vectors without pictures in a temporary folder, lays it out by principal components, and
-opens ``imseek ui`` on it. Chromium without a graphics card draws by software: elsewhere it is faster.
+opens ``imseek ui`` on it. Chromium draws in software here; with a graphics card it is faster.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def make_collection(folder: Path, count: int) -> None:
 
 
 def cpu() -> float:
-    """Seconds of processor time of all processes that this one has started: the pages, the browser."""
+    """Processor seconds of all processes below this one: the pages and the browser."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # It has ended meanwhile.
+            continue  # The process has ended meanwhile.
         stats[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
     ours = {os.getpid()}
     for _ in range(8):
@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("points", type=int)
     parser.add_argument(
-        "--folder", type=Path, help="with the collection of an earlier run, or for one; default: none is kept"
+        "--folder", type=Path, help="where the collection is kept for later runs (default: it is not kept)"
     )
     arguments = parser.parse_args()
     count = arguments.points

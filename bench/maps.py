@@ -1,17 +1,17 @@
-"""How far maps can be trusted, whether images placed later lie where they belong, and what maps cost.
+"""Trustworthiness of maps and of images placed later, and the cost of maps.
 
     python bench/maps.py [--stamps DIR]                            # quality: a minute or two
     python bench/maps.py --count 100000 --work DIR [--sample N] [--index]   # time and memory
 
 Quality: the Tux Paint stamps with `builtin`. Half A is laid out and half B placed on its map, as `imseek map` does when
 images come later, beside umap-learn's own transform, and beside laying both halves out anew. Nothing is tuned:
-neighbours and min-dist are umap-learn's defaults. Of the images of half B: trustworthiness (Venna & Kaski 2001, ten
-neighbours, cosine, among both halves), and how many of the ten nearest on the map, among both halves, lie in the same
-folder; 95 % bootstrap intervals over images. The control has the places of half B shuffled.
+neighbours and min-dist are umap-learn's defaults. Figures for the images of half B: trustworthiness (Venna & Kaski
+2001, ten neighbours, cosine, among both halves), and how many of the ten nearest on the map, among both halves, lie in
+the same folder; 95 % bootstrap intervals over images. The control has the places of half B shuffled.
 
 Cost: a collection of the hard vectors of bench/vectors.py (bench/big.py), with `--index` after
-`imseek maintain --index auto`. Each map is made in a process of its own: wall and processor time, the
-most memory that is no mapped file, and the most resident memory.
+`imseek maintain --index auto`. Each map is made in a process of its own: wall and processor time, peak memory outside
+mapped files, and peak resident memory.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def read_stamps(folder: Path | None) -> Halves:
 
 
 def find_nearest(rows: Float32, among: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, Float32]:
-    """Through the index of a collection: positions in ``among`` and distances."""
+    """Search the index of a collection: positions in ``among``, and distances."""
     ids = np.arange(len(rows))
     index = open_index("faiss", [Segment(ids, rows.astype(np.float16), np.empty(0, np.int64))], rows.shape[1])
     row_source = SimpleNamespace(of=lambda wanted: rows[wanted])
@@ -91,7 +91,7 @@ def fit_ours(rows: Float32, seed: int = 0, start: Float32 | None = None) -> Floa
 
 
 def fit_umap_learn(rows: Float32, seed: int = 0) -> Any:
-    """umap-learn as it is, spectral beginning included."""
+    """Fit umap-learn as it is, with its spectral initialisation."""
     import umap  # umap-learn, no dependency of imseek: pip install umap-learn
 
     return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit(rows)
@@ -130,7 +130,7 @@ def layouts(halves: Halves) -> Iterator[tuple[str, Float32]]:
 
 
 def mistrust(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> np.ndarray:
-    """(n,) of each image what is taken from 1 for neighbours on the map that are none by vector: its mean is
+    """(n,) the penalty of each image for neighbours on the map that are none by vector: its mean is
     1 - trustworthiness."""
     n = len(rows)
     cosine = -rows @ rows.T
@@ -142,7 +142,7 @@ def mistrust(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> np.nda
 
 
 def map_neighbours(coordinates: Float32, k: int) -> np.ndarray:
-    """(n, k): the nearest on the map, each without itself."""
+    """(n, k): the nearest others of each image on the map."""
     distances = ((coordinates[:, None].astype(np.float64) - coordinates[None]) ** 2).sum(axis=2)
     np.fill_diagonal(distances, np.inf)
     return np.argsort(distances, axis=1, kind="stable")[:, :k]
@@ -194,7 +194,7 @@ def quality(folder: Path | None) -> None:
 
 
 class Memory(threading.Thread):
-    """The most memory of this process, looked at every 20 ms: all that is resident, and what is no mapped file."""
+    """Peak memory of this process, sampled every 20 ms: resident memory, and that outside mapped files."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -212,7 +212,7 @@ class Memory(threading.Thread):
 
 
 def work(spec: dict[str, Any]) -> None:
-    """In a process of its own: makes a map, and prints a JSON object."""
+    """Run in a process of its own: make a map, and print a JSON object."""
     from imseek import maps
 
     memory = Memory()

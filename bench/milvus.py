@@ -1,13 +1,13 @@
-"""Milvus Lite beside FAISS exact: the same ids and scores on 10,000 queries, and what they take.
+"""Milvus Lite beside FAISS exact: whether ids and scores of 10,000 queries are the same, and the time of each.
 
     python bench/milvus.py [--count 50000] [--queries 10000] [--limit 10] [--work DIR]
-    python bench/milvus.py --collection DIR [--queries 10000]      # of one's own, with its own rows as queries
+    python bench/milvus.py --collection DIR [--queries 10000]      # an existing one, with its rows as queries
 
-A collection of hard vectors (bench/big.py) is published to Milvus Lite, once; then both are asked the same: half of the
-queries are picture-like, half text-like. *Ids* counts queries whose ids are the same in the same order; *near ties* are
-those where ids differ among scores closer than 1e-5 only; *scores* is the largest difference of two scores at one rank.
-First the indexes alone are asked, many queries at once; then whole searches, one by one, with places and metadata.
-Ratios are Milvus over FAISS.
+A collection of hard vectors (bench/big.py) is published to Milvus Lite, once; then both answer the same queries, half
+of them picture-like, half text-like. *ids equal* counts queries with the same ids in the same order; *near ties* those
+where ids differ only among scores closer than 1e-5; *scores off by* is the largest difference of two scores at one
+rank. First the indexes alone are searched, many queries at once; then whole searches run one by one, with places and
+metadata. Ratios are Milvus over FAISS.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import vectors
 
-#: How near two scores have to be for their images to change places.
+#: Scores closer than this may change places.
 TIE = 1e-5
 TOGETHER = 256
 
 
 def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
-    """Queries with the same ids, with other ids among ties only, with other ids; and the largest difference."""
+    """Count queries with the same ids, with other ids only among ties, and with other ids; find the largest difference."""
     same = ties = other = 0
     most = 0.0
     for one, two in zip(ours, theirs, strict=True):
@@ -59,7 +59,7 @@ def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple
 
 
 def time_queries(search: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:
-    """Answers, and milliseconds a query."""
+    """Return the answers, and milliseconds in all."""
     start = time.perf_counter()
     answers = [search(one) for one in queries]
     return answers, (time.perf_counter() - start) * 1000

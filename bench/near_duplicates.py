@@ -1,11 +1,11 @@
-"""Which pairs of pictures `collapse` takes for one: altered copies should be, different pictures should not.
+"""Pairs of pictures that `collapse` joins: altered copies should be joined, different pictures should not.
 
     python bench/near_duplicates.py [--stamps DIR] [--count 250] [--half B]
 
-Pictures are stamps of Tux Paint: drawings on white, hard for hashes. Each is altered in five ways. Found is the share
-of pairs of a picture and an altered copy of it that are joined, per way; wrong counts pairs of different stamps that
-are joined, of all such pairs. Among these are drawings of one thing from two sides, or in two colours, so that 0 is not
-to be had. The thresholds of imseek.search.near_duplicates were chosen on half A.
+Pictures are stamps of Tux Paint: drawings on white, hard for hashes. Each is altered in five ways. *found* is the share
+of pairs of a picture and its altered copy that are joined, per way; *wrong* counts pairs of different stamps that are
+joined. Some of these are drawings of one thing from two sides, or in two colours, so that 0 is out of reach. The
+thresholds of imseek.search.near_duplicates were chosen on half A.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--count", type=int, default=250)
     parser.add_argument("--half", default="B")
-    parser.add_argument("--show", type=int, default=0, help="name so many pairs that are nearly joined")
+    parser.add_argument("--show", type=int, default=0, help="print this many pairs that are nearly joined")
     options = parser.parse_args()
     folder = options.stamps or find_stamps()
     names = [name for name in stamp_names(folder) if half_of(name) == options.half]
@@ -72,7 +72,7 @@ def main() -> None:
     pairs = np.triu_indices(len(base), 1)
 
     def row(label: str, *rules: tuple[float, int]) -> None:
-        """Joined is what one of the rules says: at least this cosine, at most that many bits."""
+        """Print a row; a rule joins pairs of at least this cosine and at most that many bits, and any rule suffices."""
         is_joined = np.zeros_like(has_hashes)
         for least, most in rules:
             is_joined |= (cosine >= least) & ((has_hashes & (distance <= most)) | (most >= 64))

@@ -8,7 +8,7 @@ of 12 to 60 pixels, in Latin, Greek, Cyrillic and Chinese, clean and damaged (ro
 An eighth as many are screenshots of 1920 × 1080, and an eighth as many photographs without text have 12 megapixels.
 ``--shapes`` draws as many pages of each shape in their place: light on dark, small letters, perspective, curved lines,
 sideways, upside down, and handwriting (fonts of Debian's fonts-breip, -dkg-handwriting, -femkeklaver and -kristi).
-What was tuned (the least confidence of the gate and of lines) was tuned with seeds 1, 11. A word counts if it is found
+The least confidences of the gate and of lines were tuned with seeds 1 and 11. A word counts if it is found
 as a word, case and accents aside; in Chinese, where its characters stand beside each other. Tesseract is Debian's, told
 the language of each picture; its words below a confidence of 60 do not count.
 """
@@ -128,7 +128,7 @@ def read_by_tesseract(data: bytes, script: str) -> str:
 def read_all(
     read: Callable[[bytes, str], str], files: Sequence[bytes], scripts: Sequence[str]
 ) -> tuple[list[str], tuple[float, float]]:
-    """Read files in as many threads as there are cores; returns texts, and wall and processor seconds."""
+    """Read files in as many threads as cores; return texts, and wall and processor seconds."""
     read(files[0], scripts[0])
     before, start = processor_seconds(), time.perf_counter()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
@@ -173,7 +173,7 @@ def report_speed(way: str, name: str, files: int, wall: float, processor: float)
 
 
 def count_words(picture: DrawnPicture, text: str) -> int:
-    """Count the words of the picture that were found, each as often as it is there."""
+    """Count the words of the picture that were found, each as often as it occurs."""
     folded = fold(text)
     if picture.script == "chinese":
         whole = "".join(folded.split())

@@ -1,11 +1,11 @@
-"""Descriptors that `imseek ui` holds while pages are opened and closed: whether their number stays the same.
+"""Check that the number of descriptors of `imseek ui` stays the same while pages are opened and closed.
 
     python bench/page_descriptors.py [--loads 500] [--pages search duplicates map labels collections] [--json FILE]
 
 The pages run in a process of their own, chromium beside them on the same machine. Each load opens one of the pages in
-turn in a context of its own, waits until it shows what it is about (results, groups of duplicates, a map, a class with
-its pictures), and closes it. The open descriptors of the server are counted by kind before, every so many loads, and
-after a rest. The run ends early after --seconds. The library is a temporary one with a few made pictures.
+turn in a context of its own, waits until it shows its content (results, groups of duplicates, a map, a class with
+its pictures), and closes it. The open descriptors of the server are counted by kind: before, after every --every loads,
+and after a rest. The run ends early after --seconds. The library is a temporary one with a few generated pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from imseek import maps
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browsing import CHROMIUM, FLAGS, Pages, pages
 
-#: Milliseconds for a page to show what it is about.
+#: Milliseconds for a page to show its content.
 _PATIENCE: Final = 60_000
 #: Seconds in which connections that a browser left behind are closed.
 _REST: Final = 10
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loads", type=int, default=500)
     parser.add_argument("--pages", nargs="+", choices=sorted(READY), default=list(READY))
-    parser.add_argument("--every", type=int, default=50, help="count after so many loads")
+    parser.add_argument("--every", type=int, default=50, help="count after every N loads")
     parser.add_argument("--seconds", type=float, default=1800)
     parser.add_argument("--json", type=Path, help="write the counts here, too")
     options = parser.parse_args()
@@ -78,7 +78,7 @@ def library(folder: Path) -> Path:
 
 
 def measure(browser: Any, ui: Pages, names: list[str], loads: int, every: int, seconds: float) -> list[dict[str, Any]]:
-    """The counts before, after every ``every`` loads, and after the last one."""
+    """Return the counts before, after every ``every`` loads, and after the last one."""
     end = time.monotonic() + seconds
     series = [{"loads": 0, **descriptors(ui.process.pid)}]
     for n in range(loads):
@@ -94,7 +94,7 @@ def measure(browser: Any, ui: Pages, names: list[str], loads: int, every: int, s
 
 
 def load(browser: Any, ui: Pages, name: str) -> None:
-    """Open a page as a new visitor, wait until it shows what it is about, and close it."""
+    """Open a page as a new visitor, wait until it shows its content, and close it."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     try:
         context.set_default_timeout(_PATIENCE)
@@ -106,7 +106,7 @@ def load(browser: Any, ui: Pages, name: str) -> None:
 
 
 def descriptors(pid: int) -> dict[str, Any]:
-    """How many descriptors a process has open, in all and by kind."""
+    """Count the open descriptors of a process, in all and by kind."""
     kinds: collections.Counter[str] = collections.Counter()
     for path in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -150,7 +150,7 @@ def _collections(page: Any) -> None:
     page.get_by_text("Not indexed").first.wait_for()
 
 
-#: What shows that a page is there.
+#: Waits for the content of each page.
 READY: Final[Mapping[str, Callable[[Any], None]]] = {
     "search": _search,
     "duplicates": _duplicates,

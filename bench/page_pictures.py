@@ -2,10 +2,10 @@
 
     python bench/page_pictures.py --home HOME --collection NAME --out DIR [--tree CHECKOUT] [--only search map]
 
-`HOME` is an imseek home (`IMSEEK_HOME`) whose collection `NAME` is shown; it is not changed, but for what the pages
-keep, such as a history of searches. `--tree` serves the pages of another checkout of imseek, such as a `git worktree`
-of an older commit: for pictures from before a change. Then states that the older pages do not have are left out, and
-listed. `DIR` receives `PAGE-WIDTH-MODE.png` and, for each page, `sheet-PAGE.png` with all of them.
+`HOME` is an imseek home (`IMSEEK_HOME`) whose collection `NAME` is shown; it is not changed, except for data that pages
+store, such as a history of searches. `--tree` serves the pages of another checkout of imseek, such as a `git worktree`
+of an older commit, for pictures from before a change. States that the older pages do not have are listed. `DIR`
+receives `PAGE-WIDTH-MODE.png` and, for each page, `sheet-PAGE.png` with all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from browsing import FLAGS, Pages, pages
 
 WIDTHS: Final = {1440: 900, 400: 800, 2560: 1440}
 MODES: Final = ("light", "dark")
-#: Milliseconds until thumbnails are painted, which no event tells.
+#: Milliseconds until thumbnails are painted, which no event announces.
 _SETTLE: Final = 2500
 _CARD: Final = ".card img"
 
@@ -53,7 +53,7 @@ def _words(page: Any) -> None:
     page.get_by_text("most certain").first.wait_for()
 
 
-#: Page, its path, its query, and what is done there.
+#: State → path of its page, query, and the action that brings it about.
 STATES: Final[dict[str, tuple[str, dict[str, str], Callable[[Any], None]]]] = {
     "start": ("", {}, lambda page: _wait(page, _CARD)),
     "search": ("", {"q": "a cat"}, lambda page: _wait(page, _CARD)),
@@ -78,7 +78,7 @@ def _shoot(browser: Any, ui: Pages, collection: str, state: str, out: Path) -> l
             page.goto(ui.at(path, **{"c": collection, **query}))
             try:
                 act(page)
-            except Exception as error:  # Another checkout may not have it: the picture shows what it has.
+            except Exception as error:  # Another checkout may lack the state: its page is pictured as it is.
                 failures.append(f"{state} at {width}, {mode}: {str(error).splitlines()[0]}")
             page.wait_for_timeout(_SETTLE)
             page.screenshot(path=out / f"{state}-{width}-{mode}.png")

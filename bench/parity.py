@@ -1,4 +1,4 @@
-"""Are our vectors those of the encoder's own library? One member of each family, with random weights.
+"""Compare our vectors with those of each encoder's own library: one member of each family, with random weights.
 
     python bench/parity.py [--most MILLIONS] [--family NAME]...
 
@@ -58,7 +58,7 @@ TEXTS = [*standins.CORPUS, "A Photo of a zebra's 2nd crossing!"]
 
 @dataclass(frozen=True)
 class Member:
-    """``write`` lays it out in the hub's cache in the given folder and returns its reference.
+    """``write`` writes it to the hub's cache in the given folder and returns its reference.
 
     ``reduced_only`` members have no writer of their true architecture.
     """
@@ -224,7 +224,7 @@ def measure(member: Member, folder: Path, *, true_size: bool) -> Result:
 
 
 def encode_ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
-    """Unit rows of pictures and of texts, and what the words ran on."""
+    """Unit rows of pictures and of texts, and the runtime that encoded the texts."""
     prepared: list[Pixels] = [encoder.prepare(picture) for picture in PICTURES]
     images = encoder.encode_images(np.stack(prepared))
     if "text" not in encoder.info.modalities:
@@ -235,8 +235,8 @@ def encode_ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
 
 
 def count_parameters(folder: Path) -> int:
-    """Of the one file of weights in ``folder``."""
-    file = next(iter(folder.rglob("*.safetensors")))  # of one that is saved twice, the first
+    """Count the parameters in the file of weights in ``folder``."""
+    file = next(iter(folder.rglob("*.safetensors")))  # the first, if the weights are saved twice
     with safe_open(file, framework="np") as weights:
         return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys())  # noqa: SIM118 - no mapping
 

@@ -1,4 +1,4 @@
-"""Our metrics beside those of CLIP_benchmark, on the same vectors: its own functions, called as its command calls them.
+"""Compare our metrics with CLIP_benchmark's on the same vectors: its functions, called as its command calls them.
 
     pip install --no-deps --target /tmp/clip-benchmark clip-benchmark        # it wants many packages, and uses few
     python bench/parity_metrics.py [--clip-benchmark /tmp/clip-benchmark] [--pin]
@@ -8,8 +8,8 @@ zero-shot accuracy (top 1, top 5, mean per class). CLIP_benchmark has no rank an
 precision is compared with its `average_precision_per_class`, each question taken for a class. ``--pin`` prints the
 figures that tests/unit/test_parity_metrics.py has. The exit code is 1 where something differs.
 
-Equal scores are where definitions part: CLIP_benchmark takes what torch.topk puts first, we put wrong items first. So
-the vectors have no ties (asserted); near ties of float32 are decided by float64 here.
+Definitions differ for equal scores: CLIP_benchmark takes the items that torch.topk puts first, we put wrong items
+first. So the vectors have no ties (asserted); near ties of float32 are decided by float64 here.
 """
 
 from __future__ import annotations

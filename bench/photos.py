@@ -1,4 +1,4 @@
-"""Photographs to measure with: DIR/big (4000 × 3000 JPEG, 12 MP) and DIR/small (640 × 480), all different.
+"""Make photographs to measure with: DIR/big (4000 × 3000 JPEG, 12 MP) and DIR/small (640 × 480), all different.
 
     python bench/photos.py DIR [--big 80] [--small 600]
 

@@ -29,7 +29,7 @@ FORMATS = ("webdataset", "imagefolder", "fiftyone", "projector")
 
 
 def make(folder: Path, count: int) -> int:
-    """Crops, each another; returns their bytes."""
+    """Write ``count`` different crops; return their bytes."""
     folder.mkdir()
     photos = [Path(skimage.__file__).parent / "data" / name for name in ("astronaut.png", "coffee.png", "rocket.jpg")]
     photos += sorted((Path(sklearn.__file__).parent / "datasets" / "images").glob("*.jpg"))
@@ -43,7 +43,7 @@ def make(folder: Path, count: int) -> int:
 
 
 def export(root: Path, name: str, out: Path) -> None:
-    """In a process of its own, for its peak; prints seconds and MB."""
+    """Run in a process of its own, for its peak memory; print seconds and MB."""
     start = time.perf_counter()
     from imseek import export
 

@@ -1,10 +1,10 @@
-"""Pictures as they leave a collection: `GET …/file` and `…/thumbnail` of `imseek serve`, and an export, of photographs.
+"""Speed of pictures leaving a collection: `GET …/file` and `…/thumbnail` of `imseek serve`, and an export.
 
     python bench/pictures.py [--images 600] [--seconds 8] [--clients 4]
 
-Photographs are crops made for the occasion (1024 × 768, JPEG), vectors are of the fake encoder. Clients keep their
-connection and ask one picture after the other, on loopback. Printed for each kind of request: answers a second, and the
-server's processor time of one; for the export to WebDataset, in a process of its own: seconds and processor time of one
+Photographs are generated crops (1024 × 768, JPEG), vectors are of the fake encoder. Clients keep their connection and
+request one picture after the other, on loopback. Printed for each kind of request: answers a second, and the server's
+processor time per answer; for the export to WebDataset, in a process of its own: seconds, and processor time per
 picture. The load of the machine is printed beside them. To compare two versions, set PYTHONPATH.
 """
 
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         size = make(base / "p", options.images)
-        time.sleep(2.5)  # Files that are younger than two seconds are hashed again, whatever their stat says.
+        time.sleep(2.5)  # Files younger than two seconds are hashed again, whatever their stat says.
         with imseek.create(base / "c", encoder="fake") as collection:
             collection.index([base / "p"])
             ids = [hit.image_id for hit in collection.search("red", limit=options.images).hits]
@@ -111,7 +111,7 @@ def _ask(
     clients: int,
     seconds: float | None,
 ) -> None:
-    """Ask for ``seconds``, or for each picture once."""
+    """Request pictures for ``seconds``, or each picture once."""
     address, turns, lock = urlsplit(url), iter(range(sys.maxsize)), threading.Lock()
     end = None if seconds is None else time.monotonic() + seconds
     collection = "c"
@@ -153,7 +153,7 @@ def _ask(
 
 
 def _export(collection: str, out: str) -> None:
-    """In a process of its own: prints a JSON object."""
+    """Run in a process of its own: print a JSON object."""
     from imseek import export
 
     start = time.perf_counter()

@@ -3,7 +3,7 @@
     python bench/postgres.py [--images 1000] [--runs 7]
 
 Starts a PostgreSQL of its own (Debian's, with fsync, on loopback). The pictures are small and made here, the encoder is
-``fake``, so that what is measured is the catalog. Both take turns; figures are medians and their ratio.
+``fake``, so that the catalog decides the time. Both take turns; figures are medians and their ratio.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Power cuts: every state that one may leave, and whether the replay would notice a missing fsync.
+"""Power cuts: try every state that one may leave, and check that the replay would notice a missing fsync.
 
     python bench/power_cuts.py                 every scenario, before every operation
     python bench/power_cuts.py --mutations     each fsync left out, each rename put before or after its fsync
@@ -43,7 +43,7 @@ class Mutant:
 
 
 def mutants(recording: Recording) -> Iterator[Mutant]:
-    """One for each fsync that is ours and made something durable, and two for each rename."""
+    """Yield one mutant for each fsync that made something durable, and two for each rename."""
     operations = recording.operations
     disk = recording.disk()
     for n, operation in enumerate(operations):
@@ -58,7 +58,7 @@ def mutants(recording: Recording) -> Iterator[Mutant]:
 def _move(operations: Sequence[Operation], n: int, replaces: bool) -> Iterator[Mutant]:
     rename = operations[n]
     assert isinstance(rename, Rename)
-    if replaces:  # A name that is new means nothing until the catalog tells of it.
+    if replaces:  # A new name means nothing until the catalog mentions it.
         before = max(i for i in range(n) if _syncs(operations[i], rename.path))
         # What happens to the file under its old name between the two now happens under the new one.
         between = [_rename(operation, rename) for operation in operations[before:n]]
@@ -116,7 +116,7 @@ class Bench:
 
 
 def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> int:
-    """Try every state; returns how many failed."""
+    """Try every state; return how many failed."""
     start = time.perf_counter()
     states = enumerate(islice(outages(recording, seeds), most), start=1)
     failures: list[str] = []
@@ -126,7 +126,7 @@ def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> 
     def work(_: int) -> None:
         nonlocal state_count
         while True:
-            with lock:  # The states are made as they are needed: together they would fill the memory.
+            with lock:  # States are made on demand: together they would fill the memory.
                 n, state = next(states, (0, None))
                 state_count = max(state_count, n)
             if state is None:
@@ -154,7 +154,7 @@ def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> 
 
 
 def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]:
-    """Try every mutant until one of its states fails; returns those that nothing noticed."""
+    """Try every mutant until one of its states fails; return the mutants that nothing noticed."""
     known_keys = {outage.key() for outage in outages(recording, 0)}
     tally: dict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
@@ -164,7 +164,7 @@ def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]
             candidates = outages(recording, 0, operations=mutant.operations, first=mutant.first)
             return (state for state in candidates if state.key() not in known_keys)
 
-        # Where all was promised and nothing is there that was not fsynced, most mutants fail: those states first.
+        # Most mutants fail in states where all was acknowledged and only fsynced data is left: try those first.
         acknowledged = {
             0,
             *(n + 1 for n, o in enumerate(mutant.operations) if isinstance(o, Acknowledge | Return)),
@@ -174,9 +174,9 @@ def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]
 
     sample = list(mutants(recording))
     sample = sample[:: -(-len(sample) // most) if most else 1]
-    for mutant, was in zip(sample, bench.pool.map(is_caught, sample), strict=True):
-        tally[mutant.what]["caught" if was else "not caught"] += 1
-        if not was:
+    for mutant, caught in zip(sample, bench.pool.map(is_caught, sample), strict=True):
+        tally[mutant.what]["caught" if caught else "not caught"] += 1
+        if not caught:
             survivors.append(mutant)
     for what, counts in sorted(tally.items()):
         print(f"{recording.name:20} {what:34} {counts['caught']:4} of {counts.total():4} caught", flush=True)

@@ -1,13 +1,13 @@
-"""Gates on what makes encoding faster: half precision, int8, reduced decoding.
+"""Gates on everything that makes encoding faster: half precision, int8, reduced decoding.
 
     python bench/precision.py [--stamps DIR] [--half B]
 
 Prints a Markdown table for docs/log.md. The networks have trained weights, which ship as packages: EfficientNet-Lite0
 (convolutions; pictures are stamps) and MiniLM (a transformer; its token ids travel through the image tower as
 pixels, texts are the stamps' captions). Every row goes through the classes that encode a user's pictures. Columns:
-cosine to float32 vectors of the same inputs; the same after the mean is taken off, since all pictures have much in
+cosine to float32 vectors of the same inputs; the same after subtracting the mean, since all pictures have much in
 common; how many of each input's ten nearest stay among them; recall of a caption's own stamp among the first ten
-(by EfficientNet's classes and MiniLM, as the built-in encoder does it).
+(by EfficientNet's classes and MiniLM, as in the built-in encoder).
 
 Negative controls are float32 vectors of broken inputs and must fail the gate of int8, the loosest one. A row that
 the product uses must pass its own gate. Else the exit code is 1.
@@ -141,7 +141,7 @@ def overlap(exact: Float32, approximate: Float32) -> float:
 def on_torch(
     module: nn.Module, pixels: Pixels, record: Preprocessing = PREPROCESSING, precision: str = "fp32"
 ) -> Float32:
-    """On the CPU whether or not it has instructions for it: slow, and no less precise."""
+    """Encode on the CPU even if it lacks instructions for the precision: slow, but no less precise."""
     return TorchImages(module, record, Runtime(), Plan("cpu", precision, 16))(pixels)
 
 
@@ -149,7 +149,7 @@ def on_torch(
 
 
 class Features(nn.Module):
-    """The (n, 1280) pooled features of EfficientNet-Lite0; ``seen`` keeps them as long as they were."""
+    """The (n, 1280) pooled features of EfficientNet-Lite0; ``pooled`` stores them unnormalised."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,12 +165,12 @@ class Features(nn.Module):
         return rows
 
     def logits(self) -> Float32:
-        """(n, 1000), of all that went through."""
+        """(n, 1000), of all inputs so far."""
         return nn.functional.linear(torch.cat(self.pooled), self.weight, self.bias).numpy()
 
 
 def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
-    # Version 1: what EfficientNet says alone.
+    # Version 1 uses EfficientNet's classes alone.
     texts = BuiltinEncoder(version=1).encode_texts([stamp.caption for stamp in stamps])
     squares = np.stack([PREPROCESSING.prepare(stamp.pixels) for stamp in stamps])
     exact = on_torch(Features(), squares)
@@ -204,7 +204,7 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
 
 
 class TokenTower(nn.Module):
-    """MiniLM behind pixels that stand for its tokens."""
+    """MiniLM with pixels as inputs, which stand for its tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ def minilm(captions: Sequence[str]) -> Iterator[Row]:
 
 
 def reduced_decoding(stamps: Sequence[Stamp]) -> Iterator[Row]:
-    """Stamps blown up to a camera's size and stored as a camera does, with colour at half the resolution."""
+    """Stamps enlarged to a camera's size and stored as a camera does, with colour at half the resolution."""
     files = []
     for stamp in stamps[::6]:
         file = io.BytesIO()

@@ -2,14 +2,14 @@
 
     python bench/probes.py [--stamps DIR] [--half B] [--seeds 10] [--collection DIR] [--choose]
 
-Prints Markdown tables for docs/log.md. The class of a stamp is its top-level folder (animals, food …); classes are
-those that have at least 16 different pictures in each half, different as `imseek.probes.holdout_groups` has it.
-Halves are those of quality.py. Of a half, k pictures of each class are drawn to learn from, and all others are
-classified, but for copies and near-duplicates of those that were learned from. Accuracy is the mean over classes (they
-are of very different sizes), over all seeds; intervals are 95 %, by a bootstrap over the pictures of the half.
+Prints Markdown tables for docs/log.md. The class of a stamp is its top-level folder (animals, food …); classes need at
+least 16 different pictures in each half, as `imseek.probes.holdout_groups` tells pictures apart. Halves are those of
+quality.py. k pictures of each class of a half are drawn to learn from, and all others are classified, except copies and
+near-duplicates of those. Accuracy is the mean over classes (they are of very different sizes), over all seeds;
+intervals are 95 %, by a bootstrap over the pictures of the half.
 
-``--choose`` (on half A) compares settings by themselves: it is where the defaults in learning.py come from. The stamps
-are indexed into ``--collection`` once (minutes).
+``--choose`` (on half A) compares single settings; imseek.probes has its defaults from it. The stamps are indexed into
+``--collection`` once (minutes).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LEAST = 16
 
 @dataclass(frozen=True)
 class Half:
-    """``plain`` (n, dim) as they are stored, ``rows`` (n, dim) as probes see them; ``truth`` (n,), ``groups`` (n,);
+    """``plain`` (n, dim) rows as stored, ``rows`` (n, dim) as probes see them; ``truth`` (n,), ``groups`` (n,);
     ``plain_words`` and ``words`` (classes, dim)."""
 
     plain: Float32
@@ -56,7 +56,7 @@ class Half:
     classes: tuple[str, ...]
 
     def draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions to learn from, one of a group, and those to classify."""
+        """Return positions to learn from, one of each group, and positions to classify."""
         generator = np.random.default_rng(seed)
         train: list[int] = []
         for kind in range(len(self.classes)):
@@ -141,7 +141,7 @@ Method = Callable[[Half, np.ndarray, np.ndarray], np.ndarray]
 
 
 def figure(half: Half, method: Method, shots: int, seeds: int) -> Estimate:
-    """Mean over classes, with the interval of drawing both pictures and seeds anew."""
+    """Mean accuracy over classes, with the interval of drawing both pictures and seeds anew."""
     hits, at = [], []
     for seed in range(seeds):
         train, test = half.draw(shots, seed)
@@ -215,7 +215,7 @@ METHODS: dict[str, Method] = {
 
 # -- what to label next --------------------------------------------------------------------------------
 
-#: Of what is known (positions), what is left, and how many more: positions of these.
+#: Labelled positions, the rest, and how many more to label → positions to label.
 Strategy = Callable[[Half, np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
@@ -255,7 +255,7 @@ def margins(half: Half, train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def fit_probe(half: Half, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Logits of what is asked for, among the classes that are known by now; the temperature; these classes."""
+    """Return logits of the positions ``test`` over the classes of ``train``, the temperature, and these classes."""
     classes, truth = np.unique(half.truth[train], return_inverse=True)
     selection = model_selection.select_model(
         half.rows[train], truth, len(classes), half.groups[train], half.words[classes], even=True
@@ -264,7 +264,7 @@ def fit_probe(half: Half, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarr
 
 
 def measure_strategy(half: Half, strategy: Strategy, steps: list[int], seeds: int) -> list[Estimate]:
-    """For each number of labelled images, how good a probe is on the others."""
+    """Accuracy of a probe on the other images, for each number of labelled images."""
     hits: dict[int, list[np.ndarray]] = {n: [] for n in steps}
     at: dict[int, list[np.ndarray]] = {n: [] for n in steps}
     for seed in range(seeds):
@@ -281,7 +281,7 @@ def measure_strategy(half: Half, strategy: Strategy, steps: list[int], seeds: in
     return [balanced_figure(half, np.concatenate(hits[n]), np.concatenate(at[n])) for n in steps]
 
 
-def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table that is made when it is asked for
+def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table, built on demand
     methods: dict[str, Method] = {}
     for strength in linear.STRENGTHS:
         methods[f"linear, λ {strength:g}"] = linear_method(strength)

@@ -2,7 +2,7 @@
 
     python bench/probes_scale.py [--images 200000]
 
-Vectors are seeded clouds of 64 dimensions around 20 centres, taken over without a picture (encoder `fake`). One image
+Vectors are seeded clouds of 64 dimensions around 20 centres, imported without pictures (encoder `fake`). One image
 in a thousand is tagged with its cloud. Memory is the peak of the process so far.
 """
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200_000)
-    parser.add_argument("--every", type=int, default=997, help="one image in so many is tagged with its cloud")
+    parser.add_argument("--every", type=int, default=997, help="one image in this many is tagged with its cloud")
     options = parser.parse_args()
     images, every = options.images, options.every
     recorder.put(images=images)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def make(folder: Path, images: int) -> Path:
-    """A folder as clip-retrieval's `inference` writes it."""
+    """Write a folder as clip-retrieval's `inference` does."""
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(CLASSES, DIM))
     kinds = generator.integers(0, CLASSES, images)

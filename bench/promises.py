@@ -1,4 +1,4 @@
-"""Whether lists keep their promise: what ``--cutoff 10%`` loses, and which lists ``--cutoff auto`` leaves empty.
+"""Do lists keep their promise? What ``--cutoff 10%`` loses, and which lists ``--cutoff auto`` leaves empty.
 
     python bench/promises.py [--stamps DIR] [--half B] [--picture docs/pictures/cutoff-promises.svg]
 
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def promises(setting, half: Half) -> Iterator[tuple[str, str, str, float, float]]:
-    """Print and yield what is searched, setting, kind, promise and loss."""
+    """Print and yield queries searched, setting, kind, promise and loss."""
     engine, ids = setting.collection.engine, setting.ids
     texts = [Term(text=caption) for caption in half.captions]
     of_nouns = [half.relevant[half.nouns.index(word)] for word in sorted(set(half.nouns))]
@@ -117,7 +117,7 @@ def promises(setting, half: Half) -> Iterator[tuple[str, str, str, float, float]
 def measure_transfer(
     searched: str, setting: str, kind: str, curve: LossCurve, samples: Sequence[tuple[np.ndarray, RelevanceSample]]
 ) -> Iterator[tuple[str, str, str, float, float]]:
-    """Lists of other queries than those that calibrated."""
+    """Yield the losses of lists for other queries than those that calibrated."""
     losses = LossCurve.of([one for one, _ in samples])
     for promise in PROMISES:
         threshold = curve.threshold(promise)
@@ -161,7 +161,7 @@ def add_row(
 
 
 def auto(setting, half: Half, letter: str) -> None:
-    """Print what ``auto`` leaves, by pictures alone and fused."""
+    """Print the figures of ``auto``, by pictures alone and fused."""
     place = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
     nouns = sorted(set(half.nouns))
     of_nouns = np.array([half.relevant[half.nouns.index(word)] for word in nouns])
@@ -194,7 +194,7 @@ def auto(setting, half: Half, letter: str) -> None:
 
 
 def draw(rows: Sequence[tuple[str, str, str, float, float]], half: str) -> str:
-    """Return the picture of promises and what was lost; the grey band is two points wide on either side."""
+    """Draw promises against losses as SVG; the grey band is two points wide on either side."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         return MARGIN + SIDE * x / MOST, MARGIN + SIDE * (1 - y / MOST)

@@ -1,4 +1,4 @@
-"""Prompts that learn, on Tux Paint's stamps with the built-in encoder: few-shot curves, and classes never seen.
+"""Learned prompts on Tux Paint's stamps with the built-in encoder: few-shot curves, and classes never seen.
 
     python bench/prompts.py [--stamps DIR] [--half B] [--seeds 3] [--collection DIR] [--picture FILE]
 
@@ -8,9 +8,9 @@ over pictures. CoOp and CoCoOp learn for a fixed number of steps here, chosen on
 cross-validation. CoCoOp, whose class vectors cost a run of the text tower for each picture and class, is judged on a
 sample of ``--judged`` pictures, drawn once.
 
-The second table is the split of Zhou et al. 2022b: the first half of the classes, by name, is learned from (with the
-most shots), then pictures of these are classified among them (base), and pictures of the other classes among those,
-which nothing was learned of (new). H is the harmonic mean. What learns no words cannot do the latter.
+The second table is the split of Zhou et al. 2022b: methods learn from the first half of the classes, by name (with the
+most shots), then classify pictures of these classes among them (base), and pictures of the other classes among those,
+of which they learned nothing (new). H is the harmonic mean. Methods that learn no words cannot do the latter.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from imseek.metrics.estimate import Estimate
 from imseek.probes import model_selection
 from imseek.probes.model_selection import centre_rows
 
-#: Without learned prompts: names here, and rows of probes.py.
+#: Methods without learned prompts: their names here, and in probes.py.
 OTHERS = {
     "zero-shot, both sides centred": "the same, both sides centred",
     "linear probe": "linear probe",
@@ -117,7 +117,7 @@ def learn(
     conditional: bool = False,
     classes: int | None = None,
 ) -> list[LearnedPrompts]:
-    """What each draw teaches, of the first ``classes``."""
+    """Learn prompts from each draw, for the first ``classes``."""
     names = half.classes[:classes]
     weights = np.zeros((len(draws), len(half.truth)))
     for one, (learned, _) in zip(weights, draws, strict=True):
@@ -137,7 +137,7 @@ def learn(
 
 
 def base_to_new(tower: PromptTower, half: Half, shots: int, options: argparse.Namespace) -> None:
-    """Print the table of classes that were learned from, and of those that were not."""
+    """Print the accuracy on classes that prompts learned from, and on those that they did not."""
     draws = [half.draw(shots, seed) for seed in range(options.seeds)]
     base = (len(half.classes) + 1) // 2
     sample = np.random.default_rng(0).permutation(len(half.truth))[: 2 * options.judged]

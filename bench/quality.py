@@ -122,7 +122,7 @@ def find_stamps() -> Path:
 
 
 def half_of(name: str) -> str:
-    """``A``, on which things are chosen, or ``B``, on which they are reported."""
+    """``A``, for choosing settings, or ``B``, for reporting figures."""
     return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
 
 
@@ -147,7 +147,7 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
 
 
 def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
-    """From the first trial to the shipped encoder, one change at a time."""
+    """Yield representations from the first trial to the shipped encoder, one change at a time."""
     captions = [stamp.caption for stamp in stamps]
     network = Network(onnx_cache.image_network(), threads=available_cpus())
     text_file, classes_file = onnx_cache.text_network()

@@ -1,16 +1,16 @@
-"""Indexing by workers on Ray: how fast beside threads, and what is left of a collection whose workers are killed.
+"""Indexing by workers on Ray: speed beside threads, and the state of a collection whose workers are killed.
 
     python bench/ray_index.py FOLDER [--part speed] [--part kills] [--images 400] [--kills 20] [--encoder builtin]
 
 speed  images/s of `Collection.index` by threads, and by one and two workers on a cluster of this machine that is up
        already, in turn, `--rounds` times; medians, their ratios to threads, and the CPU time of the process that
        commits, which is what bounds a large cluster.
-kills  a run in a process of its own, with the fake encoder, two workers and small shards; `--kills` times a worker that
-       is chosen at random gets SIGKILL, at a random moment after another part of the pictures has been committed. Then
-       the process itself, in a second collection, and the same command again. Both collections are compared with what
-       threads have made of the same folder: no picture lost, none doubled, vectors the same.
+kills  a run in a process of its own, with the fake encoder, two workers and small shards; `--kills` times a random
+       worker gets SIGKILL, at a random moment after another part of the pictures has been committed. Then the process
+       itself is killed, in a second collection, and the same command runs again. Both collections are compared with
+       that which threads make of the same folder: no picture lost, none doubled, vectors the same.
 
-Everything that is started is ended by its id. The load of the machine is printed, since it decides as much.
+Every process that is started is ended by its id. The load of the machine is printed, since it matters as much.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PARTS = ("speed", "kills")
 
 
 def link_pictures(folder: Path, count: int, to: Path) -> Path:
-    """The first pictures of a folder, as links in a folder of their own."""
+    """Link the first pictures of a folder into a folder of their own."""
     to.mkdir()
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png") and path.is_file())
     for n, path in enumerate(files[:count]):
@@ -136,7 +136,7 @@ def driver(collection: Path, pictures: Path) -> subprocess.Popen[str]:
 
 
 def drive(collection: Path, pictures: Path) -> None:
-    """What the killed process does; every commit is a line."""
+    """Index, in the process that is killed, and print a line for every commit."""
     from imseek.indexer import pipeline
 
     pipeline.COMMIT_IMAGES = 64
@@ -159,7 +159,7 @@ def progress_of(run: subprocess.Popen[str]):  # type: ignore[no-untyped-def]
 
 
 def wait_for_end(processes: list[int]) -> None:
-    """Of a cluster whose run was killed: it notices by itself. What is there after a minute is ended by its id."""
+    """Wait for the processes of a cluster whose run was killed; end by their id those that are left after a minute."""
     until = time.monotonic() + 60
     while time.monotonic() < until and any(Path(f"/proc/{pid}").exists() for pid in processes):
         time.sleep(0.2)
@@ -171,7 +171,7 @@ def wait_for_end(processes: list[int]) -> None:
 
 
 def content_of(collection: imseek.Collection) -> list[tuple[str, str, np.ndarray]]:
-    """Of each live image its path, the sha256 of its content, its vector."""
+    """Path, sha256 of the content, and vector of each live image."""
     hits = collection.search(np.ones(collection.info().encoder.dim), limit=10**6, vectors=True)
     hashes = collection._engine.reader.intrinsics([hit.image_id for hit in hits], ["content_hash"])
     rows = [(str(hit.path), hashes[hit.image_id]["content_hash"].hex(), hit.vector.astype(np.float64)) for hit in hits]

@@ -2,7 +2,7 @@
 
     python bench/readers.py [--minutes 10] [--readers 4] [--pictures 3000] [--seed 1]
 
-Every answer is compared with an exact scan of what its generation held. Times of answers say how busy the machine is
+Every answer is compared with an exact scan of its generation. Times of answers say how busy the machine is
 (there are more processes than cores); the waits for locks are those that strace sees in the readers. Exit code 1 where
 an answer was wrong, a reader failed, waited longer than 100 ms for a lock or kept what it no longer used, or the
 write-ahead log grew without bound. Needs strace.

@@ -112,13 +112,13 @@ def _commit() -> str | None:
 
 
 def _command() -> str:
-    """The command as it was typed, but for the home in it: results are committed."""
+    """The command as typed, with ~ for the home folder, since results are committed."""
     home = re.escape(str(Path.home()))
     return re.sub(rf"{home}(?=[/' ]|$)", "~", shlex.join([Path(sys.executable).name, *sys.argv]))
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON has it: NumPy's numbers and arrays too, and null for what is not finite."""
+    """Convert to JSON's types: NumPy's numbers and arrays too, and null for values that are not finite."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}

@@ -1,11 +1,11 @@
-"""Whether a region of a picture finds that picture, among all others of its folder.
+"""Check that a search by a region of a picture finds that picture among all others of its folder.
 
     python bench/regions.py --pictures FOLDER [--collection PATH] [--count 200] [--shares .5 .3 .15] [--encoder builtin]
 
-The pictures are indexed into PATH unless it is there. Of COUNT of them, drawn by a fixed seed, one box each of every
-share of the area is searched by, at a place where it shows something (standard deviation of grey 20 or more of 255; a
-picture without such a place is left out). R@1 and R@10 say how often the picture, or a copy of its content, is first
-and among the first ten, with 95 % intervals by bootstrap.
+The pictures are indexed into PATH unless it exists. For COUNT of them, drawn by a fixed seed, and every share of the
+area, one box is the query, at a place where it shows something (standard deviation of grey 20 or more of 255; pictures
+without such a place are left out). R@1 and R@10 say how often the picture, or a copy of its content, is first and among
+the first ten, with 95 % intervals by bootstrap.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEPTH: Final = 10
 
 
 def draw_box(pixels: np.ndarray, share: float, chance: random.Random) -> tuple[float, float, float, float] | None:
-    """Return a box of this share of the area, of the picture's shape up to a fifth, that shows something."""
+    """Return a box of this share of the area that shows something, with the picture's aspect ratio up to a fifth."""
     grey = pixels.mean(axis=2)
     for _ in range(_TRIES):
         stretch = math.exp(chance.uniform(-0.2, 0.2))

@@ -5,10 +5,10 @@
 NAME is ``captions`` (the default; ``--weight`` in place of its own) or that of an installed plugin (docs/plugins.md).
 
 A collection holds the stamps of one half, indexed by the built-in encoder, in numbered files, without captions and with
-them. Queries are the captions, whose own picture is the only right answer, nouns ("a horse", right is the same noun)
-and kinds ("a bird", right is what lies in that folder); where captions are stored, only the latter two. R@k is the
-share of right ones among the first k, of those possible. Seconds are processor time for one query, and MB the growth of
-the process's largest size.
+them. Queries are the captions, whose own picture is the only right answer, nouns ("a horse", with stamps of that noun
+as right answers) and kinds ("a bird", with the stamps in that folder); where captions are stored, only the latter two.
+R@k is the share of right stamps among the first k, of those possible. Seconds are processor time for one query, and MB
+the growth of the process's peak memory.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def hook(event: str, arguments: tuple[object, ...]) -> None:
 def make(folder: Path, count: int, pictures: Sequence[bytes] = ()) -> None:
     """``count`` JPEGs of different content, 500 to a folder: ``pictures`` in turn, else one of 64 x 64 pixels.
 
-    They are there, whole, when this returns; a folder that holds as many already is taken as it is.
+    A folder with that many files already is left as it is.
     """
     if sum(len(files) for _, _, files in os.walk(folder)) == count:
         return
@@ -48,7 +48,7 @@ def make(folder: Path, count: int, pictures: Sequence[bytes] = ()) -> None:
         below = folder / f"{n // 500:04d}"
         below.mkdir(exist_ok=True)
         picture = pictures[n % len(pictures)]
-        # A comment segment after the start marker makes each file another content.
+        # A comment segment after the start marker gives each file its own content.
         comment = f"{n:08d}".encode()
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         (below / f"{n:06d}.jpg").write_bytes(picture[:2] + segment + picture[2:])
@@ -63,7 +63,7 @@ def _noise() -> bytes:
 
 
 def measure(folder: Path, scratch: Path) -> None:
-    """Print what indexing ``folder`` three times takes and opens."""
+    """Print the time that indexing ``folder`` takes and the files that it opens, three times."""
     global watched_folder
     time.sleep(2.1)  # Files younger than two seconds would be read again.
     watched_folder = os.fsencode(folder)

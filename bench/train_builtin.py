@@ -62,7 +62,7 @@ CLASS_LENGTH = 0.5  # of a class's mean beside a picture's length
 WHITENING = 0.5  # of MiniLM's vectors: 0 none, 1 all directions alike
 TEXT_POWER = 4.0  # of the weights of texts
 LOOKS_ALIKE = 0.93
-#: Hypernyms that say nothing.
+#: Hypernyms that are too general.
 GENERAL = frozenset(
     ("organism", "being", "whole", "object", "instrumentality", "instrumentation", "artifact", "matter", "en")
 )
@@ -72,7 +72,7 @@ GENERAL = frozenset(
 
 
 def write_features(folder: Path) -> None:
-    """Features of all pictures as they are on white, then of varied clip art; goes on where it was stopped."""
+    """Write features of all pictures on white, then of varied clip art; continue where an earlier run stopped."""
     network = Network(onnx_cache.image_network(), threads=1)
     pictures = sorted(read_pictures(folder), key=_order)
     training = [picture for picture in pictures if _is_clip_art(picture) and not picture.is_held_out]
@@ -104,7 +104,7 @@ def _is_clip_art(picture: Picture) -> bool:
 
 
 def _order(picture: Picture) -> tuple[int, str]:
-    """Clip art, coloured icons, silhouettes; mixed, so that what has been made so far is a sample."""
+    """Sort key: clip art, coloured icons, silhouettes; shuffled within each, so that an unfinished run is a sample."""
     kind = 0 if _is_clip_art(picture) else 2 if picture.folder == "game-icons" else 1
     return kind, hashlib.md5(picture.name.encode()).hexdigest()
 
@@ -121,7 +121,7 @@ def read_features(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def weigh_texts(picture: Picture, words: WordNet) -> dict[str, float]:
-    """What a picture shows, from its names to the genus, each with a weight."""
+    """Return texts on what a picture shows, from its names to the genus, each with a weight."""
     weights: dict[str, float] = defaultdict(float)
 
     def add(text: str, weight: float) -> None:
@@ -149,7 +149,7 @@ def weigh_texts(picture: Picture, words: WordNet) -> dict[str, float]:
 
 
 def is_thing(noun: str, words: WordNet) -> bool:
-    """Whether WordNet's commonest sense of ``noun`` is something physical."""
+    """Return whether WordNet's commonest sense of ``noun`` is a physical thing."""
     return noun in words.nouns and any("physical entity" in level for level in words.levels(noun))
 
 
@@ -185,7 +185,7 @@ def train(folder: Path, output: Path) -> None:
 
 
 def _find_excluded(names: np.ndarray, features: np.ndarray, pictures: dict[str, Picture], network: Network) -> set[str]:
-    """Pictures held out, and those that look like one of them or a stamp."""
+    """Return names of pictures held out, and of those that look like one of them or like a stamp."""
     is_held_out = np.array([pictures[name].is_held_out for name in names])
     root = find_stamps()
     squares = [PREPROCESSING.prepare(pixels) for _, pixels in read_stamps(root)]
@@ -329,16 +329,16 @@ def _stamp_figures(half: str):
 
 
 def _clip_art_figures(folder: Path):
-    """Nouns of titles and keywords with 10 to 120 pictures, over all pictures of the folders held out."""
+    """Precision of nouns of titles and keywords with 10 to 120 pictures, over all pictures of the folders held out."""
     words = WordNet(folder)
-    pictures_held_out = [picture for picture in read_pictures(folder) if picture.is_held_out]
-    pictures = [variants(picture, 0)[0] for picture in pictures_held_out]
+    held_out = [picture for picture in read_pictures(folder) if picture.is_held_out]
+    pictures = [variants(picture, 0)[0] for picture in held_out]
     nouns = defaultdict(set)
-    for i, picture in enumerate(pictures_held_out):
+    for i, picture in enumerate(held_out):
         for noun in {words.find(word) for text in picture.texts[:-1] for word in text.split()} - {None, "en", "simple"}:
             nouns[noun].add(i)
     queries = sorted(n for n, members in nouns.items() if 10 <= len(members) <= 120 and _is_object(n, words))
-    print(f"{len(pictures_held_out)} pictures in {', '.join(HELD_OUT)}; {len(queries)} nouns: {', '.join(queries)}")
+    print(f"{len(held_out)} pictures in {', '.join(HELD_OUT)}; {len(queries)} nouns: {', '.join(queries)}")
 
     def figures(encoder: Encoder) -> dict[str, np.ndarray]:
         best = np.argsort(-(encoder.encode_texts(queries) @ _rows(encoder, pictures).T), axis=1, kind="stable")
@@ -357,7 +357,7 @@ def _is_object(noun: str, words: WordNet) -> bool:
 
 
 def _photograph_figures():
-    """Reciprocal ranks of the queries of photo_queries.py; of a pair, the better counts."""
+    """Reciprocal ranks of the queries of photo_queries.py; the better one of a stereo pair counts."""
     files = photographs()
     stems = [file.stem for file in files]
     pictures = [decode(file.read_bytes()).pixels for file in files]

@@ -1,13 +1,14 @@
-"""What an adapter over stored vectors gains, and which one: words to stamps of Tux Paint and back, with `builtin`.
+"""Gain of adapters over stored vectors: words to stamps of Tux Paint and back, with `builtin`.
 
     cd bench; python tune.py [--half B] [--seeds 3]
 
-Learns on the captioned stamps of half A, with a part of its own to stop by, and reports on half B (halves are those of
-quality.py), in the order: as they are, the adapter of `imseek tune` with both losses, other shapes and ranks, and two
-controls: captions shuffled among the pictures of A, which must not help, and the mean of the pictures of A taken
-away from all, which needs no learning. R@k and median ranks of words to pictures and of pictures to words; the last
-column is the difference of the mean average precision over both from the vectors as they are, with a 95 % interval
-(paired bootstrap, pictures of one caption drawn together); more seeds are their mean, the interval is of the first.
+Learns on the captioned stamps of half A, a part of which decides when to stop, and reports on half B (halves are those
+of quality.py), in this order: the vectors as they are, the adapter of `imseek tune` with both losses, other shapes and
+ranks, and two controls: captions shuffled among the pictures of A, which must not help, and the mean of the pictures of
+A subtracted from all, which needs no learning. Figures are R@k and median ranks of words to pictures and of pictures to
+words; the last column is the difference of the mean average precision over both from the vectors as they are, with a
+95 % interval (paired bootstrap, pictures of one caption drawn together). Figures of several seeds are means; the
+interval is that of the first seed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Turn = Callable[[Float32], Float32]
 
 @dataclass(frozen=True)
 class Way:
-    """Of ``images`` and of ``words``, what is asked; None: as they are."""
+    """A map of ``images`` and one of ``words`` before they are compared; None: as they are."""
 
     name: str
     images: Turn | None = None
@@ -47,7 +48,7 @@ class Way:
 
 
 def make_examples(half: Half, captions: tuple[str, ...] | None = None) -> tuple[Examples, np.ndarray]:
-    """With the group of each picture: by its caption."""
+    """Return the examples, and the group of each picture, by its caption."""
     pair_texts = np.array(half.captions if captions is None else captions)
     texts, first, text_of = np.unique(half.captions, return_index=True, return_inverse=True)
     if captions is not None:
@@ -62,7 +63,7 @@ def make_examples(half: Half, captions: tuple[str, ...] | None = None) -> tuple[
 
 
 def train_adapter(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = None) -> Adapter:
-    """As `imseek tune` does, on one half."""
+    """Train as `imseek tune` does, on one half."""
     examples, groups = make_examples(half, captions)
     split = data_split.assign_parts(groups, np.unique(groups), seed)
     outcome = training.train_from_examples(examples, split, loss=loss, seed=seed, task=Task())
@@ -91,7 +92,7 @@ class Shape(torch.nn.Module):
 
 
 def train_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, seed: int) -> Way:
-    """InfoNCE, as in adapter_training, for a shape that imseek does not have."""
+    """Train with InfoNCE, as in adapter_training, a shape that imseek does not have."""
     examples, groups = make_examples(half)
     split = data_split.assign_parts(groups, np.unique(groups), seed)
     lesson = training.lesson_of(examples, split.train)
@@ -139,7 +140,7 @@ def train_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, se
 
 
 def rank_both(part: EvaluationPart, way: Way) -> tuple[Ranks, Ranks]:
-    """Words to pictures, pictures to words."""
+    """Rank words to pictures, and pictures to words."""
     assert part.words is not None
     images = part.images if way.images is None else way.images(part.images)
     words = part.words if way.words is None else way.words(part.words)

@@ -4,12 +4,12 @@
 
 The pages run in a process of their own, chromium beside them on the same machine. Printed, in ms, as p50 and p95: from
 opening an address with a cold cache to the first contentful paint and to the first row of pictures on the screen, with
-what was transferred by then; the time between frames while the newest 10,000 pictures are scrolled, with the most
-cards in the document; from Enter in the box of words to the
-first frame with the new names, and with the first row of thumbnails decoded (pictures that are nowhere have none). No
-two searches are alike. The share of the server is the time that its own line tells (`N ms`: encoder, index, metadata);
-CPU times are those of the server's process, and of the browser's. The first search, which loads the encoder, is told
-apart. The library is a temporary one, so history and uploads of the user are left alone.
+the MB transferred by then; the time between frames while the newest 10,000 pictures are scrolled, with the most cards
+in the document; from Enter in the box of words to the first frame with the new names, and to that with the first row of
+thumbnails decoded (pictures without a file have none). No two searches are alike. The share of the server is the time
+that the page states (`N ms`: encoder, index, metadata); CPU times are those of the server's process, and of the
+browser's. The first search, which loads the encoder, is printed separately. The library is a temporary one, so the
+user's history and uploads stay untouched.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ WATCH = """() => {
     }
     return [];
   };
-  const told = () => state().map((card) => card.getAttribute("aria-label")).join("|");
-  const before = told();
+  const labels = () => state().map((card) => card.getAttribute("aria-label")).join("|");
+  const before = labels();
   window.bench = { names: null, pictures: null };
   const box = document.querySelector("input[aria-label=Search]");
   const settled = (card) => {
@@ -54,7 +54,7 @@ WATCH = """() => {
     return !image || (image.complete && (image.naturalWidth > 0 || image.loading === "lazy"));
   };
   const look = (start) => {
-    const now = told();
+    const now = labels();
     if (window.bench.names === null && now && now !== before) window.bench.names = performance.now() - start;
     if (window.bench.names !== null && state().slice(0, 6).every(settled)) {
       window.bench.pictures = performance.now() - start;
@@ -68,7 +68,7 @@ WATCH = """() => {
 }"""
 
 
-#: Scrolls to the picture of a number as fast as it goes, then 600 frames up with pictures. Returns the times between
+#: Scrolls to picture number ``pictures`` as fast as possible, then 600 frames up. Returns the times between
 #: frames of both, and the most cards that were in the document.
 SCROLL = """async (pictures) => {
   const root = (at) => [...at.querySelectorAll("*")].flatMap((one) =>
@@ -204,7 +204,7 @@ def _search(browser: Any, ui: Pages, searches: int) -> None:
 
 
 def _children(server: int) -> float:
-    """Of all processes below this one, but for the server: the browser and what drives it."""
+    """Processor seconds of all descendants of this process except the server: the browser and its driver."""
     seconds = 0.0
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

@@ -1,10 +1,10 @@
-"""How long filters take on synthetic collections of 1M and 10M rows: first, with columns in memory, and repeated.
+"""Time of filters on synthetic collections of 1M and 10M rows: the first run, with columns in memory, and repeated.
 
     python bench/where.py [--rows 1000000 10000000] [--places] [--folder /tmp/where]
 
 The rows of a collection of several shards repeat those of the first shard, under ids of their own. ``--places`` gives
-every image a path in the catalog, which takes long to make for 10M. Nothing but ids, metadata and catalog is there:
-filters look at no vectors. What is printed as `columns in memory` is another filter over the same columns.
+every image a path in the catalog, which takes long to make for 10M. The collections have only ids, metadata and
+catalog, since filters need no vectors. `columns in memory` is the time of another filter over the same columns.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def measure(root: Path, rows: int, conditions: dict[str, tuple[str, str]]) -> No
 
 
 def make(root: Path, rows: int, places: bool) -> None:
-    """A collection as far as filters look at it."""
+    """Make a collection with everything that filters read."""
     start_time = time.perf_counter()
     imseek.create(root, encoder="fake").close()
     current = read_current(root)
@@ -198,12 +198,12 @@ def time_call(work: Callable[[], object]) -> float:
 
 
 def milliseconds_since(start: float) -> float:
-    """Milliseconds."""
+    """Milliseconds since ``start``."""
     return (time.perf_counter() - start) * 1e3
 
 
 def resident() -> float:
-    """Most that the process ever held, in MB."""
+    """Peak resident memory of the process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,4 +1,4 @@
-"""Lexical search at scale: time of queries, and what documents cost when indexing, in seconds and bytes.
+"""Lexical search at scale: time of queries, and the cost of documents in indexing, in seconds and bytes.
 
     python bench/words.py [--images 1000000] [--words 20] [--queries 100] [--photos 1000] [--runs 3] [--work DIR]
 
@@ -90,7 +90,7 @@ def fill(root: Path, images: int, words: int) -> None:
     cpu = 0.0
 
     def add(connection: Connection, generation: int, placed: Iterable[tuple[int, int, bytes, object]]) -> None:
-        """Insert what `documents.add` would, from tokens that are known already."""
+        """Insert the documents that `documents.add` would, from the prepared tokens."""
         nonlocal cpu
         start_cpu = time.process_time()
         new_documents = {}
@@ -126,7 +126,7 @@ def fill(root: Path, images: int, words: int) -> None:
 
 
 def check(words: int, names: list[str], tokens: list[str]) -> None:
-    """Stop if documents are not those that indexing makes of such a path and caption; print what making them takes."""
+    """Exit if the documents differ from those that indexing makes; print the time that making them takes."""
     start, sample = time.process_time(), Zipf(2).draw((1000, words)).tolist()
     for one in sample:
         path = "/".join(f"w{word}" for word in one[:IN_PATH]).encode()

@@ -1,4 +1,4 @@
-"""Makes imseek/search/where/world.json, the outline of the world's countries that pictures' places are shown on.
+"""Make imseek/search/where/world.json, the outline of countries on which the places of pictures are shown.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python bench/world_outline.py package/countries-50m.json
@@ -45,7 +45,7 @@ Steps = npt.NDArray[np.int64]
 
 
 def simplify(points: Points) -> Points:
-    """Return the points of a line without those that are less than the tolerance beside it."""
+    """Return the points of a line without those that deviate from it by less than the tolerance."""
     keep = np.zeros(len(points), np.bool_)
     keep[[0, -1]] = True
     spans = [(0, len(points) - 1)]

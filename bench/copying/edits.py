@@ -29,7 +29,7 @@ class Edit:
 
 
 def _crop(least: float, most: float) -> Change:
-    """Keep such a share of the area, at a random place, with the sides' ratio changed by up to a third."""
+    """Keep ``least`` to ``most`` of the area, at a random place, with the sides' ratio changed by up to a third."""
 
     def change(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
         share, ratio = rng.uniform(least, most), np.exp(rng.uniform(-0.3, 0.3))
@@ -236,7 +236,6 @@ def edit(
         chain.append(choices[n])
         if len(chain) == length:
             break
-    # What is pressed into a frame comes last but for what a service does to a file: nobody crops a collage first.
     changed = picture.convert("RGB").copy()
     for one in chain:
         changed = one.change(changed, rng, others).convert("RGB")

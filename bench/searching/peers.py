@@ -29,9 +29,9 @@ EFS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6
 #: Graphs: neighbours of a node, and candidates while it is built.
 LINKS = 32
 BUILD = 200
-#: From so many rows on, codes lose more of what queries by words look for, and more candidates are scored again.
+#: From this many rows on, codes lose more of the answers to queries by words, so more candidates are scored again.
 MANY: Final = 300_000
-#: IVF: points per list that k-means is given, and its rounds.
+#: IVF: points per list for k-means, and its rounds.
 POINTS = 40
 ROUNDS = 10
 
@@ -42,7 +42,7 @@ class Peer(ABC):
     values: Sequence[int | None] = (None,)
     kind = ""
     file: str | None = None
-    #: Of a search in a cold process, where the peer can map its file instead of reading it.
+    #: Set for a search in a cold process, where the peer can map its file instead of reading it.
     mapped = False
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ class Peer(ABC):
             yield start, rows[start : start + vectors.ROWS].astype(np.float32)
 
     def build(self) -> None:  # noqa: B027 - the exact ones have nothing to build
-        """Writes the index to :attr:`path`."""
+        """Write the index to :attr:`path`."""
 
     def rows_of(self, answers: Any) -> Any:
         return answers
@@ -124,7 +124,7 @@ class FaissFlat16(FaissFlat):
 
 
 class FaissIvf(Faiss):
-    """4√n lists of float16 rows: the raw call that imseek's own is held against."""
+    """4√n lists of float16 rows: the raw call that imseek's is compared with."""
 
     file = "ivf.faiss"
     values = PROBES
@@ -150,7 +150,7 @@ class FaissIvf(Faiss):
         return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=value))[1]
 
     def search_filtered(self, query: Any, k: int, value: int, passes: Any) -> Any:
-        """(k,): the search passes over other rows."""
+        """Return (k,) row numbers; the search skips rows that do not pass."""
         import faiss
 
         bitmap = np.packbits(passes, bitorder="little")
@@ -162,7 +162,7 @@ class FaissIvf(Faiss):
 class FaissFastScan(FaissIvf):
     """The raw call of the kind that imseek builds: codes of 4 bits, and the stored rows beside them to score again.
 
-    Candidates that are scored again are many enough for the recall that is wanted.
+    It scores enough candidates again for the target recall.
     """
 
     file = "ivf-fast-scan.faiss"
@@ -221,11 +221,11 @@ class Hnswlib(Peer):
         return self.index.knn_query(queries, k, num_threads=self.threads)[0].astype(np.int64)
 
     def search_filtered(self, query: Any, k: int, value: int, passes: Any) -> Any:
-        """(k,): nodes that do not pass lead on and are not found; nothing where it finds fewer than ``k``."""
+        """Return (k,) row numbers, reached through nodes that do not pass too; none if fewer than ``k`` are found."""
         self.index.set_ef(max(value, k))
         try:
             return self.index.knn_query(query, k, num_threads=1, filter=passes.__getitem__)[0][0].astype(np.int64)
-        except RuntimeError:  # What it says to fewer than k.
+        except RuntimeError:  # It raises this for fewer than k.
             return np.empty(0, np.int64)
 
 
@@ -322,7 +322,7 @@ class Glass(Peer):
         glass.set_num_threads(self.threads)
         graph = glass.Graph()
         graph.load(str(self.path))
-        # It copies the rows into codes and float16.
+        # The searcher copies the rows into codes and float16.
         self.index = glass.Searcher(graph, np.concatenate([block for _, block in self.blocks()]), "IP", "SQ8U", "FP16")
 
     def search(self, queries: Any, k: int, value: int | None) -> Any:
@@ -376,7 +376,7 @@ class AutoFaiss(Faiss):
     def _parameters(self, value: int) -> str:
         if self.kind.startswith("HNSW"):
             return f"efSearch={value}"
-        # A graph finds the lists: as many candidates as it is to find, at the least.
+        # A graph finds the lists; it needs at least as many candidates as lists to find.
         coarse = f",quantizer_efSearch={2 * value}" if "_HNSW" in self.kind else ""
         return f"nprobe={value}{coarse}"
 
@@ -421,14 +421,14 @@ def main() -> None:
 
 
 def measure_filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str, Any]:
-    """At each share of rows that pass: filtered after a search for more, and within it; at the setting of no filter."""
+    """For each share of rows that pass, filter after a search for more, and within it, at the unfiltered setting."""
     peer.load()
     task = measure.Task(peer.work)
     k, count = spec["k"], spec["count"]
     report: dict[str, Any] = {}
     for share in spec["shares"]:
         passes = task.mask(share)
-        # Half as many again as it takes on average, and no more than FAISS's heaps are good for.
+        # Half as many again as needed on average, and no more than FAISS's heaps handle well.
         fetch = int(min(count, max(2 * k, 1.5 * k / passes.mean()), 10_000))
         for kind in measure.KINDS:
             queries, value = task.queries[kind], spec["values"][kind]
