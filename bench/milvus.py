@@ -43,7 +43,7 @@ TOGETHER = 256
 
 
 def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
-    """Count queries with the same ids, with other ids only among ties, and with other ids; find the largest difference."""
+    """Count queries with equal ids, with other ids only among ties, and with other ids; find the largest difference."""
     same = ties = other = 0
     most = 0.0
     for one, two in zip(ours, theirs, strict=True):
