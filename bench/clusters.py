@@ -118,7 +118,7 @@ def fit_labels(vectors: Any, k: int | None, seed: int, *, dense: bool = False) -
     return kmeans_clusters.order_by_size(model, kmeans_clusters.assign(vectors, model, QUIET))[1].label
 
 
-def agreement(half: Half, seeds: Sequence[int]) -> None:
+def agreement_table(half: Half, seeds: Sequence[int]) -> None:
     from sklearn.metrics import adjusted_mutual_info_score as ami
     from sklearn.metrics import adjusted_rand_score as ari
     from sklearn.metrics import normalized_mutual_info_score as nmi
@@ -460,7 +460,7 @@ def main() -> int:
     print(f"{len(set(half.groups))} groups\n")
     recorder.put(half=arguments.half, stamps=len(half.names), kinds=len(set(half.kinds)))
     tables: dict[str, Callable[[], None]] = {
-        "clusters": lambda: agreement(half, range(arguments.seeds)),
+        "clusters": lambda: agreement_table(half, range(arguments.seeds)),
         "names": lambda: name_table(
             read_half(arguments.half, folder, with_captions=True),
             read_half("BA"["AB".index(arguments.half)], folder, with_captions=True),

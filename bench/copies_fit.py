@@ -61,7 +61,7 @@ class Pairs:
     """Series of the reference."""
 
 
-def pairs_of(challenge: Challenge, path: Path) -> Pairs:
+def collect_pairs(challenge: Challenge, path: Path) -> Pairs:
     with open_comparer(challenge, path, ("same", "edited", "inside", "scene")) as (comparer, entry_of):
         kinds = {tuple(sorted((entry_of[pair.a], entry_of[pair.b]))): pair.kind for pair in comparer.find().pairs}
     detector = FeatureDetector()
@@ -131,7 +131,7 @@ def main() -> None:
     parts, copies = [], 0
     for seed in options.seed or [0]:
         challenge = make("A", options.stamps or find_stamps(), options.cache, options.share, seed)
-        parts.append(pairs_of(challenge, challenge.collection_path))
+        parts.append(collect_pairs(challenge, challenge.collection_path))
         copies += sum(one.query and one.source != "" for one in challenge.entries)
     edited, features, what_differs, right = (
         np.concatenate([getattr(one, name) for one in parts])

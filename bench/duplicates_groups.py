@@ -28,7 +28,7 @@ Confirm = Callable[[int, int], DuplicatePair | None]
 REACH = {"same": Reach(distance=16, cosine=0.9)}
 
 
-def near(a: int, b: int) -> DuplicatePair:
+def near_pair(a: int, b: int) -> DuplicatePair:
     return DuplicatePair(min(a, b), max(a, b), "same", 0.9, cosine=0.99, distance=2)
 
 
@@ -45,26 +45,26 @@ def scattered(count: int) -> Iterator[DuplicatePair]:
 def elevens(count: int) -> Iterator[DuplicatePair]:
     for n in range(count // 55):
         for a, b in combinations(range(11 * n, 11 * n + 11), 2):
-            yield near(a, b)
+            yield near_pair(a, b)
 
 
 def complete(count: int) -> Iterator[DuplicatePair]:
     for a, b in combinations(range(round((2 * count) ** 0.5)), 2):
-        yield near(a, b)
+        yield near_pair(a, b)
 
 
 def star(count: int) -> Iterator[DuplicatePair]:
     for n in range(1, count // 10):
-        yield near(0, n)
+        yield near_pair(0, n)
 
 
 def path(count: int) -> Iterator[DuplicatePair]:
     for n in range(count // 10):
-        yield near(n, n + 1)
+        yield near_pair(n, n + 1)
 
 
 def few_near(a: int, b: int) -> DuplicatePair | None:
-    return near(a, b) if abs(b - a) < 4 else None
+    return near_pair(a, b) if abs(b - a) < 4 else None
 
 
 def neighbours(count: int) -> Iterator[DuplicatePair]:
@@ -72,17 +72,17 @@ def neighbours(count: int) -> Iterator[DuplicatePair]:
     images = count // 10
     for n in range(images):
         for _ in range(10):
-            yield near(n, (n + chance.randrange(1, 1000)) % images)
+            yield near_pair(n, (n + chance.randrange(1, 1000)) % images)
 
 
 SHAPES: dict[str, tuple[Callable[[int], Iterator[DuplicatePair]], Confirm]] = {
     "scattered": (scattered, reject),
     "groups of eleven": (elevens, reject),
     "one whole group": (complete, reject),
-    "star of a tenth": (star, near),
-    "path of a tenth, all near": (path, near),
+    "star of a tenth": (star, near_pair),
+    "path of a tenth, all near": (path, near_pair),
     "path of a tenth, few near": (path, few_near),
-    "ten neighbours each, all near": (neighbours, near),
+    "ten neighbours each, all near": (neighbours, near_pair),
     "ten neighbours each, no others": (neighbours, reject),
 }
 

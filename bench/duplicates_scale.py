@@ -172,7 +172,7 @@ def run_child(title: str, spec: dict[str, Any], keep: bool) -> None:
         raise SystemExit(f"{report['own_mb']:.0f} MB are more than the {bound:.0f} that are promised")
 
 
-def recalls(root: Path, count: int, radius: int, least: float, images: int) -> None:
+def print_recalls(root: Path, count: int, radius: int, least: float, images: int) -> None:
     one, pairs = open_side(root, count, radius)
     assert one.index is not None
     archive = np.load(root.with_name("found.npz"))
@@ -216,7 +216,7 @@ def _units(rows: Any) -> Any:
     return np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
 
 
-def hashing(root: Path, count: int, radius: int, query_count: int = 5000) -> None:
+def compare_hashing(root: Path, count: int, radius: int, query_count: int = 5000) -> None:
     """Compare our multi-index hashing with FAISS's: seconds for the same queries, and the number of pairs found."""
     import faiss
 
@@ -283,13 +283,13 @@ def main() -> None:
         "turns": options.turns,
     }
     run_child("nothing kept", spec, keep=False)
-    recalls(root, options.count, options.radius, options.cosine, options.asked)
+    print_recalls(root, options.count, options.radius, options.cosine, options.asked)
     run_child("keeping", spec, keep=True)
     run_child("again", spec, keep=True)
     big.append(root, 1)
     run_child("after one image more", spec, keep=True)
     if options.against_faiss:
-        hashing(root, options.count, options.radius)
+        compare_hashing(root, options.count, options.radius)
 
 
 if __name__ == "__main__":

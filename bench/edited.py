@@ -90,7 +90,7 @@ def _resave(picture: Image.Image, quality: int = 60) -> np.ndarray:
     return decode(file.getvalue()).pixels
 
 
-def pairs_of(half: str, stamps: Path, every: int, pictures: Pictures) -> Iterator[Pair]:
+def make_pairs(half: str, stamps: Path, every: int, pictures: Pictures) -> Iterator[Pair]:
     sources = list(originals(half, stamps))
     to_copy = [one for one in sources if one.copied]
     photos = [one for one in to_copy if one.family == "photo"][:: max(1, every // 2)]
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="fit the weights of the confidence")
     options = parser.parse_args()
     pictures = Pictures()
-    pairs = list(pairs_of(options.half, options.stamps or find_stamps(), options.every, pictures))
+    pairs = list(make_pairs(options.half, options.stamps or find_stamps(), options.every, pictures))
     verdicts, seconds = judge_all(pairs, pictures)
     names = {0: "none", SAME: "same", EDITED: "edited"}
     kinds = np.array([names.get(one.kind, "other kind") for one in verdicts])

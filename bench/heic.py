@@ -46,7 +46,7 @@ def main() -> None:
     versions = pillow_heif.libheif_info()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads")
     print(f"pillow-heif {pillow_heif.__version__}, libheif {versions['libheif']}")
-    start = 1000 * _start()
+    start = 1000 * _worker_start()
     print(f"start of a worker: {start:.0f} ms of processor time")
     recorder.put(worker_start_cpu_ms=start, threads=options.threads, libheif=versions["libheif"])
     print("| pictures | decoded to | here, ms | confined, ms | ratio | by the clock |\n|---|---|---|---|---|---|")
@@ -100,7 +100,7 @@ def _processor_time() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _start() -> float:
+def _worker_start() -> float:
     pool.close()
     before = _processor_time()
     pool.survey(pool.KINDS["pictures"])

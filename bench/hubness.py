@@ -55,7 +55,7 @@ def main() -> int:
         sound &= table(title, halves["A"], half, bank_of_first, bank)
         print()
     print("asked with pictures; bank: images of the other half\n")
-    by_pictures(halves["A"], half, halves["B"].images, other.images)
+    table_by_pictures(halves["A"], half, halves["B"].images, other.images)
     print("\n1,000 random vectors\n")
     sound &= check_random_vectors()
     recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
@@ -200,7 +200,7 @@ def format_gain(values: Array) -> str:
     return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> None:
+def table_by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> None:
     print("| correction | first is of the kind | − none | skew | most | never |\n|---|---|---|---|---|---|")
     before = kinds(half, plain(half.images, half.images, bank))
     for name, way, grid in WAYS:

@@ -68,7 +68,7 @@ def jpeg(picture: object) -> bytes:
 # -- peers -----------------------------------------------------------------------------------------------
 
 
-def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def compare_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"mixture-{options.photos}"
     if not folder.exists():
         folder.mkdir(parents=True)
@@ -96,7 +96,7 @@ def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None
 # -- pipeline --------------------------------------------------------------------------------------------
 
 
-def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_pipeline(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     print(f"\n| JPEGs | bare, img/s | indexed, img/s | share | min … max | share of CPU | CPU, ms/img |\n{'|---' * 7}|")
     for name, size in SIDES.items():
         count = options.jpegs * 640 * 480 // (size[0] * size[1])  # so that each takes as long
@@ -169,13 +169,13 @@ def bare_threads(folder: Path) -> None:
 # -- size ------------------------------------------------------------------------------------------------
 
 
-def unchanged(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_rescan(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"small-{options.files}"
     rescan.make(folder, options.files)
     rescan.measure(folder, scratch)
 
 
-def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_memory(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"small-{options.pictures}"
     rescan.make(folder, options.pictures)
     command = [sys.executable, "-P", "-c", CHILD, str(folder), str(scratch / "memory")]
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
     parser.add_argument("--rclip-models", type=Path, default=Path("~/.local/share/rclip"))
     options = parser.parse_args()
-    runs = {"peers": beside_peers, "pipeline": share_of_pipeline, "rescan": unchanged, "memory": resident}
+    runs = {"peers": compare_peers, "pipeline": measure_pipeline, "rescan": measure_rescan, "memory": measure_memory}
     print(f"{peers.processor()}, {peers.cores()} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
         for part in options.part or PARTS:

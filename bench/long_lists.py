@@ -91,7 +91,7 @@ def main() -> None:
         page.wait_for_timeout(2000)
         _scroll(page, thread, "by relevance", options.frames)
         browser.close()
-        _ask(ui, options.pages, options.searches)
+        _fetch_pages(ui, options.pages, options.searches)
 
 
 def _scroll(page: Any, thread: Any, order: str, frames: int) -> None:
@@ -104,7 +104,7 @@ def _scroll(page: Any, thread: Any, order: str, frames: int) -> None:
         recorder.add_row("frames", order=order, step=step, main_thread_ms=cpu)
 
 
-def _ask(ui: Pages, most: int, searches: int) -> None:
+def _fetch_pages(ui: Pages, most: int, searches: int) -> None:
     at = urlsplit(ui.url)
     with httpx.Client(base_url=f"{at.scheme}://{at.netloc}", follow_redirects=True, timeout=120) as client:
         client.get(ui.entrance)

@@ -129,7 +129,7 @@ def layouts(halves: Halves) -> Iterator[tuple[str, Float32]]:
     yield "control: places of half B shuffled", shuffled
 
 
-def mistrust(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> np.ndarray:
+def trust_penalty(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> np.ndarray:
     """(n,) the penalty of each image for neighbours on the map that are none by vector: its mean is
     1 - trustworthiness."""
     n = len(rows)
@@ -164,9 +164,9 @@ def quality(folder: Path | None) -> None:
     same = halves.kinds[:, None] == halves.kinds[None]
     losses: dict[str, np.ndarray] = {}
     for name, coordinates in layouts(halves):
-        loss = mistrust(halves.rows, coordinates)
+        loss = trust_penalty(halves.rows, coordinates)
         in_folder = np.take_along_axis(same, map_neighbours(coordinates, 10), axis=1).mean(axis=1)
-        alone = 1 - mistrust(halves.rows[~later], coordinates[~later]).mean()
+        alone = 1 - trust_penalty(halves.rows[~later], coordinates[~later]).mean()
         losses[name] = loss
         print(
             f"{name:36}  {interval(1 - loss[later]):24}{interval(in_folder[later]):26}"

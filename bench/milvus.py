@@ -45,17 +45,17 @@ TOGETHER = 256
 def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
     """Count queries with equal ids, with other ids only among ties, and with other ids; find the largest difference."""
     same = ties = other = 0
-    most = 0.0
+    largest = 0.0
     for one, two in zip(ours, theirs, strict=True):
         off = np.abs(one.scores - two.scores) if len(one) == len(two) else np.array([np.inf])
-        most = max(most, float(off.max(initial=0)))
+        largest = max(largest, float(off.max(initial=0)))
         if np.array_equal(one.ids, two.ids):
             same += 1
         elif off.max(initial=0) < TIE:
             ties += 1
         else:
             other += 1
-    return same, ties, other, most
+    return same, ties, other, largest
 
 
 def time_queries(search: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:

@@ -140,7 +140,7 @@ def members() -> list[Member]:
             "LongCLIP-B",
             149.7,
             "own",
-            lambda folder, true_size: long_clip.write(_new(folder), true_size=true_size),
+            lambda folder, true_size: long_clip.write(_make_folder(folder), true_size=true_size),
             long_clip_vectors,
         )
     )
@@ -150,7 +150,7 @@ def members() -> list[Member]:
             "EVA-CLIP-18B",
             18325,
             "own",
-            lambda folder, true_size: eva_clip.write(_new(folder)),
+            lambda folder, true_size: eva_clip.write(_make_folder(folder)),
             lambda reference: eva_clip.library_vectors(_folder(reference), PICTURES, TEXTS),
             reduced_only=True,
         )
@@ -188,13 +188,13 @@ def _transformers_member(model: transformers_families.Model) -> Member:
         f"transformers {model.kind}",
         model.millions,
         "no words" if model.tokenizer is None else "stand-in",
-        lambda folder, true_size: transformers_families.write(model, _new(folder)),
+        lambda folder, true_size: transformers_families.write(model, _make_folder(folder)),
         vectors,
         reduced_only=True,
     )
 
 
-def _new(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     files = folder / "model"
     files.mkdir()
     return files

@@ -61,7 +61,7 @@ def main() -> None:
                 ("file, HEAD", "HEAD", "file", {}),
                 ("thumbnail, again", "GET", "thumbnail", {}),
             )
-            _ask(
+            _request(
                 server.url,
                 server.process.pid,
                 "thumbnail, first",
@@ -73,7 +73,7 @@ def main() -> None:
                 None,
             )
             for name, method, what, headers in kinds:
-                _ask(
+                _request(
                     server.url,
                     server.process.pid,
                     name,
@@ -100,7 +100,7 @@ def main() -> None:
             recorder.add_row("exports", **figures)
 
 
-def _ask(
+def _request(
     url: str,
     server: int,
     name: str,

@@ -68,7 +68,7 @@ def run(main: Callable[[], int | None]) -> int:
             "command": _command(),
             "seconds": (datetime.now(UTC) - date).total_seconds(),
             "exit_code": code,
-            "figures": _plain(_figures),
+            "figures": _to_json(_figures),
         }
         print(_write(f"{date:%Y-%m-%d}-{name}", json.dumps(record, indent=2, ensure_ascii=False) + "\n"))
     return code
@@ -117,11 +117,11 @@ def _command() -> str:
     return re.sub(rf"{home}(?=[/' ]|$)", "~", shlex.join([Path(sys.executable).name, *sys.argv]))
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Convert to JSON's types: NumPy's numbers and arrays too, and null for values that are not finite."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _to_json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_to_json(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -90,7 +90,7 @@ def content(job: Job, sound: dict[str, Sequence[bytes]]) -> bytes:
 def attempt(data: bytes, job: Job) -> str:
     draft = _DRAFT if isinstance(job[1], int) and job[1] % 2 else None
     try:
-        pixels = pixels_of(data, draft)
+        pixels = decode_here(data, draft)
     except MediaError as error:
         return f"!{error}" if " died of " in str(error) else str(error.reason)
     except BaseException as error:
@@ -98,7 +98,7 @@ def attempt(data: bytes, job: Job) -> str:
     return "decoded" if pixels.ndim == 3 and pixels.dtype == "uint8" and pixels.size else "!no pixels"
 
 
-def pixels_of(data: bytes, draft: int | None) -> Pixels:
+def decode_here(data: bytes, draft: int | None) -> Pixels:
     """Decode as ``decode`` does, but in this process, where crashes and memory show; SVG has to be left out."""
     name = sniff(data)
     if name in (None, "SVG"):
@@ -210,7 +210,7 @@ def describe_exit(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
-def jobs_of(options: argparse.Namespace, sound: dict[str, Sequence[bytes]]) -> Iterator[Job]:
+def make_jobs(options: argparse.Namespace, sound: dict[str, Sequence[bytes]]) -> Iterator[Job]:
     if options.files:
         for path in sorted(options.files.rglob("*")):
             if path.is_file():
@@ -270,7 +270,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "sound"
         files.write_bytes(pickle.dumps(sound))
-        jobs = list(jobs_of(options, sound))
+        jobs = list(make_jobs(options, sound))
         runner = Runner(options, files, sound)
         with ThreadPoolExecutor(options.workers) as pool:
             list(pool.map(runner.run, [jobs[at : at + _BATCH] for at in range(0, len(jobs), _BATCH)]))

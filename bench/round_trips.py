@@ -31,7 +31,7 @@ def stored_rows(root: Path) -> dict[int, bytes]:
     return {int(i): row.tobytes() for one in segments for i, row in zip(one.ids, one.rows, strict=True)}
 
 
-def to_clip_retrieval(root: Path, work: Path) -> None:
+def compare_clip_retrieval(root: Path, work: Path) -> None:
     """Compare the ten nearest of every image: by exact search here, by the index that clip-retrieval makes there."""
     export.write(root, work / "out", format="clip-retrieval")
     same = swapped = other = 0
@@ -53,7 +53,7 @@ def to_clip_retrieval(root: Path, work: Path) -> None:
     recorder.put(clip_retrieval={"same": same, "ties": swapped, "others": other})
 
 
-def to_parquet(root: Path, work: Path) -> None:
+def compare_parquet(root: Path, work: Path) -> None:
     """Compare rows and their order to the bit after a round trip; ids are those of the new collection."""
     export.write(root, work / "images.parquet")
     with imseek.create(work / "again", encoder="builtin") as copy:
@@ -79,9 +79,9 @@ def main() -> None:
             added = collection.index([link], limit=arguments.limit).added
         print(f"{added:,} pictures in {time.monotonic() - start:.0f} s")
         recorder.put(pictures=added)
-        to_parquet(work / "made", work)
+        compare_parquet(work / "made", work)
         link.unlink()  # clip-retrieval sends the pictures that it finds, and fails at transparent ones.
-        to_clip_retrieval(work / "made", work)
+        compare_clip_retrieval(work / "made", work)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _measure(options: argparse.Namespace, server: subprocess.Popen[bytes], url: 
     stop = threading.Event()
     times: list[list[float]] = [[] for _ in range(options.clients)]
     errors: list[str] = []
-    clients = [threading.Thread(target=_ask, args=(url, n, stop, times[n], errors)) for n in range(options.clients)]
+    clients = [threading.Thread(target=_search, args=(url, n, stop, times[n], errors)) for n in range(options.clients)]
     memory, commits = [_resident(server.pid)], [0]
     writer = threading.Thread(target=_write, args=(options.collection, options.index, stop, commits))
     start = time.monotonic()
@@ -121,7 +121,7 @@ def _measure(options: argparse.Namespace, server: subprocess.Popen[bytes], url: 
         print(f"runs of the writer meanwhile: {commits[0]}")
 
 
-def _ask(url: str, seed: int, stop: threading.Event, times: list[float], errors: list[str]) -> None:
+def _search(url: str, seed: int, stop: threading.Event, times: list[float], errors: list[str]) -> None:
     with imseek.connect(url) as remote:
         n = seed
         while not stop.is_set():

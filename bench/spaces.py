@@ -335,11 +335,11 @@ def print_cost(count: int) -> None:
 
     first, agreeing = simulate(512), simulate(384)
     unrelated = unit_rows(random.standard_normal((count, 384), dtype=np.float32))
-    index = index_of(first)
+    index = build_index(first)
     print(f"{count:,} images, spaces of 512 and 384 dimensions, 20 queries: median (longest), ms\n")
     print("| second space | one space | two spaces | longest list |\n|---|---|---|---|")
     for name, second in (("agrees", agreeing), ("is unrelated", unrelated)):
-        counting = CountingIndex(index_of(second))
+        counting = CountingIndex(build_index(second))
         one, two, lists = [], [], []
         for at in random.integers(0, count, 20):
             noisy = [
@@ -365,7 +365,7 @@ def print_cost(count: int) -> None:
         )
 
 
-def index_of(vectors: Float32) -> VectorIndex:
+def build_index(vectors: Float32) -> VectorIndex:
     segment = Segment(np.arange(len(vectors)), vectors.astype(np.float16), np.empty(0, np.uint32))
     return open_index("faiss", [segment], vectors.shape[1])
 

@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         root = Path(work) / "collection"
         fill(root, options.images, options.words)
-        ask(root, options.queries)
+        measure_queries(root, options.queries)
 
 
 def fill(root: Path, images: int, words: int) -> None:
@@ -79,7 +79,7 @@ def fill(root: Path, images: int, words: int) -> None:
             commit(writer, Changeset(new=new))
 
 
-def ask(root: Path, queries: int) -> None:
+def measure_queries(root: Path, queries: int) -> None:
     zipf = Zipf(1)
     numbers = zipf.draw((queries, 2)).tolist()
     lengths = np.random.default_rng(2).integers(1, 7, queries).tolist()

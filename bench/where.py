@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="where"))
     start = time.perf_counter()
-    imports()
+    import_all()
     imported = milliseconds_since(start)
     print(f"imports (duckdb, sqlglot, pyarrow) {imported:.0f} ms")
     connect = statistics.median(time_call(connect_once) for _ in range(5)) * 1e3
@@ -81,7 +81,7 @@ def main() -> None:
             shutil.rmtree(folder)
 
 
-def imports() -> None:
+def import_all() -> None:
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
 

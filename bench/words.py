@@ -61,9 +61,9 @@ def main() -> None:
         root = options.collection or Path(work) / "collection"
         if not root.exists():
             fill(root, options.images, options.words)
-        sizes(root, options.images)
-        ask(root, options.queries)
-        index(Path(work), options.photos, options.runs)
+        measure_sizes(root, options.images)
+        measure_queries(root, options.queries)
+        measure_indexing(Path(work), options.photos, options.runs)
 
 
 class Zipf:
@@ -139,7 +139,7 @@ def check(words: int, names: list[str], tokens: list[str]) -> None:
     recorder.put(analysis_us=microseconds)
 
 
-def sizes(root: Path, images: int) -> None:
+def measure_sizes(root: Path, images: int) -> None:
     """Bytes per image of the documents, of the index, and of the rest of the catalog."""
     with closing(open_catalog(root / "catalog.sqlite")) as connection:
         rows = connection.execute("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name").fetchall()
@@ -152,7 +152,7 @@ def sizes(root: Path, images: int) -> None:
     )
 
 
-def ask(root: Path, queries: int) -> None:
+def measure_queries(root: Path, queries: int) -> None:
     zipf = Zipf(1)
 
     def words(*ranges: tuple[int, int]) -> WordQuery:
@@ -207,7 +207,7 @@ def ask(root: Path, queries: int) -> None:
         )
 
 
-def index(work: Path, photos: int, runs: int) -> None:
+def measure_indexing(work: Path, photos: int, runs: int) -> None:
     """Index photographs with documents and without, in turns, by processor time."""
     folder = work / "photos"
     for number, picture in enumerate(make_photos(photos, (160, 120), 0)):

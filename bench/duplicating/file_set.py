@@ -51,7 +51,7 @@ def make(half: str, stamps: Path, cache: Path, most: int | None = None) -> FileS
         entries = _write(half, stamps, folder, most)
         listing.write_text(json.dumps([asdict(one) for one in entries]))
     entries = [Entry(**one) for one in json.loads(listing.read_text())]
-    vectors, hashes = _facts(folder, entries)
+    vectors, hashes = _load_features(folder, entries)
     return FileSet(folder, tuple(entries), vectors, hashes)
 
 
@@ -86,7 +86,7 @@ def _write(half: str, stamps: Path, folder: Path, most: int | None) -> list[Entr
     return entries
 
 
-def _facts(folder: Path, entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
+def _load_features(folder: Path, entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
     encoder = load("builtin")
     cache = folder / f"facts-{encoder.fingerprint()[:12]}.npz"
     if not cache.exists():

@@ -84,7 +84,7 @@ def measure(system: System, task: Task, k: int, target: float, rounds: int) -> d
             return task.recall(kind, system.search(queries, k, value), k)
 
         value, reached = smallest(system.values, recall, target)
-        report[kind] = {"value": value, "recall": reached, **times(system, queries, k, value, rounds)}
+        report[kind] = {"value": value, "recall": reached, **time_queries(system, queries, k, value, rounds)}
     return {**report, "asked": memory()}
 
 
@@ -131,14 +131,14 @@ def smallest(
     return next((value, reached) for reached, value in attempts if reached == best)
 
 
-def times(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
+def time_queries(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
     """Return medians over rounds: wall milliseconds of single queries (p50, p99), their mean processor time (``cpu``),
     which other programs disturb less, and queries a second when they are searched in one batch."""
     for query in queries[:5]:
         system.search(query[np.newaxis], k, value)
     quantiles, rates = [], []
     for _ in range(rounds):
-        quantiles.append(_round(lambda n: system.search(queries[n : n + 1], k, value), len(queries)))
+        quantiles.append(_time_round(lambda n: system.search(queries[n : n + 1], k, value), len(queries)))
         sample = queries[: max(32, min(len(queries), int(1000 * PATIENCE / quantiles[-1][0])))]
         start = time.perf_counter()
         system.search(sample, k, value)
@@ -150,10 +150,10 @@ def times(system: System, queries: Any, k: int, value: int | None, rounds: int) 
 
 def filtered_cell(search: Callable[[int], object], count: int) -> dict[str, float]:
     """Return p50 and p99 milliseconds of ``search(0)``, ``search(1)`` …, and their mean processor time (``cpu``)."""
-    return dict(zip(("p50", "p99", "cpu"), _round(search, count), strict=True))
+    return dict(zip(("p50", "p99", "cpu"), _time_round(search, count), strict=True))
 
 
-def _round(search: Callable[[int], object], count: int) -> tuple[float, float, float]:
+def _time_round(search: Callable[[int], object], count: int) -> tuple[float, float, float]:
     seconds: list[float] = []
     start, cpu_start = clocks()
     for n in range(count):

@@ -180,7 +180,7 @@ def measure_own(system: WholeCall, spec: dict[str, Any]) -> dict[str, Any]:
         queries = task.queries[kind]
         answers = [system.rows(ids) for ids in system.search(queries, spec["k"], None)]
         recall = task.recall(kind, answers, spec["k"])
-        times = measure.times(system, queries, spec["k"], None, spec["rounds"])
+        times = measure.time_queries(system, queries, spec["k"], None, spec["rounds"])
         report[kind] = {"value": None, "recall": recall, **times}
     snapshot = getattr(getattr(system, "index", None), "snapshot", None)
     if snapshot is None:

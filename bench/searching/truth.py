@@ -69,7 +69,7 @@ def prepare(
             if len(passing):
                 width = min(ANSWERS, len(passing))
                 scores, nearest = faiss.knn(everything, rows[passing], width, metric=faiss.METRIC_INNER_PRODUCT)
-                heap.add_result(*_padded(scores, start + passing[nearest]))
+                heap.add_result(*_pad(scores, start + passing[nearest]))
         start += len(rows)
         print(f"\rright answers: {start:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
     answers: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def prepare(
     print(f" in {time.perf_counter() - start_time:.0f} s", file=sys.stderr)
 
 
-def _padded(scores: Any, ids: Any) -> tuple[Any, Any]:
+def _pad(scores: Any, ids: Any) -> tuple[Any, Any]:
     """Pad to the width of the heap, since fewer rows may pass a filter."""
     missing = ((0, 0), (0, ANSWERS - scores.shape[1]))
     return (
