@@ -99,7 +99,7 @@ def work(spec: dict[str, Any]) -> None:
     root = Path(spec["root"])
     memory = Memory()
     start, cpu_start = time.perf_counter(), time.process_time()
-    one, _ = open_side(root, spec["count"], spec["radius"])
+    side, _ = open_side(root, spec["count"], spec["radius"])
     phases: dict[str, list[float]] = {"reading contents, opening": [0.0, time.perf_counter() - start]}
 
     def progress(now: Progress) -> None:
@@ -107,7 +107,7 @@ def work(spec: dict[str, Any]) -> None:
 
     reach = pair_candidates.CandidateLimits(radius=spec["radius"], cosine=spec["cosine"])
     pairs = pair_candidates.find(
-        one,
+        side,
         reach=reach,
         turn=turn_hashes,
         turns=spec["turns"],
@@ -173,25 +173,25 @@ def run_child(title: str, spec: dict[str, Any], keep: bool) -> None:
 
 
 def print_recalls(root: Path, count: int, radius: int, least: float, images: int) -> None:
-    one, pairs = open_side(root, count, radius)
-    assert one.index is not None
+    side, pairs = open_side(root, count, radius)
+    assert side.index is not None
     archive = np.load(root.with_name("found.npz"))
-    width = len(one.contents)
+    width = len(side.contents)
     keys = archive["a"] * width + archive["b"]
     planted_keys = np.sort(pairs, axis=1) @ np.array([width, 1])
     print(f"  planted hashes: {np.isin(planted_keys, keys).mean():.4f} of {len(planted_keys):,} pairs found")
     recorder.put(images=count, planted_pairs=len(planted_keys), planted_recall=np.isin(planted_keys, keys).mean())
     sample = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
-    rows = pair_candidates.StoredRows(one.index.segments, one.index.dim)
-    queries = _units(rows.of(one.contents.ids[sample])[1])
+    rows = pair_candidates.StoredRows(side.index.segments, side.index.dim)
+    queries = _units(rows.of(side.contents.ids[sample])[1])
     a, b, cosine = [], [], []
-    for segment in one.index.segments:
+    for segment in side.index.segments:
         for start in range(0, len(segment.ids), 4096):
             part = slice(start, start + 4096)
             products = queries @ _units(segment.rows[part]).T
             query, column = np.nonzero(products >= least)
             a.append(sample[query])
-            b.append(one.contents.positions(segment.ids[part][column]))
+            b.append(side.contents.positions(segment.ids[part][column]))
             cosine.append(products[query, column])
     first, second, near = np.concatenate(a), np.concatenate(b), np.concatenate(cosine)
     live = (second >= 0) & (first != second)
@@ -220,35 +220,35 @@ def compare_hashing(root: Path, count: int, radius: int, query_count: int = 5000
     """Compare our multi-index hashing with FAISS's: seconds for the same queries, and the number of pairs found."""
     import faiss
 
-    one, _ = open_side(root, count, radius)
-    hashes = np.unique(one.contents.phashes)
+    side, _ = open_side(root, count, radius)
+    hashes = np.unique(side.contents.phashes)
     queries = hashes[:: max(1, len(hashes) // query_count)][:query_count]
     start = time.perf_counter()
     table = hamming.MultiIndex(hashes)
     tables_s = time.perf_counter() - start
     near = table.near(queries, radius, 1 << 20)
-    ours = time.perf_counter() - start - tables_s
+    near_s = time.perf_counter() - start - tables_s
     codes = hashes.view(np.uint8).reshape(-1, 8)
     start = time.perf_counter()
     theirs = faiss.IndexBinaryMultiHash(64, 4, 16)
     theirs.nflip = radius // 4
     theirs.add(codes)
-    added = time.perf_counter() - start
+    faiss_tables_s = time.perf_counter() - start
     limits, distances, _ = theirs.range_search(np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1)
-    search_s = time.perf_counter() - start - added
+    faiss_near_s = time.perf_counter() - start - faiss_tables_s
     right = int(np.count_nonzero(distances <= radius))
     recorder.put(
         hash_queries=len(queries),
         tables_s=tables_s,
-        near_s=ours,
+        near_s=near_s,
         near_pairs=len(near.query),
-        faiss_tables_s=added,
-        faiss_near_s=search_s,
+        faiss_tables_s=faiss_tables_s,
+        faiss_near_s=faiss_near_s,
         faiss_pairs=right,
     )
     print(
-        f"{len(queries):,} queries among {len(hashes):,} hashes: tables {tables_s:.2f} s, near {ours:.2f} s, "
-        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {search_s:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
+        f"{len(queries):,} queries among {len(hashes):,} hashes: tables {tables_s:.2f} s, near {near_s:.2f} s, "
+        f"{len(near.query):,} pairs; FAISS {faiss_tables_s:.2f} s, {faiss_near_s:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
     )
 
 

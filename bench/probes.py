@@ -93,8 +93,8 @@ def main() -> int:
         steps = [shots * len(half.classes) for shots in SHOTS]
         print("\n| what is labelled | " + " | ".join(f"{n} in all" for n in steps) + " |")
         print("|---|" + "---|" * len(steps))
-        for name, ask in STRATEGIES.items():
-            print_row("strategies", name, steps, measure_strategy(half, ask, steps, arguments.seeds))
+        for name, strategy in STRATEGIES.items():
+            print_row("strategies", name, steps, measure_strategy(half, strategy, steps, arguments.seeds))
     return 0
 
 
