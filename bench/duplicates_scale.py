@@ -248,7 +248,8 @@ def compare_hashing(root: Path, count: int, radius: int, query_count: int = 5000
     )
     print(
         f"{len(queries):,} queries among {len(hashes):,} hashes: tables {tables_s:.2f} s, near {near_s:.2f} s, "
-        f"{len(near.query):,} pairs; FAISS {faiss_tables_s:.2f} s, {faiss_near_s:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
+        f"{len(near.query):,} pairs; FAISS {faiss_tables_s:.2f} s, {faiss_near_s:.2f} s, {right:,} pairs "
+        f"({limits[-1]:,} returned)"
     )
 
 
