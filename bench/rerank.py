@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import argparse
 import resource
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -66,26 +65,15 @@ def main() -> None:
         tempfile.TemporaryDirectory() as work,
         mock.patch.object(caption_reranker, "WEIGHT", options.weight),
     ):
-        for name, with_captions, tasks in (
-            ("pictures", False, [caption_task, nouns, kinds]),
-            ("captions", True, [nouns, kinds]),
+        for name, stored, tasks in (
+            ("pictures", (), [caption_task, nouns, kinds]),
+            ("captions", tuple(captions.values()), [nouns, kinds]),
         ):
-            copies = copy_stamps(stamps, captions, Path(work) / "stamps")
-            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=with_captions)
+            setting = make_setting(name, stamps, list(captions), numbers, Path(work), stored)
             for task in tasks:
                 measure(setting, task, None)
                 measure(setting, task, options.reranker, options.depth)
             setting.collection.close()
-
-
-def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path:
-    """Copy stamps with their captions alone: the other lines of their text files are translations."""
-    for name, caption in captions.items():
-        file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(stamps / name, file)
-        file.with_suffix(".txt").write_text(caption, "utf-8")
-    return target
 
 
 def make_kinds(names: Sequence[str]) -> Task:
