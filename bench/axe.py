@@ -1,10 +1,10 @@
-"""What axe-core finds on the pages of `imseek ui`, in light and dark, on a wide window and on a phone.
+"""Check the pages of `imseek ui` with axe-core, in light and dark, on a wide window and on a phone.
 
     npm pack axe-core && tar xzf axe-core-*.tgz
     python bench/axe.py --collection PATH --axe package/axe.min.js [--browser /usr/bin/chromium]
 
 The collection should have duplicates, and captions or text. Printed are the violations of every page, with the number
-of elements and the first of them; the exit code is 1 if there are any. Two things are left out that nobody but
+of elements and the first of them; the exit code is 1 if there are any. Two findings are left out that nobody but
 Streamlit can change: `presentation-role-conflict` on its file uploader, and its link that skips to the content, which
 axe-core does not recognise where the first other link is in a shadow tree, as ours is.
 """
@@ -89,37 +89,37 @@ def main() -> int:
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--axe", type=Path, required=True, help="axe.min.js")
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    script, found = given.axe.read_text("utf-8"), 0
+    script, count = options.axe.read_text("utf-8"), 0
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+        pages(Path(folder), Path(folder, "home"), str(options.collection.absolute())) as ui,
     ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
         for width, scheme in ((1400, "light"), (1400, "dark"), (400, "light")):
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page = context.new_page()
             for state in _states(page, ui):
                 if not page.evaluate("'axe' in window"):
                     page.evaluate(script)
-                found += _tell(f"{state}, {width} pixels, {scheme}", page.evaluate(_RUN), print)
+                count += _report(f"{state}, {width} pixels, {scheme}", page.evaluate(_RUN), print)
             context.close()
         browser.close()
-    print(f"{found} violations")
-    recorder.put(violations=found)
-    return 1 if found else 0
+    print(f"{count} violations")
+    recorder.put(violations=count)
+    return 1 if count else 0
 
 
-def _tell(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
-    told = [one for one in violations if one[0] != _LEFT_OUT]
-    say(f"{state}: {len(told) or 'no'} violation{'' if len(told) == 1 else 's'}")
-    for rule, impact, nodes, html, summary in told:
+def _report(state: str, violations: list[list[Any]], say: Callable[[str], None]) -> int:
+    relevant = [one for one in violations if one[0] != _LEFT_OUT]
+    say(f"{state}: {len(relevant) or 'no'} violation{'' if len(relevant) == 1 else 's'}")
+    for rule, impact, nodes, html, summary in relevant:
         say(f"  {rule} ({impact}), {nodes} elements, such as {html}\n    {' '.join(summary.split())[:300]}")
         recorder.add_row("violations", state=state, rule=rule, impact=impact, elements=nodes)
-    return len(told)
+    return len(relevant)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Makes a collection of many vectors without a picture: the hard ones of bench/vectors.py, in imseek's own format.
+"""Make a collection of many hard vectors (bench/vectors.py) without pictures, in imseek's own format.
 
     python bench/big.py --count 1000000 --out DIR [--dim 512] [--encoder fake:512] [--dead 0.01]
     python bench/big.py --append 4096 --out DIR
 
 Files and catalog are as `imseek index` leaves them after merging: shards of about a million rows, published and
 recorded through imseek's own writer, with made-up metadata (size, format, date, camera, `0012/000012345.jpg` as the
-place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog go in in bulk:
-ten million of them would take an hour one by one. Its indexes are dropped before and made again after. So
-`imseek info`, `search`, `maintain` and `collection verify` take it for any other collection.
+place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog are inserted in
+bulk, since ten million of them would take an hour one by one; its indexes are dropped before and created again after.
+`imseek info`, `search`, `maintain` and `collection verify` treat the result like any other collection.
 
 The live images are the rows of `vectors.blocks`, in order of id. `--dead` is the share of further rows that are
 stored and dead, as of pictures that were removed. `--append` adds the next rows in commits of 4,096, as a tail that
@@ -53,7 +53,7 @@ import vectors
 SHARD = 15 * vectors.ROWS
 #: Rows of a commit of the tail.
 COMMIT = 4096
-#: Dead rows come from blocks that no collection gets to.
+#: Dead rows come from blocks beyond those of any collection.
 _FAR = 1 << 24
 _CAMERAS = (
     None,
@@ -68,7 +68,7 @@ _INDEXED = ("images", "places")
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BuildTimes:
     """Seconds by part of the work."""
 
     vectors: float
@@ -84,38 +84,38 @@ def make(
     encoder: str | None = None,
     dead: float = 0.0,
     profile: vectors.Name = "hard",
-) -> Made:
-    """A collection of ``count`` live images in the folder ``root``, which must not hold one."""
-    with imseek.create(root, encoder=encoder or f"fake:{dim}") as made:
-        width = made.info().encoder.dim
+) -> BuildTimes:
+    """Make a collection of ``count`` live images in the folder ``root``, which must not contain one."""
+    with imseek.create(root, encoder=encoder or f"fake:{dim}") as collection:
+        width = collection.info().encoder.dim
     if width != dim:
         raise SystemExit(f"vectors of {dim} numbers, and the encoder makes {width}: --dim {width}")
-    began = time.perf_counter()
-    spent = {"vectors": 0.0, "catalog": 0.0}
+    start_time = time.perf_counter()
+    seconds = {"vectors": 0.0, "catalog": 0.0}
     with Writer(root, "bench") as writer:
         source = add(writer, "folder", b"/nowhere/photos").source_id
         indexes = _without_indexes(writer)
-        killed: list[int] = []
+        dead_ids: list[int] = []
         for start in range(0, count, SHARD):
             live = min(SHARD, count - start)
-            killed += _add_shard(writer, source, start, live, round(live * dead), dim, seed, profile, spent)
+            dead_ids += _add_shard(writer, source, start, live, round(live * dead), dim, seed, profile, seconds)
             print(f"\r{start + live:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
         at = time.perf_counter()
 
         def finish(connection: Connection, generation: int) -> None:
             for statement in indexes:
                 connection.execute(statement)
-            for shard in sorted(shard_catalog.mark_dead(connection, generation, killed)):
+            for shard in sorted(shard_catalog.mark_dead(connection, generation, dead_ids)):
                 shard_catalog.write_dead_rows(writer, connection, generation, shard)
 
         writer.apply(finish)
-        spent["catalog"] += time.perf_counter() - at
+        seconds["catalog"] += time.perf_counter() - at
     print(file=sys.stderr)
-    return Made(**spent, rest=time.perf_counter() - began - sum(spent.values()))
+    return BuildTimes(**seconds, rest=time.perf_counter() - start_time - sum(seconds.values()))
 
 
 def append(root: Path, count: int, seed: int = 0, profile: vectors.Name = "hard") -> None:
-    """Adds the next ``count`` rows, as many small commits."""
+    """Add the next ``count`` rows, in many small commits."""
     reader = Reader(root)
     (space,) = reader.current.image_spaces
     start = reader.current.images
@@ -145,8 +145,8 @@ def append(root: Path, count: int, seed: int = 0, profile: vectors.Name = "hard"
 def live_ids(root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(images,) the id of each live image: the n-th is that of row n of `vectors.blocks`."""
     reader = Reader(root)
-    found = [np.delete(reader.shard_ids(shard), reader.dead_rows(shard)) for shard in reader.current.shards]
-    return np.sort(np.concatenate(found))
+    ids = [np.delete(reader.shard_ids(shard), reader.dead_rows(shard)) for shard in reader.current.shards]
+    return np.sort(np.concatenate(ids))
 
 
 def _add_shard(
@@ -158,38 +158,38 @@ def _add_shard(
     dim: int,
     seed: int,
     profile: vectors.Name,
-    spent: dict[str, float],
+    seconds: dict[str, float],
 ) -> list[int]:
-    """Returns the ids of those that are to die."""
-    taken = writer.take_ids(live + dead)
+    """Add a shard of live and dead rows; return the ids of the dead ones."""
+    id_range = writer.take_ids(live + dead)
     shard_id = writer.take_shard()
-    ids = np.arange(taken.start, taken.stop)
+    ids = np.arange(id_range.start, id_range.stop)
     rng = np.random.default_rng([seed, 8, start])
     # The dead lie among the others: a run of them would be cheap to skip.
     place = np.sort(rng.choice(live + dead, dead, replace=False))
     is_dead = np.zeros(live + dead, np.bool_)
     is_dead[place] = True
-    gone = vectors.block(_FAR + start // SHARD, dim, seed, profile=profile)
-    gone = gone[np.arange(dead) % len(gone)]
+    dead_rows = vectors.block(_FAR + start // SHARD, dim, seed, profile=profile)
+    dead_rows = dead_rows[np.arange(dead) % len(dead_rows)]
 
     def rows() -> Iterator[vectors.Float16]:
-        at = used = 0
-        for made in vectors.rows(start, start + live, dim, seed, profile):
-            while len(made):
+        at = dead_used = 0
+        for block in vectors.rows(start, start + live, dim, seed, profile):
+            while len(block):
                 # As many positions as take all of the block's rows, with the dead between them.
-                span = is_dead[at : at + len(made)]
+                span = is_dead[at : at + len(block)]
                 out = np.empty((len(span), dim), np.float16)
-                killed = int(span.sum())
-                out[span] = gone[used : used + killed]
-                out[~span] = made[: len(span) - killed]
-                made = made[len(span) - killed :]
-                at, used = at + len(span), used + killed
+                dead_count = int(span.sum())
+                out[span] = dead_rows[dead_used : dead_used + dead_count]
+                out[~span] = block[: len(span) - dead_count]
+                block = block[len(span) - dead_count :]
+                at, dead_used = at + len(span), dead_used + dead_count
                 yield out
         if at < len(is_dead):
-            yield gone[used:]
+            yield dead_rows[dead_used:]
 
-    began = time.perf_counter()
-    numbers = np.full(live + dead, start)  # What the dead have is all one.
+    start_time = time.perf_counter()
+    numbers = np.full(live + dead, start)  # Dead rows may have any.
     numbers[~is_dead] = np.arange(start, start + live)
     table = _metadata(ids, rng, numbers)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
@@ -199,14 +199,14 @@ def _add_shard(
         shard_catalog.stage(writer, layout.ids(shard_id), "ids", ids),
         shard_catalog.stage(writer, layout.vectors(0, shard_id), "vectors", blocks, space_id=0),
     ]
-    spent["vectors"] += time.perf_counter() - began
-    began = time.perf_counter()
+    seconds["vectors"] += time.perf_counter() - start_time
+    start_time = time.perf_counter()
 
     def change(connection: Connection, generation: int) -> None:
         shard_catalog.add_shard(writer, connection, generation, shard_id, len(ids), staged)
-        found = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
+        insert = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
         each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
-        connection.executemany(found, zip(ids.tolist(), each, strict=True))
+        connection.executemany(insert, zip(ids.tolist(), each, strict=True))
         connection.execute(
             "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
             "checked_ns, born, died) SELECT image_id + 1, image_id, ?, "
@@ -218,7 +218,7 @@ def _add_shard(
         documents.forget_index(connection)  # The next writer adds the documents.
 
     writer.apply(change)
-    spent["catalog"] += time.perf_counter() - began
+    seconds["catalog"] += time.perf_counter() - start_time
     return [int(i) for i in ids[is_dead]]
 
 
@@ -227,16 +227,16 @@ def _path(number: int) -> bytes:
 
 
 def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
-    """Of images with these ids, which are the rows of these numbers."""
+    """Metadata of images with these ids; ``numbers`` are their row numbers."""
     n = len(ids)
     sizes = _SIZES[rng.integers(0, len(_SIZES), n)]
     first = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp() * 1000)
-    taken = first + rng.integers(0, 17 * 365 * 86_400, n) * 1000
+    dates = first + rng.integers(0, 17 * 365 * 86_400, n) * 1000
     undated = rng.random(n) < 0.1
     camera = pa.DictionaryArray.from_arrays(
         pa.array(rng.integers(0, len(_CAMERAS), n), pa.int32()), pa.array(_CAMERAS, pa.string())
     ).cast(pa.string())
-    located = rng.random(n) < 0.3
+    is_located = rng.random(n) < 0.3
     columns = {
         "image_id": pa.array(ids, pa.int64()),
         "content_hash": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), n, [None, pa.py_buffer(rng.bytes(32 * n))]),
@@ -248,12 +248,12 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
         "bytes": pa.array(200_000 + np.asarray(ids, np.int64) % 4_000_000),
         "phash": pa.array(rng.integers(1, 2**64, n, np.uint64, endpoint=False)),
         "orientation": pa.array(np.ones(n, np.int8)),
-        "taken_at": pa.array(taken.astype("datetime64[ms]"), pa.timestamp("ms"), mask=undated),
+        "taken_at": pa.array(dates.astype("datetime64[ms]"), pa.timestamp("ms"), mask=undated),
         "taken_at_zone": pa.nulls(n, pa.int16()),
         "camera": camera,
         "lens": pa.nulls(n, pa.string()),
-        "latitude": pa.array(rng.uniform(-60, 70, n), mask=~located),
-        "longitude": pa.array(rng.uniform(-180, 180, n), mask=~located),
+        "latitude": pa.array(rng.uniform(-60, 70, n), mask=~is_located),
+        "longitude": pa.array(rng.uniform(-180, 180, n), mask=~is_located),
         "caption": pa.nulls(n, pa.string()),
         **{field.name: pa.nulls(n, field.type) for field in shard_files.LUMA_COLUMNS},
     }
@@ -265,7 +265,7 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
 
 
 def _without_indexes(writer: Writer) -> list[str]:
-    """Drops the indexes of the big tables; returns what makes them again, word by word."""
+    """Drop the indexes of the big tables; return the statements that create them again."""
     statements: list[str] = []
 
     def change(connection: Connection, _generation: int) -> None:
@@ -290,20 +290,20 @@ def main() -> None:
     parser.add_argument("--profile", choices=vectors.PROFILES, default="hard", help="of bench/vectors.py")
     parser.add_argument("--encoder", help="whose collection it is to be; of width --dim")
     parser.add_argument("--dead", type=float, default=0.01)
-    parser.add_argument("--replace", action="store_true", help="delete what is at --out before")
+    parser.add_argument("--replace", action="store_true", help="delete the folder --out first")
     options = parser.parse_args()
     if options.append:
         append(options.out, options.append, options.seed, options.profile)
         return
     if options.replace:
         shutil.rmtree(options.out, ignore_errors=True)
-    began = time.perf_counter()
-    made = make(options.out, options.count, options.dim, options.seed, options.encoder, options.dead, options.profile)
+    start = time.perf_counter()
+    times = make(options.out, options.count, options.dim, options.seed, options.encoder, options.dead, options.profile)
     print(
-        f"{options.count:,} images in {time.perf_counter() - began:.0f} s: vectors and metadata "
-        f"{made.vectors:.0f}, catalog {made.catalog:.0f}, rest (backup, checksums) {made.rest:.0f}"
+        f"{options.count:,} images in {time.perf_counter() - start:.0f} s: vectors and metadata "
+        f"{times.vectors:.0f}, catalog {times.catalog:.0f}, rest (backup, checksums) {times.rest:.0f}"
     )
-    recorder.put(images=options.count, vectors_s=made.vectors, catalog_s=made.catalog, rest_s=made.rest)
+    recorder.put(images=options.count, vectors_s=times.vectors, catalog_s=times.catalog, rest_s=times.rest)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Free pictures with names and keywords, on which version 2 of ``builtin`` is trained. None of them is committed.
+"""Free pictures with names and keywords, for training version 2 of ``builtin``. None of them is committed.
 
     python bench/builtin_pictures.py DIR      # fetch the sources into DIR (about 250 MB)
 
 Needs ``apt-get``, ``npm`` and the PyPI package ``resvg-py`` (MPL-2.0), which draws SVG. Licences as the packages state
-them; every one allows training, and none asks for the same licence of what is made (sets under CC BY-SA were left out).
+them; every one allows training, and none demands its own licence for derived works (sets under CC BY-SA are left out).
 
 ======================== ================================================= =====================================
 source                   what                                              licence
@@ -51,12 +51,12 @@ ABSTRACT = (
     *("signs_and_symbols/flags", "signs_and_symbols/map_symbols", "signs_and_symbols/led"),
     *("recreation/games", "transportation/aiga-symbols"),
 )
-#: Folders no picture of which is trained on: chosen before training, for their everyday things.
+#: Folders without training pictures, chosen before training for their everyday things.
 HELD_OUT = (
     *("animals/mammals", "food/fruit", "transportation/vehicles", "plants", "buildings"),
     *("recreation/music", "people/clothing", "tools"),
 )
-#: Keywords that say nothing of what a picture shows.
+#: Keywords that say nothing about the content of a picture.
 _EMPTY_WORDS = frozenset(
     """
     clip_art clipart clip art png svg externalsource external source color colour bw black_and_white outline vector
@@ -70,7 +70,7 @@ SIZE = 224
 
 @dataclass(frozen=True)
 class Picture:
-    """``texts`` say what it shows, best first. ``folder`` is the clip art's folder or the set of icons."""
+    """A picture. ``texts`` say what it shows, best first; ``folder`` is the clip art's folder or the set of icons."""
 
     name: str
     folder: str
@@ -128,12 +128,12 @@ def _svg_texts(path: Path) -> list[str]:
         tree = ET.parse(path)
     except (OSError, ET.ParseError):
         return []
-    found = []
+    texts = []
     for work in tree.iter("{http://web.resource.org/cc/}Work"):
         title = work.find("{http://purl.org/dc/elements/1.1/}title")
-        found += [title.text or ""] if title is not None else []
-    found += [item.text or "" for item in tree.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li")]
-    return [text for text in map(_clean, found) if text and text not in _EMPTY_WORDS and len(text) < 60]
+        texts += [title.text or ""] if title is not None else []
+    texts += [item.text or "" for item in tree.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li")]
+    return [text for text in map(_clean, texts) if text and text not in _EMPTY_WORDS and len(text) < 60]
 
 
 def _icons(folder: Path) -> Iterator[Picture]:
@@ -188,9 +188,9 @@ class _SvgBody:
         size = f'viewBox="0 0 {self.box[0]} {self.box[1]}" width="{SIDE}" height="{SIDE * self.box[1] / self.box[0]}"'
         names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         svg = f"<svg {names} {size}>{self.body}</svg>"
-        drawn = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGBA")
-        box = drawn.getchannel("A").getbbox()
-        return drawn.crop(box) if box else drawn
+        image = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGBA")
+        box = image.getchannel("A").getbbox()
+        return image.crop(box) if box else image
 
 
 # -- words -------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class WordNet:
 
     @cached_property
     def _synsets(self) -> dict[str, tuple[list[str], list[str]]]:
-        found = {}
+        synsets = {}
         for line in (self._folder / "data.noun").read_text().splitlines():
             if line.startswith(" "):
                 continue
@@ -213,8 +213,8 @@ class WordNet:
             words = [parts[4 + 2 * i].replace("_", " ").lower() for i in range(count)]
             pointers = parts[5 + 2 * count :]
             above = [pointers[i + 1] for i, kind in enumerate(pointers) if kind in ("@", "@i")]
-            found[parts[0]] = words, above
-        return found
+            synsets[parts[0]] = words, above
+        return synsets
 
     @cached_property
     def _first_sense(self) -> dict[str, str]:
@@ -224,11 +224,11 @@ class WordNet:
 
     @property
     def nouns(self) -> dict[str, str]:
-        """By noun, the synset of its commonest sense."""
+        """The synset of the commonest sense of each noun."""
         return self._first_sense
 
     def find(self, text: str) -> str | None:
-        """The longest noun at the end of ``text``, in its form for one thing."""
+        """Return the longest noun at the end of ``text``, in the singular."""
         words = text.lower().split()
         for start in range(len(words)):
             for form in _singulars(" ".join(words[start:])):
@@ -239,12 +239,12 @@ class WordNet:
     def levels(self, noun: str) -> list[list[str]]:
         """The synonyms of a noun, then the words of each hypernym up to ``entity``."""
         synset = self._first_sense[noun]
-        found: list[list[str]] = []
+        levels: list[list[str]] = []
         while True:
             words, above = self._synsets[synset]
-            found.append(words)
+            levels.append(words)
             if not above:
-                return found
+                return levels
             synset = above[0]
 
     def names_above(self, noun: str) -> tuple[list[str], list[list[str]]]:
@@ -266,8 +266,8 @@ def _singulars(text: str) -> Iterator[str]:
 def variants(picture: Picture, count: int) -> list[np.ndarray]:
     """``count`` + 1 arrays (224, 224, 3) uint8: as it is on white, then on drawn grounds, blurred, with noise."""
     seed = int.from_bytes(hashlib.sha256(picture.name.encode()).digest()[:8], "big")
-    random, drawn = np.random.default_rng(seed), picture.rgba()
-    return [_squash(_flatten(drawn)), *(_vary(drawn, random) for _ in range(count))]
+    random, image = np.random.default_rng(seed), picture.rgba()
+    return [_squash(_flatten(image)), *(_vary(image, random) for _ in range(count))]
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -280,23 +280,23 @@ def _squash(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def _vary(drawn: Image.Image, random: np.random.Generator) -> np.ndarray:
+def _vary(image: Image.Image, random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.5:
-        drawn = drawn.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if random.random() < 0.5:
-        drawn = drawn.rotate(random.uniform(-20, 20), Image.Resampling.BICUBIC)
+        image = image.rotate(random.uniform(-20, 20), Image.Resampling.BICUBIC)
     longest = random.uniform(0.6, 1.0) * SIZE
-    aspect = (drawn.width / drawn.height) ** random.uniform(
+    aspect = (image.width / image.height) ** random.uniform(
         0, 1
     )  # between its own and squashed, as the encoder does it
     size = tuple(max(8, int(longest * min(1.0, side))) for side in (aspect, 1 / aspect))
-    drawn = drawn.resize(size, Image.Resampling.BICUBIC)
+    image = image.resize(size, Image.Resampling.BICUBIC)
     if random.random() < 0.3:  # shading, as of a solid thing in light
-        shade = np.asarray(drawn).astype(np.float32)
+        shade = np.asarray(image).astype(np.float32)
         shade[..., :3] *= _noise(random, low=0.6)[: size[1], : size[0], None]
-        drawn = Image.fromarray(shade.astype(np.uint8))
+        image = Image.fromarray(shade.astype(np.uint8))
     ground = _ground(random)
-    ground.paste(drawn, tuple(int(random.integers(0, SIZE - side + 1)) for side in size), drawn.getchannel("A"))
+    ground.paste(image, tuple(int(random.integers(0, SIZE - side + 1)) for side in size), image.getchannel("A"))
     if random.random() < 0.4:
         ground = ground.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 2.5)))
     pixels = np.asarray(ground, np.float32)

@@ -1,8 +1,8 @@
-"""Draw how right confidences are: of pairs said to be so sure, the share that is right, from results of edited.py.
+"""Draw the calibration of confidences, as the share of right pairs in each bin, from results of edited.py.
 
     python bench/calibration_picture.py results/2026-11-29-edited-2.json ../docs/pictures/duplicates-calibration.svg
 
-Bars are 95 % Wilson intervals, areas of circles grow with the number of pairs, and the line is where both are equal.
+Bars are 95 % Wilson intervals, circles grow with the number of pairs, and on the line confidence and share are equal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import math
 from pathlib import Path
 
-#: Pixels of a side of the field, and around it; the axes begin at this share.
+#: Pixels of a side of the plot, and of its margin; the axes begin at LEAST.
 SIDE, MARGIN = 420, 60
 LEAST = 0.7
 COLOURS = {"photo": "#0b6e99", "drawing": "#b3541e"}
@@ -27,7 +27,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def draw(rows: list[dict[str, object]], heading: str) -> str:
-    """Return the picture of bins, each with its source, number of pairs, mean confidence and share of right ones."""
+    """Draw bins as SVG, each with its source, number of pairs, mean confidence and share of right pairs."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         across, up = ((max(value, LEAST) - LEAST) / (1 - LEAST) for value in (x, y))
@@ -72,10 +72,10 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="what edited.py wrote")
     parser.add_argument("picture", type=Path, help="the SVG to write")
     options = parser.parse_args()
-    found = json.loads(options.results.read_text())
-    rows = [row for row in found["figures"]["calibration"] if row["name"] == "same"]
-    half = "A" if "--half A" in found["command"] else "B"
-    options.picture.write_text(draw(rows, f"Duplicates of kind same, half {half}, {found['date'][:10]}"))
+    record = json.loads(options.results.read_text())
+    rows = [row for row in record["figures"]["calibration"] if row["name"] == "same"]
+    half = "A" if "--half A" in record["command"] else "B"
+    options.picture.write_text(draw(rows, f"Duplicates of kind same, half {half}, {record['date'][:10]}"))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 python bench/cold.py COLLECTION "a red car" [--runs 9] [--beside BUILTIN_COLLECTION] [--rclip RCLIP FOLDER]
 
-``--beside`` names a collection of the same pictures with another encoder, ``--rclip`` an rclip that has indexed
-FOLDER, which is asked with ``-n``. Programs take turns, so that what else the machine does hits them alike; the
-first round, which fills the caches of the disk, is not counted.
+``--beside`` names a collection of the same pictures with another encoder, ``--rclip`` an rclip that has indexed FOLDER
+and is run with ``-n``. Programs take turns, so that other work on the machine disturbs all alike; the first round,
+which fills the caches of the disk, is not counted.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ def _imseek(words: str, collection: str) -> list[str]:
 
 
 def _compare(programs: Sequence[Program], runs: int) -> None:
-    measured: dict[str, list[Run]] = {program.name: [] for program in programs}
+    runs_of: dict[str, list[Run]] = {program.name: [] for program in programs}
     for _ in range(runs + 1):
         for program in programs:
-            measured[program.name].append(_timed(program))
-    first = [run.wall for run in measured[programs[0].name][1:]]
-    first_processor = [run.processor for run in measured[programs[0].name][1:]]
+            runs_of[program.name].append(_run(program))
+    first = [run.wall for run in runs_of[programs[0].name][1:]]
+    first_processor = [run.processor for run in runs_of[programs[0].name][1:]]
     print(f"{runs} runs, seconds; ratios are imseek over the row")
     print(f"{'':10} {'median':>7} {'min':>7} {'max':>7} {'CPU':>7} {'ratio':>7} {'of min':>7} {'of CPU':>7}")
-    for name, every in measured.items():
+    for name, every in runs_of.items():
         wall = [run.wall for run in every[1:]]
         processor = [run.processor for run in every[1:]]
         figures = {
@@ -93,13 +93,13 @@ def _compare(programs: Sequence[Program], runs: int) -> None:
         recorder.add_row("programs", name=name, runs=runs, **figures)
 
 
-def _timed(program: Program) -> Run:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _run(program: Program) -> Run:
+    usage_before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(program.command, check=True, capture_output=True, cwd=program.folder, env=os.environ)
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Run(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    return Run(wall, after.ru_utime - usage_before.ru_utime + after.ru_stime - usage_before.ru_stime)
 
 
 def _list_imports(arguments: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
-"""How terms are best put together: queries of two terms, over the captioned stamps of Tux Paint.
+"""Compare ways of combining the two terms of a query, over the captioned stamps of Tux Paint.
 
     python bench/compose.py [--stamps DIR] [--half B]
 
-Prints Markdown tables for docs/log.md. Encoder: ``builtin``. What is right comes from folders (a stamp in
-animals/birds is a bird), captions, and colours measured in the pixels (a share of what is not background). Each kind
-of query has two terms, and asks for what only both of them tell:
+Prints Markdown tables for docs/log.md. Encoder: ``builtin``. Right answers come from folders (a stamp in animals/birds
+is a bird), captions, and colours measured in the pixels (a share of the foreground). Each kind of query has two terms,
+and only both together say what it asks for:
 
     two texts      "a bird" + "blue": birds that are blue
     text, picture  a picture of another stamp of the folder + the caption of a stamp: that stamp
@@ -13,10 +13,10 @@ of query has two terms, and asks for what only both of them tell:
     not a picture  "a bird" not a picture of a blue bird: birds that are not blue
     picture, not   a picture of a blue bird, not "blue": birds that are not blue
 
-R@k is the share of right ones among the first k (of k, or of all there are if fewer). AP is average precision. The
-picture that is asked with is taken out of the answer. Intervals are 95 % bootstrap intervals over queries; the last
-column is the difference from the plain sum in AP, paired query by query. Controls have one term only, or the other
-term of another query: over the kinds, each must be worse than what is shipped, else the exit code is 1.
+R@k is the number of right answers among the first k, over k or over all right answers if they are fewer. AP is average
+precision. A query's own pictures are removed from its answer. Intervals are 95 % bootstrap intervals over queries; the
+last column is the difference from the plain sum in AP, paired query by query. Controls have one term only, or the
+second term of another query: over the kinds, each must be worse than the shipped method, else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NEUTRAL = (
 
 @dataclass(frozen=True)
 class Space:
-    """Rows of the stamps (n, dim), and what the methods know of the space beforehand."""
+    """Rows of the stamps (n, dim), and the means of pictures and texts, which some methods use."""
 
     images: Float32
     image_mean: Float32
@@ -63,87 +63,87 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Term:
     """A term: its unit vector, whether it is a picture, and its weight."""
 
     unit: Float32
-    shows: bool
+    is_picture: bool
     weight: float
 
 
-Method = Callable[[Space, Sequence[Asked]], np.ndarray]
+Method = Callable[[Space, Sequence[Term]], np.ndarray]
 
 
-def plain(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def plain(space: Space, terms: Sequence[Term]) -> np.ndarray:
     return space.images @ sum(term.weight * term.unit for term in terms)
 
 
-def plain_with_narrow_words(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def plain_with_narrow_words(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """The plain sum in a space where scores of words spread half as wide: those that are standardised stay the same."""
-    return plain(space, [term if term.shows else replace(term, weight=term.weight / 2) for term in terms])
+    return plain(space, [term if term.is_picture else replace(term, weight=term.weight / 2) for term in terms])
 
 
-def centred(space: Space, terms: Sequence[Asked]) -> np.ndarray:
-    """The mean of its modality taken from each term before it is normalised."""
+def centred(space: Space, terms: Sequence[Term]) -> np.ndarray:
+    """Subtract the mean of its modality from each term before normalising it."""
     total = np.zeros(space.images.shape[1], np.float32)
     for term in terms:
-        moved = term.unit - (space.image_mean if term.shows else space.text_mean)
-        total += term.weight * moved / np.linalg.norm(moved)
+        shifted = term.unit - (space.image_mean if term.is_picture else space.text_mean)
+        total += term.weight * shifted / np.linalg.norm(shifted)
     return space.images @ total
 
 
-def centred_rows(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def centred_rows(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """The same against rows that are centred and normalised too."""
     rows = unit_rows(space.images - space.image_mean)
     return centred(Space(rows, space.image_mean, space.text_mean), terms)
 
 
-def standardised(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def standardised(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """Scores of each term, less their mean and over their deviation, added up."""
     return sum(term.weight * deviations(space, term) for term in terms)
 
 
-def least(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def least(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """The worst of the standardised scores; a negative term counts in reverse."""
     return np.min([np.sign(term.weight) * deviations(space, term) for term in terms], axis=0)
 
 
-def soft_least(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def soft_least(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """Between the sum and the worst: −log Σ exp(−z)."""
     signed = np.array([np.sign(term.weight) * deviations(space, term) for term in terms])
     return -np.logaddexp.reduce(-signed, axis=0)
 
 
-def reciprocal_ranks(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def reciprocal_ranks(space: Space, terms: Sequence[Term]) -> np.ndarray:
     """Cormack, Clarke and Büttcher 2009, with their 60."""
     return sum(1 / (60 + ranks(space, term)) for term in terms)
 
 
-def rank_product(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def rank_product(space: Space, terms: Sequence[Term]) -> np.ndarray:
     return -sum(np.log(ranks(space, term)) for term in terms)
 
 
-def deviations(space: Space, term: Asked) -> np.ndarray:
+def deviations(space: Space, term: Term) -> np.ndarray:
     scores = space.images @ term.unit
     return (scores - scores.mean()) / scores.std()
 
 
-def ranks(space: Space, term: Asked) -> np.ndarray:
-    """From 1; those of a negative term begin with what is least like it."""
+def ranks(space: Space, term: Term) -> np.ndarray:
+    """Ranks from 1; for a negative term, the least similar image comes first."""
     scores = space.images @ term.unit * np.sign(term.weight)
     return np.argsort(np.argsort(-scores, kind="stable"), kind="stable") + 1.0
 
 
-def weakened(method: Method, share: float) -> Method:
+def weaken_negatives(method: Method, share: float) -> Method:
     """Negative terms count less, as in Rocchio's formula."""
 
-    def weak(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+    def weak(space: Space, terms: Sequence[Term]) -> np.ndarray:
         return method(space, [replace(term, weight=term.weight * (share if term.weight < 0 else 1)) for term in terms])
 
     return weak
 
 
-def shipped(space: Space, terms: Sequence[Asked]) -> np.ndarray:
+def shipped(space: Space, terms: Sequence[Term]) -> np.ndarray:
     units = [term.unit.astype(np.float64) for term in terms]
     weights = [term.weight * (NOT_WEIGHT if term.weight < 0 else 1) for term in terms]
     return space.images @ fuse_terms(units, weights, space.images)[0]
@@ -157,8 +157,8 @@ METHODS: dict[str, Method] = {
     "centred per modality": centred,
     "centred, rows too": centred_rows,
     "standardised scores": standardised,
-    **{f"plain sum, negatives × {share}": weakened(plain, share) for share in (0.5, 0.25)},
-    **{f"standardised, negatives × {share}": weakened(standardised, share) for share in (0.7, 0.35, 0.25)},
+    **{f"plain sum, negatives × {share}": weaken_negatives(plain, share) for share in (0.5, 0.25)},
+    **{f"standardised, negatives × {share}": weaken_negatives(standardised, share) for share in (0.7, 0.35, 0.25)},
     "least of the scores": least,
     "soft least": soft_least,
     "reciprocal ranks": reciprocal_ranks,
@@ -177,23 +177,23 @@ class Figures:
     recall: np.ndarray
 
 
-def measure(space: Space, asked: Sequence[tuple[Question, list[Asked]]], method: Method) -> Figures:
+def measure(space: Space, queries: Sequence[tuple[Question, list[Term]]], method: Method) -> Figures:
     precision, recall = [], []
-    for question, terms in asked:
+    for question, terms in queries:
         scores = np.asarray(method(space, terms), np.float64)
-        scores[sorted(question.asked_with)] = -np.inf
-        right = np.isin(np.argsort(-scores, kind="stable"), sorted(question.right - question.asked_with))
-        found = np.cumsum(right)
+        scores[sorted(question.query_images)] = -np.inf
+        right = np.isin(np.argsort(-scores, kind="stable"), sorted(question.right - question.query_images))
+        hits = np.cumsum(right)
         places = np.flatnonzero(right)
-        precision.append(np.mean(found[places] / (places + 1)))
-        recall.append([found[k - 1] / min(k, len(places)) for k in (1, 5, 10)])
+        precision.append(np.mean(hits[places] / (places + 1)))
+        recall.append([hits[k - 1] / min(k, len(places)) for k in (1, 5, 10)])
     return Figures(np.array(precision), np.array(recall))
 
 
-def asked_of(kind: Sequence[Question], words: dict[str, Float32], rows: Float32) -> Iterator[list[Asked]]:
+def make_terms(kind: Sequence[Question], words: dict[str, Float32], rows: Float32) -> Iterator[list[Term]]:
     for question in kind:
         yield [
-            Asked(words[term] if isinstance(term, str) else rows[term], not isinstance(term, str), weight)
+            Term(words[term] if isinstance(term, str) else rows[term], not isinstance(term, str), weight)
             for term, weight in ((question.first, 1.0), (question.second, question.sign))
         ]
 
@@ -213,19 +213,19 @@ def main() -> int:
     print(f"{len(stamps)} stamps, half {arguments.half}; 95 % intervals in brackets")
     everything: dict[str, list[np.ndarray]] = {}
     for name, kind in kinds.items():
-        pairs = list(zip(kind, asked_of(kind, words, rows), strict=True))
+        pairs = list(zip(kind, make_terms(kind, words, rows), strict=True))
         print(f"\n{name} ({len(kind)} queries)\n")
         print("| method | R@1 | R@5 | R@10 | AP | AP − plain sum |\n|---|---|---|---|---|---|")
-        turned = [terms for _, terms in pairs[1:] + pairs[:1]]
+        shifted = [terms for _, terms in pairs[1:] + pairs[:1]]
         controls = {
             "first term only": [(q, terms[:1]) for q, terms in pairs],
             "second term only": [(q, terms[1:]) for q, terms in pairs],
-            "second term of another": [(q, [a[0], b[1]]) for (q, a), b in zip(pairs, turned, strict=True)],
+            "second term of another": [(q, [a[0], b[1]]) for (q, a), b in zip(pairs, shifted, strict=True)],
         }
-        measured = {title: measure(space, pairs, method) for title, method in METHODS.items()}
-        measured |= {f"control: {title}": measure(space, asked, shipped) for title, asked in controls.items()}
-        for title, figures in measured.items():
-            line(title, figures, measured["plain sum"])
+        results = {title: measure(space, pairs, method) for title, method in METHODS.items()}
+        results |= {f"control: {title}": measure(space, queries, shipped) for title, queries in controls.items()}
+        for title, figures in results.items():
+            print_line(title, figures, results["plain sum"])
             recorder.add_row(
                 "methods",
                 queries=len(kind),
@@ -239,7 +239,7 @@ def main() -> int:
     sound = True
     for title, precisions in everything.items():
         differences = [
-            overall([one - other for one, other in zip(precisions, everything[base], strict=True)])
+            overall([ours - theirs for ours, theirs in zip(precisions, everything[base], strict=True)])
             for base in ("plain sum", SHIPPED)
         ]
         cells = [f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" for mean, low, high in differences]
@@ -256,11 +256,11 @@ def main() -> int:
         sound &= not title.startswith("control") or differences[1][2] < 0
     recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
-        print("a negative control is no worse than what is shipped", file=sys.stderr)
+        print("a negative control is no worse than the shipped method", file=sys.stderr)
     return 0 if sound else 1
 
 
-def line(title: str, figures: Figures, base: Figures) -> None:
+def print_line(title: str, figures: Figures, base: Figures) -> None:
     cells = [f"{column.mean():.3f} {brackets(column, '.3f')}" for column in figures.recall.T]
     cells.append(f"{figures.precision.mean():.3f} {brackets(figures.precision, '.3f')}")
     difference = figures.precision - base.precision
@@ -270,8 +270,8 @@ def line(title: str, figures: Figures, base: Figures) -> None:
 
 def overall(values: Sequence[np.ndarray]) -> tuple[float, float, float]:
     """The mean of the means of kinds, and its interval: queries are drawn anew within each kind."""
-    drawn = np.random.default_rng(0)
-    draws = [one[drawn.integers(0, len(one), (2000, len(one)))].mean(axis=1) for one in values]
+    rng = np.random.default_rng(0)
+    draws = [one[rng.integers(0, len(one), (2000, len(one)))].mean(axis=1) for one in values]
     low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
     return float(np.mean([one.mean() for one in values])), float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""Queries of two terms over the captioned stamps of Tux Paint, for compose.py: what is asked, and what is right.
+"""Queries of two terms over the captioned stamps of Tux Paint, with their right answers, for compose.py.
 
 Halves are those of quality.py: a hash of the relative path.
 """
@@ -43,7 +43,7 @@ CLASSES = {
     "vehicles": "a vehicle",
     "space": "outer space",
 }
-#: From where to where a hue goes, in degrees.
+#: First and last degree of each hue.
 HUES = {
     "red": (345, 15),
     "orange": (15, 42),
@@ -52,7 +52,7 @@ HUES = {
     "blue": (180, 260),
     "purple": (260, 320),
 }
-SHARE = 0.4  # of the saturated pixels of a stamp, for its colour
+SHARE = 0.4  # of the saturated pixels of a stamp, which a hue needs to be its colour
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class Question:
     right: frozenset[int]
 
     @property
-    def asked_with(self) -> set[int]:
+    def query_images(self) -> set[int]:
         return {term for term in (self.first, self.second) if isinstance(term, int)}
 
 
 def read_stamps(folder: Path, half: str) -> list[Stamp]:
     """As in ``quality``, with paths."""
-    found = []
+    stamps = []
     for path in sorted(folder.rglob("*.png")):
         relative = path.relative_to(folder).as_posix()
         text = path.with_suffix(".txt")
@@ -90,8 +90,8 @@ def read_stamps(folder: Path, half: str) -> list[Stamp]:
             continue
         caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
         if caption and half_of(relative) == half:
-            found.append(Stamp(relative, caption, decode(path.read_bytes()).pixels))
-    return found
+            stamps.append(Stamp(relative, caption, decode(path.read_bytes()).pixels))
+    return stamps
 
 
 # -- questions ---------------------------------------------------------------------------------------------
@@ -110,19 +110,19 @@ def colours(pixels: Pixels) -> frozenset[str]:
     top, spread = top[vivid], spread[vivid]
     hue = np.where(top == r, (g - b) / spread % 6, np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4))
     hue *= 60
-    found = set()
+    hues = set()
     for name, (start, end) in HUES.items():
         inside = (hue >= start) & (hue < end) if start < end else (hue >= start) | (hue < end)
         if inside.mean() >= SHARE:
-            found.add(name)
-    return frozenset(found)
+            hues.add(name)
+    return frozenset(hues)
 
 
 def questions(stamps: Sequence[Stamp]) -> dict[str, list[Question]]:
-    """By kind. Where there is a choice of a picture, a fixed seed takes it."""
-    drawn = np.random.default_rng(0)
+    """Return the questions by kind; a fixed seed chooses among pictures."""
+    rng = np.random.default_rng(0)
     coloured = [colours(stamp.pixels) for stamp in stamps]
-    of = {name: {i for i, s in enumerate(stamps) if name in s.folders} for name in CLASSES}
+    members = {name: {i for i, s in enumerate(stamps) if name in s.folders} for name in CLASSES}
     tinted = {hue: {i for i, found in enumerate(coloured) if hue in found} for hue in HUES}
     kinds: dict[str, list[Question]] = {
         "two texts": [],
@@ -134,29 +134,29 @@ def questions(stamps: Sequence[Stamp]) -> dict[str, list[Question]]:
     }
     for name, words in CLASSES.items():
         for hue, tint in tinted.items():
-            both, rest = of[name] & tint, of[name] - tint
+            both, rest = members[name] & tint, members[name] - tint
             if not both or not rest:
                 continue
             kinds["two texts"].append(Question(words, hue, 1, frozenset(both)))
             kinds["not words"].append(Question(words, hue, -1, frozenset(rest)))
-            for i in some(drawn, rest):
+            for i in sample(rng, rest):
                 kinds["recolour"].append(Question(i, hue, 1, frozenset(both)))
-            for i in some(drawn, both):
+            for i in sample(rng, both):
                 kinds["not a picture"].append(Question(words, i, -1, frozenset(rest)))
                 kinds["picture, not words"].append(Question(i, hue, -1, frozenset(rest)))
-        for other, its in CLASSES.items():
-            if of[other] and of[other] < of[name]:
-                rest = of[name] - of[other]
-                kinds["not words"].append(Question(words, its, -1, frozenset(rest)))
-                for i in some(drawn, of[other]):
+        for other, phrase in CLASSES.items():
+            if members[other] and members[other] < members[name]:
+                rest = members[name] - members[other]
+                kinds["not words"].append(Question(words, phrase, -1, frozenset(rest)))
+                for i in sample(rng, members[other]):
                     kinds["not a picture"].append(Question(words, i, -1, frozenset(rest)))
     for i, stamp in enumerate(stamps):
-        beside = {j for j, s in enumerate(stamps) if s.folders == stamp.folders and s.caption != stamp.caption}
-        for j in some(drawn, beside, 1):
+        siblings = {j for j, s in enumerate(stamps) if s.folders == stamp.folders and s.caption != stamp.caption}
+        for j in sample(rng, siblings, 1):
             kinds["text, picture"].append(Question(j, stamp.caption, 1, frozenset({i})))
     return kinds
 
 
-def some(drawn: np.random.Generator, numbers: set[int], most: int = 3) -> list[int]:
+def sample(rng: np.random.Generator, numbers: set[int], most: int = 3) -> list[int]:
     ordered = sorted(numbers)
-    return [ordered[i] for i in drawn.permutation(len(ordered))[:most]]
+    return [ordered[i] for i in rng.permutation(len(ordered))[:most]]

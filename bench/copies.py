@@ -1,4 +1,4 @@
-"""A copy-detection challenge in the manner of DISC21: which pictures are edited copies of which, beside the peers.
+"""A copy-detection challenge in the manner of DISC21: imseek and its peers find edited copies of pictures.
 
     python bench/copies.py [--half B] [--share 1] [--peer PYTHON | --no-peers] [--wrong FOLDER]
 
@@ -8,7 +8,7 @@ show another time, road signs with another symbol, cards of another suit, words 
 another object pasted in), as they are and edited. Sources are halved by a hash of their names, and five of the edits
 are made in half B only. Half A is for choosing, half B for reporting.
 
-Every method gives a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
+Every method returns a list of (query, reference, confidence). Reported are, as in DISC21 (Douze et al. 2021,
 arXiv:2106.09672, section 4): **µAP**, the average precision of the one list of all queries' pairs, and **recall at 90 %
 precision**, the greatest recall of a head of that list whose precision is at least .9. imseek's confidence is that of
 `imseek duplicates` for the kinds *same* and *inside*, then *edited*, equal ones by the correlation of pixels; peers'
@@ -54,15 +54,15 @@ OURS = "**imseek**"
 #: Precision at which recall is reported.
 PRECISION = 0.9
 SAMPLES = 500
-#: Vectors that distract, made at a time.
+#: Distracting vectors that are made at a time.
 TOGETHER = 20_000
-#: Pairs of the hashes and of the cosine that are ranked: all of a list of 250,000 would change nothing at its head.
+#: Pairs ranked by hashes and by the cosine: ranking all 250,000 would change nothing at the head of the list.
 LONGEST = 20_000
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a method gives: arrays (m,) of queries and references, positions in the entries, and scores, any order."""
+    """A method's pairs in any order: (m,) arrays of queries and references, as positions in the entries, and scores."""
 
     name: str
     query: np.ndarray
@@ -72,7 +72,7 @@ class Ranking:
 
 
 def average_precision(right: np.ndarray, score: np.ndarray, positives: float) -> float:
-    """µAP of pairs (m,) of which some are right, of ``positives`` in all. Pairs of one score count together."""
+    """µAP of (m,) pairs, where ``right`` marks the right ones, of ``positives`` in all. Equal scores count together."""
     precision, recall = curve(right, score, positives)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
@@ -91,8 +91,8 @@ def curve(right: np.ndarray, score: np.ndarray, positives: float) -> tuple[np.nd
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1) if len(order) else np.empty(0, int)
     hits = np.cumsum(right[order].clip(0))[last]
-    seen = np.cumsum(weight[order])[last]
-    return hits / np.maximum(seen, 1e-9), hits / max(1e-9, positives)
+    total = np.cumsum(weight[order])[last]
+    return hits / np.maximum(total, 1e-9), hits / max(1e-9, positives)
 
 
 def truth(challenge: Challenge, ranking: Ranking) -> np.ndarray:
@@ -101,19 +101,19 @@ def truth(challenge: Challenge, ranking: Ranking) -> np.ndarray:
     return (sources[ranking.query] == sources[ranking.reference]) & (sources[ranking.query] != "")
 
 
-def without_open(challenge: Challenge, ranking: Ranking) -> Ranking:
+def drop_open(challenge: Challenge, ranking: Ranking) -> Ranking:
     """Leave out pairs that are neither right nor wrong."""
     ends = zip(ranking.query.tolist(), ranking.reference.tolist(), strict=True)
-    kept = np.array([not challenge.is_open(query, reference) for query, reference in ends], bool)
-    kind = None if ranking.kind is None else ranking.kind[kept]
-    return Ranking(ranking.name, ranking.query[kept], ranking.reference[kept], ranking.score[kept], kind)
+    decided = np.array([not challenge.is_open(query, reference) for query, reference in ends], bool)
+    kind = None if ranking.kind is None else ranking.kind[decided]
+    return Ranking(ranking.name, ranking.query[decided], ranking.reference[decided], ranking.score[decided], kind)
 
 
 def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count: int) -> np.ndarray:
     """How many of ``count`` synthetic vectors are nearer to each query (m,) than its original (m,).
 
-    They are drawn around pairs of the pictures' own vectors: a point between two of them, with noise of the size of
-    the distance between a picture and its nearest other one.
+    Each lies between two of the pictures' own vectors, with noise of the size of the distance between a picture and
+    its nearest neighbour.
     """
     rng = np.random.default_rng(7)
     scores = (rows[queries] * rows[originals]).sum(axis=1)
@@ -125,61 +125,61 @@ def distract(rows: np.ndarray, queries: np.ndarray, originals: np.ndarray, count
         size = min(TOGETHER, count - start)
         one, other = (rows[rng.integers(len(rows), size=size)] for _ in range(2))
         share = rng.random((size, 1), np.float32)
-        made = share * one + (1 - share) * other + spread * rng.standard_normal((size, rows.shape[1]), np.float32)
-        made /= np.linalg.norm(made, axis=1, keepdims=True)
-        nearer += (made @ rows[queries].T > scores).sum(axis=0)
+        vectors = share * one + (1 - share) * other + spread * rng.standard_normal((size, rows.shape[1]), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        nearer += (vectors @ rows[queries].T > scores).sum(axis=0)
     return nearer
 
 
 @contextmanager
-def comparing(
-    challenge: Challenge, keep: Path, kinds: Sequence[DuplicateKind]
+def open_comparer(
+    challenge: Challenge, path: Path, kinds: Sequence[DuplicateKind]
 ) -> Iterator[tuple[PairComparer, dict[int, int]]]:
-    """Index all files in a collection at ``keep``; yield what compares them, and the entry (position) of each image."""
-    shutil.rmtree(keep, ignore_errors=True)
-    with imseek.create(keep, encoder="builtin") as collection:
+    """Index all files in a collection at ``path``; yield their comparer, and the position of each image's entry."""
+    shutil.rmtree(path, ignore_errors=True)
+    with imseek.create(path, encoder="builtin") as collection:
         report = collection.index([challenge.folder])
-        numbers = {one.file: n for n, one in enumerate(challenge.entries)}
+        positions = {one.file: n for n, one in enumerate(challenge.entries)}
         reader = Reader(collection.path)
         contents = unique_contents.load_contents(reader)
         assert report.live == len(challenge.entries), report.failures
         places = reader.places(contents.ids.tolist())
-        at = {int(i): numbers[Path(places[int(i)].display).name] for i in contents.ids}
+        entry_of = {int(i): positions[Path(places[int(i)].display).name] for i in contents.ids}
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         with Originals(reader) as originals:
-            yield PairComparer(reader, originals.read, contents, space, index, kinds), at
+            yield PairComparer(reader, originals.read, contents, space, index, kinds), entry_of
         reader.close()
 
 
-def ours(challenge: Challenge, keep: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
+def run_imseek(challenge: Challenge, path: Path, *, tiles: bool) -> tuple[Ranking, dict[str, float]]:
     """Search one collection of all files for duplicates, and rank the pairs of a query and a reference."""
     seconds = {}
-    with comparing(challenge, keep, ("same", "edited", "inside")) as (comparer, at):
-        began = time.process_time()
-        found = comparer.find()
-        seconds["whole"] = time.process_time() - began
-        began = time.process_time()
-        known = found.pairs
-        inside = comparer.find_inside(load("builtin"), known) if tiles else comparer.find_by_features(known)
-        seconds["inside"] = time.process_time() - began
+    with open_comparer(challenge, path, ("same", "edited", "inside")) as (comparer, entry_of):
+        start = time.process_time()
+        comparison = comparer.find()
+        seconds["whole"] = time.process_time() - start
+        start = time.process_time()
+        pairs = comparison.pairs
+        inside = comparer.find_inside(load("builtin"), pairs) if tiles else comparer.find_by_features(pairs)
+        seconds["inside"] = time.process_time() - start
     query, reference, score, kind = [], [], [], []
-    for pair in (*found.pairs, *inside.pairs):
-        a, b = sorted((at[pair.a], at[pair.b]))
+    for pair in (*comparison.pairs, *inside.pairs):
+        a, b = sorted((entry_of[pair.a], entry_of[pair.b]))
         if a < challenge.references <= b:
             query.append(b)
             reference.append(a)
-            # What differs somewhere is less sure to be a copy than whatever does not.
+            # Pairs that differ in places are less certain to be copies than any others.
             sure = pair.confidence - (pair.kind == "edited")
             score.append(sure + 1e-3 * (pair.correlation or 0.0))
             kind.append(pair.kind)
     return Ranking(OURS, np.array(query, int), np.array(reference, int), np.array(score), np.array(kind)), seconds
 
 
-def vectors_of(challenge: Challenge, keep: Path) -> np.ndarray:
+def read_vectors(challenge: Challenge, path: Path) -> np.ndarray:
     """(n, dim) unit rows, in the order of the entries."""
     numbers = {one.file: n for n, one in enumerate(challenge.entries)}
-    reader = Reader(keep)
+    reader = Reader(path)
     contents = unique_contents.load_contents(reader)
     places = reader.places(contents.ids.tolist())
     space = reader.current.image_spaces[0]
@@ -195,33 +195,33 @@ def peers(challenge: Challenge, python: Path) -> list[Ranking]:
     out = challenge.folder / "peers.npz"
     if not out.exists():
         subprocess.run([str(python), str(PEERS), str(challenge.folder), str(out)], check=True)
-    stored = np.load(out)
-    print(", ".join(stored["versions"].tolist()), file=sys.stderr)
+    archive = np.load(out)
+    print(", ".join(archive["versions"].tolist()), file=sys.stderr)
     first = challenge.references
     rankings = []
-    for name in stored.files:
+    for name in archive.files:
         if name != "versions":
-            hashes = stored[name]
+            hashes = archive[name]
             distance = np.stack([hamming(hashes[:first], hashes[n]) for n in range(first, len(hashes))])
-            rankings.append(_ranked(name, -distance.astype(float)))
+            rankings.append(_rank(name, -distance.astype(float)))
     return rankings
 
 
-def _ranked(name: str, scores: np.ndarray) -> Ranking:
-    """The LONGEST best of (queries, references) scores."""
+def _rank(name: str, scores: np.ndarray) -> Ranking:
+    """Rank the LONGEST best pairs of (queries, references) scores."""
     best = np.argsort(-scores, axis=None, kind="stable")[:LONGEST]
-    # Of equal scores all or none.
+    # Include all pairs with the last score.
     best = np.flatnonzero(scores.ravel() >= scores.ravel()[best[-1]])
     query, reference = np.unravel_index(best, scores.shape)
     return Ranking(name, query + scores.shape[1], reference, scores.ravel()[best])
 
 
 def figures(challenge: Challenge, ranking: Ranking, queries: np.ndarray) -> tuple[float, float, int]:
-    """µAP, recall at 90 % precision, and the number of copies, of those queries (positions)."""
-    kept = np.isin(ranking.query, queries)
+    """µAP, recall at 90 % precision, and the number of copies, for these queries (positions)."""
+    mask = np.isin(ranking.query, queries)
     copies = sum(challenge.entries[n].source != "" for n in queries.tolist())
-    right = truth(challenge, ranking)[kept]
-    return (*(of(right, ranking.score[kept], copies) for of in (average_precision, recall_at)), copies)
+    right = truth(challenge, ranking)[mask]
+    return (*(metric(right, ranking.score[mask], copies) for metric in (average_precision, recall_at)), copies)
 
 
 def intervals(challenge: Challenge, ranking: Ranking) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -230,15 +230,15 @@ def intervals(challenge: Challenge, ranking: Ranking) -> tuple[tuple[float, floa
     copy = np.array([one.source != "" for one in challenge.entries])
     right = truth(challenge, ranking)
     rng = np.random.default_rng(0)
-    drawn = []
+    draws = []
     for _ in range(SAMPLES):
         times = np.bincount(rng.integers(first, total, total - first), minlength=total)
         weight = times[ranking.query].astype(float)
-        kept = weight > 0
-        signed = np.where(right, weight, -weight)[kept]
+        mask = weight > 0
+        signed = np.where(right, weight, -weight)[mask]
         positives = float(times[copy].sum())
-        drawn.append([of(signed, ranking.score[kept], positives) for of in (average_precision, recall_at)])
-    low, high = np.percentile(np.array(drawn), (2.5, 97.5), axis=0)
+        draws.append([metric(signed, ranking.score[mask], positives) for metric in (average_precision, recall_at)])
+    low, high = np.percentile(np.array(draws), (2.5, 97.5), axis=0)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 
 
@@ -248,10 +248,10 @@ def report(challenge: Challenge, rankings: Sequence[Ranking]) -> None:
     print("\n| µAP / recall at 90 % | " + " | ".join(one.name for one in rankings) + " |")
     print("|---|" + "---|" * len(rankings))
 
-    def row(name: str, chosen: np.ndarray) -> None:
+    def row(name: str, subset: np.ndarray) -> None:
         cells = []
         for ranking in rankings:
-            mean, recall, copies = figures(challenge, ranking, chosen)
+            mean, recall, copies = figures(challenge, ranking, subset)
             cells.append(f"{mean:.3f} / {recall:.3f}")
             recorder.add_row("copies", queries=name, method=ranking.name, copies=copies, map=mean, recall=recall)
         print(f"| {name} ({copies} copies) | " + " | ".join(cells) + " |")
@@ -276,23 +276,23 @@ def report(challenge: Challenge, rankings: Sequence[Ranking]) -> None:
 
 
 def calibration(challenge: Challenge, ranking: Ranking) -> None:
-    """Of pairs that are said to be so sure, the share that is right, by kind of pair and of source."""
+    """Print the share of right pairs by confidence and by kind of source."""
     right = truth(challenge, ranking)
     kinds = np.array([one.kind for one in challenge.entries])[ranking.query]
     print("\n| confidence | pairs | right | photo | stamp | drawn |\n|---|---|---|---|---|---|")
     for least, most in pairwise((0.0, 0.5, 0.8, 0.88, 0.93, 0.97, 1.01)):
-        chosen = (ranking.score >= least) & (ranking.score < most)
+        in_bin = (ranking.score >= least) & (ranking.score < most)
         cells = []
         for kind in ("photo", "stamp", "drawn"):
-            some = chosen & (kinds == kind)
-            cells.append(f"{right[some].mean():.3f} of {some.sum()}" if some.any() else "")
-        share = right[chosen].mean() if chosen.any() else float("nan")
-        recorder.add_row("calibration", least=least, most=most, pairs=int(chosen.sum()), share_right=share)
-        print(f"| {least:.2f}–{min(1, most):.2f} | {int(chosen.sum())} | {share:.3f} | " + " | ".join(cells) + " |")
+            of_kind = in_bin & (kinds == kind)
+            cells.append(f"{right[of_kind].mean():.3f} of {of_kind.sum()}" if of_kind.any() else "")
+        share = right[in_bin].mean() if in_bin.any() else float("nan")
+        recorder.add_row("calibration", least=least, most=most, pairs=int(in_bin.sum()), share_right=share)
+        print(f"| {least:.2f}–{min(1, most):.2f} | {int(in_bin.sum())} | {share:.3f} | " + " | ".join(cells) + " |")
 
 
 def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int = 20) -> None:
-    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and name them."""
+    """Write the most confident wrong pairs as pictures, query beside reference, with a page of all; and print them."""
     folder.mkdir(parents=True, exist_ok=True)
     wrong = np.flatnonzero(~truth(challenge, ranking))
     items = []
@@ -306,12 +306,12 @@ def write_wrong(challenge: Challenge, ranking: Ranking, folder: Path, count: int
             sheet.paste(picture, (5 + 410 * column, 5))
         sheet.save(folder / f"{place:02d}.png")
         kind = "" if ranking.kind is None else ranking.kind[n]
-        said = (
+        caption = (
             f"{ranking.score[n]:.3f} {kind}: {query.file} ({query.series}, {query.near or query.source}, "
             f"{', '.join(query.edits) or 'as it is'}) for {reference.file} ({reference.source})"
         )
-        print(f"{place:2d}. {said}")
-        items.append(f'<li>{html.escape(said)}<br><img src="{place:02d}.png" alt=""></li>')
+        print(f"{place:2d}. {caption}")
+        items.append(f'<li>{html.escape(caption)}<br><img src="{place:02d}.png" alt=""></li>')
     page = f'<!doctype html><meta charset="utf-8"><title>Wrong answers</title><ol>{"".join(items)}</ol>\n'
     (folder / "index.html").write_text(page)
 
@@ -324,21 +324,23 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
-    parser.add_argument("--distractors", type=int, default=0, metavar="N", help="vectors that only distract")
+    parser.add_argument(
+        "--distractors", type=int, default=0, metavar="N", help="vectors that only serve as distractors"
+    )
     parser.add_argument(
         "--no-tiles", dest="tiles", action="store_false", help="leave out tiles, which take the longest"
     )
     parser.add_argument("--wrong", type=Path, metavar="FOLDER", help="write the most confident wrong pairs there")
     options = parser.parse_args()
     challenge = make(options.half, options.stamps or find_stamps(), options.cache, options.share)
-    keep = challenge.keep
-    mine, seconds = ours(challenge, keep, tiles=options.tiles)
-    rows = vectors_of(challenge, keep)
+    path = challenge.collection_path
+    own, seconds = run_imseek(challenge, path, tiles=options.tiles)
+    rows = read_vectors(challenge, path)
     first = challenge.references
-    rankings = [mine, *(peers(challenge, options.peer) if options.peers else [])]
-    rankings.append(_ranked("cosine alone", rows[first:] @ rows[:first].T))
-    rankings = [without_open(challenge, one) for one in rankings]
-    mine = rankings[0]
+    rankings = [own, *(peers(challenge, options.peer) if options.peers else [])]
+    rankings.append(_rank("cosine alone", rows[first:] @ rows[:first].T))
+    rankings = [drop_open(challenge, one) for one in rankings]
+    own = rankings[0]
     copies = sum(one.query and one.source != "" for one in challenge.entries)
     print(f"half {options.half}: {first} references, {len(challenge.entries) - first} queries, {copies} of them copies")
     print(f"CPU seconds: {seconds['whole']:.0f} for whole pictures and parts, {seconds['inside']:.0f} for tiles")
@@ -354,9 +356,9 @@ def main() -> None:
             share = float((nearer < most).mean())
             print(f"of copies, {share:.3f} have their original among the {most} nearest of {options.distractors:,}")
             recorder.add_row("distractors", count=options.distractors, nearest=most, share=share)
-    calibration(challenge, mine)
+    calibration(challenge, own)
     if options.wrong:
-        write_wrong(challenge, mine, options.wrong)
+        write_wrong(challenge, own, options.wrong)
 
 
 if __name__ == "__main__":

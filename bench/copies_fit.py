@@ -3,11 +3,12 @@
     python bench/copies_fit.py [--share 1] [--seed 0 …] [--stamps DIR]
 
 All files of the half are searched as `imseek duplicates --inside` searches them: local features propose pairs, and
-those that the comparison of whole pictures has not decided are laid over each other. A logistic model learns which of a
-query and a reference are copies. A second one learns it from what differs, of pairs that the first does not believe and
-of those that whole pictures call *edited*. Printed are µAP and recall at 90 % precision of these pairs by eight-fold
-cross-validation over the series of references, before and with the second, the least confidences at which nine in ten
-are right, and the weights. Half A with other edits is a further `--seed`: as many copies again to learn from.
+those that the comparison of whole pictures has not decided are laid over each other. A logistic model learns which
+pairs of a query and a reference are copies. A second model learns from the places that differ, in pairs that the first
+does not believe and in those that whole pictures call *edited*. Printed are µAP and recall at 90 % precision of these
+pairs by eight-fold cross-validation over the series of references, without and with the second model, the least
+confidences at which nine in ten pairs are right, and the weights. Each further `--seed` adds half A with other edits:
+as many copies again to learn from.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import recorder
-from copies import average_precision, comparing, recall_at
+from copies import average_precision, open_comparer, recall_at
 from copying.challenge import Challenge, make
 from quality import find_stamps
 from sklearn.linear_model import LogisticRegression
@@ -54,63 +55,67 @@ class Pairs:
     """Whether whole pictures decide that they differ in places."""
     features: np.ndarray
     what_differs: np.ndarray
-    """Features of what differs, NaN where the second model is not asked."""
+    """Features of the places that differ, NaN where the second model is not used."""
     right: np.ndarray
     series: tuple[str, ...]
     """Series of the reference."""
 
 
-def pairs_of(challenge: Challenge, keep: Path) -> Pairs:
-    with comparing(challenge, keep, ("same", "edited", "inside", "scene")) as (comparer, at):
-        known = {tuple(sorted((at[pair.a], at[pair.b]))): pair.kind for pair in comparer.find().pairs}
+def collect_pairs(challenge: Challenge, path: Path) -> Pairs:
+    with open_comparer(challenge, path, ("same", "edited", "inside", "scene")) as (comparer, entry_of):
+        kinds = {tuple(sorted((entry_of[pair.a], entry_of[pair.b]))): pair.kind for pair in comparer.find().pairs}
     detector = FeatureDetector()
     pictures = [
         detector.find(decode((challenge.folder / one.file).read_bytes(), min_side=SIDE, measured=False).pixels).pack()
         for one in challenge.entries
     ]
-    proposed = {pair: False for pair, kind in known.items() if kind == "edited"}
+    proposals = {pair: False for pair, kind in kinds.items() if kind == "edited"}
     for n, candidates in enumerate(find_candidates([one.descriptors for one in pictures])):
         for other, mirrored in candidates:
             pair = min(n, other), max(n, other)
-            if pair not in known or pair in proposed:
-                proposed[pair] = proposed.get(pair, False) or mirrored
+            if pair not in kinds or pair in proposals:
+                proposals[pair] = proposals.get(pair, False) or mirrored
     rows = []
     entries = challenge.entries
-    for (a, b), mirrored in proposed.items():
+    for (a, b), mirrored in proposals.items():
         if not a < challenge.references <= b or challenge.is_open(b, a):
             continue
         one = pictures[a].unpack()
-        if (laid := align(one.mirrored() if mirrored else one, pictures[b].unpack())) is not None:
-            edited = (a, b) in known
-            asked = edited or copy_confidence(laid) >= LEAST_WORTH
-            second = overlay_features(laid, measure_overlay(laid)) if asked else (np.nan,) * len(OVERLAY_WEIGHTS)
+        if (alignment := align(one.mirrored() if mirrored else one, pictures[b].unpack())) is not None:
+            edited = (a, b) in kinds
+            uses_second = edited or copy_confidence(alignment) >= LEAST_WORTH
+            second = (
+                overlay_features(alignment, measure_overlay(alignment))
+                if uses_second
+                else (np.nan,) * len(OVERLAY_WEIGHTS)
+            )
             right = entries[a].source == entries[b].source
-            rows.append(((b, a), edited, copy_features(laid), second, right, entries[a].series))
+            rows.append(((b, a), edited, copy_features(alignment), second, right, entries[a].series))
     *columns, series = zip(*rows, strict=True)
     return Pairs(*(np.array(column) for column in columns), series)
 
 
-def cross_validated(rows: np.ndarray, right: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The confidence of each row by the model of other groups."""
-    said = np.zeros(len(right))
-    for some, rest in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(rows, right, groups):
-        weights, constant = fitted(rows[some], right[some])
-        said[rest] = 1 / (1 + np.exp(-(rows[rest] @ weights + constant)))
-    return said
+def cross_validate(rows: np.ndarray, right: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the confidence of each row by a model of the other groups."""
+    confidence = np.zeros(len(right))
+    for train, test in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(rows, right, groups):
+        weights, constant = fit_logistic(rows[train], right[train])
+        confidence[test] = 1 / (1 + np.exp(-(rows[test] @ weights + constant)))
+    return confidence
 
 
-def fitted(rows: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_logistic(rows: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-9
     model = LogisticRegression(C=STRENGTH, max_iter=2000).fit((rows - mean) / spread, right)
     weights = model.coef_[0] / spread
     return weights, float(model.intercept_[0] - weights @ mean)
 
 
-def least_of(right: np.ndarray, said: np.ndarray) -> float:
-    """The least confidence from which on nine in ten are right."""
-    order = np.argsort(-said)
+def find_threshold(right: np.ndarray, confidence: np.ndarray) -> float:
+    """Return the least confidence above which nine in ten pairs are right."""
+    order = np.argsort(-confidence)
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    return float(said[order][np.flatnonzero(precision >= 0.9).max(initial=0)])
+    return float(confidence[order][np.flatnonzero(precision >= 0.9).max(initial=0)])
 
 
 def main() -> None:
@@ -122,45 +127,46 @@ def main() -> None:
     )
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     options = parser.parse_args()
-    began = time.process_time()
-    every, copies = [], 0
+    start = time.process_time()
+    parts, copies = [], 0
     for seed in options.seed or [0]:
         challenge = make("A", options.stamps or find_stamps(), options.cache, options.share, seed)
-        every.append(pairs_of(challenge, challenge.keep))
+        parts.append(collect_pairs(challenge, challenge.collection_path))
         copies += sum(one.query and one.source != "" for one in challenge.entries)
     edited, features, what_differs, right = (
-        np.concatenate([getattr(one, name) for one in every])
+        np.concatenate([getattr(one, name) for one in parts])
         for name in ("edited", "features", "what_differs", "right")
     )
-    names = [name for one in every for name in one.series]
+    names = [name for one in parts for name in one.series]
     groups = np.unique(names, return_inverse=True)[1]
     first = np.flatnonzero(~edited)
-    print(f"{len(first)} pairs, {right[first].sum()} of {copies} copies, {time.process_time() - began:.0f} s of CPU")
-    said = np.zeros(len(right))
-    said[first] = cross_validated(features[first], right[first], groups[first])
-    least = least_of(right[first], said[first])
+    print(f"{len(first)} pairs, {right[first].sum()} of {copies} copies, {time.process_time() - start:.0f} s of CPU")
+    confidence = np.zeros(len(right))
+    confidence[first] = cross_validate(features[first], right[first], groups[first])
+    least = find_threshold(right[first], confidence[first])
 
-    def report(name: str, shown: np.ndarray) -> tuple[float, float]:
-        figures = [of(right[first], shown, float(copies)) for of in (average_precision, recall_at)]
-        print(f"{name}: µAP {figures[0]:.3f}, recall at 90 % {figures[1]:.3f}, {int((shown > 0).sum())} pairs")
+    def report(name: str, scores: np.ndarray) -> tuple[float, float]:
+        figures = [metric(right[first], scores, float(copies)) for metric in (average_precision, recall_at)]
+        print(f"{name}: µAP {figures[0]:.3f}, recall at 90 % {figures[1]:.3f}, {int((scores > 0).sum())} pairs")
         return figures[0], figures[1]
 
     print(f"cross-validation, from a confidence of {least:.2f} on")
-    report("the first", np.where(said[first] >= least, said[first], 0))
-    hard = np.flatnonzero(np.isfinite(what_differs[:, 0]) & (edited | (said < least)))
+    report("the first", np.where(confidence[first] >= least, confidence[first], 0))
+    hard = np.flatnonzero(np.isfinite(what_differs[:, 0]) & (edited | (confidence < least)))
     print(f"the second is asked about {len(hard)} pairs, {right[hard].sum()} copies, {edited[hard].sum()} edited")
     second = np.zeros(len(right))
-    second[hard] = cross_validated(what_differs[hard], right[hard], groups[hard])
-    both = np.where(said >= least, said, second)
-    least_second = least_of(right[first], both[first])
+    second[hard] = cross_validate(what_differs[hard], right[hard], groups[hard])
+    both = np.where(confidence >= least, confidence, second)
+    least_second = find_threshold(right[first], both[first])
     mean, recall = report(
         f"with the second, from {least_second:.2f} on", np.where(both[first] >= least_second, both[first], 0)
     )
     for low, high in pairwise((0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.01)):
-        some = hard[(second[hard] >= low) & (second[hard] < high)]
-        print(f"  said {low} to {min(1, high)}: {len(some)}, {right[some].mean() if len(some) else np.nan:.2f} right")
+        in_bin = hard[(second[hard] >= low) & (second[hard] < high)]
+        share = right[in_bin].mean() if len(in_bin) else np.nan
+        print(f"  said {low} to {min(1, high)}: {len(in_bin)}, {share:.2f} right")
     for name, rows, columns in (("", first, features), ("OVERLAY_", hard, what_differs)):
-        weights, constant = fitted(columns[rows], right[rows])
+        weights, constant = fit_logistic(columns[rows], right[rows])
         print(f"{name}WEIGHTS", np.round(weights, 3).tolist(), f"{name}CONSTANT", round(constant, 3))
     recorder.put(pairs=len(right), copies=copies, map=mean, recall=recall, least=[least, least_second])
 

@@ -2,9 +2,9 @@
 
     python bench/crash.py [--kills 1000] [--seed 1] [--only "index again"] [--commands 0.1]
 
-Each trial kills one process, or up to four in a row, each while it recovers from the one before; then it looks whether
-all that was acknowledged is there, goes on, and compares with what nobody disturbed. Moments are uniform over the life
-of a process, which is measured first. A share of the trials (``--commands``) kills the command line, the others forks
+Each trial kills one process, or up to four in a row, each while it recovers from the kill before. Then it checks that
+everything acknowledged is there, goes on, and compares with an undisturbed run. Moments are uniform over the life of a
+process, which is measured first. A share of the trials (``--commands``) kills the command line, the others kill forks
 of a process that has imported imseek. Exit code 1 where anything was lost, doubled or left over.
 """
 
@@ -33,7 +33,7 @@ from durability.stage import SCENARIOS
 from durability.witness import MOMENTS
 
 FAULTS = ("lost", "doubled", "orphans")
-#: The last three: of SQLite's commits in a process that is not killed.
+#: The last three place a kill among SQLite's commits in an undisturbed process.
 COLUMNS = (
     "kills", "of commands", "in a row", "misses", "acknowledged", *FAULTS,
     "before the first commit", "between", "after the last",
@@ -43,7 +43,7 @@ HEADING = " " * 18 + "".join(f"  {column}" for column in COLUMNS)
 
 @dataclass
 class Tally:
-    """Of one scenario."""
+    """Kills and failures of one scenario."""
 
     kills: list[dict[str, Any]] = field(default_factory=list)
     misses: int = 0
@@ -64,22 +64,22 @@ class Tally:
             self.failures.append(f"seed {seed!r}, kills {kills}: {faults}\n{result['failure'] or ''}")
 
     def row(self, commits: int) -> dict[str, int]:
-        """``commits`` is how many an undisturbed process makes."""
-        done = [kill["commits"] for kill in self.kills]
+        """Return the row of the table; an undisturbed process makes ``commits`` commits."""
+        commits_before = [kill["commits"] for kill in self.kills]
         return {
             "kills": len(self.kills),
             "of commands": self.commands,
             "in a row": self.in_a_row,
             "misses": self.misses,
-            "before the first commit": sum(n == 0 for n in done),
-            "between": sum(0 < n < commits for n in done),
-            "after the last": sum(0 < n >= commits for n in done),
+            "before the first commit": sum(n == 0 for n in commits_before),
+            "between": sum(0 < n < commits for n in commits_before),
+            "after the last": sum(0 < n >= commits for n in commits_before),
             **self.counts,
         }
 
 
 def run(name: str, kills: int, seed: int, share: float, servers: list[Server], folder: Path) -> tuple[Tally, int]:
-    """Kill until there are enough; returns the tally, and the commits of an undisturbed run."""
+    """Kill ``kills`` processes; return the tally, and the commits of an undisturbed run."""
     template = folder / "template"
     servers[0]("prepare", name=name, home=template)
     _, expected = servers[0]("expect", name=name, home=folder / "expected", template=template)
@@ -122,13 +122,13 @@ def main() -> int:
     failed = False
     shm = Path("/dev/shm")
     print(HEADING)
-    with ExitStack() as closed:
+    with ExitStack() as stack:
         servers = [Server() for _ in range(len(os.sched_getaffinity(0)))]
         for server in servers:
-            closed.callback(server.close)
-        # In memory where that can be had: a kill does not tell the difference.
+            stack.callback(server.close)
+        # In memory where possible: to a kill that makes no difference.
         fast = shm if os.access(shm, os.W_OK) else None
-        scratch = Path(closed.enter_context(tempfile.TemporaryDirectory(dir=fast)))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast)))
         for n, name in enumerate(names):
             quota = options.kills * (n + 1) // len(names) - options.kills * n // len(names)
             tally, commits = run(name, quota, options.seed, options.commands, servers, scratch)

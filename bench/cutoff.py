@@ -2,17 +2,17 @@
 
     python bench/cutoff.py [--stamps DIR] [--half B]
 
-A collection is the stamps of one half. Questions are its captions, whose right answers are the stamps of the same
+The stamps of one half are the collection. Questions are its captions, whose right answers are the stamps of the same
 folder or of the same noun (nouns.py), and 100 texts that no stamp answers. Figures: F1, precision and recall per
-caption, averaged (precision over those that are left with an answer); *empty*: the share of the 100 that stay empty;
-*none*: the share of captions that are left without an answer; *both*: the harmonic mean of F1 and empty, by which
-parameters were chosen, since each alone is best where nothing or everything is cut. Parameters of every way are chosen
-on half A; half B is for reporting. Intervals are 95 % bootstrap intervals over questions; those of differences are
-paired question by question.
+caption, averaged (precision over captions whose list is not empty); *empty*: the share of the 100 texts whose list is
+empty; *none*: the share of captions whose list is empty; *both*: the harmonic mean of F1 and empty, by which parameters
+were chosen, since each alone is best where nothing or everything is cut. The parameters of every way are chosen on half
+A; half B is for reporting. Intervals are 95 % bootstrap intervals over questions; those of differences are paired
+question by question.
 
-A second table asks with pictures (stamps for stamps; letters, coins and chessmen for nothing), a third with a growing
-share of relevant images in the collection. The negative controls must do worse than what is shipped, else the exit
-code is 1.
+A second table has pictures as questions (stamps, which other stamps answer; letters, coins and chessmen, which none
+answers), a third a growing share of relevant images in the collection. The negative controls must do worse than the
+shipped rule, else the exit code is 1.
 
 ``--cost`` measures instead how long one answer takes to cut, in milliseconds of one core; no stamps are needed.
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import recorder
-from endings import WAYS, Array, Way, stands_clear
+from endings import WAYS, Array, Way, clearance
 from stamps import Half, read_half
 
 from imseek.encoders import load
@@ -49,12 +49,12 @@ SHIPPED = "**shipped**: collection and neutral words"
 
 @dataclass(frozen=True)
 class Task:
-    """Scores of questions with answers, (q, n), and of those without, (e, n); who is right, (q, n) bool.
+    """Scores of questions with answers, (q, n), and of those without, (e, n); relevant images, (q, n) bool.
 
-    ``neutral`` (n,): what neutral texts score with each image.
+    ``neutral`` (n,): the scores of neutral texts with each image.
     """
 
-    asked: Array
+    scores: Array
     nothing: Array
     relevant: Array
     neutral: Array | None = None
@@ -62,7 +62,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Figures:
-    """Per question: (q,) F1, precision (NaN where nothing is left) and recall; (e,) whether a list stays empty."""
+    """Per question: (q,) F1, precision (NaN for an empty list) and recall; (e,) whether a list is empty."""
 
     f1: Array
     precision: Array
@@ -85,32 +85,32 @@ def main() -> int:
         return 0
     first = read_half("A", arguments.stamps)
     half = first if arguments.half == "A" else read_half("B", arguments.stamps)
-    words = words_of(half)
+    words = make_word_task(half)
     print(f"{len(half.images)} stamps, half {arguments.half}; 95 % intervals in brackets\n")
-    shipped = judged_by_cut(words)
-    ways = [*chosen(words_of(first), words), *ablations(words), (SHIPPED, shipped)]
+    shipped = judge_shipped(words)
+    ways = [*tune_ways(make_word_task(first), words), *ablations(words), (SHIPPED, shipped)]
     table("captions", ways, shipped)
     print("\nthe same parameters, right is the same noun alone\n")
-    strict = Task(words.asked, words.nothing, half.strict, words.neutral)
-    one = [row for row in chosen(words_of(first), strict) if row[0].startswith(("top ", "fixed"))]
-    table("same noun", [*one, (SHIPPED, judged_by_cut(strict))], judged_by_cut(strict))
+    strict = Task(words.scores, words.nothing, half.strict, words.neutral)
+    baselines = [row for row in tune_ways(make_word_task(first), strict) if row[0].startswith(("top ", "fixed"))]
+    table("same noun", [*baselines, (SHIPPED, judge_shipped(strict))], judge_shipped(strict))
     print("\nnouns alone ask, and texts written when all choices were made; the parameters are those of captions\n")
-    nouns = nouns_of(half)
-    one = [row for row in chosen(words_of(first), nouns) if row[0].startswith(("top ", "fixed", "Otsu"))]
-    table("nouns", [*one, (SHIPPED, judged_by_cut(nouns))], judged_by_cut(nouns))
+    nouns = make_noun_task(half)
+    baselines = [row for row in tune_ways(make_word_task(first), nouns) if row[0].startswith(("top ", "fixed", "Otsu"))]
+    table("nouns", [*baselines, (SHIPPED, judge_shipped(nouns))], judge_shipped(nouns))
     print("\nasked with pictures\n")
-    seen, pictures = pictures_of(first), pictures_of(half)
+    first_pictures, pictures = make_picture_task(first), make_picture_task(half)
     only = ("top", "fixed score", "mean + c deviations", "Otsu", "largest gap")
-    rows = [row for row in chosen(seen, pictures) if row[0].startswith(only)]
-    table("pictures", [*rows, (SHIPPED, judged_by_cut(pictures))], judged_by_cut(pictures))
+    rows = [row for row in tune_ways(first_pictures, pictures) if row[0].startswith(only)]
+    table("pictures", [*rows, (SHIPPED, judge_shipped(pictures))], judge_shipped(pictures))
     print("\nshares of relevant images (captions with at least 8 of them)\n")
     shares(half)
     print("\nsizes of the collection: harmonic mean of F1 and empty\n")
     sizes(half)
-    print(f"\nNEAR and EXPECTED, on half A: {neighbours(words_of(first), seen)}\n")
-    controls = [(f"control: {name}", judged_by_cut(task)) for name, task in broken(words)]
+    print(f"\nNEAR and EXPECTED, on half A: {neighbours(make_word_task(first), first_pictures)}\n")
+    controls = [(f"control: {name}", judge_shipped(task)) for name, task in make_controls(words)]
     table("controls", controls, shipped)
-    sound = all(difference(found, shipped)[1] < 0 for _, found in controls)
+    sound = all(difference(figures, shipped)[1] < 0 for _, figures in controls)
     recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
         print("a negative control is no worse than what is shipped", file=sys.stderr)
@@ -118,11 +118,11 @@ def main() -> int:
 
 
 def cost() -> None:
-    """A sample of 4,096 rows of 512 dimensions and a list of 1,000: the median of 50 answers, and the slowest."""
+    """Time 50 answers, for a sample of 4,096 rows of 512 dimensions and a list of 1,000: the median and the slowest."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((4096, 512), dtype=np.float32) / np.float32(22.6)
     scores = np.sort(rng.random(1000, np.float32))[::-1]
-    spent = []
+    milliseconds = []
     for _ in range(50):
         begin = time.process_time()
         count_relevant(
@@ -130,89 +130,89 @@ def cost() -> None:
             background(sample_scores([rows], [rows[0]]), neutral_scores(rows, rows[:2])),
             scores[:MAX_COMPARED] / 2,
         )
-        spent.append(1000 * (time.process_time() - begin))
-    print(f"one answer is cut in {np.median(spent):.2f} ms (slowest {max(spent):.2f} ms)")
-    recorder.put(median_ms=np.median(spent), slowest_ms=max(spent))
+        milliseconds.append(1000 * (time.process_time() - begin))
+    print(f"one answer is cut in {np.median(milliseconds):.2f} ms (slowest {max(milliseconds):.2f} ms)")
+    recorder.put(median_ms=np.median(milliseconds), slowest_ms=max(milliseconds))
 
 
 # -- tasks -------------------------------------------------------------------------------------------------
 
 
-def words_of(half: Half) -> Task:
+def make_word_task(half: Half) -> Task:
     neutral = (half.neutral @ half.images.T).mean(axis=0)
     return Task(half.texts @ half.images.T, half.nothing @ half.images.T, half.relevant, neutral)
 
 
-def nouns_of(half: Half) -> Task:
-    """Each noun of the half once, as a word; right as for its captions."""
+def make_noun_task(half: Half) -> Task:
+    """Each noun of the half once, as a question with the right answers of its captions."""
     words = sorted(set(half.nouns))
-    asked = load("builtin").encode_texts(words)
+    texts = load("builtin").encode_texts(words)
     relevant = np.array([half.relevant[half.nouns.index(word)] for word in words])
     neutral = (half.neutral @ half.images.T).mean(axis=0)
-    return Task(asked @ half.images.T, half.fresh @ half.images.T, relevant, neutral)
+    return Task(texts @ half.images.T, half.fresh @ half.images.T, relevant, neutral)
 
 
-def pictures_of(half: Half, some: Array | None = None) -> Task:
-    """Each stamp asks for the others; symbols ask for nothing. Stamps that are alone of their kind do not ask."""
-    some = np.arange(len(half.images)) if some is None else some
-    count, images = len(some), half.images[some]
+def make_picture_task(half: Half, positions: Array | None = None) -> Task:
+    """Stamps as questions for the others of their kind, if there are any; symbols as questions without an answer."""
+    positions = np.arange(len(half.images)) if positions is None else positions
+    count, images = len(positions), half.images[positions]
     others = ~np.eye(count, dtype=bool)
-    asked = (images @ images.T)[others].reshape(count, count - 1)
-    relevant = half.relevant[np.ix_(some, some)][others].reshape(count, count - 1)
+    scores = (images @ images.T)[others].reshape(count, count - 1)
+    relevant = half.relevant[np.ix_(positions, positions)][others].reshape(count, count - 1)
     asks = relevant.any(axis=1)
-    return Task(asked[asks], half.symbols @ images.T, relevant[asks])
+    return Task(scores[asks], half.symbols @ images.T, relevant[asks])
 
 
-def part(words: Task, some: Array) -> Task:
-    """The same questions of fewer images; those that these do not answer are left out."""
-    asks = words.relevant[:, some].any(axis=1)
-    asked, relevant = (values[asks][:, some] for values in (words.asked, words.relevant))
-    return Task(asked, words.nothing[:, some], relevant, words.neutral[some])
+def restrict(words: Task, images: Array) -> Task:
+    """Ask the same questions of fewer images; leave out questions that these do not answer."""
+    asks = words.relevant[:, images].any(axis=1)
+    scores, relevant = (values[asks][:, images] for values in (words.scores, words.relevant))
+    return Task(scores, words.nothing[:, images], relevant, words.neutral[images])
 
 
-def broken(words: Task) -> Iterator[tuple[str, Task]]:
+def make_controls(words: Task) -> Iterator[tuple[str, Task]]:
     rng = np.random.default_rng(0)
-    shuffled = rng.permutation(words.asked.shape[1])
+    permutation = rng.permutation(words.scores.shape[1])
     yield (
         "scores of other images",
-        Task(words.asked[:, shuffled], words.nothing, words.relevant, words.neutral),
+        Task(words.scores[:, permutation], words.nothing, words.relevant, words.neutral),
     )
     yield (
         "captions of other stamps",
-        Task(words.asked, words.nothing, words.relevant[shuffled], words.neutral),
+        Task(words.scores, words.nothing, words.relevant[permutation], words.neutral),
     )
-    noise = rng.permuted(words.asked, axis=0)
-    nowhere = rng.permuted(words.nothing, axis=0)
-    yield "scores from other questions", Task(noise, nowhere, words.relevant, words.neutral)
+    noise = rng.permuted(words.scores, axis=0)
+    noise_of_nothing = rng.permuted(words.nothing, axis=0)
+    yield "scores from other questions", Task(noise, noise_of_nothing, words.relevant, words.neutral)
 
 
 # -- ways to cut -------------------------------------------------------------------------------------------
 
 
-def chosen(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
-    """Every way with the parameters that do best on half A. Top k never leaves a list empty: chosen by F1."""
-    count = max(range(1, 41), key=lambda k: judged(first, top(first.asked, k), -np.inf).f1.mean())
-    yield f"top {count}", judged(task, top(task.asked, count), -np.inf)
+def tune_ways(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
+    """Yield every way with its best parameters on half A; top k, which leaves no list empty, is chosen by F1."""
+    count = max(range(1, 41), key=lambda k: judge(first, top(first.scores, k), -np.inf).f1.mean())
+    yield f"top {count}", judge(task, top(task.scores, count), -np.inf)
     for name, way, grid in WAYS:
         if first.neutral is None and "neutral" in name:
             continue
-        best = max(product(*grid), key=lambda values, way=way: at(first, way, values).both)
-        yield f"{name}: {', '.join(f'{value:.3g}' for value in best)}", at(task, way, best)
+        best = max(product(*grid), key=lambda values, way=way: evaluate(first, way, values).both)
+        yield f"{name}: {', '.join(f'{value:.3g}' for value in best)}", evaluate(task, way, best)
 
 
 def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
-    yield "shipped without neutral words", judged_by_cut(Task(words.asked, words.nothing, words.relevant))
+    yield "shipped without neutral words", judge_shipped(Task(words.scores, words.nothing, words.relevant))
     ends = [
         np.where((s > words.neutral).any(axis=1), MIN_SHARE_OF_BEST * s.max(axis=1), np.inf)
-        for s in (words.asked, words.nothing)
+        for s in (words.scores, words.nothing)
     ]
-    yield "shipped without the collection", judged(words, *ends)
+    yield "shipped without the collection", judge(words, *ends)
 
 
 def neighbours(words: Task, pictures: Task) -> str:
-    """NEAR and EXPECTED: the five pairs that do best for words and pictures taken together, and what is shipped."""
+    """NEAR and EXPECTED: the five pairs that do best for words and pictures together, and the shipped pair."""
     pairs = product((0.2, 0.25, 0.3, 0.35, 0.4, 0.5), (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0))
-    sums = {pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs}
+    sums = {pair: evaluate(words, clearance, pair).both + evaluate(pictures, clearance, pair).both for pair in pairs}
     best = sorted(sums, key=lambda pair: -sums[pair])[:5]
     return ", ".join(
         f"{pair} {sums[pair] / 2:.3f}" for pair in dict.fromkeys([*best, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS)])
@@ -220,20 +220,20 @@ def neighbours(words: Task, pictures: Task) -> str:
 
 
 def sizes(half: Half) -> None:
-    """Collections of fewer stamps: with the same number of steps in all of them, and as shipped."""
+    """Print figures for collections of fewer stamps: with one number of steps for all sizes, and as shipped."""
     print("| stamps | | 2 steps | 2.5 | 3 | 4 | as shipped |\n|---|---|---|---|---|---|---|")
     for count in (40, 80, 160, len(half.images)):
-        found = np.zeros((2, 5))
+        totals = np.zeros((2, 5))
         draws = 5 if count < len(half.images) else 1
         for seed in range(draws):
-            some = np.sort(np.random.default_rng(seed).permutation(len(half.images))[:count])
-            for kind, task in enumerate((part(words_of(half), some), pictures_of(half, some))):
+            images = np.sort(np.random.default_rng(seed).permutation(len(half.images))[:count])
+            for kind, task in enumerate((restrict(make_word_task(half), images), make_picture_task(half, images))):
                 values = [
-                    at(task, stands_clear, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, steps)).both
+                    evaluate(task, clearance, (MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, steps)).both
                     for steps in (2.0, 2.5, 3.0, 4.0)
                 ]
-                found[kind] += [*values, judged_by_cut(task).both]
-        for kind, row in zip(("words", "pictures"), found / draws, strict=True):
+                totals[kind] += [*values, judge_shipped(task).both]
+        for kind, row in zip(("words", "pictures"), totals / draws, strict=True):
             print(f"| {count} | {kind} | {' | '.join(f'{value:.3f}' for value in row)} |")
             columns = ("steps_2", "steps_2_5", "steps_3", "steps_4", "shipped")
             recorder.add_row("sizes", stamps=count, asked_with=kind, **dict(zip(columns, row, strict=True)))
@@ -248,16 +248,16 @@ def sizes(half: Half) -> None:
         right = rng.normal(0.285, 0.025, max(5, count // 1000)).astype(np.float32)
         behind = background(usual[:4096], searched=count)
         scores = np.concatenate([usual, right])
-        kept = scores >= np.sort(scores)[::-1][count_relevant(np.sort(scores)[::-1], behind) - 1]
-        fixed = (scores >= stands_clear(scores[None], None, MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, 3.0)).sum()
-        hits = kept[count:].sum()
-        cells = f"{hits / kept.sum():.3f} | {hits / len(right):.3f} | {count_relevant(np.sort(usual)[::-1], behind)}"
-        print(f"| {count:,} | {kept.sum()} | {cells} | {fixed} |")
+        mask = scores >= np.sort(scores)[::-1][count_relevant(np.sort(scores)[::-1], behind) - 1]
+        fixed = (scores >= clearance(scores[None], None, MIN_SHARE_OF_BEST, EXPECTED_FALSE_HITS, 3.0)).sum()
+        hits = mask[count:].sum()
+        cells = f"{hits / mask.sum():.3f} | {hits / len(right):.3f} | {count_relevant(np.sort(usual)[::-1], behind)}"
+        print(f"| {count:,} | {mask.sum()} | {cells} | {fixed} |")
         recorder.add_row(
             "normal_scores",
             images=count,
-            kept=kept.sum(),
-            precision=hits / kept.sum(),
+            kept=mask.sum(),
+            precision=hits / mask.sum(),
             recall=hits / len(right),
             kept_of_none=count_relevant(np.sort(usual)[::-1], behind),
             kept_at_3_steps=fixed,
@@ -271,53 +271,53 @@ def top(scores: Array, k: int) -> Array:
     return -np.sort(-scores, axis=1)[:, k - 1]
 
 
-def at(task: Task, way: Way, values: tuple[float, ...]) -> Figures:
-    return judged(task, *(way(scores, task.neutral, *values) for scores in (task.asked, task.nothing)))
+def evaluate(task: Task, way: Way, values: tuple[float, ...]) -> Figures:
+    return judge(task, *(way(scores, task.neutral, *values) for scores in (task.scores, task.nothing)))
 
 
-def judged(task: Task, ends: Array, ends_of_nothing: Array | float) -> Figures:
+def judge(task: Task, ends: Array, ends_of_nothing: Array | float) -> Figures:
     none = np.broadcast_to(np.asarray(ends_of_nothing), len(task.nothing))
-    return counted(task, task.asked >= ends[:, None], (task.nothing < none[:, None]).all(axis=1))
+    return make_figures(task, task.scores >= ends[:, None], (task.nothing < none[:, None]).all(axis=1))
 
 
-def judged_by_cut(task: Task) -> Figures:
-    """By the code that is shipped, not by a copy of it."""
-    kept = np.array([kept_by_cut(row, task.neutral) for row in task.asked])
-    return counted(task, kept, np.array([not kept_by_cut(row, task.neutral).any() for row in task.nothing]))
+def judge_shipped(task: Task) -> Figures:
+    """Judge by the shipped code, not by a copy of it."""
+    masks = np.array([cut_mask(row, task.neutral) for row in task.scores])
+    return make_figures(task, masks, np.array([not cut_mask(row, task.neutral).any() for row in task.nothing]))
 
 
-def kept_by_cut(scores: Array, neutral: Array | None) -> Array:
+def cut_mask(scores: Array, neutral: Array | None) -> Array:
     order = np.argsort(-scores, kind="stable")
     behind = background(scores, neutral)
     count = count_relevant(scores[order], behind, None if neutral is None else neutral[order][:MAX_COMPARED])
-    kept = np.zeros(len(scores), bool)
-    kept[order[:count]] = True
-    return kept
+    mask = np.zeros(len(scores), bool)
+    mask[order[:count]] = True
+    return mask
 
 
-def counted(task: Task, kept: Array, empty: Array) -> Figures:
-    right, count, wanted = (kept & task.relevant).sum(axis=1), kept.sum(axis=1), task.relevant.sum(axis=1)
+def make_figures(task: Task, mask: Array, empty: Array) -> Figures:
+    right, count, relevant = (mask & task.relevant).sum(axis=1), mask.sum(axis=1), task.relevant.sum(axis=1)
     precision = np.where(count > 0, right / np.maximum(count, 1), np.nan)
-    return Figures(2 * right / (count + wanted), precision, right / wanted, empty.astype(float))
+    return Figures(2 * right / (count + relevant), precision, right / relevant, empty.astype(float))
 
 
 def harmonic(f1: Array, empty: Array) -> Array:
     return 2 * f1 * empty / np.maximum(f1 + empty, 1e-12)
 
 
-def resampled(found: Figures) -> Array:
-    """(RESAMPLES,) of *both*: the same questions in every call, so that differences are paired."""
+def resample(figures: Figures) -> Array:
+    """(RESAMPLES,) values of *both*, over the same questions in every call, so that differences are paired."""
     rng = np.random.default_rng(0)
-    means = [v[rng.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in (found.f1, found.empty)]
+    means = [v[rng.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in (figures.f1, figures.empty)]
     return harmonic(*means)
 
 
-def difference(found: Figures, shipped: Figures) -> tuple[float, float]:
-    low, high = np.percentile(resampled(found) - resampled(shipped), [2.5, 97.5])
+def difference(figures: Figures, shipped: Figures) -> tuple[float, float]:
+    low, high = np.percentile(resample(figures) - resample(shipped), [2.5, 97.5])
     return float(low), float(high)
 
 
-def mean(values: Array) -> str:
+def format_mean(values: Array) -> str:
     values = values[~np.isnan(values)]
     if not len(values):
         return "–"
@@ -328,54 +328,54 @@ def mean(values: Array) -> str:
 
 def table(title: str, rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
     print("| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|")
-    for name, found in rows:
-        cells = [mean(v) for v in (found.f1, found.precision, found.recall, found.empty)]
-        low, high = difference(found, shipped)
-        less = f"{found.both - shipped.both:+.3f} [{low:+.3f}, {high:+.3f}]" if found is not shipped else ""
-        none = np.isnan(found.precision).mean()
-        print(f"| {name} | {' | '.join(cells)} | {none:.3f} | {found.both:.3f} | {less} |")
+    for name, figures in rows:
+        cells = [format_mean(v) for v in (figures.f1, figures.precision, figures.recall, figures.empty)]
+        low, high = difference(figures, shipped)
+        less = f"{figures.both - shipped.both:+.3f} [{low:+.3f}, {high:+.3f}]" if figures is not shipped else ""
+        none = np.isnan(figures.precision).mean()
+        print(f"| {name} | {' | '.join(cells)} | {none:.3f} | {figures.both:.3f} | {less} |")
         recorder.add_row(
             "ways",
             table=title,
             way=name,
-            f1=found.f1.mean(),
-            precision=None if none == 1 else np.nanmean(found.precision),
-            recall=found.recall.mean(),
-            empty=found.empty.mean(),
+            f1=figures.f1.mean(),
+            precision=None if none == 1 else np.nanmean(figures.precision),
+            recall=figures.recall.mean(),
+            empty=figures.empty.mean(),
             none=none,
-            both=found.both,
-            both_less_shipped=found.both - shipped.both,
+            both=figures.both,
+            both_less_shipped=figures.both - shipped.both,
             both_less_shipped_interval=(low, high),
         )
 
 
 def shares(half: Half) -> None:
-    words = words_of(half)
+    words = make_word_task(half)
     print(
         "| relevant | words: precision | recall | none | pictures: precision | recall | none |\n"
         "|---|---|---|---|---|---|---|"
     )
     for share in (0.05, 0.1, 0.25, 0.5, 0.75, 1.0):
         rng = np.random.default_rng(0)
-        found: dict[str, list[tuple[float, float, float]]] = {"words": [], "pictures": []}
+        outcomes: dict[str, list[tuple[float, float, float]]] = {"words": [], "pictures": []}
         for i in np.flatnonzero(words.relevant.sum(axis=1) >= 8):
             right = np.flatnonzero(words.relevant[i] & (np.arange(len(half.images)) != i))
             wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[: round(len(right) / share) - len(right)]
-            some = np.concatenate([right, wrong])
-            some = np.tile(some, -(-40 // len(some)))  # enough to be judged at all
-            relevant = words.relevant[i, some]
+            images = np.concatenate([right, wrong])
+            images = np.tile(images, -(-40 // len(images)))  # enough to be judged at all
+            relevant = words.relevant[i, images]
             lists = {
-                "words": (words.asked[i], words.neutral),
+                "words": (words.scores[i], words.neutral),
                 "pictures": (half.images @ half.images[i], None),
             }
             for name, (scores, neutral) in lists.items():
-                kept = kept_by_cut(scores[some], None if neutral is None else neutral[some])
-                right_ones = (kept & relevant).sum()
-                precision = right_ones / kept.sum() if kept.any() else np.nan
-                found[name].append((precision, right_ones / relevant.sum(), float(not kept.any())))
-        cells = [f"{value:.3f}" for name in found for value in np.nanmean(found[name], axis=0)]
+                mask = cut_mask(scores[images], None if neutral is None else neutral[images])
+                hits = (mask & relevant).sum()
+                precision = hits / mask.sum() if mask.any() else np.nan
+                outcomes[name].append((precision, hits / relevant.sum(), float(not mask.any())))
+        cells = [f"{value:.3f}" for name in outcomes for value in np.nanmean(outcomes[name], axis=0)]
         print(f"| {share:.0%} | {' | '.join(cells)} |")
-        for name, values in found.items():
+        for name, values in outcomes.items():
             columns = dict(zip(("precision", "recall", "none"), np.nanmean(values, axis=0), strict=True))
             recorder.add_row("shares", share_relevant=share, asked_with=name, **columns)
 

@@ -1,11 +1,11 @@
-"""What diversity does: how alike the ten first hits are, and how many of them are still right.
+"""Effect of diversity: how similar the first ten hits are to each other, and how many of them are right.
 
     python bench/diversity.py [--stamps DIR] [--half B]
 
-Captions of stamps are the queries, stamps of the same half the collection (bench/stamps.py: right is what has the same
-noun or lies in the same folder). Alike is the mean cosine of all pairs among the ten. `imseek.search.diversity` takes
+Captions of stamps are the queries, stamps of the same half the collection (bench/stamps.py: stamps with the same noun
+or in the same folder are right). *alike* is the mean cosine of all pairs among the ten. `imseek.search.diversity` takes
 the 200 best and divides scores and cosines by their deviations; beside it, both as they are, and scores stretched to
-0 … 1. What counts is how many are right among answers equally alike.
+0 … 1. Compare the number of right hits between answers that are equally alike.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from stamps import read_half
 from imseek.search.diversity import MAX_DIVERSIFIED, rank_by_mmr
 
 
-def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
-    nearest, taken = np.full(len(relevance), -np.inf), [0]
-    while len(taken) < count:
-        nearest = np.maximum(nearest, vectors @ vectors[taken[-1]])
+def select_plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
+    nearest, picks = np.full(len(relevance), -np.inf), [0]
+    while len(picks) < count:
+        nearest = np.maximum(nearest, vectors @ vectors[picks[-1]])
         marginal = (1 - diversity) * relevance - diversity * nearest
-        marginal[taken] = -np.inf
-        taken.append(int(np.argmax(marginal)))
-    return taken
+        marginal[picks] = -np.inf
+        picks.append(int(np.argmax(marginal)))
+    return picks
 
 
 WAYS = {
     "deviations": lambda scores, vectors, d: rank_by_mmr(scores, vectors, d)[:10].tolist(),
-    "as they are": lambda scores, vectors, d: plain(scores, vectors, d, 10),
-    "stretched": lambda scores, vectors, d: plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
+    "as they are": lambda scores, vectors, d: select_plain(scores, vectors, d, 10),
+    "stretched": lambda scores, vectors, d: select_plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
 }
 
 

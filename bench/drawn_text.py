@@ -1,4 +1,4 @@
-"""Pictures with text whose words are known: pages, screenshots and words over photographs, in free fonts.
+"""Pictures with known words: pages, screenshots and words over photographs, in free fonts.
 
 Fonts are Debian's (bench/README.md says which); the grounds are the photographs that ship in scikit-image and
 scikit-learn. Shared by ocr.py.
@@ -62,15 +62,15 @@ KINDS = ("page", "screenshot", "sign", "plate")
 SIZE = (640, 480)
 DESKTOP = (1920, 1080)
 CAMERA = (4000, 3000)
-#: Pages whose lines are not as others are, and Debian's fonts after handwriting.
+#: Shapes of unusual pages, and Debian's fonts that imitate handwriting.
 SHAPES = ("light on dark", "small", "perspective", "curved", "sideways", "upside down", "handwriting")
 HANDWRITING = ("breip/Breip.ttf", "femkeklaver/femkeklaver.ttf", "fifthhorseman/dkg.ttf", "kristi/Kristi.ttf")
 DAMAGES = ("rotation", "blur", "jpeg", "noise")
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A picture with the words on it. ``damages`` names what was done to it: none for a clean one."""
+class DrawnPicture:
+    """A picture with the words on it. ``damages`` names its alterations, none for a clean one."""
 
     picture: Image.Image
     words: tuple[str, ...]
@@ -86,21 +86,21 @@ def missing_fonts() -> list[str]:
     return sorted({name for names in FONTS.values() for name in names if not (FOLDER / name).is_file()})
 
 
-def draw_all(count: int, seed: int, *, damaged: bool) -> Iterator[Drawn]:
+def draw_all(count: int, seed: int, *, damaged: bool) -> Iterator[DrawnPicture]:
     """Draw ``count`` pictures: of every six, three in Latin, one each in Greek, Cyrillic, Chinese; all kinds alike."""
     chance = np.random.default_rng([seed, damaged])
     grounds = photographs()
     for number in range(count):
         script = ("latin", "latin", "latin", "greek", "chinese", "cyrillic")[number % 6]
         kind = KINDS[number // 6 % 4]
-        drawn = _draw(script, kind, grounds[chance.integers(len(grounds))], chance)
+        sample = _draw(script, kind, grounds[chance.integers(len(grounds))], chance)
         if damaged:
-            named = tuple(d for d in DAMAGES if chance.random() < 0.4) or (DAMAGES[number % 4],)
-            drawn = _damage(drawn, named, chance)
-        yield drawn
+            damages = tuple(d for d in DAMAGES if chance.random() < 0.4) or (DAMAGES[number % 4],)
+            sample = _damage(sample, damages, chance)
+        yield sample
 
 
-def draw_desktops(count: int, seed: int) -> Iterator[Drawn]:
+def draw_desktops(count: int, seed: int) -> Iterator[DrawnPicture]:
     """Draw ``count`` screenshots of 1920 × 1080 with text of 11 to 20 pixels in Latin, beside a photograph."""
     chance = np.random.default_rng([seed, 3])
     for _ in range(count):
@@ -109,15 +109,15 @@ def draw_desktops(count: int, seed: int) -> Iterator[Drawn]:
         picture = Image.new("RGB", DESKTOP, (248, 248, 246))
         picture.paste(_cut(photographs()[chance.integers(len(photographs()))], (640, 480), chance), (20, 60))
         pen = ImageDraw.Draw(picture)
-        used: list[str] = []
+        words: list[str] = []
         for row in range(int(chance.integers(4, 13))):
             line = _words("latin", chance, int(chance.integers(2, 10)))
             pen.text((700, 60 + round(row * pixels * 1.5)), " ".join(line), fill=(25, 25, 25), font=font)
-            used += line
-        yield Drawn(picture, tuple(used), "latin", "desktop", pixels, ())
+            words += line
+        yield DrawnPicture(picture, tuple(words), "latin", "desktop", pixels, ())
 
 
-def draw_shapes(count: int, seed: int, handwriting: Path = FOLDER) -> Iterator[Drawn]:
+def draw_shapes(count: int, seed: int, handwriting: Path = FOLDER) -> Iterator[DrawnPicture]:
     """Draw ``count`` pages in Latin of each of the shapes; those in handwriting where its fonts are installed.
 
     Small letters have 8 to 11 pixels, others 18 to 32. Sheets in perspective lie on photographs, their corners moved by
@@ -134,14 +134,14 @@ def draw_shapes(count: int, seed: int, handwriting: Path = FOLDER) -> Iterator[D
                 continue
         picture, words = _sheet(ImageFont.truetype(name, pixels), shape == "light on dark", chance)
         if shape == "perspective":
-            picture = _lay_down(picture, _cut(photographs()[chance.integers(len(photographs()))], SIZE, chance), chance)
+            picture = _project(picture, _cut(photographs()[chance.integers(len(photographs()))], SIZE, chance), chance)
         elif shape == "curved":
             rise = np.sin(np.linspace(0, np.pi, SIZE[0])) * chance.uniform(25, 60) * chance.choice([-1, 1])
             rows = np.arange(SIZE[1])[:, np.newaxis] + rise.astype(int)
             picture = Image.fromarray(np.asarray(picture)[rows.clip(0, SIZE[1] - 1), np.arange(SIZE[0])])
         elif shape in ("sideways", "upside down"):
             picture = picture.rotate(180 if shape == "upside down" else int(chance.choice([90, 270])), expand=True)
-        yield Drawn(picture, tuple(words), "latin", shape, pixels, ())
+        yield DrawnPicture(picture, tuple(words), "latin", shape, pixels, ())
 
 
 def _sheet(font: ImageFont.FreeTypeFont, dark: bool, chance: np.random.Generator) -> tuple[Image.Image, list[str]]:
@@ -149,7 +149,7 @@ def _sheet(font: ImageFont.FreeTypeFont, dark: bool, chance: np.random.Generator
     ink, paper = ((235, 235, 230), (25, 28, 34)) if dark else ((20, 20, 25), (250, 249, 245))
     picture = Image.new("RGB", SIZE, paper)
     pen = ImageDraw.Draw(picture)
-    used: list[str] = []
+    words: list[str] = []
     for row in range(int(chance.integers(2, 7))):
         line: list[str] = []
         for word in _words("latin", chance, int(chance.integers(2, 8))):
@@ -157,29 +157,29 @@ def _sheet(font: ImageFont.FreeTypeFont, dark: bool, chance: np.random.Generator
                 break
             line.append(word)
         pen.text((50, 80 + row * round(font.size * 1.7)), " ".join(line), fill=ink, font=font)
-        used += line
-    return picture, used
+        words += line
+    return picture, words
 
 
-def _lay_down(sheet: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """Draw a sheet on a ground, seen from somewhere else."""
+def _project(sheet: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
+    """Draw a sheet on a ground, seen from another viewpoint."""
     wide, high = SIZE
     corners = [(0, 0), (wide, 0), (wide, high), (0, high)]
-    seen = [(abs(x - chance.uniform(0, 0.25) * wide), abs(y - chance.uniform(0, 0.25) * high)) for x, y in corners]
+    projected = [(abs(x - chance.uniform(0, 0.25) * wide), abs(y - chance.uniform(0, 0.25) * high)) for x, y in corners]
     equations = []
-    for (x, y), (u, v) in zip(seen, corners, strict=True):
+    for (x, y), (u, v) in zip(projected, corners, strict=True):
         equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    way = np.linalg.solve(np.array(equations), np.array(corners, float).ravel()).tolist()
+    coefficients = np.linalg.solve(np.array(equations), np.array(corners, float).ravel()).tolist()
     whole = Image.new("L", SIZE, 255)
     ground.paste(
-        sheet.transform(SIZE, Image.Transform.PERSPECTIVE, way, Image.Resampling.BICUBIC),
-        mask=whole.transform(SIZE, Image.Transform.PERSPECTIVE, way),
+        sheet.transform(SIZE, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BICUBIC),
+        mask=whole.transform(SIZE, Image.Transform.PERSPECTIVE, coefficients),
     )
     return ground
 
 
 def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE) -> Iterator[Image.Image]:
-    """Cut ``count`` parts of the photographs, at other sizes and in other light, as a camera's noise has them."""
+    """Cut ``count`` parts of the photographs, at other sizes and in other light, with the noise of a camera."""
     chance = np.random.default_rng([seed, 7])
     grounds = photographs()
     for number in range(count):
@@ -191,12 +191,12 @@ def photographs_without_text(count: int, seed: int, size: tuple[int, int] = SIZE
 
 @cache
 def photographs() -> tuple[Image.Image, ...]:
-    """Photographs and textures in which nothing is written."""
+    """Photographs and textures without text."""
     names = ("astronaut", "camera", "chelsea", "rocket", "retina", "hubble_deep_field", "brick", "grass", "gravel",
              "coins", "immunohistochemistry", "moon", "coffee", "cell")  # fmt: skip
-    found = [getattr(skimage.data, name)() for name in names]
-    found += [sklearn.datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
-    return tuple(Image.fromarray(pixels).convert("RGB") for pixels in found)
+    pictures = [getattr(skimage.data, name)() for name in names]
+    pictures += [sklearn.datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
+    return tuple(Image.fromarray(pixels).convert("RGB") for pixels in pictures)
 
 
 @cache
@@ -220,7 +220,7 @@ def _words(script: str, chance: np.random.Generator, count: int) -> list[str]:
     return words
 
 
-def _draw(script: str, kind: str, ground: Image.Image, chance: np.random.Generator) -> Drawn:
+def _draw(script: str, kind: str, ground: Image.Image, chance: np.random.Generator) -> DrawnPicture:
     pixels = int(chance.integers(12, 29) if kind in ("page", "screenshot") else chance.integers(18, 61))
     font = _font(str(chance.choice(FONTS[script])), pixels)
     dark = chance.random() < (0.2 if kind == "page" else 0.5)
@@ -234,7 +234,7 @@ def _draw(script: str, kind: str, ground: Image.Image, chance: np.random.Generat
         picture = _cut(ground, SIZE, chance)
         outline = max(1, pixels // 12) if kind == "sign" else 0
     pen = ImageDraw.Draw(picture)
-    used: list[str] = []
+    words: list[str] = []
     step = round(pixels * 1.45)
     most = (SIZE[1] - 40) // step if kind in ("page", "screenshot") else int(chance.integers(1, 4))
     most = min(most, 9)
@@ -254,8 +254,8 @@ def _draw(script: str, kind: str, ground: Image.Image, chance: np.random.Generat
             pad = pixels // 4
             pen.rectangle((box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), fill=paper)
         pen.text(at, text, fill=ink, font=font, stroke_width=outline, stroke_fill=paper)
-        used += line
-    return Drawn(picture, tuple(used), script, kind, pixels, ())
+        words += line
+    return DrawnPicture(picture, tuple(words), script, kind, pixels, ())
 
 
 def _window(ground: Image.Image, paper: tuple[int, int, int], chance: np.random.Generator) -> Image.Image:
@@ -278,14 +278,14 @@ def _cut(ground: Image.Image, size: tuple[int, int], chance: np.random.Generator
     return ground.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
 
 
-def _damage(drawn: Drawn, names: Sequence[str], chance: np.random.Generator) -> Drawn:
-    picture = drawn.picture
+def _damage(sample: DrawnPicture, names: Sequence[str], chance: np.random.Generator) -> DrawnPicture:
+    picture = sample.picture
     if "rotation" in names:
         angle = chance.uniform(2, 8) * chance.choice([-1, 1])
         corner = picture.getpixel((2, SIZE[1] - 2))
         picture = picture.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=corner)
     if "blur" in names:
-        picture = picture.filter(ImageFilter.GaussianBlur(min(1.2, drawn.pixels / 18)))
+        picture = picture.filter(ImageFilter.GaussianBlur(min(1.2, sample.pixels / 18)))
     if "noise" in names:
         noisy = np.asarray(picture, np.float32) + chance.normal(0, 12, (picture.height, picture.width, 3))
         picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
@@ -293,7 +293,7 @@ def _damage(drawn: Drawn, names: Sequence[str], chance: np.random.Generator) -> 
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=40)
         picture = Image.open(file).convert("RGB")
-    return Drawn(picture, drawn.words, drawn.script, drawn.kind, drawn.pixels, tuple(names))
+    return DrawnPicture(picture, sample.words, sample.script, sample.kind, sample.pixels, tuple(names))
 
 
 @cache

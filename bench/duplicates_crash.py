@@ -3,10 +3,10 @@
     python bench/duplicates_crash.py [--kills 200] [--seed 1] [--only quarantine]
 
 Each trial kills ``apply`` or ``undo`` of a plan before one of its operations on the disk, or in the midst of a write;
-every second one then kills what comes next too, which goes on or back. Then it looks whether every file is there with
-all its bytes, goes on in one of several ways (undo; apply again and undo; index in between, as a folder that is
-followed would be), and compares with what was before: bytes, mtime and mode of every file, ids, tags and what else is
-known of each image, and nothing of ours left over. Operations are spread over all that each command does. The folders
+every second trial also kills the next command, which continues or reverts. Then it checks that every file exists with
+all its bytes, goes on in one of several ways (undo; apply again and undo; index in between, as in a watched folder),
+and compares with the state before: bytes, mtime and mode of every file, ids, tags and other data of each image, and no
+leftovers of ours. The operations to kill at are spread over everything that each command does. The folders
 are in memory where that can be had (--folder), with the quarantine of the way ``disk`` on another file system.
 Exit code 1 where anything was lost or different.
 """
@@ -34,7 +34,7 @@ from durability.forks import Server
 
 @dataclass
 class Tally:
-    """Of one way and command."""
+    """Counts for one way and command."""
 
     operations: int = 0
     killed_in: Counter[str] = field(default_factory=Counter)
@@ -52,17 +52,17 @@ def trial(
     # Each kind of operation is as likely as any other: most are fsyncs.
     kind = chance.choice(sorted(set(log)))
     at = chance.choice([n for n, name in enumerate(log) if name == kind])
-    asked = {"home": home, "way": way, "disk": disk}
-    status, _ = server("victim_of_acts", command=command, die_before=at, **asked)
+    order = {"home": home, "way": way, "disk": disk}
+    status, _ = server("victim_of_acts", command=command, die_before=at, **order)
     tally.killed_in[kind] += 1
     tally.kills += os.WIFSIGNALED(status)
     steps = list(chance.choice(AFTER[command]))
     if chance.random() < 0.5 and steps[0] != "index":
-        status, _ = server("victim_of_acts", command=steps[0], die_before=chance.randrange(len(log) // 2), **asked)
+        status, _ = server("victim_of_acts", command=steps[0], die_before=chance.randrange(len(log) // 2), **order)
         tally.kills += os.WIFSIGNALED(status)
         tally.pairs += os.WIFSIGNALED(status)
     try:
-        server("heir_of_acts", steps=steps, **asked)
+        server("heir_of_acts", steps=steps, **order)
     except AssertionError as error:
         tally.failures.append(f"{way}, {command} killed at {at} ({kind}), then {steps} [{seed}]: {error}")
         return tally
@@ -77,42 +77,42 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=WAYS)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
-    chosen = parser.parse_args()
-    ways = [(way, what) for way in WAYS for what in AFTER if chosen.only in (None, way)]
-    started = time.monotonic()
+    options = parser.parse_args()
+    ways = [(way, what) for way in WAYS for what in AFTER if options.only in (None, way)]
+    start = time.monotonic()
     servers = [Server(), Server()]
     tallies: dict[tuple[str, str], Tally] = {}
     with (
-        tempfile.TemporaryDirectory(dir=chosen.folder) as folder,
+        tempfile.TemporaryDirectory(dir=options.folder) as folder,
         tempfile.TemporaryDirectory(dir="/var/tmp") as disks,
     ):
         home = Path(folder)
         servers[0]("prepare_acts", home=home / "template")
         logs: dict[tuple[str, str], list[str]] = {}
         for way, what in ways:
-            whole, disk = home / f"{way}-{what}", Path(disks) / f"{way}-{what}"
-            shutil.copytree(home / "template", whole)
+            victim, disk = home / f"{way}-{what}", Path(disks) / f"{way}-{what}"
+            shutil.copytree(home / "template", victim)
             disk.mkdir()
             _, logs[way, what] = servers[0](
-                "victim_of_acts", home=whole, way=way, command=what, disk=disk, die_before=None
+                "victim_of_acts", home=victim, way=way, command=what, disk=disk, die_before=None
             )
             tallies[way, what] = Tally(len(logs[way, what]))
 
-        def some(which: int) -> None:
-            for n in range(which, chosen.kills, len(servers)):
+        def run_trials(which: int) -> None:
+            for n in range(which, options.kills, len(servers)):
                 way, what = ways[n % len(ways)]
-                one = trial(
+                outcome = trial(
                     servers[which], home / "template", home / f"t{n}", Path(disks) / f"t{n}", way, what,
-                    f"{chosen.seed} {n}", logs[way, what],
+                    f"{options.seed} {n}", logs[way, what],
                 )  # fmt: skip
                 tally = tallies[way, what]
-                tally.kills += one.kills
-                tally.pairs += one.pairs
-                tally.killed_in += one.killed_in
-                tally.failures += one.failures
+                tally.kills += outcome.kills
+                tally.pairs += outcome.pairs
+                tally.killed_in += outcome.killed_in
+                tally.failures += outcome.failures
 
         with ThreadPoolExecutor(len(servers)) as pool:
-            list(pool.map(some, range(len(servers))))
+            list(pool.map(run_trials, range(len(servers))))
     for server in servers:
         server.close()
     print(f"{'way':<12}{'command':<9}{'operations':>10}{'kills':>7}{'in a row':>9}{'failures':>9}  killed in")
@@ -133,8 +133,8 @@ def main() -> int:
         )
     failures = [failure for tally in tallies.values() for failure in tally.failures]
     kills = sum(tally.kills for tally in tallies.values())
-    print(f"{kills} kills, {len(failures)} failures, {time.monotonic() - started:.0f} s")
-    recorder.put(seed=chosen.seed, kills=kills, failures=len(failures))
+    print(f"{kills} kills, {len(failures)} failures, {time.monotonic() - start:.0f} s")
+    recorder.put(seed=options.seed, kills=kills, failures=len(failures))
     for failure in failures:
         print("\n" + failure, file=sys.stderr)
     return 1 if failures else 0

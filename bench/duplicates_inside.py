@@ -1,15 +1,15 @@
-"""Pictures inside pictures: which of them are found, and what is found that is not so.
+"""Pictures inside pictures: which of them are found, and which findings are wrong.
 
     python bench/duplicates_inside.py [--stamps DIR] [--half B] [--calls 2] [--names]
 
 Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
-area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
-which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.duplicates.crops.
+area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps that
+nothing is made of. They are indexed as files with the built-in encoder, and searched by imseek.duplicates.crops.
 
-Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
-screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
-A pair that is found counts as wrong where the two have nothing in common; those that share a part, without one being
-in the other, are counted by themselves. Tiles, rules and thresholds were chosen on half A.
+Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of a picture in a collage
+or screenshot lies in that too. A picture that a collage has cut to the shape of its cell counts if at least 55 % of it
+is visible. A pair that is found counts as wrong where the two have nothing in common; pairs that share a part, without
+one being in the other, are counted separately. Tiles, rules and thresholds were chosen on half A.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import recorder
-from inside_set import Made, made, relation
+from inside_set import Item, make_items, relation
 from quality import find_stamps
 
 import imseek
@@ -37,9 +37,9 @@ from imseek.search.backend import unit_rows
 
 
 def search(
-    items: list[Made], folder: Path, calls: int, keep: Path | None
+    items: list[Item], folder: Path, calls: int, keep: Path | None
 ) -> tuple[crop_search.CropResult, list[int], list[float]]:
-    """What the last call finds, which item each position is, and the seconds that each call took."""
+    """Return the last call's result, the item of each position, and the seconds of each call."""
     files = folder / "pictures"
     files.mkdir()
     for n, item in enumerate(items):
@@ -48,32 +48,32 @@ def search(
         report = collection.index([files])
         assert report.live == len(items), report.failures
         reader = Reader(collection.path)
-        held = unique_contents.load_contents(reader)
-        places = reader.places(held.ids.tolist())
-        numbers = [int(Path(places[int(i)].display).stem) for i in held.ids]
+        contents = unique_contents.load_contents(reader)
+        places = reader.places(contents.ids.tolist())
+        numbers = [int(Path(places[int(i)].display).stem) for i in contents.ids]
         space = reader.current.image_spaces[0]
         index = open_index("faiss", reader.segments(space.space_id), space.dim)
         encoder = load("builtin")
         seconds = []
         for _ in range(calls):
             store = TileStore(keep or collection.path, space.fingerprint, space.dim)
-            tiler = TileEncoder(store, encoder, lambda n: collection.read(int(held.ids[n])))
-            began = time.monotonic()
-            found = crop_search.find(
-                held.ids,
-                held.hashes,
+            tiler = TileEncoder(store, encoder, lambda n: collection.read(int(contents.ids[n])))
+            start = time.monotonic()
+            result = crop_search.find(
+                contents.ids,
+                contents.hashes,
                 lambda ids: unit_rows(reader, ids, space),
                 index,
                 tiler,
-                lambda n: collection.read(int(held.ids[n])),
+                lambda n: collection.read(int(contents.ids[n])),
                 keep=collection.path,
             )
-            seconds.append(time.monotonic() - began)
+            seconds.append(time.monotonic() - start)
         reader.close()
-    return found, numbers, seconds
+    return result, numbers, seconds
 
 
-def kind_of(whole: Made, part: Made) -> str:
+def kind_of(whole: Item, part: Item) -> str:
     if whole.kind == "original":
         return part.kind
     return whole.kind if part.kind == "original" else f"crop, {whole.kind}"
@@ -83,41 +83,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--half", choices="AB", default="B")
-    parser.add_argument("--calls", type=int, default=1, help="2: once more, with what the first call has kept")
+    parser.add_argument("--calls", type=int, default=1, help="2: once more, with the cache of the first call")
     parser.add_argument("--most", type=int, help="originals, collages and screenshots, of each (default: all)")
     parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
     options = parser.parse_args()
-    every = made(options.half, options.stamps or find_stamps(), options.most)
-    items = list({item.data: item for item in every}.values())
+    all_items = make_items(options.half, options.stamps or find_stamps(), options.most)
+    items = list({item.data: item for item in all_items}.values())
     with tempfile.TemporaryDirectory() as folder:
-        found, numbers, seconds = search(items, Path(folder), options.calls, options.keep)
-    pairs = {(numbers[one.whole], numbers[one.part]): one for one in found.pairs}
-    there: dict[str, list[bool]] = defaultdict(list)
+        result, numbers, seconds = search(items, Path(folder), options.calls, options.keep)
+    pairs = {(numbers[one.whole], numbers[one.part]): one for one in result.pairs}
+    hits_by_kind: dict[str, list[bool]] = defaultdict(list)
     verdicts: Counter[str] = Counter()
     for a, whole in enumerate(items):
         for b, part in enumerate(items):
-            said = relation(whole, part)
-            if said in ("inside", "cut"):
-                kind = kind_of(whole, part) + (", cut" if said == "cut" else "")
-                there[kind].append((a, b) in pairs)
+            verdict = relation(whole, part)
+            if verdict in ("inside", "cut"):
+                kind = kind_of(whole, part) + (", cut" if verdict == "cut" else "")
+                hits_by_kind[kind].append((a, b) in pairs)
                 if options.names and (a, b) not in pairs:
                     print(f"missed  {whole.name} <- {part.name}")
             if (a, b) in pairs:
-                verdicts[said] += 1
-                if options.names and said in ("", "near"):
+                verdicts[verdict] += 1
+                if options.names and verdict in ("", "near"):
                     one = pairs[a, b]
                     facts = f"{one.cosine:.3f} {one.agreement:.3f} {one.correlation:.3f} {one.visible:.2f}"
-                    print(f"{said or 'wrong':7s} {whole.name} <- {part.name} {facts}")
+                    print(f"{verdict or 'wrong':7s} {whole.name} <- {part.name} {facts}")
     right, wrong = verdicts["inside"] + verdicts["cut"], verdicts[""]
     print(f"half {options.half}: {len(items)} pictures ({dict(Counter(item.kind for item in items))})")
-    print(f"{len(TILES)} tiles each, {found.encoded} encoded by the last call, {found.looked_at} pairs looked at")
+    print(f"{len(TILES)} tiles each, {result.encoded} encoded by the last call, {result.looked_at} pairs looked at")
     print(f"seconds: {', '.join(f'{one:.0f}' for one in seconds)}")
     print("| lies in it | pairs | recall |\n|---|---|---|")
-    for kind, hits in sorted(there.items()):
+    for kind, hits in sorted(hits_by_kind.items()):
         print(f"| {kind} | {len(hits)} | {np.mean(hits):.3f} |")
         recorder.add_row("kinds", kind=kind, pairs=len(hits), recall=np.mean(hits))
-    hits_of_all = [hit for hits in there.values() for hit in hits]
+    hits_of_all = [hit for hits in hits_by_kind.values() for hit in hits]
     print(f"| all | {len(hits_of_all)} | {np.mean(hits_of_all):.3f} |")
     print(f"found {len(pairs)}: right {right}, share a part {verdicts['near']}, wrong {wrong}")
     recorder.put(

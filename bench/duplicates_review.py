@@ -2,7 +2,7 @@
 
     python bench/duplicates_review.py --collection PATH [--groups 30] [--browser /usr/bin/chromium]
 
-The collection should have as many groups. The pages run in a process of their own, chromium beside them on the same
+The collection needs at least --groups groups. The pages run in a process of their own, chromium beside them on the same
 machine. Printed, in ms, as p50 and p95: from opening the page again, once groups are known, to the pictures of the
 first group; from a key that goes to the next group (j), and from one that keeps the picture suggested and goes on (k),
 to the first frame in which that group's pictures are decoded; and the processor time of the server for each. Decisions
@@ -19,7 +19,7 @@ from typing import Any
 
 import recorder
 
-from ui import Pages, browsed
+from ui import Pages, open_browser
 
 #: Waits for the next key, then counts frames until another group's pictures are there.
 WATCH = """() => {
@@ -48,25 +48,25 @@ def main() -> None:
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--groups", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
-    with browsed(given.collection, given.browser) as (browser, ui):
+    options = parser.parse_args()
+    with open_browser(options.collection, options.browser) as (browser, ui):
         page = _open(browser, ui)
-        began = time.perf_counter()
+        start = time.perf_counter()
         page.get_by_role("button", name="Find duplicates").click()
         _first_group(page).wait_for(timeout=600_000)
-        found = (time.perf_counter() - began) * 1000
-        print(f'from "Find duplicates" to the first group: {found:.0f} ms')
-        recorder.put(first_group_ms=found)
-        again = []
+        first_group = (time.perf_counter() - start) * 1000
+        print(f'from "Find duplicates" to the first group: {first_group:.0f} ms')
+        recorder.put(first_group_ms=first_group)
+        reopened = []
         for _ in range(6):
             page.close()
-            began = time.perf_counter()
+            start = time.perf_counter()
             page = _open(browser, ui)
             _first_group(page).wait_for(timeout=120_000)
-            again.append((time.perf_counter() - began) * 1000)
-        recorder.add_times("page with its first group, groups known", again)
+            reopened.append((time.perf_counter() - start) * 1000)
+        recorder.add_times("page with its first group, groups known", reopened)
         for key, what in (("j", "next group"), ("k", "keep the picture suggested, next group")):
-            _press(page, ui, key, what, given.groups)
+            _press(page, ui, key, what, options.groups)
 
 
 def _open(browser: Any, ui: Pages) -> Any:

@@ -1,4 +1,4 @@
-"""Which pairs are *same*, and which are *edited*: precision, recall and calibration over pairs whose kind is known.
+"""Tell *same* pairs from *edited* ones: precision, recall and calibration over pairs whose kind is known.
 
     python bench/edited.py --half B [--stamps DIR] [--every 4] [--fit]
 
@@ -46,7 +46,7 @@ COSINE = 0.93
 #: Edits of bench/copies.py that leave a picture the same, and those that add something.
 GLOBAL = ("blur", "strong JPEG", "colour", "noise", "smaller")
 ADDING = ("text over it", "emoji over it")
-#: Differing bits up to which other pictures are asked about, as hashes propose them.
+#: Pairs of other pictures whose hashes differ in at most this many bits are judged.
 BITS = 10
 #: Pairs that are compared together.
 TOGETHER = 256
@@ -84,18 +84,18 @@ def _rng(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
-def _saved(picture: Image.Image, quality: int = 60) -> np.ndarray:
+def _resave(picture: Image.Image, quality: int = 60) -> np.ndarray:
     file = io.BytesIO()
     picture.convert("RGB").save(file, "JPEG", quality=quality)
     return decode(file.getvalue()).pixels
 
 
-def pairs_of(half: str, stamps: Path, every: int, pictures: Pictures) -> Iterator[Pair]:
-    chosen = list(originals(half, stamps))
-    copied = [one for one in chosen if one.copied]
-    photos = [one for one in copied if one.family == "photo"][:: max(1, every // 2)]
+def make_pairs(half: str, stamps: Path, every: int, pictures: Pictures) -> Iterator[Pair]:
+    sources = list(originals(half, stamps))
+    to_copy = [one for one in sources if one.copied]
+    photos = [one for one in to_copy if one.family == "photo"][:: max(1, every // 2)]
     edits = {one.name: one.change for one in EDITS}
-    for one in (*photos, *[other for other in copied if other.family != "photo"][::every]):
+    for one in (*photos, *[other for other in to_copy if other.family != "photo"][::every]):
         picture = one.picture.convert("RGB")
         picture.thumbnail((700, 700))
         rng, source = _rng(one.name), "photo" if one.family == "photo" else "drawing"
@@ -112,27 +112,27 @@ def pairs_of(half: str, stamps: Path, every: int, pictures: Pictures) -> Iterato
         for way in (*GLOBAL, *ADDING, *ADDING):
             changed = edits[way](picture.copy(), rng, []).convert("RGB")
             yield pair(np.asarray(changed), "edited" if way in ADDING else "same", way)
-        written = edits["text over it"](picture.copy(), rng, []).convert("RGB")
-        smaller = written.resize((max(16, picture.width * 2 // 3), max(16, picture.height * 2 // 3)))
-        yield pair(_saved(smaller), "edited", "text, then smaller")
-    yield from _others(chosen, pictures)
+        with_text = edits["text over it"](picture.copy(), rng, []).convert("RGB")
+        smaller = with_text.resize((max(16, picture.width * 2 // 3), max(16, picture.height * 2 // 3)))
+        yield pair(_resave(smaller), "edited", "text, then smaller")
+    yield from _others(sources, pictures)
     series = defaultdict(list)
-    for drawn in challenge_originals(half, stamps):
-        if drawn.kind == "drawn":
-            series[drawn.series].append(drawn)
+    for drawing in challenge_originals(half, stamps):
+        if drawing.kind == "drawn":
+            series[drawing.series].append(drawing)
     for name, members in series.items():
         plain = [pictures.add(np.asarray(one.picture.convert("RGB"))) for one in members]
-        saved = [pictures.add(_saved(one.picture)) for one in members]
-        for a, b in zip(plain, saved, strict=True):
+        resaved = [pictures.add(_resave(one.picture)) for one in members]
+        for a, b in zip(plain, resaved, strict=True):
             yield Pair(a, b, "same", "jpeg 60 of a series", "drawing", name)
         for n, m in combinations(range(len(members)), 2):
-            yield Pair(plain[n], saved[m] if (n + m) % 2 else plain[m], "series", name.split()[0], "drawing", name)
+            yield Pair(plain[n], resaved[m] if (n + m) % 2 else plain[m], "series", name.split()[0], "drawing", name)
 
 
-def _others(chosen: Sequence[object], pictures: Pictures) -> Iterator[Pair]:
+def _others(sources: Sequence[object], pictures: Pictures) -> Iterator[Pair]:
     """Other pictures with like hashes; mirrored copies among stamps are no others."""
     names, at = [], []
-    for one in chosen:
+    for one in sources:
         names.append((one.name, "photo" if one.family == "photo" else "drawing"))
         at.append(pictures.add(np.asarray(one.picture.convert("RGB"))))
     i, j = np.triu_indices(len(at), 1)
@@ -146,11 +146,11 @@ def _others(chosen: Sequence[object], pictures: Pictures) -> Iterator[Pair]:
 
 
 def judge_all(pairs: Sequence[Pair], pictures: Pictures) -> tuple[list[Verdict], float]:
-    """The verdicts, and the CPU seconds that they took."""
+    """Return the verdicts, and the CPU seconds that they took."""
     hashes = np.array(pictures.hashes, np.uint64)
     ends = np.array([(one.a, one.b) for one in pairs])
     near, _ = distances(hashes[ends[:, 0]], hashes[ends[:, 1]], turn_hashes, len(ORIENTATIONS))
-    started = time.process_time()
+    start_time = time.process_time()
     verdicts: list[Verdict] = []
     for start in range(0, len(pairs), TOGETHER):
         rows = slice(start, start + TOGETHER)
@@ -158,19 +158,19 @@ def judge_all(pairs: Sequence[Pair], pictures: Pictures) -> tuple[list[Verdict],
         small = {position: pictures.small[position] for position in ends[rows].reshape(-1).tolist()}
         cosine = np.full(len(a), COSINE, np.float32)
         verdicts += judge_pairs(small, a, b, np.minimum(near[rows], np.uint8(UNKNOWN)), cosine, DEFAULTS)
-    return verdicts, time.process_time() - started
+    return verdicts, time.process_time() - start_time
 
 
-def show_calibration(said: np.ndarray, right: np.ndarray, source: np.ndarray, name: str) -> None:
+def show_calibration(confidence: np.ndarray, right: np.ndarray, source: np.ndarray, name: str) -> None:
     print(f"\n{name} | source | said | pairs | mean | right |")
     for kind in ("photo", "drawing"):
         for least, most in pairwise(BINS):
-            chosen = (source == kind) & (said >= least) & (said < most)
-            if chosen.any():
-                mean, share = float(said[chosen].mean()), float(right[chosen].mean())
-                print(f"| {kind} | {least:.2f}–{min(1, most):.2f} | {int(chosen.sum())} | {mean:.3f} | {share:.3f} |")
+            in_bin = (source == kind) & (confidence >= least) & (confidence < most)
+            if in_bin.any():
+                mean, share = float(confidence[in_bin].mean()), float(right[in_bin].mean())
+                print(f"| {kind} | {least:.2f}–{min(1, most):.2f} | {int(in_bin.sum())} | {mean:.3f} | {share:.3f} |")
                 recorder.add_row(
-                    "calibration", name=name, source=kind, least=least, pairs=int(chosen.sum()), mean=mean, right=share
+                    "calibration", name=name, source=kind, least=least, pairs=int(in_bin.sum()), mean=mean, right=share
                 )
 
 
@@ -179,18 +179,18 @@ def fit(features: np.ndarray, right: np.ndarray, source: np.ndarray, groups: np.
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
-    def fitted(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    def fit_rows(rows: np.ndarray) -> tuple[np.ndarray, float]:
         mean, spread = features[rows].mean(axis=0), features[rows].std(axis=0) + 1e-9
         model = LogisticRegression(C=0.1).fit((features[rows] - mean) / spread, right[rows])
         weights = model.coef_[0] / spread
         return weights, float(model.intercept_[0] - weights @ mean)
 
-    said = np.zeros(len(right))
-    for known, rest in GroupKFold(5).split(features, right, groups):
-        weights, constant = fitted(known)
-        said[rest] = 1 / (1 + np.exp(-(features[rest] @ weights + constant)))
-    show_calibration(said, right, source, "cross-validation")
-    weights, constant = fitted(np.arange(len(right)))
+    confidence = np.zeros(len(right))
+    for train, test in GroupKFold(5).split(features, right, groups):
+        weights, constant = fit_rows(train)
+        confidence[test] = 1 / (1 + np.exp(-(features[test] @ weights + constant)))
+    show_calibration(confidence, right, source, "cross-validation")
+    weights, constant = fit_rows(np.arange(len(right)))
     print("SAME_WEIGHTS", np.round(weights, 3).tolist(), "SAME_CONSTANT", round(constant, 3))
 
 
@@ -198,11 +198,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices="AB", default="B")
     parser.add_argument("--stamps", type=Path)
-    parser.add_argument("--every", type=int, default=4, help="make copies of every so many originals")
+    parser.add_argument("--every", type=int, default=4, help="make copies of every N-th original")
     parser.add_argument("--fit", action="store_true", help="fit the weights of the confidence")
     options = parser.parse_args()
     pictures = Pictures()
-    pairs = list(pairs_of(options.half, options.stamps or find_stamps(), options.every, pictures))
+    pairs = list(make_pairs(options.half, options.stamps or find_stamps(), options.every, pictures))
     verdicts, seconds = judge_all(pairs, pictures)
     names = {0: "none", SAME: "same", EDITED: "edited"}
     kinds = np.array([names.get(one.kind, "other kind") for one in verdicts])
@@ -211,25 +211,25 @@ def main() -> None:
     table: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one, kind in zip(pairs, kinds, strict=True):
         table[one.truth, one.way][str(kind)] += 1
-    for (wanted, way), counts in sorted(table.items()):
-        print(f"| {wanted} | {way} | " + ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) + " |")
-        recorder.add_row("kinds", truth=wanted, way=way, **counts)
+    for (true_kind, way), counts in sorted(table.items()):
+        print(f"| {true_kind} | {way} | " + ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts)) + " |")
+        recorder.add_row("kinds", truth=true_kind, way=way, **counts)
     before = np.isin(kinds, ("same", "edited"))
-    for name, called in (("before (same and edited are one)", before), ("same", kinds == "same")):
-        hits = int((called & (truth == "same")).sum())
-        precision, recall = hits / max(1, int(called.sum())), hits / max(1, int((truth == "same").sum()))
+    for name, positive in (("before (same and edited are one)", before), ("same", kinds == "same")):
+        hits = int((positive & (truth == "same")).sum())
+        precision, recall = hits / max(1, int(positive.sum())), hits / max(1, int((truth == "same").sum()))
         f1 = 2 * precision * recall / (precision + recall)
         print(f"{name}: precision {precision:.4f}, recall {recall:.4f}, F1 {f1:.4f}")
         recorder.add_row("same", name=name, precision=precision, recall=recall)
     source = np.array([one.source for one in pairs])
-    said = np.array([one.confidence for one in verdicts])
-    same = kinds == "same"
-    show_calibration(said[same], truth[same] == "same", source[same], "same")
+    confidence = np.array([one.confidence for one in verdicts])
+    is_same = kinds == "same"
+    show_calibration(confidence[is_same], truth[is_same] == "same", source[is_same], "same")
     if options.fit:
-        rows = np.flatnonzero(same).tolist()
+        rows = np.flatnonzero(is_same).tolist()
         features = np.array([_features(pairs[n], verdicts[n], pictures) for n in rows])
         groups = np.array([zlib.crc32(pairs[n].name.split(",")[0].encode()) % 997 for n in rows])
-        fit(features, truth[same] == "same", source[same], groups)
+        fit(features, truth[is_same] == "same", source[is_same], groups)
 
 
 def _features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, ...]:

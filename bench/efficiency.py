@@ -1,10 +1,10 @@
-"""How much of an image tower's forward pass is its own matrix products.
+"""Share of an image tower's forward pass that its matrix products take.
 
     python bench/efficiency.py [MODEL …] [--precision bf16] [--threads 1] [--batch 16]
 
 The products of one forward pass (linear layers, convolutions, the two of attention) are recorded with their
 operands, then run alone, one after the other, on the same operands in the same precision. Their time over that of
-the whole pass is the efficiency: what is missing to 1 goes to normalisation, activations, softmax and copies.
+the whole pass is the efficiency; the rest of the time goes to normalisation, activations, softmax and copies.
 Forward passes and products take turns; the least time of each counts. With one thread it is processor time, so
 that other programs disturb less. Weights are random: they do not matter to speed.
 """
@@ -33,7 +33,7 @@ Call = Callable[[], object]
 
 
 class Products(TorchDispatchMode):
-    """While entered, remembers every matrix product that runs, ready to run again."""
+    """While entered, record every matrix product that runs, ready to run again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Products(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         if name == "bmm" and args[1].stride(0) == 0:
-            # A linear layer on a transposed batch. What runs without this mode is one product with the weight.
+            # A linear layer on a transposed batch; without this mode, one product with the weight runs.
             rows, weight = args[0].reshape(-1, args[0].shape[2]), args[1][0]
             self.calls.append(lambda: torch.mm(rows, weight))
         elif name in ("mm", "addmm", "bmm", "baddbmm", "convolution"):

@@ -4,8 +4,8 @@
 
 All three run ViT-B-32-256 with the same weights (random ones will do: speed does not depend on them), each in the
 precision that it picks, on all processors. Every command is a fresh process with a fresh output; it runs on all
-photographs and on eight of them, and the difference is what they need beyond starting up. Rounds are interleaved, and
-ratios are taken within a round. Rows of imseek in other precisions stand beside.
+photographs and on eight of them, and the difference is the time needed beyond starting up. Rounds are interleaved, and
+ratios are taken within a round. The table also has rows of imseek in other precisions.
 
 The peers and the photographs: bench/README.md.
 """
@@ -35,14 +35,14 @@ FEW = 8  # photographs that show what starting up takes
 
 @dataclass(frozen=True)
 class Tool:
-    """``command`` has {photos} and {out} in it, and is run in the folder of the photographs."""
+    """``command`` may contain {photos} and {out}, and runs in the folder of the photographs."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def seconds(self, photos: Path, scratch: Path, models: Path) -> float:
-        """Wall time of one run with a fresh output. Raises CalledProcessError with what it said.
+        """Wall time of one run with a fresh output. Prints the output of a failed run, and raises CalledProcessError.
 
         ``models`` is the folder where rclip keeps its models.
         """
@@ -57,7 +57,7 @@ class Tool:
         command = [word.format(**places) for word in self.command]
         environment = {name: value.format(**places) for name, value in self.environment.items()}
         start = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=photos,
             env={**os.environ, **environment},
@@ -66,9 +66,9 @@ class Tool:
             check=False,
         )
         seconds = time.perf_counter() - start
-        if done.returncode:
-            print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
-            done.check_returncode()
+        if process.returncode:
+            print(process.stdout[-2000:], process.stderr[-2000:], sep="\n", file=sys.stderr)
+            process.check_returncode()
         return seconds
 
 
@@ -97,7 +97,7 @@ def clip_retrieval(peers: Path, hub: Path) -> Tool:
 
 
 def rclip(peers: Path) -> Tool:
-    """It cannot index without a query."""
+    """rclip, with a query, since it cannot index without one."""
     return Tool("rclip", (str(peers / "prc/bin/rclip"), "-f", "a cat"), {"RCLIP_DATADIR": "{out}"})
 
 
@@ -110,20 +110,20 @@ def cores() -> int:
 
 
 def rates(tools: list[Tool], photos: Path, rounds: int, models: Path, scratch: Path) -> Iterator[dict[str, float]]:
-    """Of each round: photographs per second beyond the start, by name of the tool."""
-    found = sorted(photos.iterdir())
+    """Yield for each round the photographs per second beyond the start, by name of the tool."""
+    files = sorted(photos.iterdir())
     few = scratch / f"few-{photos.name}"
     few.mkdir()
-    for path in found[:FEW]:
+    for path in files[:FEW]:
         shutil.copy(path, few)
     for _ in range(rounds):
         of_round = {}
         for tool in tools:
             seconds = [tool.seconds(folder, scratch, models) for folder in (few, photos)]
-            of_round[tool.name] = (len(found) - FEW) / (seconds[1] - seconds[0])
+            of_round[tool.name] = (len(files) - FEW) / (seconds[1] - seconds[0])
             print(
                 f"  {photos.name:6} {tool.name:15} {of_round[tool.name]:7.1f} img/s "
-                f"({len(found)} in {seconds[1]:.1f} s, {FEW} in {seconds[0]:.1f} s)",
+                f"({len(files)} in {seconds[1]:.1f} s, {FEW} in {seconds[0]:.1f} s)",
                 flush=True,
             )
         yield of_round
@@ -147,26 +147,26 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         for name in options.set or ("big", "small"):
             models = options.rclip_models.expanduser()
-            found: dict[str, list[float]] = defaultdict(list)
+            rates_by_tool: dict[str, list[float]] = defaultdict(list)
             for of_round in rates(tools, photos / name, options.rounds, models, Path(scratch)):
                 for tool, rate in of_round.items():
-                    found[tool].append(rate)
-            report(name, found, [tool.name for tool in ours])
+                    rates_by_tool[tool].append(rate)
+            report(name, rates_by_tool, [tool.name for tool in ours])
 
 
-def report(photos: str, found: Mapping[str, list[float]], ours: list[str]) -> None:
+def report(photos: str, rates: Mapping[str, list[float]], ours: list[str]) -> None:
     """Medians, and ratios of the rates within a round."""
     print(f"\n| {photos} | img/s | × clip-retrieval | × rclip |\n|---|---|---|---|")
-    for tool, values in found.items():
-        ratios = [f"{_ratio(values, found[peer]):.2f}" if tool in ours else "" for peer in ("clip-retrieval", "rclip")]
+    for tool, values in rates.items():
+        ratios = [f"{_ratio(values, rates[peer]):.2f}" if tool in ours else "" for peer in ("clip-retrieval", "rclip")]
         print(f"| {tool} | {statistics.median(values):.1f} | {' | '.join(ratios)} |")
         recorder.add_row(
             "tools",
             photos=photos,
             tool=tool,
             images_per_s=statistics.median(values),
-            times_clip_retrieval=_ratio(values, found["clip-retrieval"]) if tool in ours else None,
-            times_rclip=_ratio(values, found["rclip"]) if tool in ours else None,
+            times_clip_retrieval=_ratio(values, rates["clip-retrieval"]) if tool in ours else None,
+            times_rclip=_ratio(values, rates["rclip"]) if tool in ours else None,
         )
     print(flush=True)
 

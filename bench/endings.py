@@ -1,6 +1,6 @@
-"""Ways to tell where an answer ends, for cutoff.py: (q, n) scores → (q,) the score at which each list ends.
+"""Ways to cut off an answer, for cutoff.py: (q, n) scores → (q,) the score at which each list ends.
 
-All take (n,) too, what neutral texts score with the images (None where there are no such texts), and their parameters.
+All also take the (n,) scores of neutral texts with the images (None without such texts), and their parameters.
 """
 
 from __future__ import annotations
@@ -57,34 +57,34 @@ def neutral_multiple(scores: Array, neutral: Array | None, c: float) -> Array:
 
 
 def neutral_and_near(scores: Array, neutral: Array | None, c: float, near: float) -> Array:
-    """What scores c times neutral words, for the very image, lets a list live; it ends at a share of the best score."""
+    """End a list with a score above c times the image's neutral score at a share of its best; leave others empty."""
     lives = (scores > c * np.asarray(neutral)).any(axis=1)
     return np.where(lives, near * scores.max(axis=1), np.inf)
 
 
 def otsu(scores: Array, _: Array | None, least: float) -> Array:
-    """Otsu's two classes of least variance; none, where their means lie closer than ``least``."""
+    """Otsu's two classes of least variance; an empty list where their means lie closer than ``least``."""
     ordered = -np.sort(-scores, axis=1)
     count = scores.shape[1]
     sizes = np.arange(1, count)
     sums = ordered.cumsum(axis=1)
-    apart = sums[:, :-1] / sizes - (sums[:, -1:] - sums[:, :-1]) / (count - sizes)
-    at = (sizes * (count - sizes) * apart**2).argmax(axis=1)
+    distances = sums[:, :-1] / sizes - (sums[:, -1:] - sums[:, :-1]) / (count - sizes)
+    best = (sizes * (count - sizes) * distances**2).argmax(axis=1)
     rows = np.arange(len(scores))
-    return np.where(apart[rows, at] >= least, ordered[rows, at], np.inf)
+    return np.where(distances[rows, best] >= least, ordered[rows, best], np.inf)
 
 
 def largest_gap(scores: Array, _: Array | None, least: float) -> Array:
-    """Before the largest gap among the best 60; none, where it is smaller than ``least``."""
+    """End before the largest gap among the best 60; an empty list where it is smaller than ``least``."""
     ordered = -np.sort(-scores, axis=1)[:, :61]
     gaps = ordered[:, :-1] - ordered[:, 1:]
-    at = gaps.argmax(axis=1)
+    best = gaps.argmax(axis=1)
     rows = np.arange(len(scores))
-    return np.where(gaps[rows, at] >= least, ordered[rows, at], np.inf)
+    return np.where(gaps[rows, best] >= least, ordered[rows, best], np.inf)
 
 
 def mixture(scores: Array, _: Array | None, least: float) -> Array:
-    """Two Gaussians by expectation maximisation; none, where the means lie closer than ``least`` deviations."""
+    """Two Gaussians by expectation maximisation; an empty list where the means lie within ``least`` deviations."""
     ends = []
     for row in scores.astype(np.float64):
         means, spreads, weights = (
@@ -104,14 +104,14 @@ def mixture(scores: Array, _: Array | None, least: float) -> Array:
     return np.array(ends)
 
 
-def stands_clear(
+def clearance(
     scores: Array,
     neutral: Array | None,
     near: float,
     expected: float = EXPECTED_FALSE_HITS,
     steps: float | None = None,
 ) -> Array:
-    """What is shipped, with other numbers, or with so many steps however many images there are."""
+    """The shipped rule with other numbers, or with ``steps`` steps for any number of images."""
     middle, quartile = quantile(scores, 0.5), quantile(scores, 0.25)
     step = middle - quartile + ROUNDING
     if neutral is not None:

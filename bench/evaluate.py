@@ -1,4 +1,4 @@
-"""What `imseek evaluate` and `imseek captions --score` say where the answer is known.
+"""Check `imseek evaluate` and `imseek captions --score` where the right answer is known.
 
     python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch]
     python bench/evaluate.py --parts ann --collection /tmp/imseek-search/1000000/collection    # bench/search.py made it
@@ -48,17 +48,17 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=20, help="of wrong captions")
     parser.add_argument("--queries", type=int, default=400)
     options = parser.parse_args()
-    steps = {**STEPS, "mismatch": lambda made, said: mismatch(made, said, options.draws)}
+    steps = {**STEPS, "mismatch": lambda collection, caption_of: mismatch(collection, caption_of, options.draws)}
     sound = True
     if {*options.parts} & {"retrieval", "compare", "mismatch"}:
         with tempfile.TemporaryDirectory() as folder:
-            said = stamps(options.stamps or find_stamps(), options.half)
-            with collection_of(Path(folder), said) as made:
-                print(f"{len(said)} captioned stamps, half {options.half}; 95 % intervals in brackets")
+            caption_of = read_captions(options.stamps or find_stamps(), options.half)
+            with create_collection(Path(folder), caption_of) as collection:
+                print(f"{len(caption_of)} captioned stamps, half {options.half}; 95 % intervals in brackets")
                 for part in options.parts:
                     if part in steps:
-                        sound &= steps[part](made, said)
-            recorder.put(half=options.half, stamps=len(said), sound=sound)
+                        sound &= steps[part](collection, caption_of)
+            recorder.put(half=options.half, stamps=len(caption_of), sound=sound)
     if "ann" in options.parts:
         ann(options.collection, options.queries)
     if "scale" in options.parts:
@@ -66,100 +66,100 @@ def main() -> int:
     return 0 if sound else 1
 
 
-def stamps(folder: Path, half: str) -> dict[str, str]:
-    """By path, the caption, as quality.py takes them."""
-    found = {}
+def read_captions(folder: Path, half: str) -> dict[str, str]:
+    """Captions by path, of the stamps that quality.py takes."""
+    caption_of = {}
     for name in stamp_names(folder):
         text = (folder / name).with_suffix(".txt")
         if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
             caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
             if caption:
-                found[str(folder / name)] = caption
-    return found
+                caption_of[str(folder / name)] = caption
+    return caption_of
 
 
-def collection_of(folder: Path, said: dict[str, str]) -> imseek.Collection:
-    """The stamps with the built-in encoder, from a table of paths and captions."""
-    rows = [{"path": path, "caption": caption} for path, caption in said.items()]
+def create_collection(folder: Path, caption_of: dict[str, str]) -> imseek.Collection:
+    """Index the stamps with the built-in encoder, from a table of paths and captions."""
+    rows = [{"path": path, "caption": caption} for path, caption in caption_of.items()]
     (folder / "stamps.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    made = imseek.create(folder / "collection", encoder="builtin", captions=True)
-    report = made.index([folder / "stamps.jsonl"])
-    assert report.added + report.copied == len(said), report
-    return made
+    collection = imseek.create(folder / "collection", encoder="builtin", captions=True)
+    report = collection.index([folder / "stamps.jsonl"])
+    assert report.added + report.copied == len(caption_of), report
+    return collection
 
 
-def retrieval(made: imseek.Collection, said: dict[str, str]) -> bool:
-    """Words to pictures, beside ranks that are computed without a collection (float32 vectors, not float16)."""
-    report = evaluate.retrieval(made)
+def retrieval(collection: imseek.Collection, caption_of: dict[str, str]) -> bool:
+    """Compare retrieval with ranks computed without a collection (float32 vectors, not float16)."""
+    report = evaluate.retrieval(collection)
     assert report.text_to_image is not None
     assert report.image_to_text is not None
     print("\n| retrieval, builtin | R@1 | R@5 | R@10 | median rank | mAP |\n|---|---|---|---|---|---|")
-    for direction, found in (
+    for direction, metrics in (
         ("words → picture", report.text_to_image),
         ("picture → words", report.image_to_text),
     ):
-        print(row(direction, found))
+        print(row(direction, metrics))
         recorder.add_row(
             "retrieval",
             direction=direction,
-            **{f"r_at_{k}": found.recall[k].value for k in (1, 5, 10)},
-            median_rank=found.median_rank.value,
-            mean_average_precision=found.mean_average_precision.value,
+            **{f"r_at_{k}": metrics.recall[k].value for k in (1, 5, 10)},
+            median_rank=metrics.median_rank.value,
+            mean_average_precision=metrics.mean_average_precision.value,
         )
-    plain = ranks_alone(said)
-    same = all(abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10))
+    plain = rank_without_storage(caption_of)
+    agrees = all(abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10))
     figures = " ".join(f"{(plain <= k).mean():.3f}" for k in (1, 5, 10))
     recorder.put(without_storage={f"r_at_{k}": (plain <= k).mean() for k in (1, 5, 10)})
     print(f"quality.py's ranks, without storage: R@1 5 10 {figures}, median {np.median(plain):.0f}")
-    return same
+    return agrees
 
 
-def ranks_alone(said: dict[str, str]) -> np.ndarray:
+def rank_without_storage(caption_of: dict[str, str]) -> np.ndarray:
     from imseek.media import decode
 
     encoder = load("builtin")
-    rows = [encoder.prepare(decode(Path(path).read_bytes()).pixels) for path in said]
+    rows = [encoder.prepare(decode(Path(path).read_bytes()).pixels) for path in caption_of]
     images = np.concatenate([encoder.encode_images(np.stack(rows[i : i + 32])) for i in range(0, len(rows), 32)])
-    scores = encoder.encode_texts(list(said.values())) @ images.T
-    found: np.ndarray = (scores >= np.diag(scores)[:, None]).sum(axis=1)
-    return found
+    scores = encoder.encode_texts(list(caption_of.values())) @ images.T
+    ranks: np.ndarray = (scores >= np.diag(scores)[:, None]).sum(axis=1)
+    return ranks
 
 
-def compare(made: imseek.Collection, said: dict[str, str]) -> bool:
-    """A better encoder is found better; one that cannot be better is not."""
-    report = evaluate.compare(made, encoders=("fake", "builtin"))
+def compare(collection: imseek.Collection, caption_of: dict[str, str]) -> bool:
+    """Check that a better encoder is found better, and that one that cannot be better is not."""
+    report = evaluate.compare(collection, encoders=("fake", "builtin"))
     assert report.text_to_image is not None
     print("\n| compare (B − A) | A | B | mAP | R@10 | verdict |\n|---|---|---|---|---|---|")
     print(difference("fake → builtin", report.text_to_image, report.verdict))
-    ids = {path: image_id for image_id, path in places(made).items()}
-    order = np.random.default_rng(0).permutation(len(said))
-    texts = list(said.values())
-    shuffled = {ids[path]: [texts[n]] for path, n in zip(said, order.tolist(), strict=True)}
-    chance = evaluate.compare(made, encoders=("fake", "builtin"), captions=shuffled)
+    ids = {path: image_id for image_id, path in read_paths(collection).items()}
+    order = np.random.default_rng(0).permutation(len(caption_of))
+    texts = list(caption_of.values())
+    shuffled_captions = {ids[path]: [texts[n]] for path, n in zip(caption_of, order.tolist(), strict=True)}
+    chance = evaluate.compare(collection, encoders=("fake", "builtin"), captions=shuffled_captions)
     assert chance.text_to_image is not None
     print(difference("the same, captions shuffled", chance.text_to_image, chance.verdict))
     return report.verdict == "b" and chance.verdict is None
 
 
-def mismatch(made: imseek.Collection, said: dict[str, str], draws: int) -> bool:
+def mismatch(collection: imseek.Collection, caption_of: dict[str, str], draws: int) -> bool:
     """The area under the ROC curve of CLIPScore for right and wrong captions."""
-    ids = {path: image_id for image_id, path in places(made).items()}
-    paths, texts = list(said), list(said.values())
+    ids = {path: image_id for image_id, path in read_paths(collection).items()}
+    paths, texts = list(caption_of), list(caption_of.values())
     print("\n| CLIPScore, a tenth of captions wrong | AUC | least of the draws | most |\n|---|---|---|---|")
     sound = True
     for name, prefix in (("“A photo depicts …”", captions.PREFIX), ("no prefix", "")):
-        areas, whose = [], []
+        areas, positions = [], []
         for seed in range(draws):
-            wrong = exchanged(texts, seed)
-            given = {ids[path]: [wrong.get(n, texts[n])] for n, path in enumerate(paths)}
-            found = captions.clip_scores(made, captions=given, prefix=prefix)
-            by_id = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
+            wrong = exchange_captions(texts, seed)
+            mixed_captions = {ids[path]: [wrong.get(n, texts[n])] for n, path in enumerate(paths)}
+            report = captions.clip_scores(collection, captions=mixed_captions, prefix=prefix)
+            by_id = dict(zip(report.ids.tolist(), report.scores.tolist(), strict=True))
             scores = np.array([by_id[ids[path]] for path in paths])
             bad = np.isin(np.arange(len(paths)), list(wrong))
-            areas.append(each_area(scores[bad], scores[~bad]))
-            whose.append(np.flatnonzero(bad))
+            areas.append(areas_by_caption(scores[bad], scores[~bad]))
+            positions.append(np.flatnonzero(bad))
         every = np.concatenate(areas)
-        _, stamp = np.unique(np.concatenate(whose), return_inverse=True)  # drawn together
+        _, stamp = np.unique(np.concatenate(positions), return_inverse=True)  # drawn together
         means = [float(one.mean()) for one in areas]
         print(f"| {name} | {brackets(interval(every, groups=stamp))} | {min(means):.3f} | {max(means):.3f} |")
         area = _bounds(interval(every, groups=stamp))
@@ -168,30 +168,30 @@ def mismatch(made: imseek.Collection, said: dict[str, str], draws: int) -> bool:
     return sound
 
 
-def exchanged(texts: list[str], seed: int) -> dict[int, str]:
-    """Of a tenth, the caption that takes the place of the right one, where it says something else."""
-    chosen = np.random.default_rng(seed).choice(len(texts), len(texts) // 10, replace=False)
-    moved = zip(chosen.tolist(), np.roll(chosen, 1).tolist(), strict=True)
-    return {n: texts[other] for n, other in moved if texts[other] != texts[n]}
+def exchange_captions(texts: list[str], seed: int) -> dict[int, str]:
+    """Return wrong captions by position, for a tenth of the texts: those that differ from the right one."""
+    positions = np.random.default_rng(seed).choice(len(texts), len(texts) // 10, replace=False)
+    moves = zip(positions.tolist(), np.roll(positions, 1).tolist(), strict=True)
+    return {n: texts[other] for n, other in moves if texts[other] != texts[n]}
 
 
-def each_area(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Of each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
-    found: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(axis=1)
-    return found
+def areas_by_caption(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """For each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
+    areas: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(axis=1)
+    return areas
 
 
 def ann(collection: Path, queries: int) -> None:
     print("\n| index | queries | recall@10 | stated | median | p99 | CPU | exact |\n|---|---|---|---|---|---|---|---|")
     texts = collection.parent / "text.npy"
-    asked: list[tuple[str, dict[str, object]]] = [
+    variants: list[tuple[str, dict[str, object]]] = [
         ("", {}),
         (", 50 % by a filter", {"filtered": 0.5}),
         (", 5 % by a filter", {"filtered": 0.05}),
     ]
     if texts.exists():
-        asked.append((", bench/vectors.py's texts", {"given": np.load(texts)[:queries]}))
-    for name, more in asked:
+        variants.append((", bench/vectors.py's texts", {"given": np.load(texts)[:queries]}))
+    for name, more in variants:
         report = evaluate.ann(collection, queries=queries, **more)  # type: ignore[arg-type]
         for one in report.kinds:
             print(
@@ -218,59 +218,59 @@ def scale() -> None:
     generator = np.random.default_rng(0)
     items = generator.standard_normal((100_000, 512), np.float32)
     items /= np.linalg.norm(items, axis=1, keepdims=True)
-    asked = np.arange(5000)
-    timed(
+    queries = np.arange(5000)
+    time_step(
         "5,000 questions among 100,000 items of 512",
-        lambda: rank_items(items[asked], items, RelevantItems.of(asked, asked, 5000)),
+        lambda: rank_items(items[queries], items, RelevantItems.of(queries, queries, 5000)),
     )
     scores, ids = generator.random(10_000_000, np.float32), np.arange(10_000_000)
-    timed("the best 30 % of 10,000,000 scores", lambda: pair_filters.top_share(ids, scores, 0.3))
+    time_step("the best 30 % of 10,000,000 scores", lambda: pair_filters.top_share(ids, scores, 0.3))
 
 
-def timed(name: str, work: object) -> None:
-    began, cpu = time.perf_counter(), time.process_time()
+def time_step(name: str, work: object) -> None:
+    start, cpu = time.perf_counter(), time.process_time()
     work()  # type: ignore[operator]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    wall, processor = time.perf_counter() - began, time.process_time() - cpu
+    wall, processor = time.perf_counter() - start, time.process_time() - cpu
     print(f"{name}: {wall:.1f} s, {processor:.1f} s CPU; peak of the process so far {peak:.2f} GB")
     recorder.add_row("scale", name=name, wall_s=wall, cpu_s=processor, peak_gb=peak)
 
 
-def places(made: imseek.Collection) -> dict[int, str]:
+def read_paths(collection: imseek.Collection) -> dict[int, str]:
     from imseek.analysis.space_vectors import Vectors
     from imseek.data.reader import Reader
 
-    reader = Reader(made.path)
+    reader = Reader(collection.path)
     return {i: place.path.decode() for i, place in reader.places(Vectors(reader).ids.tolist()).items()}
 
 
-def row(name: str, found: RetrievalMetrics) -> str:
-    cells = [brackets(found.recall[k]) for k in (1, 5, 10)]
-    cells += [brackets(found.median_rank, ".0f"), brackets(found.mean_average_precision)]
+def row(name: str, metrics: RetrievalMetrics) -> str:
+    cells = [brackets(metrics.recall[k]) for k in (1, 5, 10)]
+    cells += [brackets(metrics.median_rank, ".0f"), brackets(metrics.mean_average_precision)]
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def difference(name: str, found: RetrievalComparison, verdict: str | None) -> str:
-    a, b = (f"{one.mean_average_precision.value:.3f}" for one in (found.a, found.b))
+def difference(name: str, comparison: RetrievalComparison, verdict: str | None) -> str:
+    a, b = (f"{one.mean_average_precision.value:.3f}" for one in (comparison.a, comparison.b))
     recorder.add_row(
         "compare",
         name=name,
-        map_a=found.a.mean_average_precision.value,
-        map_b=found.b.mean_average_precision.value,
-        map_difference=_bounds(found.mean_average_precision),
-        r_at_10_difference=_bounds(found.recall[10]),
+        map_a=comparison.a.mean_average_precision.value,
+        map_b=comparison.b.mean_average_precision.value,
+        map_difference=_bounds(comparison.mean_average_precision),
+        r_at_10_difference=_bounds(comparison.recall[10]),
         verdict=verdict,
     )
-    average, recall = brackets(found.mean_average_precision, "+.3f"), brackets(found.recall[10], "+.3f")
+    average, recall = brackets(comparison.mean_average_precision, "+.3f"), brackets(comparison.recall[10], "+.3f")
     return f"| {name} | {a} | {b} | {average} | {recall} | {verdict or 'no difference shown'} |"
 
 
-def _bounds(found: Estimate) -> dict[str, float]:
-    return {"value": found.value, "low": found.low, "high": found.high}
+def _bounds(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def brackets(found: Estimate, form: str = ".3f") -> str:
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+def brackets(estimate: Estimate, form: str = ".3f") -> str:
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 STEPS = {"retrieval": retrieval, "compare": compare}

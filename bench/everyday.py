@@ -1,4 +1,4 @@
-"""What people wait for, as whole processes: one new photo, a search, a query by a picture, clusters, a map.
+"""Time of everyday commands as whole processes: one new photo, a search, a query by a picture, clusters, a map.
 
     python bench/everyday.py [--encoder builtin] [--photos 600] [--runs 5] [--work DIR] [--beside CHECKOUT]
 
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import recorder
-from photos import SIZES, made
+from photos import SIZES, make_photos
 
 HERE = Path(__file__).resolve().parents[1]
 COMMANDS = {
@@ -46,15 +46,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         trees = {"imseek": HERE} | ({"beside": options.beside.resolve()} if options.beside else {})
         sides = {name: Side(tree, Path(work) / name, options.encoder) for name, tree in trees.items()}
-        wanted = options.only or list(COMMANDS)
-        photos = made(options.photos + (options.runs + 1) * len(wanted), SIZES["small"], 0)
+        commands = options.only or list(COMMANDS)
+        photos = make_photos(options.photos + (options.runs + 1) * len(commands), SIZES["small"], 0)
         for number in range(options.photos):
             picture = next(photos)
             for side in sides.values():
                 picture.save(side.photos / f"{number:05}.jpg", quality=90)
         for side in sides.values():
             side.run(["index", str(side.photos)])
-        for what in wanted:
+        for what in commands:
             seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
             for turn in range(options.runs + 1):
                 picture = next(photos)
@@ -86,13 +86,13 @@ class Side:
         words += ["-c", str(self._collection), *(["--encoder", self._encoder] if first else [])]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-m", "imseek", *words],
             env=self._environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         wall = time.perf_counter() - start
-        if done.returncode:
-            sys.exit(f"{self._tree}: imseek {' '.join(words)}: {done.stderr}")
+        if process.returncode:
+            sys.exit(f"{self._tree}: imseek {' '.join(words)}: {process.stderr}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

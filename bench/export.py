@@ -1,10 +1,10 @@
-"""How fast a collection goes out in each format, and how much memory that takes.
+"""Speed and memory of exporting a collection in each format.
 
     python bench/export.py [--count 100000] [--dim 512] [--cache DIR]
 
-Vectors are random, metadata as of photographs with captions; every format writes all of them, each in a process of its
-own, whose peak of resident memory is told beside that of an export of a hundredth of them: the difference is what
-grows with a collection. Mapped files count as resident while they are read.
+Vectors are random, metadata are like those of photographs with captions. Every format exports all of them, in a process
+of its own, whose peak resident memory is printed beside that of an export of a hundredth of them: the difference grows
+with the collection. Mapped files count as resident while they are read.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ print(json.dumps([seconds, report.bytes, report.images, int(peak.split()[1]) / 1
 
 
 def make(root: Path, count: int, dim: int) -> None:
-    """A collection of so many images that are nowhere."""
+    """Make a collection of ``count`` images without files."""
     imseek.create(root, encoder=f"fake:{dim}").close()
     rng = np.random.default_rng(0)
     with Writer(root, "bench") as writer:
@@ -82,8 +82,8 @@ def _image(n: int, row: np.ndarray) -> NewImage:
 def export(root: Path, form: str, count: str) -> tuple[float, int, int, float]:
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         arguments = [str(root), str(Path(folder) / "out"), form, count]
-        done = subprocess.run([sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=True)
-    seconds, size, images, peak = json.loads(done.stdout)
+        process = subprocess.run([sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=True)
+    seconds, size, images, peak = json.loads(process.stdout)
     return seconds, size, images, peak
 
 
@@ -93,24 +93,24 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "imseek-bench-export")
     parser.add_argument("--formats", nargs="*", default=["csv", "jsonl", "parquet", "clip-retrieval", "faiss"])
-    asked = parser.parse_args()
-    asked.cache.mkdir(parents=True, exist_ok=True)
-    root = asked.cache / f"{asked.count}x{asked.dim}"
+    options = parser.parse_args()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    root = options.cache / f"{options.count}x{options.dim}"
     if not root.exists():
-        began = time.monotonic()
-        made = asked.cache / "making"
-        shutil.rmtree(made, ignore_errors=True)
-        make(made, asked.count, asked.dim)
-        made.rename(root)
-        print(f"made in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    print(f"{asked.count:,} images, {asked.dim} dimensions; load {os.getloadavg()[0]:.1f}\n")
+        start = time.monotonic()
+        unfinished = options.cache / "making"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished, options.count, options.dim)
+        unfinished.rename(root)
+        print(f"made in {time.monotonic() - start:.0f} s", file=sys.stderr)
+    print(f"{options.count:,} images, {options.dim} dimensions; load {os.getloadavg()[0]:.1f}\n")
     print("| format | s | images/s | MB | MB/s | peak RSS, MiB | of a hundredth |\n|---|---|---|---|---|---|---|")
-    for form in asked.formats:
+    for form in options.formats:
         seconds, size, images, peak = export(root, form, "all")
-        *_, little = export(root, form, str(asked.count // 100))
-        assert images == asked.count
+        *_, small_peak = export(root, form, str(options.count // 100))
+        assert images == options.count
         rate = f"{images / seconds:,.0f} | {size / 1e6:.0f} | {size / 1e6 / seconds:.0f}"
-        print(f"| {form} | {seconds:.1f} | {rate} | {peak:.0f} | {little:.0f} |", flush=True)
+        print(f"| {form} | {seconds:.1f} | {rate} | {peak:.0f} | {small_peak:.0f} |", flush=True)
         recorder.add_row(
             "formats",
             format=form,
@@ -118,7 +118,7 @@ def main() -> None:
             seconds=seconds,
             mb=size / 1e6,
             peak_mib=peak,
-            peak_of_a_hundredth_mib=little,
+            peak_of_a_hundredth_mib=small_peak,
         )
 
 

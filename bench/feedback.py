@@ -1,13 +1,14 @@
-"""What marking three right and three wrong answers brings, over the captioned stamps of Tux Paint.
+"""Gain from marking three right and three wrong answers, over the captioned stamps of Tux Paint.
 
     python bench/feedback.py [--stamps DIR] [--half B]
 
-A collection is the stamps of one half; captions ask, or stamps themselves; right is the same folder or the same noun
-(nouns.py). Someone looks at the first 20 and marks the first 3 right and the first 3 wrong ones. Then all that was
-marked, and the stamp that asks, is taken out of the collection and of what is right (residual ranking: Chang, Cirillo
-and Razon 1971), so that putting the marked first gains nothing. Precision of the first 10 and mean average precision,
-before and after, over questions with a right answer to mark and another to find. Weights are those of the best mean
-average precision on half A. Intervals are 95 % bootstrap intervals over questions, of paired differences.
+The stamps of one half are the collection; the queries are captions or stamps; stamps of the same folder or noun
+(nouns.py) are right. A user looks at the first 20 and marks the first 3 right and the first 3 wrong ones. Then the
+marked stamps and the query stamp are removed from the collection and the right answers (residual ranking: Chang,
+Cirillo and Razon 1971), so that ranking the marked ones first gains nothing. Figures are precision of the first 10 and
+mean average precision, before and after, over queries with a right answer to mark and another one to find. Weights are
+those of the best mean average precision on half A. Intervals are 95 % bootstrap intervals over queries, of paired
+differences.
 
 The negative controls, marks at random among the 20 and marks with right and wrong exchanged, must not gain, else
 the exit code is 1.
@@ -31,18 +32,18 @@ from imseek.encoders.input_checks import unit_rows
 from imseek.search import feedback
 
 Array = np.ndarray
-#: Query (dim,), wanted (a, dim), unwanted (b, dim), means of images and of captions (dim,), weights → (dim,).
+#: Query (dim,), right (a, dim), wrong (b, dim), means of images and of captions (dim,), weights → (dim,).
 Way = Callable[..., Array]
-SHOWN = 20
+PAGE_SIZE = 20
 
 
 @dataclass(frozen=True)
 class Marks:
-    """How answers are marked: at most so many right and wrong ones; ``how`` is honest, random or exchanged."""
+    """Numbers of right and wrong answers to mark, at most; ``mode`` is honest, random or exchanged."""
 
     right: int = 3
     wrong: int = 3
-    how: str = "honest"
+    mode: str = "honest"
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,15 @@ def main() -> int:
                 product(*grid),
                 key=lambda p, way=way: simulate(first, way, p, Marks(), pictures).average[1].mean(),
             )
-            show(
+            print_gain(
                 title,
                 f"{name} {', '.join(f'{value:g}' for value in best)}",
                 simulate(half, way, best, Marks(), pictures),
             )
         for name, marks in MARKS:
-            found = simulate(half, shipped, (), marks, pictures)
-            show(title, name, found)
-            sound &= not name.startswith("control") or interval(found.average[1] - found.average[0])[0] <= 0
+            gain = simulate(half, shipped, (), marks, pictures)
+            print_gain(title, name, gain)
+            sound &= not name.startswith("control") or interval(gain.average[1] - gain.average[0])[0] <= 0
         print()
     recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
@@ -92,20 +93,20 @@ def main() -> int:
 
 
 def rocchio(query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float) -> Array:
-    """As it was written: means as they are."""
+    """The original formula, with means as they are."""
     return query + beta * mean_of(more) - gamma * mean_of(less)
 
 
 def centred(query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float) -> Array:
-    """What is shipped, with other weights."""
-    wanted = query + beta * direction(more, images)
-    return wanted - gamma * np.linalg.norm(wanted) * direction(less, images)
+    """The shipped formula with other weights."""
+    shifted = query + beta * direction(more, images)
+    return shifted - gamma * np.linalg.norm(shifted) * direction(less, images)
 
 
 def both_centred(
     query: Array, more: Array, less: Array, images: Array, texts: Array, beta: float, gamma: float
 ) -> Array:
-    """The query too, by the mean of its own kind, which a collection does not know of captions."""
+    """Centre the query too, by the mean of its own kind, which a collection does not know for captions."""
     return centred(direction(query[None], texts), more, less, images, texts, beta, gamma)
 
 
@@ -132,8 +133,8 @@ MARKS = (
     ("shipped, only the right ones marked", Marks(wrong=0)),
     ("shipped, only the wrong ones marked", Marks(right=0)),
     ("shipped, one of each marked", Marks(right=1, wrong=1)),
-    ("control: marks at random", Marks(how="random")),
-    ("control: right and wrong exchanged", Marks(how="exchanged")),
+    ("control: marks at random", Marks(mode="random")),
+    ("control: right and wrong exchanged", Marks(mode="exchanged")),
 )
 
 
@@ -149,37 +150,37 @@ def simulate(half: Half, way: Way, weights: Sequence[float], marks: Marks, pictu
         relevant = half.relevant[i]
         order = np.argsort(-(half.images @ query), kind="stable")
         order = order[order != i] if pictures else order
-        seen = order[:SHOWN]
-        right, wrong = seen[relevant[seen]], seen[~relevant[seen]]
+        page = order[:PAGE_SIZE]
+        right, wrong = page[relevant[page]], page[~relevant[page]]
         if not len(right):
             continue
-        if marks.how == "random":
-            mixed = rng.permutation(seen)
+        if marks.mode == "random":
+            mixed = rng.permutation(page)
             right, wrong = mixed[: marks.right], mixed[marks.right :]
-        elif marks.how == "exchanged":
+        elif marks.mode == "exchanged":
             right, wrong = wrong, right
         right, wrong = right[: marks.right], wrong[: marks.wrong]
-        left = np.ones(len(half.images), bool)
-        left[[*right, *wrong, *([i] if pictures else [])]] = False
-        if not (relevant & left).any():
+        rest = np.ones(len(half.images), bool)
+        rest[[*right, *wrong, *([i] if pictures else [])]] = False
+        if not (relevant & rest).any():
             continue
         refined = way(query, half.images[right], half.images[wrong], mean, query_mean, *weights)
         after = np.argsort(-(half.images @ refined), kind="stable")
-        rows.append([figure for ranking in (order, after) for figure in judged(relevant, ranking[left[ranking]])])
+        rows.append([figure for ranking in (order, after) for figure in measure(relevant, ranking[rest[ranking]])])
     values = np.array(rows).T
     return Gain((values[0], values[2]), (values[1], values[3]))
 
 
-def judged(relevant: Array, ranking: Array) -> tuple[float, float]:
+def measure(relevant: Array, ranking: Array) -> tuple[float, float]:
     """Precision of the first 10, and average precision."""
     hits = relevant[ranking]
     places = np.flatnonzero(hits) + 1
     return float(hits[:10].mean()), float((np.arange(1, len(places) + 1) / places).mean())
 
 
-def show(title: str, name: str, found: Gain) -> None:
+def print_gain(title: str, name: str, gain: Gain) -> None:
     cells, columns = [], {}
-    for figure, (before, after) in {"p_at_10": found.precision, "map": found.average}.items():
+    for figure, (before, after) in {"p_at_10": gain.precision, "map": gain.average}.items():
         low, high = interval(after - before)
         columns |= {
             f"{figure}_before": before.mean(),
@@ -191,8 +192,8 @@ def show(title: str, name: str, found: Gain) -> None:
             f"{after.mean():.3f}",
             f"{(after - before).mean():+.3f} [{low:+.3f}, {high:+.3f}]",
         ]
-    print(f"| {name} | {len(found.precision[0])} | {' | '.join(cells)} |")
-    recorder.add_row("ways", asked=title, feedback=name, questions=len(found.precision[0]), **columns)
+    print(f"| {name} | {len(gain.precision[0])} | {' | '.join(cells)} |")
+    recorder.add_row("ways", asked=title, feedback=name, questions=len(gain.precision[0]), **columns)
 
 
 if __name__ == "__main__":

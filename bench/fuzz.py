@@ -38,7 +38,7 @@ HANG: Final = 10
 MEMORY: Final = 4096
 #: The longest input.
 MAX_LENGTH: Final = 4096
-#: What a target's corpus in the repository may come to, in bytes of its inputs.
+#: Greatest size of a target's corpus in the repository, in bytes of its inputs.
 CORPUS_BYTES: Final = 16 * 1024
 PACKAGE: Final = "/imseek/"
 Line: TypeAlias = tuple[str, int]
@@ -46,14 +46,14 @@ Line: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run of one target came to."""
+    """Result of a run of one target."""
 
     name: str
     runs: int
     seconds: float
     features: int
     findings: tuple[str, ...]
-    #: Why the run ended without a finding and without success; empty where it did neither.
+    #: Why the run failed without a finding; empty after success or with findings.
     failure: str = ""
 
 
@@ -96,13 +96,13 @@ def main() -> int:
 
 
 def _problem(options: argparse.Namespace, targets: Collection[str]) -> str | None:
-    """What is wrong with the arguments, or None."""
-    named = [*options.names, *([] if options.target is None else [options.target])]
-    known = f"the targets are {', '.join(targets)}"
-    if unknown := [name for name in named if name not in targets]:
-        return f"no target {unknown[0]!r}: {known}"
+    """Return the problem with the arguments, or None."""
+    names = [*options.names, *([] if options.target is None else [options.target])]
+    listing = f"the targets are {', '.join(targets)}"
+    if unknown := [name for name in names if name not in targets]:
+        return f"no target {unknown[0]!r}: {listing}"
     if (options.input is None) != (options.target is None):
-        return f"--input FILE and --target TARGET go together; {known}"
+        return f"--input FILE and --target TARGET go together; {listing}"
     if options.input is not None:
         return None if options.input.is_file() else f"no file {options.input}"
     if options.seconds < 1 or options.jobs < 1:
@@ -123,7 +123,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="TARGET", help="which targets (all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (1 or more)")
-    parser.add_argument("--runs", type=int, default=-1, help="at most so many for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="at most this many for each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where inputs are kept, to go on from")
@@ -140,19 +140,19 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> Result:
     from fuzz.corpus import read_corpus
     from fuzz.targets import TARGETS
 
-    inputs, found = folder / name / "inputs", folder / name / "findings"
+    inputs, artifacts = folder / name / "inputs", folder / name / "findings"
     inputs.mkdir(parents=True, exist_ok=True)
-    found.mkdir(exist_ok=True)
+    artifacts.mkdir(exist_ok=True)
     for n, data in enumerate((*TARGETS[name].seeds(), *read_corpus(name))):
         (inputs / f"seed-{n}").write_bytes(data)
     arguments = (
         f"-seed={options.seed}", f"-runs={options.runs}", f"-max_total_time={options.seconds}", f"-timeout={HANG}",
-        f"-rss_limit_mb={MEMORY}", f"-max_len={MAX_LENGTH}", f"-artifact_prefix={found}/", "-print_final_stats=1",
+        f"-rss_limit_mb={MEMORY}", f"-max_len={MAX_LENGTH}", f"-artifact_prefix={artifacts}/", "-print_final_stats=1",
     )  # fmt: skip
     begin = time.monotonic()
     status, output = _child(name, *arguments, str(inputs))
     (folder / name / "log").write_text(output)
-    findings = tuple(map(str, found.iterdir()))
+    findings = tuple(map(str, artifacts.iterdir()))
     features = [int(one) for one in re.findall(r" ft: (\d+)", output)]
     runs = re.search(r"number_of_executed_units: (\d+)", output)
     result = Result(
@@ -175,25 +175,25 @@ def _write_corpus(name: str, inputs: Path) -> None:
     from fuzz.targets import TARGETS
 
     reached: set[Line] = set()
-    chosen, total = [], 0
+    selection, total = [], 0
     for data in sorted((path.read_bytes() for path in inputs.iterdir()), key=lambda one: (len(one), one)):
         lines = _lines(TARGETS[name].run, data)
         if lines <= reached or total + len(data) > CORPUS_BYTES:
             continue
         reached |= lines
-        chosen.append(data)
+        selection.append(data)
         total += len(data)
-    write_corpus(name, chosen)
+    write_corpus(name, selection)
 
 
 def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
-    """The lines of imseek that a run goes through."""
-    found: set[Line] = set()
+    """Return the lines of imseek that a run executes."""
+    lines: set[Line] = set()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         if PACKAGE not in frame.f_code.co_filename:
             return None
-        found.add((frame.f_code.co_filename, frame.f_lineno))
+        lines.add((frame.f_code.co_filename, frame.f_lineno))
         return trace
 
     sys.settrace(trace)
@@ -201,14 +201,14 @@ def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
         run(data)
     finally:
         sys.settrace(None)
-    return found
+    return lines
 
 
 def _child(name: str, *arguments: str) -> tuple[int, str]:
-    """The exit code and the output of a process that fuzzes one target."""
+    """Fuzz one target in a child process; return its exit code and output."""
     command = (sys.executable, __file__, "--child", name, "--arguments", *arguments)
-    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return ran.returncode, ran.stdout.decode(errors="replace")
+    process = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return process.returncode, process.stdout.decode(errors="replace")
 
 
 def _fuzz(name: str, arguments: Sequence[str]) -> None:
@@ -218,7 +218,7 @@ def _fuzz(name: str, arguments: Sequence[str]) -> None:
     with atheris.instrument_imports(include=["imseek"]):
         from fuzz.targets import TARGETS
 
-        for data in TARGETS[name].seeds():  # What is imported late is imported now.
+        for data in TARGETS[name].seeds():  # Late imports happen now.
             with contextlib.suppress(Exception):
                 TARGETS[name].run(data)
     atheris.Setup([sys.argv[0], *arguments], TARGETS[name].run)

@@ -1,4 +1,4 @@
-"""What the confined process costs: pictures decoded in it, beside the same in this process.
+"""Cost of the confined process: pictures decoded in it, beside the same pictures in this process.
 
     python bench/heic.py [--only HEIC] [--threads 1] [--repeat 3]
 
@@ -46,7 +46,7 @@ def main() -> None:
     versions = pillow_heif.libheif_info()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads")
     print(f"pillow-heif {pillow_heif.__version__}, libheif {versions['libheif']}")
-    start = 1000 * _start()
+    start = 1000 * _worker_start()
     print(f"start of a worker: {start:.0f} ms of processor time")
     recorder.put(worker_start_cpu_ms=start, threads=options.threads, libheif=versions["libheif"])
     print("| pictures | decoded to | here, ms | confined, ms | ratio | by the clock |\n|---|---|---|---|---|---|")
@@ -65,8 +65,8 @@ def _compare(
     for _ in range(options.repeat):
         for way, read in (("here", pillow.read), ("confined", pool.read)):
             one = partial(read, name=name, min_side=side, max_pixels=_MAX_PIXELS)
-            times[way].append(_timed(one, files, count, options.threads))
-    here, confined = (min(found) for found in times.values())
+            times[way].append(_time_reads(one, files, count, options.threads))
+    here, confined = (min(runs) for runs in times.values())
     print(
         f"| {what} | {side or 'full size'} | {1000 * here[0] / count:.1f} | {1000 * confined[0] / count:.1f} "
         f"| {here[0] / confined[0]:.2f} | {here[1] / confined[1]:.2f} |",
@@ -83,15 +83,15 @@ def _compare(
     )
 
 
-def _timed(read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int) -> tuple[float, float]:
+def _time_reads(read: Callable[[bytes], Any], files: Sequence[bytes], count: int, threads: int) -> tuple[float, float]:
     """Seconds of processor time and by the clock for ``count`` pictures."""
     pool.close()
-    before, started = _processor_time(), time.perf_counter()
+    before, start = _processor_time(), time.perf_counter()
     with ThreadPoolExecutor(threads) as executor:
         for _ in executor.map(read, itertools.islice(itertools.cycle(files), count)):
             pass
-    seconds = time.perf_counter() - started
-    pool.close()  # what children used is known once they have ended
+    seconds = time.perf_counter() - start
+    pool.close()  # the usage of children is known once they have ended
     return _processor_time() - before, seconds
 
 
@@ -100,7 +100,7 @@ def _processor_time() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _start() -> float:
+def _worker_start() -> float:
     pool.close()
     before = _processor_time()
     pool.survey(pool.KINDS["pictures"])
@@ -109,10 +109,10 @@ def _start() -> float:
 
 
 def _files(name: str, size: tuple[int, int], count: int) -> list[bytes]:
-    return [_encoded(name, picture) for picture in photos.made(count, size, 0)]
+    return [_encode(name, picture) for picture in photos.make_photos(count, size, 0)]
 
 
-def _encoded(name: str, picture: Image.Image) -> bytes:
+def _encode(name: str, picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     if name == "JPEG":
         picture.save(buffer, "JPEG", quality=85)

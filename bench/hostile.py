@@ -2,10 +2,9 @@
 
     python bench/hostile.py --seed 1 --json /tmp/hostile.json --markdown /tmp/hostile.md
 
-Each lie is told in ``--variants`` of its variants, and met by ``--reads`` of the commands that read, ``--writes`` of
-those that write, and by verify and repair; 0 takes all. Kinds of a family are read by the same code. ``--verbose``
-prints what is found as it is found; the table has the worst for each lie. A trial takes about a tenth of a second of
-CPU.
+Each lie is tried in ``--variants`` of its variants, with ``--reads`` of the commands that read, ``--writes`` of those
+that write, and with verify and repair; 0 takes all. The same code reads all kinds of a family. ``--verbose`` prints
+findings at once; the table has the worst one for each lie. A trial takes about a tenth of a second of CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from hostile.findings import KINDS, Finding
 from hostile.lies import Lie
 from hostile.trial import Ground, Trial
 
-#: Columns of the table: what kinds of commands met a lie.
+#: Columns of the table: kinds of commands.
 COLUMNS = {"read": "reading", "write": "writing", "care": "verify, repair"}
 
 
@@ -54,14 +53,14 @@ def main() -> None:
             lies = list({(lie.family or lie.kind, lie.name): lie for lie in lies}.values())
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
-        planned = ((lie, *met) for lie in lies for met in _trials(lie, options, chance))
-        for lie, variant, command, call in itertools.islice(planned, options.after, None):
+        plan = ((lie, *met) for lie in lies for met in _trials(lie, options, chance))
+        for lie, variant, command, call in itertools.islice(plan, options.after, None):
             trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
             result = _result(trial, call)
             results.append(result)
             print(json.dumps(result), file=out, flush=True)
-            if options.verbose and (found := trial.outcome.findings):
-                worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+            if options.verbose and (findings := trial.outcome.findings):
+                worst = next(one.what for one in findings if one.kind == trial.outcome.worst)
                 print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
     for (kind, worst), trials in Counter((one["of"], one["worst"]) for one in results).items():
@@ -93,7 +92,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
     parser.add_argument("--parts", type=int, default=1)
-    parser.add_argument("--after", type=int, default=0, help="go on after so many trials of a run that was cut off")
+    parser.add_argument(
+        "--after", type=int, default=0, help="skip the first N trials, to continue a run that was cut off"
+    )
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")
@@ -143,8 +144,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             lines.append(f"| {worst} |" + "".join(f" {n} |" for n in row))
     lines.append("| all |" + "".join(f" {sum(counts[kind].values())} |" for kind in COLUMNS))
     missed = sum(one["missed"] for one in results)
-    asked = sum(one["verify"] for one in results if one["command"] == "verify")
-    lines.append(f"\nverify said that all is well in {missed} of {asked} trials in which it should not have.\n")
+    of_verify = sum(one["verify"] for one in results if one["command"] == "verify")
+    lines.append(f"\nverify said that all is well in {missed} of {of_verify} trials in which it should not have.\n")
     for family in dict.fromkeys(one["family"] for one in results):
         mine = [one for one in results if one["family"] == family]
         lines += [f"## {family}\n", "| lie | reading | writing | verify, repair | verify |", "|---" * 5 + "|"]
@@ -153,9 +154,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             cells = [_cell([one for one in these if one["of"] == kind]) for kind in COLUMNS]
             verified = [one for one in these if one["command"] == "verify"]
             silent = sum(one["code"] == 0 for one in verified)
-            wanted = "" if these[0]["verify"] else " (may)"
-            said = f"silent {silent} of {len(verified)}{wanted}" if silent else "sees it"
-            lines.append(f"| {lie} | {' | '.join(cells)} | {said} |")
+            mark = "" if these[0]["verify"] else " (may)"
+            cell = f"silent {silent} of {len(verified)}{mark}" if silent else "sees it"
+            lines.append(f"| {lie} | {' | '.join(cells)} | {cell} |")
         lines.append("")
     return "\n".join(lines)
 

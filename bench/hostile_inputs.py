@@ -2,8 +2,8 @@
 
     python bench/hostile_inputs.py --json /tmp/inputs.json --markdown /tmp/inputs.md
 
-tests/hostile/inputs has a sample. ``--verbose`` prints what is found as it is found; the table has counts for each kind
-of file and lie. A trial takes about a third of a second of CPU.
+tests/hostile/inputs has a sample. ``--verbose`` prints findings at once; the table has counts for each kind of file and
+lie. A trial takes about a third of a second of CPU.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def main() -> None:
         (options.json or Path("/dev/null")).open("w") as out,
     ):
         for kind, lies in corpus():
-            chosen = [one for one in lies if options.only in f"{kind.title}: {one.lie} [{one.variant}]"]
-            for lie in chosen:
+            selected = [one for one in lies if options.only in f"{kind.title}: {one.lie} [{one.variant}]"]
+            for lie in selected:
                 if lie.large is not options.large:
                     continue
                 trial = field.run(kind, lie)
                 results.append(_result(trial))
                 print(json.dumps(results[-1]), file=out, flush=True)
-                if options.verbose and (found := trial.outcome.findings):
-                    worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+                if options.verbose and (findings := trial.outcome.findings):
+                    worst = next(one.what for one in findings if one.kind == trial.outcome.worst)
                     print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
     for (kind, worst), trials in Counter((one["kind"], one["worst"]) for one in results).items():
@@ -81,7 +81,7 @@ def _result(trial: Trial) -> dict[str, Any]:
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """For each kind of file and lie, how many trials came to what, as Markdown."""
+    """Numbers of trials by kind of file, lie and outcome, as Markdown."""
     lines = ["| kind | lie | trials | came to |", "|---|---|---|---|"]
     for kind, lie in dict.fromkeys((one["kind"], one["lie"]) for one in results):
         mine = [one for one in results if (one["kind"], one["lie"]) == (kind, lie)]

@@ -2,16 +2,16 @@
 
     python bench/hubness.py [--stamps DIR] [--half B]
 
-Captions ask, their own picture is the only right answer, as in quality.py. *Skew* is the skewness of N₁₀, of how many
-questions an image is among the first ten (Radovanović et al. 2010); *most* the highest N₁₀; *never* the share of images
-that no question brings up. The parameters of every correction are those of the best mean reciprocal rank on half A.
-Differences are paired, with 95 % bootstrap intervals over questions. The bank is the words of imseek.search.hubness
-or, as the best one could hope for, the captions of the other half. The second table asks with pictures for the other
-stamps of their kind, with the images of the other half as the bank; right is whether the first one is. The third is
-of random vectors in 64 dimensions, where questions share a direction and hubs are the only difficulty.
+Captions are the questions, and their own picture is the only right answer, as in quality.py. N₁₀ is the number of
+questions that have an image among their first ten (Radovanović et al. 2010): *skew* is its skewness, *most* its
+maximum, *never* the share of images where it is 0. The parameters of every correction are those of the best mean
+reciprocal rank on half A. Differences are paired, with 95 % bootstrap intervals over questions. The bank is the words
+of imseek.search.hubness or, as the best case, the captions of the other half. The questions of the second table are
+pictures, with the images of the other half as the bank; an answer is right if its first image is of the same kind. The
+third table is of random vectors in 64 dimensions, where questions share a direction and hubs are the only difficulty.
 
-The positive control, what is shipped over those random vectors, must gain; the negative one, a bias that belongs to
-other images, must not gain; else the exit code is 1.
+The positive control, the shipped correction over those random vectors, must gain; the negative one, a bias that belongs
+to other images, must not gain; else the exit code is 1.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def main() -> int:
         sound &= table(title, halves["A"], half, bank_of_first, bank)
         print()
     print("asked with pictures; bank: images of the other half\n")
-    by_pictures(halves["A"], half, halves["B"].images, other.images)
+    table_by_pictures(halves["A"], half, halves["B"].images, other.images)
     print("\n1,000 random vectors\n")
-    sound &= made_up()
+    sound &= check_random_vectors()
     recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
         print("a control fails", file=sys.stderr)
@@ -71,8 +71,8 @@ def plain(images: Float32, questions: Float32, _: Float32) -> Array:
     return questions @ images.T
 
 
-def scaled(images: Float32, questions: Float32, bank: Float32, k: float, weight: float) -> Array:
-    """CSLS, by the code that is shipped."""
+def csls(images: Float32, questions: Float32, bank: Float32, k: float, weight: float) -> Array:
+    """CSLS, by the shipped code."""
     return correct_scores(questions @ images.T, hub_bias(images, bank, int(k)), weight)
 
 
@@ -102,15 +102,15 @@ def mutual_proximity(images: Float32, questions: Float32, bank: Float32, least: 
 
 
 def centred(images: Float32, questions: Float32, bank: Float32, share: float) -> Array:
-    """Both sides less a share of their means (Suzuki et al. 2013), and normalised again."""
-    moved = [images - share * images.mean(axis=0), questions - share * bank.mean(axis=0)]
-    rows, asked = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in moved)
-    return asked @ rows.T
+    """Subtract a share of their means from both sides (Suzuki et al. 2013), and normalise again."""
+    shifted = [images - share * images.mean(axis=0), questions - share * bank.mean(axis=0)]
+    rows, queries = (m / np.linalg.norm(m, axis=1, keepdims=True) for m in shifted)
+    return queries @ rows.T
 
 
 WAYS: tuple[tuple[str, Way, tuple[Iterable[float], ...]], ...] = (
     ("none", plain, ()),
-    ("CSLS, k nearest × weight", scaled, ((1, 3, 5, 10, 20, 50), (0.25, 0.5, 0.75, 1.0))),
+    ("CSLS, k nearest × weight", csls, ((1, 3, 5, 10, 20, 50), (0.25, 0.5, 0.75, 1.0))),
     ("inverted softmax", inverted_softmax, ((5, 10, 20, 40),)),
     ("querybank, dynamic inverted softmax", dynamic, ((5, 10, 20, 40),)),
     ("mutual proximity", mutual_proximity, ((0.01, 0.02, 0.05, 0.1, 0.2),)),
@@ -118,8 +118,8 @@ WAYS: tuple[tuple[str, Way, tuple[Iterable[float], ...]], ...] = (
 )  # fmt: skip
 
 
-def made_up() -> bool:
-    """Whether what is shipped gains where there is nothing but hubs."""
+def check_random_vectors() -> bool:
+    """Return whether the shipped correction gains where hubs are the only difficulty."""
     rng = np.random.default_rng(0)
     common = unit_rows(rng.standard_normal((1, 64)))
     images = unit_rows(rng.standard_normal((1000, 64)))
@@ -127,10 +127,10 @@ def made_up() -> bool:
     bank = unit_rows(0.8 * unit_rows(rng.standard_normal((64, 64))) + 0.2 * common)
     before = ranks(plain(images, texts, bank))
     print(HEAD)
-    row("random vectors", "none", plain(images, texts, bank), before)
-    shipped = scaled(images, texts, bank, BANK_NEIGHBOURS, WEIGHT)
-    row("random vectors", "shipped", shipped, before)
-    row("random vectors", "CSLS, 20 × 0.5", scaled(images, texts, bank, 20, 0.5), before)
+    print_row("random vectors", "none", plain(images, texts, bank), before)
+    shipped = csls(images, texts, bank, BANK_NEIGHBOURS, WEIGHT)
+    print_row("random vectors", "shipped", shipped, before)
+    print_row("random vectors", "CSLS, 20 × 0.5", csls(images, texts, bank, 20, 0.5), before)
     return interval(1 / ranks(shipped) - 1 / before)[0] > 0
 
 
@@ -138,12 +138,12 @@ def made_up() -> bool:
 
 
 def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> bool:
-    """Whether the negative control gains nothing."""
+    """Print the table of corrections; return whether the negative control gains nothing."""
     before = ranks(plain(half.images, half.texts, bank))
     print(HEAD)
     for name, way, grid in WAYS:
         best = max(product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p)))
-        row(
+        print_row(
             title,
             f"{name} {' × '.join(f'{value:g}' for value in best)}",
             way(half.images, half.texts, bank, *best),
@@ -151,15 +151,15 @@ def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Flo
         )
     bias = np.random.default_rng(0).permutation(hub_bias(half.images, bank))
     control = correct_scores(half.texts @ half.images.T, bias)
-    row(title, "control: bias of other images", control, before)
+    print_row(title, "control: bias of other images", control, before)
     return interval(1 / ranks(control) - 1 / before)[0] <= 0
 
 
-def row(title: str, name: str, scores: Array, before: Array) -> None:
-    found = ranks(scores)
-    hits, gain = (found == 1).astype(float), 1 / found - 1 / before
+def print_row(title: str, name: str, scores: Array, before: Array) -> None:
+    own_ranks = ranks(scores)
+    hits, gain = (own_ranks == 1).astype(float), 1 / own_ranks - 1 / before
     more = hits - (before == 1)
-    cells = [f"{hits.mean():.3f}", signed(more), f"{(1 / found).mean():.3f}", signed(gain), *hubs(scores)]
+    cells = [f"{hits.mean():.3f}", format_gain(more), f"{(1 / own_ranks).mean():.3f}", format_gain(gain), *hubs(scores)]
     print(f"| {name} | {' | '.join(cells)} |")
     recorder.add_row(
         "corrections",
@@ -167,7 +167,7 @@ def row(title: str, name: str, scores: Array, before: Array) -> None:
         correction=name,
         r_at_1=hits.mean(),
         r_at_1_less_none=more.mean(),
-        mrr=(1 / found).mean(),
+        mrr=(1 / own_ranks).mean(),
         mrr_less_none=gain.mean(),
         mrr_less_none_interval=interval(gain),
         **hub_figures(scores),
@@ -184,8 +184,8 @@ def mrr(scores: Array) -> float:
 
 
 def hubs(scores: Array) -> list[str]:
-    found = hub_figures(scores)
-    return [f"{found['skew']:.2f}", f"{found['most']}", f"{found['never']:.3f}"]
+    figures = hub_figures(scores)
+    return [f"{figures['skew']:.2f}", f"{figures['most']}", f"{figures['never']:.3f}"]
 
 
 def hub_figures(scores: Array) -> dict[str, float]:
@@ -195,12 +195,12 @@ def hub_figures(scores: Array) -> dict[str, float]:
     return {"skew": skew, "most": counts.max(), "never": (counts == 0).mean()}
 
 
-def signed(values: Array) -> str:
+def format_gain(values: Array) -> str:
     low, high = interval(values)
     return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> None:
+def table_by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> None:
     print("| correction | first is of the kind | − none | skew | most | never |\n|---|---|---|---|---|---|")
     before = kinds(half, plain(half.images, half.images, bank))
     for name, way, grid in WAYS:
@@ -211,7 +211,7 @@ def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) 
         scores = way(half.images, half.images, bank, *best)
         right = kinds(half, scores)
         np.fill_diagonal(scores, -np.inf)
-        cells = [f"{right.mean():.3f}", signed(right - before), *hubs(scores)]
+        cells = [f"{right.mean():.3f}", format_gain(right - before), *hubs(scores)]
         print(f"| {name} {' × '.join(f'{value:g}' for value in best)} | {' | '.join(cells)} |")
         recorder.add_row(
             "by_pictures",
@@ -225,11 +225,11 @@ def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) 
 
 
 def kinds(half: Half, scores: Array) -> Array:
-    """(q,) 1.0 where the first image but the question itself is relevant, over stamps that are not alone."""
+    """(q,) 1.0 where the first image other than the question is relevant, for stamps not alone of their kind."""
     others = np.where(np.eye(len(scores), dtype=bool), -np.inf, scores)
     asks = half.relevant.sum(axis=1) > 1
-    found: Array = half.relevant[np.arange(len(scores)), others.argmax(axis=1)][asks].astype(float)
-    return found
+    hits: Array = half.relevant[np.arange(len(scores)), others.argmax(axis=1)][asks].astype(float)
+    return hits
 
 
 if __name__ == "__main__":

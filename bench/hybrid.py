@@ -1,4 +1,4 @@
-"""Pictures and words together: what fusion finds on the captioned stamps of Tux Paint, beside either alone.
+"""Search by pictures and words fused, beside either alone, on the captioned stamps of Tux Paint.
 
     python bench/hybrid.py [--stamps DIR] [--half B] [--weights 1 2 4] [--settings captions "no words"]
 
@@ -60,7 +60,7 @@ NOISE = (0.75, 1.5, 2.5, 3.75, 5.25)
 DEPTH = 10
 RRF = 60
 ALLOWED_LOSS = 0.005
-#: Words of which no caption has any, by the noun that they mean.
+#: Words that occur in no caption, with the noun that they mean.
 SYNONYMS = {
     "automobile": "car", "bunny": "rabbit", "aircraft": "airplane", "motorbike": "motorcycle", "vessel": "boat",
     "feline": "cat", "puppy": "dog", "hog": "pig", "cattle": "cow", "spectacles": "glasses", "trousers": "pants",
@@ -78,8 +78,8 @@ Ranking = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Setting:
-    """A collection of n stamps, where each of them is in it: ``ids`` (n,), in the order of the captions, and the
-    captions that are stored, None for those without."""
+    """A collection of n stamps, with their ``ids`` (n,) in the order of the captions, and the stored captions, None
+    for stamps without one."""
 
     name: str
     collection: imseek.Collection
@@ -96,13 +96,13 @@ class Task:
     relevant: npt.NDArray[np.bool_]
 
     def figures(self, rankings: Sequence[Ranking]) -> npt.NDArray[np.float64]:
-        """(3,): of stamps ranked best first, at most ten a query: the right ones among 1, 5, 10, of those possible."""
-        found = []
+        """(3,) shares of right stamps among the first 1, 5, 10, of those possible; rankings hold at most ten each."""
+        shares = []
         for relevant, ranking in zip(self.relevant, rankings, strict=True):
             right = np.zeros(DEPTH)
             right[: len(ranking)] = relevant[ranking[:DEPTH]]
-            found.append([right[:k].sum() / min(k, relevant.sum()) for k in (1, 5, 10)])
-        figures: npt.NDArray[np.float64] = np.mean(found, axis=0)
+            shares.append([right[:k].sum() / min(k, relevant.sum()) for k in (1, 5, 10)])
+        figures: npt.NDArray[np.float64] = np.mean(shares, axis=0)
         return figures
 
 
@@ -126,45 +126,45 @@ def main() -> int:
 
 
 def read_captions(stamps: Path, half: str) -> dict[str, str]:
-    """By name, the first lines of the text files of a half, as stamps.py takes them."""
-    found = {}
+    """Captions by name: the first lines of the text files of a half, as stamps.py takes them."""
+    captions = {}
     for name in stamp_names(stamps):
         text = (stamps / name).with_suffix(".txt")
         if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
-            found[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
-    return {name: caption for name, caption in found.items() if caption}
+            captions[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+    return {name: caption for name, caption in captions.items() if caption}
 
 
 def make_tasks(captions: Sequence[str]) -> tuple[Task, Task, Task]:
     nouns = np.array([noun(caption) for caption in captions])
-    asked = sorted({one for one in nouns.tolist() if one})
-    others = [(word, one) for word, one in SYNONYMS.items() if one in asked]
+    words = sorted({one for one in nouns.tolist() if one})
+    pairs = [(synonym, one) for synonym, one in SYNONYMS.items() if one in words]
     return (
         Task("captions", tuple(captions), np.eye(len(captions), dtype=np.bool_)),
-        Task("nouns", tuple(f"a {one}" for one in asked), np.array(asked)[:, None] == nouns[None]),
-        Task("synonyms", tuple(word for word, _ in others), np.array([nouns == one for _, one in others])),
+        Task("nouns", tuple(f"a {one}" for one in words), np.array(words)[:, None] == nouns[None]),
+        Task("synonyms", tuple(synonym for synonym, _ in pairs), np.array([nouns == one for _, one in pairs])),
     )
 
 
 def make_settings(stamps: Path, captions: Mapping[str, str], work: Path, only: Sequence[str] = ()) -> Iterator[Setting]:
-    """Yield the collections, each indexed when it is asked for."""
-    names, said = list(captions), list(captions.values())
+    """Yield the collections; each is indexed when its turn comes."""
+    names, all_captions = list(captions), list(captions.values())
     order = np.random.default_rng(5).permutation(len(names)).tolist()
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(names)]
-    chosen = np.random.default_rng(9).random(len(said))
-    few = [one if share < 1 / 3 else None for one, share in zip(said, chosen, strict=True)]
-    made: dict[str, tuple[Sequence[str], Sequence[str | None]]] = {
+    draws = np.random.default_rng(9).random(len(all_captions))
+    third = [one if share < 1 / 3 else None for one, share in zip(all_captions, draws, strict=True)]
+    variants: dict[str, tuple[Sequence[str], Sequence[str | None]]] = {
         "names": (names, ()),
-        "names and captions": (names, said),
-        "captions": (numbers, said),
-        "captions of a third": (numbers, few),
-        "wrong captions": (numbers, [said[n] for n in order]),
+        "names and captions": (names, all_captions),
+        "captions": (numbers, all_captions),
+        "captions of a third": (numbers, third),
+        "wrong captions": (numbers, [all_captions[n] for n in order]),
         "wrong names": ([f"{n}/{names[o]}" for n, o in enumerate(order)], ()),
         "no words": (numbers, ()),
     }
-    for name, (shown, texts) in made.items():
+    for name, (targets, texts) in variants.items():
         if not only or name in only:
-            yield make_setting(name, stamps, names, shown, work, texts)
+            yield make_setting(name, stamps, names, targets, work, texts)
 
 
 def make_setting(
@@ -177,12 +177,12 @@ def make_setting(
 ) -> Setting:
     """Index copies of stamps under other names, with captions beside them."""
     folder = work / name / "pictures"
-    for file, shown in zip(files, names, strict=True):
-        (folder / shown).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(stamps / file, folder / shown)
-    for shown, caption in zip(names, captions, strict=False):
+    for file, target in zip(files, names, strict=True):
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(stamps / file, folder / target)
+    for target, caption in zip(names, captions, strict=False):
         if caption is not None:
-            (folder / shown).with_suffix(".txt").write_text(caption, "utf-8")
+            (folder / target).with_suffix(".txt").write_text(caption, "utf-8")
     collection = imseek.create(work / name / "collection", encoder="builtin", captions=bool(captions))
     collection.index([folder])
     reader = Reader(collection.path)
@@ -192,7 +192,7 @@ def make_setting(
 
 
 def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequence[float]) -> float:
-    """Print a table of one setting and task; return the worst loss of it that must not be."""
+    """Print the table of one setting and task; return its worst loss that counts as a failure."""
     print(f"\n{setting.name}, {task.name} as queries ({len(task.queries)}); R@1 / R@5 / R@10\n")
     print("| encoder | image | text | captions | rrf | fused | least gain |\n|---|---|---|---|---|---|---|", flush=True)
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
@@ -209,9 +209,9 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
 
     for encoder, scores, agreement in encoders(setting, task, captions):
         quality = "basic" if encoder == "builtin" else "full"
-        spoken = caption_hits(setting, task, own_texts if encoder == "builtin" else minilm, agreement)
-        by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in spoken]
-        with_captions = [one.with_captions(its) if its else one for one, its in zip(words, spoken, strict=True)]
+        hits = caption_hits(setting, task, own_texts if encoder == "builtin" else minilm, agreement)
+        by_caption = [[] if one is None else [position[i] for i in one.ids.tolist()] for one in hits]
+        with_captions = [one.with_captions(its) if its else one for one, its in zip(words, hits, strict=True)]
         image = [np.lexsort((setting.ids, -one)) for one in scores]
         matches = [
             replace(both, cosines=one[[position[i] for i in both.ids.tolist()]])
@@ -219,14 +219,14 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         ]
         calibrations = [
             calibrate(one, quality, captions=[its] if its else [], words=[both])
-            for one, its, both in zip(scores, spoken, matches, strict=True)
+            for one, its, both in zip(scores, hits, matches, strict=True)
         ]
         fused = fuse_all(scores, matches, calibrations)
         if encoder == "builtin":
-            shown = answers(setting, task, position)
-            agree = np.mean([a.tolist() == b.tolist() for a, b in zip(shown, fused, strict=True)])
+            engine_rankings = search_engine(setting, task, position)
+            agree = np.mean([a.tolist() == b.tolist() for a, b in zip(engine_rankings, fused, strict=True)])
             recorder.add_row("engine", setting=setting.name, task=task.name, share_of_equal_answers=agree)
-            fused = shown
+            fused = engine_rankings
         ways = {
             "image": task.figures(image),
             "text": task.figures(text),
@@ -237,15 +237,15 @@ def compare(setting: Setting, task: Task, captions: Sequence[str], weights: Sequ
         better = np.maximum.reduce([ways["image"], ways["text"], ways["captions"]])
         gain = float((ways["fused"] - better).min())
         print(f"| {encoder} | {' | '.join(map(cell, ways.values()))} | {gain:+.3f} |", flush=True)
-        figures = {way: found.tolist() for way, found in ways.items()}
+        figures = {way: values.tolist() for way, values in ways.items()}
         recorder.add_row("rankings", setting=setting.name, task=task.name, encoder=encoder, gain=gain, **figures)
         if setting.name == "no words" and [one[:DEPTH].tolist() for one in image] != [one.tolist() for one in fused]:
             worst = -1.0
         if setting.name.startswith("names"):
             worst = min(worst, gain)
         for weight in weights:
-            made = task.figures(fuse_all(scores, matches, [replace(one, weight=weight) for one in calibrations]))
-            print(f"| … weight {weight:g} | | | | | {cell(made)} | {(made - better).min():+.3f} |", flush=True)
+            weighted = task.figures(fuse_all(scores, matches, [replace(one, weight=weight) for one in calibrations]))
+            print(f"| … weight {weight:g} | | | | | {cell(weighted)} | {(weighted - better).min():+.3f} |", flush=True)
     return worst
 
 
@@ -265,15 +265,15 @@ def caption_hits(
     setting: Setting, task: Task, encode: Callable[[Sequence[str]], Float32], agreement: float
 ) -> list[CaptionHits | None]:
     """Compare each query with the stored captions, as the engine does with those of an encoder."""
-    at = [n for n, caption in enumerate(setting.captions) if caption]
-    if not at:
+    captioned = [n for n, caption in enumerate(setting.captions) if caption]
+    if not captioned:
         return [None] * len(task.queries)
-    captions, ids = encode([setting.captions[n] or "" for n in at]), setting.ids[at]
-    found: list[CaptionHits | None] = []
+    captions, ids = encode([setting.captions[n] or "" for n in captioned]), setting.ids[captioned]
+    hits: list[CaptionHits | None] = []
     for cosines in (encode(list(task.queries)) @ captions.T).astype(np.float32):
         best = np.lexsort((ids, -cosines))[:MAX_WORD_MATCHES]
-        found.append(CaptionHits(ids[best], cosines[best], cosines, len(at), agreement=agreement))
-    return found
+        hits.append(CaptionHits(ids[best], cosines[best], cosines, len(captioned), agreement=agreement))
+    return hits
 
 
 def fuse(
@@ -285,8 +285,8 @@ def fuse(
 ) -> Ranking:
     """(m,): the first stamps by both, as the engine ranks them. ``scores`` (n,) are those of the stamps ``ids``."""
     best = np.lexsort((ids, -scores))
-    found = fuse_rankings(Matches(ids[best], scores[best]), words, calibration, DEPTH)
-    return np.array([position[i] for i in found.ids.tolist()], np.int64)
+    ranking = fuse_rankings(Matches(ids[best], scores[best]), words, calibration, DEPTH)
+    return np.array([position[i] for i in ranking.ids.tolist()], np.int64)
 
 
 def reciprocal_ranks(image: Ranking, text: Ranking) -> Ranking:
@@ -296,32 +296,37 @@ def reciprocal_ranks(image: Ranking, text: Ranking) -> Ranking:
     return np.argsort(-scores, kind="stable")[:DEPTH]
 
 
-def answers(setting: Setting, task: Task, position: dict[int, int]) -> list[Ranking]:
-    """What a search answers, as it is used."""
-    found = setting.collection.search_many(list(task.queries), limit=DEPTH, metadata=False)
-    return [np.array([position[hit.image_id] for hit in one], np.int64) for one in found]
+def search_engine(setting: Setting, task: Task, position: dict[int, int]) -> list[Ranking]:
+    """Rank by the search that users call."""
+    results = setting.collection.search_many(list(task.queries), limit=DEPTH, metadata=False)
+    return [np.array([position[hit.image_id] for hit in one], np.int64) for one in results]
 
 
 def encoders(setting: Setting, task: Task, captions: Sequence[str]) -> list[tuple[str, list[Float32], float]]:
     """Scores (n,) of all stamps for each query, and the agreement of the stored captions with them, by encoder."""
-    at = [n for n, caption in enumerate(setting.captions) if caption]
-    said = [setting.captions[n] or "" for n in at]
+    captioned = [n for n, caption in enumerate(setting.captions) if caption]
+    stored = [setting.captions[n] or "" for n in captioned]
     reader, own = Reader(setting.collection.path), BuiltinEncoder(modalities=("text",))
     (space, *_) = reader.current.spaces
-    seen = reader.vectors(setting.ids.tolist(), space.space_id).astype(np.float32)
+    vectors = reader.vectors(setting.ids.tolist(), space.space_id).astype(np.float32)
     scores = [maps.scores(setting.collection, query, setting.ids) for query in task.queries]
-    found = [("builtin", scores, caption_agreement(own.encode_texts(said), seen[at], seen) if at else 0.0)]
+    agreement = caption_agreement(own.encode_texts(stored), vectors[captioned], vectors) if captioned else 0.0
+    encodings = [("builtin", scores, agreement)]
     tower = text_tower()
-    pictures, queries, texts = tower(list(captions)), tower(list(task.queries)), tower(said) if at else seen[:0]
+    pictures, queries, texts = (
+        tower(list(captions)),
+        tower(list(task.queries)),
+        tower(stored) if captioned else vectors[:0],
+    )
     rng = np.random.default_rng(0)
     for length in NOISE:
         noise = rng.standard_normal(pictures.shape)
         noise *= length / np.linalg.norm(noise, axis=1, keepdims=True)
         rows = pictures + noise
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        agreement = caption_agreement(texts, rows[at], rows) if at else 0.0
-        found.append((f"noise {length:g}", list((queries @ rows.T).astype(np.float32)), agreement))
-    return found
+        agreement = caption_agreement(texts, rows[captioned], rows) if captioned else 0.0
+        encodings.append((f"noise {length:g}", list((queries @ rows.T).astype(np.float32)), agreement))
+    return encodings
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 
 import recorder
-from photos import SIZES, made
+from photos import SIZES, make_photos
 
 HERE = Path(__file__).resolve().parents[1]
 SAMPLER = """
@@ -59,22 +59,22 @@ def main() -> None:
     parser.add_argument("--add", type=Path, metavar="FOLDER", help="put a new photo here before each run")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    photos = made(options.runs + 1, SIZES["small"], os.getpid())
-    found: collections.Counter[tuple[str, ...]] = collections.Counter()
+    photos = make_photos(options.runs + 1, SIZES["small"], os.getpid())
+    samples: collections.Counter[tuple[str, ...]] = collections.Counter()
     seconds = 0.0
     for run in range(options.runs + 1):
         if options.add:
             next(photos).save(options.add / f"icicle-{os.getpid()}-{run}.jpg", quality=90)
-        used, stacks = sampled(options.command)
+        cpu, stacks = sample_stacks(options.command)
         if run:
-            seconds += used / options.runs
+            seconds += cpu / options.runs
             for stack, count in stacks.items():
-                found[boxes(stack)] += count
-    recorder.put(processor_s=seconds, samples=sum(found.values()))
-    options.picture.write_text(drawing(found, 1000 * seconds, options.runs, " ".join(options.command)), "utf-8")
+                samples[boxes(stack)] += count
+    recorder.put(processor_s=seconds, samples=sum(samples.values()))
+    options.picture.write_text(draw_icicle(samples, 1000 * seconds, options.runs, " ".join(options.command)), "utf-8")
 
 
-def sampled(command: list[str]) -> tuple[float, dict[str, int]]:
+def sample_stacks(command: list[str]) -> tuple[float, dict[str, int]]:
     """Run the command; return its seconds of processor time, and its samples by stack."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as folder:
@@ -83,8 +83,8 @@ def sampled(command: list[str]) -> tuple[float, dict[str, int]]:
             [sys.executable, "-P", "-c", SAMPLER, str(out), *command],
             env=environment | {"PYTHONPATH": str(HERE)}, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        used, stacks = json.loads(out.read_text())
-        return used, stacks
+        cpu, stacks = json.loads(out.read_text())
+        return cpu, stacks
 
 
 def boxes(stack: str) -> tuple[str, ...]:
@@ -107,9 +107,9 @@ def boxes(stack: str) -> tuple[str, ...]:
     return tuple(names) or ("Python",)
 
 
-def drawing(found: collections.Counter[tuple[str, ...]], milliseconds: float, runs: int, title: str) -> str:
-    total, parts, deepest = sum(found.values()), [], 0
-    level = [(0.0, (), list(found.items()))]
+def draw_icicle(samples: collections.Counter[tuple[str, ...]], milliseconds: float, runs: int, title: str) -> str:
+    total, parts, deepest = sum(samples.values()), [], 0
+    level = [(0.0, (), list(samples.items()))]
     while level:
         below = []
         for left, above, stacks in level:
@@ -117,12 +117,12 @@ def drawing(found: collections.Counter[tuple[str, ...]], milliseconds: float, ru
             for stack, count in stacks:
                 if len(stack) > len(above):
                     groups[stack[len(above)]].append((stack, count))
-            for name, mine in sorted(groups.items(), key=lambda group: -sum(count for _, count in group[1])):
-                count = sum(count for _, count in mine)
+            for name, members in sorted(groups.items(), key=lambda group: -sum(count for _, count in group[1])):
+                count = sum(count for _, count in members)
                 if count >= LEAST * total:
                     parts.append(box(left, len(above), count / total, name, milliseconds * count / total))
                     deepest = max(deepest, len(above) + 1)
-                    below.append((left, (*above, name), mine))
+                    below.append((left, (*above, name), members))
                 left += count / total
         level = below
     height = ROW * (deepest + 2)

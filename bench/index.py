@@ -1,4 +1,4 @@
-"""`imseek index` as a whole: beside its peers, against the work that it cannot avoid, and at size.
+"""`imseek index` as a whole: beside its peers, against the work that it cannot avoid, and at scale.
 
     python bench/index.py [--part peers] [--part pipeline] [--part rescan] [--part memory] [--work DIR]
 
@@ -11,7 +11,7 @@ pipeline  `Collection.index` with the fake encoder over JPEGs, beside bare threa
 rescan    --files files that have not changed (bench/rescan.py): seconds, and which were opened.
 memory    Resident memory of a process that indexes --pictures small pictures, by how many were committed.
 
-Files are made below --work, a temporary folder unless it is named, where they are found again.
+Files are made below --work, where later runs find them again (default: a temporary folder).
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ def jpeg(picture: object) -> bytes:
 # -- peers -----------------------------------------------------------------------------------------------
 
 
-def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def compare_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"mixture-{options.photos}"
     if not folder.exists():
         folder.mkdir(parents=True)
         for size, share in MIXTURE.items():
             count = max(1, options.photos * share // 100)
-            for n, picture in enumerate(photos.made(count, size, seed=size[0])):
+            for n, picture in enumerate(photos.make_photos(count, size, seed=size[0])):
                 (folder / f"{size[0]}-{n:04}.jpg").write_bytes(jpeg(picture))
-    found = sorted(folder.iterdir())
+    files = sorted(folder.iterdir())
     hub, models = options.peers / "hf", options.rclip_models.expanduser()
     ours = [peers.imseek(precision, hub) for precision in ("auto", "fp32")]
     tools = [*ours, peers.clip_retrieval(options.peers, hub), peers.rclip(options.peers)]
@@ -84,29 +84,29 @@ def beside_peers(options: argparse.Namespace, work: Path, scratch: Path) -> None
     for _ in range(options.rounds):
         for tool in tools:
             seconds = tool.seconds(folder, scratch, models)
-            rates[tool.name].append(len(found) / seconds)
+            rates[tool.name].append(len(files) / seconds)
             print(
-                f"  {tool.name:15} {rates[tool.name][-1]:7.1f} img/s ({len(found)} in {seconds:.1f} s)",
+                f"  {tool.name:15} {rates[tool.name][-1]:7.1f} img/s ({len(files)} in {seconds:.1f} s)",
                 flush=True,
             )
-    sizes = sum(path.stat().st_size for path in found) / 1e6
-    peers.report(f"{len(found)} photographs, {sizes:.0f} MB", rates, [tool.name for tool in ours])
+    sizes = sum(path.stat().st_size for path in files) / 1e6
+    peers.report(f"{len(files)} photographs, {sizes:.0f} MB", rates, [tool.name for tool in ours])
 
 
 # -- pipeline --------------------------------------------------------------------------------------------
 
 
-def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_pipeline(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     print(f"\n| JPEGs | bare, img/s | indexed, img/s | share | min … max | share of CPU | CPU, ms/img |\n{'|---' * 7}|")
     for name, size in SIDES.items():
         count = options.jpegs * 640 * 480 // (size[0] * size[1])  # so that each takes as long
         folder = work / f"jpegs-{size[0]}-{count}"
         if not folder.exists():
-            rescan.make(folder, count, [jpeg(p) for p in photos.made(min(DIFFERENT, count), size, seed=1)])
+            rescan.make(folder, count, [jpeg(p) for p in photos.make_photos(min(DIFFERENT, count), size, seed=1)])
         bare, indexed = [], []
         for n in range(options.rounds + 1):  # the first one warms up
-            bare.append(timed(bare_threads, folder))
-            indexed.append(timed(index, folder, scratch / f"{folder.name}-{n}"))
+            bare.append(time_call(bare_threads, folder))
+            indexed.append(time_call(index, folder, scratch / f"{folder.name}-{n}"))
         shares = [b[0] / i[0] for b, i in zip(bare[1:], indexed[1:], strict=True)]
         of_cpu = statistics.median(b[1] / i[1] for b, i in zip(bare[1:], indexed[1:], strict=True))
         rates = [count / statistics.median(seconds for seconds, _ in runs[1:]) for runs in (bare, indexed)]
@@ -130,7 +130,7 @@ def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) ->
         )
 
 
-def timed(work: Callable[..., None], *arguments: Path) -> tuple[float, float]:
+def time_call(work: Callable[..., None], *arguments: Path) -> tuple[float, float]:
     """Seconds by the clock, and of all processors."""
     start = time.perf_counter(), time.process_time()
     work(*arguments)
@@ -144,15 +144,15 @@ def index(folder: Path, place: Path) -> None:
 
 
 def bare_threads(folder: Path) -> None:
-    """What indexing cannot do without, and nothing else: no queue, no order, no results."""
+    """Do the work that indexing cannot avoid, and nothing else: no queue, no order, no results."""
     encoder = registry.load("fake", modalities=("image",))
     min_side = shared_draft_size([encoder])
-    lock, left = threading.Lock(), iter(sorted(folder.rglob("*.jpg")))
+    lock, paths = threading.Lock(), iter(sorted(folder.rglob("*.jpg")))
 
     def work() -> None:
         while True:
             with lock:
-                path = next(left, None)
+                path = next(paths, None)
             if path is None:
                 return
             data = path.read_bytes()
@@ -169,32 +169,32 @@ def bare_threads(folder: Path) -> None:
 # -- size ------------------------------------------------------------------------------------------------
 
 
-def unchanged(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_rescan(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"small-{options.files}"
     rescan.make(folder, options.files)
     rescan.measure(folder, scratch)
 
 
-def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
+def measure_memory(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     folder = work / f"small-{options.pictures}"
     rescan.make(folder, options.pictures)
     command = [sys.executable, "-P", "-c", CHILD, str(folder), str(scratch / "memory")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    at: list[tuple[str, int]] = [("start", 0)]
+    commits: list[tuple[str, int]] = [("start", 0)]
     samples: list[tuple[str, int, int]] = []
 
     def listen() -> None:
         assert child.stdout is not None
         for line in child.stdout:
-            phase, done = line.split()
-            at.append((phase, int(done)))
+            phase, count = line.split()
+            commits.append((phase, int(count)))
 
     listener = threading.Thread(target=listen)
     listener.start()
     while child.poll() is None:
         status = Path(f"/proc/{child.pid}/status").read_text()
-        if found := re.search(r"VmRSS:\s+(\d+)", status):
-            samples.append((*at[-1], int(found[1]) // 1024))
+        if match := re.search(r"VmRSS:\s+(\d+)", status):
+            samples.append((*commits[-1], int(match[1]) // 1024))
         time.sleep(0.05)
     listener.join()
     if child.returncode:
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
     parser.add_argument("--rclip-models", type=Path, default=Path("~/.local/share/rclip"))
     options = parser.parse_args()
-    runs = {"peers": beside_peers, "pipeline": share_of_pipeline, "rescan": unchanged, "memory": resident}
+    runs = {"peers": compare_peers, "pipeline": measure_pipeline, "rescan": measure_rescan, "memory": measure_memory}
     print(f"{peers.processor()}, {peers.cores()} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as scratch:
         for part in options.part or PARTS:

@@ -1,4 +1,4 @@
-"""Pictures inside pictures: collages, screenshots and crops made of stamps and photographs, with what lies in what.
+"""Collages, screenshots and crops made of stamps and photographs, with the pictures that lie in each.
 
 Used by duplicates_inside.py. Halves are those of quality.py, a hash of the name; nothing of one half is in the other.
 """
@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from duplicating.originals import encoded, photo_folders
+from duplicating.originals import encode_picture, photo_folders
 from PIL import Image, ImageDraw
 from quality import half_of, stamp_names
 
@@ -22,7 +22,7 @@ from imseek.media import decode
 #: A part of a picture in pixels: left, top, right, bottom.
 Box = tuple[float, float, float, float]
 
-#: Stamps that things are made of, and those that are only there to be mistaken for others.
+#: Stamps that collages and the like are made of, and stamps that are only there to be mistaken for those.
 STAMPS, OTHERS = 40, 80
 COLLAGES, SCREENSHOTS = 12, 24
 #: Shares of the area that crops have.
@@ -39,70 +39,74 @@ PHOTOS = (
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The part ``of`` an original that a picture shows, in its box ``at``; both in pixels."""
+class Placement:
+    """The ``source_box`` of an original that a picture shows in its ``target_box``; both in pixels."""
 
     original: str
-    of: Box
-    at: Box
+    source_box: Box
+    target_box: Box
 
 
 @dataclass(frozen=True)
-class Made:
-    """``kind`` is original, collage, screenshot, or the share of a crop."""
+class Item:
+    """A picture; ``kind`` is original, collage, screenshot, or the share of a crop."""
 
     name: str
     kind: str
     data: bytes
-    shows: tuple[Shown, ...]
+    shows: tuple[Placement, ...]
 
 
-def made(half: str, stamps: Path, most: int | None = None) -> list[Made]:
-    """``most`` bounds the originals, the collages and the screenshots, each by itself."""
+def make_items(half: str, stamps: Path, most: int | None = None) -> list[Item]:
+    """Make the pictures of a half; ``most`` limits originals, collages and screenshots, each by itself."""
     chance = np.random.default_rng("AB".index(half))
     pictures = dict(islice(_originals(half, stamps), most))
     others = [name for name in pictures if name.startswith("other/")]
-    used = {name: one for name, one in pictures.items() if name not in others}
-    found = [Made(name, "original", encoded(one, "png"), (_all(name, one),)) for name, one in pictures.items()]
-    names = list(used)
+    sources = {name: one for name, one in pictures.items() if name not in others}
+    items = [Item(name, "original", encode_picture(one, "png"), (_whole(name, one),)) for name, one in pictures.items()]
+    names = list(sources)
     for n in range(COLLAGES)[:most]:
-        found.append(_collage(f"collage-{n:02d}", used, chance, n))
+        items.append(_collage(f"collage-{n:02d}", sources, chance, n))
     for n in range(SCREENSHOTS)[:most]:
-        found.append(_screenshot(f"screenshot-{n:02d}", names[n * 7 % len(names)], used, chance))
-    for name, picture in used.items():
+        items.append(_screenshot(f"screenshot-{n:02d}", names[n * 7 % len(names)], sources, chance))
+    for name, picture in sources.items():
         for share in CROPS:
             if (crop := _crop(name, picture, share, chance)) is not None:
-                found.append(crop)
-    return found
+                items.append(crop)
+    return items
 
 
-def relation(whole: Made, part: Made) -> str:
-    """``inside``: the part, all of which is of one original, lies in the whole. ``cut``: it does so with its edges cut
-    off. ``near``: little of it does, or most of the whole is the part. Empty: neither."""
+def relation(whole: Item, part: Item) -> str:
+    """Return ``inside`` if the part, which shows one original alone, lies in the whole; ``cut`` if it does so with its
+    edges cut off; ``near`` if little of it does, or the part makes up most of the whole; empty if none of these."""
     if whole is part or part.kind in ("collage", "screenshot"):
         return "near" if _share_something(whole, part) else ""
     (own,) = part.shows
     best = ""
-    for shown in whole.shows:
-        if shown.original != own.original or (common := _area(_common(shown.of, own.of))) <= 0:
+    for placement in whole.shows:
+        if placement.original != own.original or (common := _area(_common(placement.source_box, own.source_box))) <= 0:
             continue
-        held = common / _area(own.of)
-        of_whole = common * _area(shown.at) / _area(shown.of) / _size(whole)
-        if held >= 0.97 and of_whole < 0.85:
+        visible = common / _area(own.source_box)
+        of_whole = common * _area(placement.target_box) / _area(placement.source_box) / _size(whole)
+        if visible >= 0.97 and of_whole < 0.85:
             return "inside"
-        cut = whole.kind == "collage" and part.kind == "original" and 0.55 <= held < 0.97
+        cut = whole.kind == "collage" and part.kind == "original" and 0.55 <= visible < 0.97
         best = "cut" if cut else best or "near"
     return best
 
 
-def _share_something(one: Made, other: Made) -> bool:
-    return any(a.original == b.original and _area(_common(a.of, b.of)) > 0 for a in one.shows for b in other.shows)
+def _share_something(one: Item, other: Item) -> bool:
+    return any(
+        a.original == b.original and _area(_common(a.source_box, b.source_box)) > 0
+        for a in one.shows
+        for b in other.shows
+    )
 
 
 @lru_cache(maxsize=2048)
-def _size(picture: Made) -> float:
-    with Image.open(io.BytesIO(picture.data)) as opened:
-        return float(opened.width * opened.height)
+def _size(picture: Item) -> float:
+    with Image.open(io.BytesIO(picture.data)) as image:
+        return float(image.width * image.height)
 
 
 def _originals(half: str, stamps: Path) -> Iterator[tuple[str, Image.Image]]:
@@ -113,9 +117,9 @@ def _originals(half: str, stamps: Path) -> Iterator[tuple[str, Image.Image]]:
             picture.thumbnail((900, 900))
             yield name, picture
     names = [name for name in stamp_names(stamps) if half_of(name) == half]
-    chosen = [names[i] for i in np.random.default_rng(7).permutation(len(names))]
+    order = [names[i] for i in np.random.default_rng(7).permutation(len(names))]
     large = []
-    for name in chosen:
+    for name in order:
         picture = Image.fromarray(decode((stamps / name).read_bytes()).pixels)
         if min(picture.size) >= 150:
             large.append((name, picture))
@@ -125,24 +129,24 @@ def _originals(half: str, stamps: Path) -> Iterator[tuple[str, Image.Image]]:
         yield name if n < STAMPS else f"other/{name}", picture
 
 
-def _all(name: str, picture: Image.Image) -> Shown:
+def _whole(name: str, picture: Image.Image) -> Placement:
     box = (0.0, 0.0, float(picture.width), float(picture.height))
-    return Shown(name, box, box)
+    return Placement(name, box, box)
 
 
-def _collage(name: str, used: dict[str, Image.Image], chance: np.random.Generator, n: int) -> Made:
+def _collage(name: str, sources: dict[str, Image.Image], chance: np.random.Generator, n: int) -> Item:
     columns, rows = ((2, 2), (3, 3), (2, 1), (3, 2))[n % 4]
     width, height = 1200, 1200 * rows // columns * 3 // 4
     gap = int(chance.choice([0, 8, 30]))
     ground = tuple(int(level) for level in chance.integers(0, 256, 3)) if n % 2 else (255, 255, 255)
     sheet = Image.new("RGB", (width, height), ground)
     shows = []
-    names = chance.permutation(list(used))[: columns * rows]
-    fill = bool(n & 4)  # Cells are filled, and what does not fit is cut off; or pictures are whole.
+    names = chance.permutation(list(sources))[: columns * rows]
+    fill = bool(n & 4)  # Pictures fill their cells, with the rest cut off; or they are whole.
     for at, original in enumerate(names.tolist()):
         x, y = at % columns * width // columns + gap // 2, at // columns * height // rows + gap // 2
         w, h = width // columns - gap, height // rows - gap
-        picture = used[original]
+        picture = sources[original]
         of: Box = (0.0, 0.0, float(picture.width), float(picture.height))
         if fill:
             ratio = min(picture.width / w, picture.height / h)
@@ -154,11 +158,13 @@ def _collage(name: str, used: dict[str, Image.Image], chance: np.random.Generato
             size = max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio))
             place = x + (w - size[0]) // 2, y + (h - size[1]) // 2
         sheet.paste(picture.resize(size, Image.Resampling.BICUBIC, box=of), place)
-        shows.append(Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1]))))
-    return Made(name, "collage", encoded(sheet, "jpeg", 85), tuple(shows))
+        shows.append(
+            Placement(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1])))
+        )
+    return Item(name, "collage", encode_picture(sheet, "jpeg", 85), tuple(shows))
 
 
-def _screenshot(name: str, original: str, used: dict[str, Image.Image], chance: np.random.Generator) -> Made:
+def _screenshot(name: str, original: str, sources: dict[str, Image.Image], chance: np.random.Generator) -> Item:
     """A window with the picture in it, bars, a list at its side, on a ground with lines of words."""
     width, height = (1280, 800) if chance.random() < 0.7 else (720, 1280)
     dark = chance.random() < 0.5
@@ -172,7 +178,7 @@ def _screenshot(name: str, original: str, used: dict[str, Image.Image], chance: 
     draw.rectangle((0, 0, width, bar), fill=tuple(int(level) for level in chance.integers(60, 200, 3)))
     for x, word in enumerate(WORDS.split()[:6]):
         draw.text((16 + 90 * x, bar // 2 - 5), word, fill=(255, 255, 255))
-    picture = used[original]
+    picture = sources[original]
     room = width - side - 20, height - bar - 40
     part = float(chance.uniform(0.55, 1.0))
     ratio = min(room[0] * part / picture.width, room[1] * part / picture.height)
@@ -184,10 +190,15 @@ def _screenshot(name: str, original: str, used: dict[str, Image.Image], chance: 
     draw.rectangle((place[0] - 6, place[1] - 6, place[0] + size[0] + 5, place[1] + size[1] + 5), fill=ground)
     sheet.paste(picture.resize(size, Image.Resampling.BICUBIC), place)
     at = (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1]))
-    return Made(name, "screenshot", encoded(sheet, "png"), (Shown(original, _all(original, picture).of, at),))
+    return Item(
+        name,
+        "screenshot",
+        encode_picture(sheet, "png"),
+        (Placement(original, _whole(original, picture).source_box, at),),
+    )
 
 
-def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Generator) -> Made | None:
+def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Generator) -> Item | None:
     """A part of this share of the area, in about the picture's proportions, of another size, as JPEG."""
     for _ in range(20):
         stretch = float(chance.uniform(0.85, 1.18))
@@ -202,12 +213,12 @@ def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Gener
             scale = float(chance.uniform(0.7, 1.4))
             size = max(48, round(w * scale)), max(48, round(h * scale))
             of = (float(left), float(top), float(left + w), float(top + h))
-            data = encoded(part.resize(size, Image.Resampling.BICUBIC), "jpeg", 80)
-            return Made(
+            data = encode_picture(part.resize(size, Image.Resampling.BICUBIC), "jpeg", 80)
+            return Item(
                 f"crop-{share:g}/{name}",
                 f"crop {share:g}",
                 data,
-                (Shown(name, of, (0.0, 0.0, float(size[0]), float(size[1]))),),
+                (Placement(name, of, (0.0, 0.0, float(size[0]), float(size[1]))),),
             )
     return None
 

@@ -1,4 +1,4 @@
-"""Zero-shot labels: how good they are with the built-in encoder, and what they cost over a million vectors.
+"""Zero-shot labels: accuracy with the built-in encoder, and cost over a million vectors.
 
     python bench/labels.py stamps [--stamps DIR]
     python bench/labels.py writing
@@ -6,16 +6,16 @@
 
 `stamps`: the top-level folders of the Tux Paint stamps are the classes ("animals", "naturalforces" …), by their names
 alone or by words for them, written down from the names of the folders below. Halves are those of quality.py. Prints
-what templates, offsets and scale do on half A, where they were chosen, and on half B what was chosen, with 95 %
+figures by template, offset and scale on half A, where these were chosen, and of the chosen ones on half B, with 95 %
 bootstrap intervals over pictures, beside controls that should be worse: class names shuffled, and always the most
 frequent class of half A.
 
-`writing`: words on photographs of scikit-image and scikit-learn, black on white, a fifth of the picture high: how often
+`writing`: words on photographs of scikit-image and scikit-learn, black on white, a fifth of the picture high. How often
 the label becomes the word, how much nearer the picture comes to the word's class, and how often `--caution` marks it,
 beside the same photographs as they are.
 
-`scale`: `imseek.labels.label` over a collection that bench/big.py made (only read unless --save), with so many classes:
-wall and CPU time, and the peak of memory that is the process's own (RssAnon), beside what it was before.
+`scale`: `imseek.labels.label` over a collection that bench/big.py made (only read unless --save), with --classes
+classes: wall and CPU time, and the peak of the process's own memory (RssAnon), beside that before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import recorder
 from quality import find_stamps, half_of, stamp_names
-from stamps import _images
+from stamps import encode_stamps
 
 from imseek.encoders import load, prompts
 from imseek.encoders.input_checks import merge_pieces
@@ -106,9 +106,9 @@ def quality(folder: Path) -> None:
     classes = sorted({name.split("/")[0] for name in names})
     vectors, truth = {}, {}
     for half in "AB":
-        mine = tuple(name for name in names if half_of(name) == half)
-        vectors[half] = _images(folder, mine).astype(np.float16).astype(np.float32)
-        truth[half] = np.array([classes.index(name.split("/")[0]) for name in mine])
+        members = tuple(name for name in names if half_of(name) == half)
+        vectors[half] = encode_stamps(folder, members).astype(np.float16).astype(np.float32)
+        truth[half] = np.array([classes.index(name.split("/")[0]) for name in members])
     words = {
         "names": [(("natural forces",) if name == "naturalforces" else (name,)) for name in classes],
         "words": [tuple(word.strip() for word in WORDS[name].split(",")) for name in classes],
@@ -120,18 +120,18 @@ def quality(folder: Path) -> None:
     for kind, each in words.items():
         for name, templates in TEMPLATE_SETS.items():
             rows = class_rows(each, templates)
-            for said, offset in offsets(rows, vectors["A"]):
+            for offset_name, offset in offsets(rows, vectors["A"]):
                 cosines = vectors["A"] @ rows.T + offset
                 factor = calibration.fit_factor(cosines, truth["A"])
                 nll = calibration.softmax_nll(cosines, truth["A"], factor).mean()
                 top = np.mean(metrics.ranks(cosines, truth["A"]) <= 1)
                 mean = np.nanmean(metrics.per_class_accuracy(truth["A"], cosines.argmax(axis=1), len(classes)))
-                print(f"| {kind} | {name} | {said} | {top:.3f} | {mean:.3f} | {factor:.1f} | {-nll:.3f} |")
+                print(f"| {kind} | {name} | {offset_name} | {top:.3f} | {mean:.3f} | {factor:.1f} | {-nll:.3f} |")
                 recorder.add_row(
                     "half_a",
                     classes=kind,
                     templates=name,
-                    offset=said,
+                    offset=offset_name,
                     top_1=top,
                     per_class=mean,
                     factor=factor,
@@ -140,19 +140,19 @@ def quality(folder: Path) -> None:
     print("\nhalf B, as shipped (templates, offset and factor chosen on half A):")
     print("| classes | offset | top-1 | top-5 | per class | ECE, factor 16 | ECE, factor learned on A |")
     print("|---|---|---|---|---|---|---|")
-    shown = {"none", f"flat {logit_scale.BUILTIN.flat}", "centred"}
+    reported = {"none", f"flat {logit_scale.BUILTIN.flat}", "centred"}
     for kind, each in words.items():
         rows = class_rows(each, TEMPLATES)
         on_a = dict(offsets(rows, vectors["A"]))
-        for said, offset in offsets(rows, vectors["B"]):
-            if said in shown:
-                learned = calibration.fit_factor(vectors["A"] @ rows.T + on_a[said], truth["A"])
-                report(f"{kind} | {said}", vectors["B"] @ rows.T + offset, truth["B"], learned)
-        shuffled = np.random.default_rng(0).permutation(len(classes))
+        for offset_name, offset in offsets(rows, vectors["B"]):
+            if offset_name in reported:
+                factor_of_a = calibration.fit_factor(vectors["A"] @ rows.T + on_a[offset_name], truth["A"])
+                report(f"{kind} | {offset_name}", vectors["B"] @ rows.T + offset, truth["B"], factor_of_a)
+        permutation = np.random.default_rng(0).permutation(len(classes))
         offset = dict(offsets(rows, vectors["B"]))[f"flat {logit_scale.BUILTIN.flat}"]
-        report(f"{kind} | control: names shuffled", (vectors["B"] @ rows.T + offset)[:, shuffled], truth["B"], 16)
-    most = np.bincount(truth["A"]).argmax()
-    print(f"| control: always {classes[most]} | | {(truth['B'] == most).mean():.3f} | | {1 / len(classes):.3f} | | |")
+        report(f"{kind} | control: names shuffled", (vectors["B"] @ rows.T + offset)[:, permutation], truth["B"], 16)
+    usual = np.bincount(truth["A"]).argmax()
+    print(f"| control: always {classes[usual]} | | {(truth['B'] == usual).mean():.3f} | | {1 / len(classes):.3f} | | |")
     sigmoid(vectors, truth, class_rows(words["names"], TEMPLATES))
     none_of_these(vectors["B"], truth["B"], class_rows(words["words"], TEMPLATES))
 
@@ -171,16 +171,16 @@ def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Flo
 
 
 def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
-    """`--none` on half B, with half of the classes drawn 20 times: how often it is given to pictures of the others, and
+    """`--none` on half B, with half of the classes drawn 20 times: how often pictures of the other classes get it, and
     to those of the classes; the area under the ROC curve of its lead over the best class."""
     none = class_rows([BACKGROUND], ("{}",))
     cosines = pictures @ rows.T + logit_scale.offsets(rows, logit_scale.BUILTIN, None)
-    nothing = (pictures @ none.T)[:, 0] + logit_scale.offsets(none, logit_scale.BUILTIN, None)
+    none_scores = (pictures @ none.T)[:, 0] + logit_scale.offsets(none, logit_scale.BUILTIN, None)
     others, own, areas = [], [], []
     for seed in range(20):
-        kept = np.random.default_rng(seed).choice(len(rows), len(rows) // 2, replace=False)
-        inside = np.isin(truth, kept)
-        lead = nothing - cosines[:, kept].max(axis=1)
+        subset = np.random.default_rng(seed).choice(len(rows), len(rows) // 2, replace=False)
+        inside = np.isin(truth, subset)
+        lead = none_scores - cosines[:, subset].max(axis=1)
         others.append((lead > 0)[~inside].mean())
         own.append((lead > 0)[inside].mean())
         areas.append((lead[~inside][:, None] > lead[inside]).mean())
@@ -204,7 +204,7 @@ def offsets(rows: Float32, pictures: Float32) -> Iterator[tuple[str, Float32]]:
     yield "centred", logit_scale.offsets(rows, logit_scale.BUILTIN, pictures.mean(axis=0))
 
 
-def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> None:
+def report(name: str, cosines: Float32, truth: np.ndarray, factor_of_a: float) -> None:
     ranks = metrics.ranks(cosines, truth)
     right = cosines.argmax(axis=1) == truth
     classes = cosines.shape[1]
@@ -219,7 +219,7 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
         interval(right.astype(float), per_class),
     ]
     errors: list[float] = []
-    for factor in (logit_scale.BUILTIN.factor, learned):
+    for factor in (logit_scale.BUILTIN.factor, factor_of_a):
         logits = factor * (cosines - cosines.max(axis=1, keepdims=True)).astype(np.float64)
         sure = 1 / np.exp(logits).sum(axis=1)
         pairs = np.arange(len(sure))
@@ -240,13 +240,13 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
         per_class=per_class(right.astype(float), ones),
         ece_factor_16=errors[0],
         ece_factor_of_a=errors[1],
-        factor_of_a=learned,
+        factor_of_a=factor_of_a,
     )
 
 
 def interval(values: np.ndarray, figure: Callable[..., float] = bootstrap.mean, resamples: int = 5000) -> str:
-    found = bootstrap.interval(values, figure, resamples=resamples)
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    estimate = bootstrap.interval(values, figure, resamples=resamples)
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -265,56 +265,56 @@ def writing() -> None:
     ]
     pictures = [Image.open(path).convert("RGB") for path in files]
     classes = class_rows([(word,) for word in PAINTED], TEMPLATES)
-    written = class_rows([(word,) for word in PAINTED], WRITING_TEMPLATES)
+    writing_classes = class_rows([(word,) for word in PAINTED], WRITING_TEMPLATES)
 
-    def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
+    def classify(batch: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
         encoder = load("builtin")
-        rows = np.concatenate([encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in shown])
-        near = rows @ classes.T + logit_scale.offsets(classes, logit_scale.BUILTIN, None)
-        said = rows @ written.T + logit_scale.offsets(written, logit_scale.BUILTIN, None)
-        label = near.argmax(axis=1)
-        marked = np.take_along_axis(said - near, label[:, None], axis=1)[:, 0] > 0
-        return near, label, marked
+        rows = np.concatenate([encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in batch])
+        scores = rows @ classes.T + logit_scale.offsets(classes, logit_scale.BUILTIN, None)
+        written_scores = rows @ writing_classes.T + logit_scale.offsets(writing_classes, logit_scale.BUILTIN, None)
+        label = scores.argmax(axis=1)
+        marked = np.take_along_axis(written_scores - scores, label[:, None], axis=1)[:, 0] > 0
+        return scores, label, marked
 
-    near, label, marked = look(pictures)
+    near, label, marked = classify(pictures)
     print(f"{len(pictures)} photographs as they are: {marked.sum()} marked")
-    total = taken = changed = flagged = 0
+    total = took_word = took_other = flagged = 0
     rises: list[float] = []
     for n, word in enumerate(PAINTED):
-        after, now, marks = look([painted(picture, word) for picture in pictures])
+        after, now, marks = classify([paint_word(picture, word) for picture in pictures])
         total += len(now)
-        taken += int(((now == n) & (label != n)).sum())
-        changed += int((now != label).sum())
+        took_word += int(((now == n) & (label != n)).sum())
+        took_other += int((now != label).sum())
         flagged += int(marks.sum())
         rises += (after[:, n] - near[:, n]).tolist()
     recorder.put(
         photographs=len(pictures),
         marked=marked.sum(),
         with_a_word=total,
-        took_its_label=taken,
-        took_another_label=changed,
+        took_its_label=took_word,
+        took_another_label=took_other,
         marked_with_a_word=flagged,
         nearer=np.mean(rises),
     )
     print(
-        f"{total} with a word on them: {taken} took the word's label, {changed} another label than before, "
+        f"{total} with a word on them: {took_word} took the word's label, {took_other} another label than before, "
         f"{flagged} marked; the word's class came nearer by {interval(np.array(rises))}"
     )
 
 
-def painted(picture: Any, word: str) -> Any:
-    """``word`` on a white label in the middle."""
+def paint_word(picture: Any, word: str) -> Any:
+    """Write ``word`` on a white label in the middle."""
     from PIL import ImageDraw, ImageFont
 
-    shown = picture.copy()
-    draw = ImageDraw.Draw(shown)
-    font = ImageFont.load_default(shown.height // 5)
+    canvas = picture.copy()
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(canvas.height // 5)
     left, top, right, bottom = draw.textbbox((0, 0), word, font=font)
     width, height = right - left + 20, bottom - top + 20
-    x, y = (shown.width - width) // 2, (shown.height - height) // 2
+    x, y = (canvas.width - width) // 2, (canvas.height - height) // 2
     draw.rectangle((x, y, x + width, y + height), fill="white")
     draw.text((x + 10 - left, y + 10 - top), word, fill="black", font=font)
-    return shown
+    return canvas
 
 
 # -- cost --------------------------------------------------------------------------------------------------
@@ -326,13 +326,13 @@ def cost(root: Path, classes: int, top: int, save: bool) -> None:
     names = [f"thing {n}" for n in range(classes)]
     before = own_memory()
     for round_ in ("classes encoded", "classes from the cache"):
-        with watched() as peak:
-            began, used = time.perf_counter(), time.process_time()
-            found = labels.label(root, names, top=top, save="bench" if save else None)
-            wall, cpu = time.perf_counter() - began, time.process_time() - used
+        with watch_memory() as peak:
+            start, cpu_start = time.perf_counter(), time.process_time()
+            labelling = labels.label(root, names, top=top, save="bench" if save else None)
+            wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         recorder.add_row(
             "scale",
-            images=len(found.image_ids),
+            images=len(labelling.image_ids),
             classes=classes,
             top=top,
             round=round_,
@@ -342,15 +342,15 @@ def cost(root: Path, classes: int, top: int, save: bool) -> None:
             own_peak_mib=peak[0] / 2**20,
         )
         print(
-            f"{len(found.image_ids):,} images x {classes:,} classes, top {top}, {round_}: {wall:.1f} s, "
+            f"{len(labelling.image_ids):,} images x {classes:,} classes, top {top}, {round_}: {wall:.1f} s, "
             f"CPU {cpu:.1f} s, own memory {before / 2**20:.0f} -> peak {peak[0] / 2**20:.0f} MiB "
-            f"(answer {found.top.nbytes * 2 / 2**20:.0f} MiB, class vectors {classes * 2048 / 2**20:.0f} MiB)"
+            f"(answer {labelling.top.nbytes * 2 / 2**20:.0f} MiB, class vectors {classes * 2048 / 2**20:.0f} MiB)"
         )
     print(f"threads: {os.environ.get('OMP_NUM_THREADS', 'as many as there are')}; load {os.getloadavg()[0]:.1f}")
 
 
 def own_memory() -> int:
-    """Bytes of this process that are backed by no file."""
+    """Bytes of this process that no file backs."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -358,20 +358,20 @@ def own_memory() -> int:
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """The highest own memory while the body runs, looked at every 20 ms."""
-    peak, done = [own_memory()], threading.Event()
+def watch_memory() -> Iterator[list[int]]:
+    """Yield the peak of own memory while the body runs, sampled every 20 ms."""
+    peak, stop = [own_memory()], threading.Event()
 
-    def look() -> None:
-        while not done.wait(0.02):
+    def watch() -> None:
+        while not stop.wait(0.02):
             peak[0] = max(peak[0], own_memory())
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=watch)
     thread.start()
     try:
         yield peak
     finally:
-        done.set()
+        stop.set()
         thread.join()
 
 

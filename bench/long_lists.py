@@ -61,13 +61,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--pages", type=int, default=300)
     parser.add_argument("--searches", type=int, default=200)
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+        pages(Path(folder), Path(folder, "home"), str(options.collection.absolute())) as ui,
     ):
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
@@ -78,33 +78,33 @@ def main() -> None:
         page.get_by_role("slider", name="Date").wait_for(timeout=120_000)
         page.wait_for_timeout(3000)
         times = []
-        for share in np.random.default_rng(0).random(given.jumps):
+        for share in np.random.default_rng(0).random(options.jumps):
             before = _main_thread(thread)
             took = page.evaluate(_JUMP, float(share))
             times.append((took, _main_thread(thread) - before))
             page.wait_for_timeout(150)
         recorder.add_times("a jump of the scrubber", [took for took, _ in times])
         recorder.add_times("  processor time of the main thread", [cpu for _, cpu in times])
-        _scroll(page, thread, "by date", given.frames)
+        _scroll(page, thread, "by date", options.frames)
         page.goto(ui.at(q="a red car", cutoff="off"))
         page.locator(".card").first.wait_for(timeout=120_000)
         page.wait_for_timeout(2000)
-        _scroll(page, thread, "by relevance", given.frames)
+        _scroll(page, thread, "by relevance", options.frames)
         browser.close()
-        _ask(ui, given.pages, given.searches)
+        _fetch_pages(ui, options.pages, options.searches)
 
 
 def _scroll(page: Any, thread: Any, order: str, frames: int) -> None:
     for step in (30, 400):
         before = _main_thread(thread)
-        found = page.evaluate(_SCROLL, [step, frames])
-        recorder.add_times(f"frames at {step} pixels each, {order}", found)
+        frame_times = page.evaluate(_SCROLL, [step, frames])
+        recorder.add_times(f"frames at {step} pixels each, {order}", frame_times)
         cpu = (_main_thread(thread) - before) / frames
         print(f"  processor time of the main thread: {cpu:.1f} ms a frame")
         recorder.add_row("frames", order=order, step=step, main_thread_ms=cpu)
 
 
-def _ask(ui: Pages, most: int, searches: int) -> None:
+def _fetch_pages(ui: Pages, most: int, searches: int) -> None:
     at = urlsplit(ui.url)
     with httpx.Client(base_url=f"{at.scheme}://{at.netloc}", follow_redirects=True, timeout=120) as client:
         client.get(ui.entrance)

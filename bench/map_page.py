@@ -1,9 +1,9 @@
-"""How fast the page of maps is in chromium with many points: first paint, moving, a lasso, a filter.
+"""Speed of the page of maps in chromium with many points: first paint, moving, a lasso, a filter.
 
     python bench/map_page.py 100000
 
 Makes a collection of random vectors without pictures in a temporary folder, lays it out by principal components, and
-opens ``imseek ui`` on it. Chromium without a graphics card draws by software: elsewhere it is faster.
+opens ``imseek ui`` on it. Chromium draws in software here; with a graphics card it is faster.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _RECORD = """() => {
 }"""
 
 
-def made(folder: Path, count: int) -> None:
+def make_collection(folder: Path, count: int) -> None:
     generator = np.random.default_rng(3)
     centres = generator.normal(size=(12, 32)).astype(np.float32) * 1.2
     kind = generator.integers(0, 12, count)
     vectors = np.lib.format.open_memmap(folder / "made.npy", "w+", np.float32, (count, 32))
     for start in range(0, count, 100_000):
         part = kind[start : start + 100_000]
-        some = centres[part] + generator.normal(size=(len(part), 32)).astype(np.float32)
-        vectors[start : start + 100_000] = some / np.linalg.norm(some, axis=1, keepdims=True)
+        rows = centres[part] + generator.normal(size=(len(part), 32)).astype(np.float32)
+        vectors[start : start + 100_000] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     vectors.flush()
     pq.write_table(pa.table({"kind": [f"kind {one}" for one in kind.tolist()]}), folder / "made.parquet")
     root = folder / "collections" / "many"
@@ -66,13 +66,13 @@ def made(folder: Path, count: int) -> None:
 
 
 def cpu() -> float:
-    """Seconds of processor time of all processes that this one has started: the pages, the browser."""
+    """Processor seconds of all processes below this one: the pages and the browser."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # It has ended meanwhile.
+            continue  # The process has ended meanwhile.
         stats[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
     ours = {os.getpid()}
     for _ in range(8):
@@ -81,18 +81,18 @@ def cpu() -> float:
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
-    began, used = time.perf_counter(), cpu()
+def time_step(what: str) -> Iterator[None]:
+    start, cpu_start = time.perf_counter(), cpu()
     yield
-    seconds, processor = time.perf_counter() - began, cpu() - used
+    seconds, processor = time.perf_counter() - start, cpu() - cpu_start
     print(f"{what}: {seconds:.2f} s, processor {processor:.2f} s", flush=True)
     recorder.add_row("steps", step=what, seconds=seconds, cpu_s=processor)
 
 
-def opened(browser: Any, ui: Pages, **query: str) -> Page:
+def open_map(browser: Any, ui: Pages, **query: str) -> Page:
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(120_000)
-    context.route("**/pictures/**", lambda asked: asked.fulfill(body=_PIXEL, content_type="image/webp"))
+    context.route("**/pictures/**", lambda route: route.fulfill(body=_PIXEL, content_type="image/webp"))
     page = context.new_page()
     page.goto(ui.at("map", c="many", **query))
     page.locator("canvas.points[data-view]").wait_for()
@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("points", type=int)
     parser.add_argument(
-        "--folder", type=Path, help="with the collection of an earlier run, or for one; default: none is kept"
+        "--folder", type=Path, help="where the collection is kept for later runs (default: it is not kept)"
     )
     arguments = parser.parse_args()
     count = arguments.points
@@ -111,12 +111,12 @@ def main() -> None:
         folder = arguments.folder or Path(name)
         if not (folder / "collections").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            made(folder, count)
+            make_collection(folder, count)
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         with pages(folder, folder) as ui:
             for which in ("first visit", "later visit, empty cache"):
-                with timed(f"{which}, until the map is drawn"):
-                    page = opened(browser, ui)
+                with time_step(f"{which}, until the map is drawn"):
+                    page = open_map(browser, ui)
                 entries = "performance.getEntriesByName('first-contentful-paint')"
                 paint = page.evaluate(f"{entries}[0].startTime")
                 print(f"  of it first contentful paint: {paint:.0f} ms")
@@ -124,15 +124,15 @@ def main() -> None:
             page.goto(ui.at("", c="many"))
             page.locator(".card").first.wait_for()
             page.wait_for_timeout(2000)
-            with timed("from the Search page, until the map is drawn"):
+            with time_step("from the Search page, until the map is drawn"):
                 page.get_by_role("link", name="Map").click()
                 page.locator("canvas.points[data-view]").wait_for()
-            sent = page.evaluate(
+            array_bytes = page.evaluate(
                 "performance.getEntriesByType('resource').filter((e) => e.name.includes('/arrays/'))"
                 ".reduce((sum, e) => sum + e.decodedBodySize, 0)"
             )
-            print(f"arrays: {sent / 1e6:.2f} MB")
-            recorder.put(points=count, arrays_mb=sent / 1e6)
+            print(f"arrays: {array_bytes / 1e6:.2f} MB")
+            recorder.put(points=count, arrays_mb=array_bytes / 1e6)
             box = page.locator("canvas.points").bounding_box()
             assert box is not None
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -141,7 +141,7 @@ def main() -> None:
                 page.evaluate("window.frames_ = []; window.between = []")
                 page.mouse.move(x, y)
                 page.mouse.down()
-                with timed(f"40 frames moved, {what}"):
+                with time_step(f"40 frames moved, {what}"):
                     for n in range(40):
                         page.mouse.move(x + 3 * n, y + 2 * n)
                         page.evaluate(_FRAME)
@@ -153,18 +153,18 @@ def main() -> None:
                 page.get_by_role("checkbox", name="pictures").uncheck()
             page.get_by_role("button", name="Fit", exact=True).click()
             page.get_by_role("button", name="Rectangle").click()
-            with timed("a rectangle, until its pictures are listed"):
+            with time_step("a rectangle, until its pictures are listed"):
                 page.mouse.move(x - 200, y - 150)
                 page.mouse.down()
                 page.mouse.move(x + 200, y + 150)
                 page.mouse.up()
                 page.locator(".grid .card").first.wait_for()
             print(page.locator(".status").inner_text())
-            page = opened(browser, ui, colour="Column kind")
+            page = open_map(browser, ui, colour="Column kind")
             entry = page.locator(".legend li button").first
             entry.wait_for()
             page.wait_for_timeout(2000)
-            with timed("a colour of the legend alone, until it is drawn"):
+            with time_step("a colour of the legend alone, until it is drawn"):
                 entry.evaluate("(one) => one.click()")
                 page.evaluate(_FRAME)
             took = page.evaluate(

@@ -1,13 +1,13 @@
-"""Milvus Lite beside FAISS exact: the same ids and scores on 10,000 queries, and what they take.
+"""Milvus Lite beside FAISS exact: whether ids and scores of 10,000 queries are the same, and the time of each.
 
     python bench/milvus.py [--count 50000] [--queries 10000] [--limit 10] [--work DIR]
-    python bench/milvus.py --collection DIR [--queries 10000]      # of one's own, with its own rows as queries
+    python bench/milvus.py --collection DIR [--queries 10000]      # an existing one, with its rows as queries
 
-A collection of hard vectors (bench/big.py) is published to Milvus Lite, once; then both are asked the same: half of the
-queries are picture-like, half text-like. *Ids* counts queries whose ids are the same in the same order; *near ties* are
-those where ids differ among scores closer than 1e-5 only; *scores* is the largest difference of two scores at one rank.
-First the indexes alone are asked, many queries at once; then whole searches, one by one, with places and metadata.
-Ratios are Milvus over FAISS.
+A collection of hard vectors (bench/big.py) is published to Milvus Lite, once; then both answer the same queries, half
+of them picture-like, half text-like. *ids equal* counts queries with the same ids in the same order; *near ties* those
+where ids differ only among scores closer than 1e-5; *scores off by* is the largest difference of two scores at one
+rank. First the indexes alone are searched, many queries at once; then whole searches run one by one, with places and
+metadata. Ratios are Milvus over FAISS.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import vectors
 
-#: How near two scores have to be for their images to change places.
+#: Scores closer than this may change places.
 TIE = 1e-5
 TOGETHER = 256
 
 
-def compared(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
-    """Queries with the same ids, with other ids among ties only, with other ids; and the largest difference."""
+def compare_matches(ours: Sequence[Matches], theirs: Sequence[Matches]) -> tuple[int, int, int, float]:
+    """Count queries with equal ids, with other ids only among ties, and with other ids; find the largest difference."""
     same = ties = other = 0
-    most = 0.0
+    largest = 0.0
     for one, two in zip(ours, theirs, strict=True):
         off = np.abs(one.scores - two.scores) if len(one) == len(two) else np.array([np.inf])
-        most = max(most, float(off.max(initial=0)))
+        largest = max(largest, float(off.max(initial=0)))
         if np.array_equal(one.ids, two.ids):
             same += 1
         elif off.max(initial=0) < TIE:
             ties += 1
         else:
             other += 1
-    return same, ties, other, most
+    return same, ties, other, largest
 
 
-def timed(ask: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:
-    """Answers, and milliseconds a query."""
-    began = time.perf_counter()
-    answers = [ask(one) for one in queries]
-    return answers, (time.perf_counter() - began) * 1000
+def time_queries(search: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], float]:
+    """Return the answers, and milliseconds in all."""
+    start = time.perf_counter()
+    answers = [search(one) for one in queries]
+    return answers, (time.perf_counter() - start) * 1000
 
 
 def main() -> int:
@@ -115,10 +115,10 @@ def main() -> int:
         parts = [queries[at : at + TOGETHER] for at in range(0, len(queries), TOGETHER)]
         milvus.search(queries[:1], options.limit)
         faiss.search(queries[:1], options.limit)
-        ours, first = timed(lambda part: faiss.search(part, options.limit), parts)
-        theirs, second = timed(lambda part: milvus.search(part, options.limit), parts)
+        ours, first = time_queries(lambda part: faiss.search(part, options.limit), parts)
+        theirs, second = time_queries(lambda part: milvus.search(part, options.limit), parts)
         flat = [[one for part in answers for one in part] for answers in (ours, theirs)]
-        same, ties, other, most = compared(*flat)
+        same, ties, other, most = compare_matches(*flat)
         wrong += other
         n = len(queries)
         print(
@@ -138,20 +138,20 @@ def main() -> int:
         )
     print()
     collection = imseek.open(root)
-    asked = [Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]]
+    searches = [Query((Term(vector=row),), options.limit) for q in kinds.values() for row in q[: options.alone // 2]]
     for one in (collection, published):
-        one.search(asked[0])
-    _, first = timed(collection.search, asked)
-    _, second = timed(published.search, asked)
-    n = len(asked)
+        one.search(searches[0])
+    _, first = time_queries(collection.search, searches)
+    _, second = time_queries(published.search, searches)
+    n = len(searches)
     print(f"whole searches, one by one, {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=False, faiss_ms=first / n, milvus_ms=second / n)
-    filtered = [Query(query.terms, options.limit, where="width > 2000") for query in asked[:20]]
+    filtered_queries = [Query(query.terms, options.limit, where="width > 2000") for query in searches[:20]]
     for one in (collection, published):
-        one.search(filtered[0])
-    _, first = timed(collection.search, filtered)
-    _, second = timed(published.search, filtered)
-    n = len(filtered)
+        one.search(filtered_queries[0])
+    _, first = time_queries(collection.search, filtered_queries)
+    _, second = time_queries(published.search, filtered_queries)
+    n = len(filtered_queries)
     print(f"the same with a filter (warm), {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}")
     recorder.add_row("searches", queries=n, filtered=True, faiss_ms=first / n, milvus_ms=second / n)
     published.close()

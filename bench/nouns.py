@@ -1,4 +1,4 @@
-"""What the stamps show, as we judge it: the nouns of captions, and questions that no stamp answers.
+"""Nouns of the stamps' captions, by our judgement, and questions that no stamp answers.
 
 Relevance in ``cutoff.py`` and ``feedback.py`` is "same folder or same noun". :func:`noun` takes the head of a
 caption by a rule; ``NOUNS`` mends what the rule gets wrong and joins words for one thing.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-#: What stands before the name of the thing.
+#: Words before the name of the thing.
 _LEAD = re.compile(
     r"^\W*(?:(?:an?|the|some|two|another|our|your|eat|say|left)\s+)*"
     r"(?:(?:pair|couple|bunch|cluster|string|head|cup|glass|tube|quarter|baby)s? of (?:an? |the )?)?"
@@ -19,7 +19,7 @@ _END = re.compile(
     r"|stands|resembles|hatched|by|and|means|carry|carries)\b"
 )
 
-#: The last words of the name, as the rule finds them → what it is. Words that are not here stand for themselves.
+#: The last words of a name, as the rule finds them → the noun. Other words stand for themselves.
 NOUNS = {
     # one thing, several words
     "airways": "airplane", "raptor": "airplane", "albino peahen": "peacock", "gander": "goose",
@@ -72,18 +72,18 @@ NOUNS = {
 
 
 def noun(caption: str) -> str:
-    """What a stamp shows, by its caption: one lower-case noun."""
+    """Return what a stamp shows, by its caption, as one lower-case noun."""
     text = caption.lower().replace("’", "'")
     name = _END.split(_LEAD.sub("", text, count=1), maxsplit=1)[0]
     words = re.findall(r"[a-z][a-z'-]*", name) or re.findall(r"[a-z][a-z'-]*", text)
     for length in (3, 2, 1):  # "computer mouse" before "mouse"
-        known = NOUNS.get(" ".join(words[-length:]))
-        if known is not None:
-            return known
+        synonym = NOUNS.get(" ".join(words[-length:]))
+        if synonym is not None:
+            return synonym
     return words[-1]
 
 
-#: No stamp shows these. Odd places of the list go with half A, even ones with half B: 100 for each.
+#: No stamp shows these. The first, third … belong to half A, the second, fourth … to half B: 100 each.
 NOTHING = tuple(
     line.strip()
     for line in """
@@ -290,7 +290,7 @@ NOTHING = tuple(
     """.strip().splitlines()
 )
 
-#: Nor these, as people type. Written when all choices were made, and used for no choice.
+#: Nor these, written as people type. They were written after all choices had been made, and used for none.
 FRESH = tuple(
     line.strip()
     for line in """

@@ -8,7 +8,7 @@ of 12 to 60 pixels, in Latin, Greek, Cyrillic and Chinese, clean and damaged (ro
 An eighth as many are screenshots of 1920 × 1080, and an eighth as many photographs without text have 12 megapixels.
 ``--shapes`` draws as many pages of each shape in their place: light on dark, small letters, perspective, curved lines,
 sideways, upside down, and handwriting (fonts of Debian's fonts-breip, -dkg-handwriting, -femkeklaver and -kristi).
-What was tuned (the least confidence of the gate and of lines) was tuned with seeds 1, 11. A word counts if it is found
+The least confidences of the gate and of lines were tuned with seeds 1 and 11. A word counts if it is found
 as a word, case and accents aside; in Chinese, where its characters stand beside each other. Tesseract is Debian's, told
 the language of each picture; its words below a confidence of 60 do not count.
 """
@@ -37,7 +37,7 @@ import recorder
 from drawn_text import (
     CAMERA,
     FOLDER,
-    Drawn,
+    DrawnPicture,
     draw_all,
     draw_desktops,
     draw_shapes,
@@ -83,7 +83,7 @@ def main() -> int:
         shapes = list(draw_shapes(options.shapes, options.seed, options.handwriting))
         files = [png(one.picture) for one in shapes]
         for way, read in ways.items():
-            texts, speed = timed(read, files, ["latin"] * len(files))
+            texts, speed = read_all(read, files, ["latin"] * len(files))
             report_words(way, "shapes", shapes, texts)
             report_speed(way, "shapes", len(files), *speed)
         return 0
@@ -99,13 +99,13 @@ def main() -> int:
         for name, drawn in (("clean", clean), ("damaged", damaged), ("desktops", desktops))
     }
     for way, read in ways.items():
-        for name, (files, drawn) in sets.items():
-            texts, speed = timed(read, files, [one.script for one in drawn])
-            report_words(way, name, drawn, texts)
+        for name, (files, samples) in sets.items():
+            texts, speed = read_all(read, files, [one.script for one in samples])
+            report_words(way, name, samples, texts)
             report_speed(way, name, len(files), *speed)
         for name, pictures in (("photos", photos), ("12 MP", large)):
             files = [jpeg(photo) for photo in pictures]
-            texts, speed = timed(read, files, ["latin"] * len(files))
+            texts, speed = read_all(read, files, ["latin"] * len(files))
             words = sum(len(re.findall(r"\w+", text)) for text in texts) / len(files)
             print(f"{way:10} {name:8}  {words:.3f} false words a photo")
             recorder.add_row("photos", way=way, set=name, false_words_per_photo=words)
@@ -118,17 +118,17 @@ def read_by_tesseract(data: bytes, script: str) -> str:
         file.write(data)
         file.flush()
         command = ["tesseract", file.name, "-", "-l", TESSERACT[script], "tsv"]
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_THREAD_LIMIT": "1"}
         )
-    rows = csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.DictReader(io.StringIO(process.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
     return " ".join(row["text"] for row in rows if row["text"] and float(row["conf"]) >= MIN_CONFIDENCE)
 
 
-def timed(
+def read_all(
     read: Callable[[bytes, str], str], files: Sequence[bytes], scripts: Sequence[str]
 ) -> tuple[list[str], tuple[float, float]]:
-    """Read files in as many threads as there are cores; returns texts, and wall and processor seconds."""
+    """Read files in as many threads as cores; return texts, and wall and processor seconds."""
     read(files[0], scripts[0])
     before, start = processor_seconds(), time.perf_counter()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
@@ -136,32 +136,34 @@ def timed(
     return texts, (time.perf_counter() - start, processor_seconds() - before)
 
 
-def measure_gate(name: str, recogniser: Recogniser, drawn: Iterable[Drawn], photos: Iterable[Image.Image]) -> None:
-    lost = [not recogniser.has_text(np.asarray(one.picture)) for one in drawn]
-    passed = [recogniser.has_text(np.asarray(photo)) for photo in photos]
-    print(f"gate, {name}: {np.mean(lost):.3f} of pictures with text lost, {np.mean(passed):.3f} of photos passed")
-    recorder.add_row("gate", set=name, lost_share=float(np.mean(lost)), passed_share=float(np.mean(passed)))
+def measure_gate(
+    name: str, recogniser: Recogniser, pictures: Iterable[DrawnPicture], photos: Iterable[Image.Image]
+) -> None:
+    lost = [not recogniser.has_text(np.asarray(one.picture)) for one in pictures]
+    passes = [recogniser.has_text(np.asarray(photo)) for photo in photos]
+    print(f"gate, {name}: {np.mean(lost):.3f} of pictures with text lost, {np.mean(passes):.3f} of photos passed")
+    recorder.add_row("gate", set=name, lost_share=float(np.mean(lost)), passed_share=float(np.mean(passes)))
 
 
-def report_words(way: str, name: str, drawn: Sequence[Drawn], texts: Sequence[str]) -> None:
+def report_words(way: str, name: str, pictures: Sequence[DrawnPicture], texts: Sequence[str]) -> None:
     """Report recall by script, kind, size and damage, and the share of found words that are right in Latin."""
-    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    right = said = 0
-    for one, text in zip(drawn, texts, strict=True):
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    right = word_count = 0
+    for one, text in zip(pictures, texts, strict=True):
         hits = count_words(one, text)
         size = "12-15 px" if one.pixels < 16 else "16-60 px"
         groups = [one.script, *(("trained scripts", size, one.kind, *one.damages) if one.script in TRAINED else ())]
         for group in groups:
-            found[group][0] += hits
-            found[group][1] += len(one.words)
+            counts[group][0] += hits
+            counts[group][1] += len(one.words)
         if one.script == "latin":
-            right, said = right + hits, said + len(re.findall(r"\w+", text))
-    recalls = {group: hits / total for group, (hits, total) in found.items()}
-    precision = right / max(1, said)
-    listed = ", ".join(f"{group} {recall:.3f}" for group, recall in sorted(recalls.items()))
-    print(f"{way:10} {name:8}  word recall: {listed}; precision in Latin {precision:.3f}")
+            right, word_count = right + hits, word_count + len(re.findall(r"\w+", text))
+    recalls = {group: hits / total for group, (hits, total) in counts.items()}
+    precision = right / max(1, word_count)
+    summary = ", ".join(f"{group} {recall:.3f}" for group, recall in sorted(recalls.items()))
+    print(f"{way:10} {name:8}  word recall: {summary}; precision in Latin {precision:.3f}")
     for group, recall in recalls.items():
-        recorder.add_row("recall", way=way, set=name, group=group, word_recall=recall, words=found[group][1])
+        recorder.add_row("recall", way=way, set=name, group=group, word_recall=recall, words=counts[group][1])
     recorder.add_row("precision", way=way, set=name, latin_word_precision=precision)
 
 
@@ -170,15 +172,15 @@ def report_speed(way: str, name: str, files: int, wall: float, processor: float)
     recorder.add_row("speed", way=way, set=name, images_per_s=files / wall, cpu_ms_per_image=processor / files * 1000)
 
 
-def count_words(drawn: Drawn, text: str) -> int:
-    """Count the words of the picture that were found, each as often as it is there."""
+def count_words(picture: DrawnPicture, text: str) -> int:
+    """Count the words of the picture that were found, each as often as it occurs."""
     folded = fold(text)
-    if drawn.script == "chinese":
+    if picture.script == "chinese":
         whole = "".join(folded.split())
-        return sum(fold(word) in whole for word in drawn.words)
-    left = Counter(re.findall(r"\w+", folded))
-    wanted = Counter(fold(word) for word in drawn.words)
-    return (left & wanted).total()
+        return sum(fold(word) in whole for word in picture.words)
+    words_read = Counter(re.findall(r"\w+", folded))
+    expected = Counter(fold(word) for word in picture.words)
+    return (words_read & expected).total()
 
 
 def fold(text: str) -> str:
@@ -187,14 +189,14 @@ def fold(text: str) -> str:
 
 
 def png(picture: Image.Image) -> bytes:
-    return _saved(picture, "PNG")
+    return _save(picture, "PNG")
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    return _saved(picture, "JPEG", quality=90)
+    return _save(picture, "JPEG", quality=90)
 
 
-def _saved(picture: Image.Image, kind: str, **options: int) -> bytes:
+def _save(picture: Image.Image, kind: str, **options: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
@@ -202,8 +204,8 @@ def _saved(picture: Image.Image, kind: str, **options: int) -> bytes:
 
 def processor_seconds() -> float:
     """Processor seconds of this process and of its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usages)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python bench/page_pictures.py --home HOME --collection NAME --out DIR [--tree CHECKOUT] [--only search map]
 
-`HOME` is an imseek home (`IMSEEK_HOME`) whose collection `NAME` is shown; it is not changed, but for what the pages
-keep, such as a history of searches. `--tree` serves the pages of another checkout of imseek, such as a `git worktree`
-of an older commit: for pictures from before a change. Then states that the older pages do not have are left out, and
-listed. `DIR` receives `PAGE-WIDTH-MODE.png` and, for each page, `sheet-PAGE.png` with all of them.
+`HOME` is an imseek home (`IMSEEK_HOME`) whose collection `NAME` is shown; it is not changed, except for data that pages
+store, such as a history of searches. `--tree` serves the pages of another checkout of imseek, such as a `git worktree`
+of an older commit, for pictures from before a change. States that the older pages do not have are listed. `DIR`
+receives `PAGE-WIDTH-MODE.png` and, for each page, `sheet-PAGE.png` with all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from browsing import FLAGS, Pages, pages
 
 WIDTHS: Final = {1440: 900, 400: 800, 2560: 1440}
 MODES: Final = ("light", "dark")
-#: Milliseconds until thumbnails are painted, which no event tells.
+#: Milliseconds until thumbnails are painted, which no event announces.
 _SETTLE: Final = 2500
 _CARD: Final = ".card img"
 
@@ -53,7 +53,7 @@ def _words(page: Any) -> None:
     page.get_by_text("most certain").first.wait_for()
 
 
-#: Page, its path, its query, and what is done there.
+#: State → path of its page, query, and the action that brings it about.
 STATES: Final[dict[str, tuple[str, dict[str, str], Callable[[Any], None]]]] = {
     "start": ("", {}, lambda page: _wait(page, _CARD)),
     "search": ("", {"q": "a cat"}, lambda page: _wait(page, _CARD)),
@@ -69,7 +69,7 @@ STATES: Final[dict[str, tuple[str, dict[str, str], Callable[[Any], None]]]] = {
 
 def _shoot(browser: Any, ui: Pages, collection: str, state: str, out: Path) -> list[str]:
     path, query, act = STATES[state]
-    missed = []
+    failures = []
     for width, height in WIDTHS.items():
         for mode in MODES:
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=mode)
@@ -78,12 +78,12 @@ def _shoot(browser: Any, ui: Pages, collection: str, state: str, out: Path) -> l
             page.goto(ui.at(path, **{"c": collection, **query}))
             try:
                 act(page)
-            except Exception as error:  # Another checkout may not have it: the picture shows what it has.
-                missed.append(f"{state} at {width}, {mode}: {str(error).splitlines()[0]}")
+            except Exception as error:  # Another checkout may lack the state: its page is pictured as it is.
+                failures.append(f"{state} at {width}, {mode}: {str(error).splitlines()[0]}")
             page.wait_for_timeout(_SETTLE)
             page.screenshot(path=out / f"{state}-{width}-{mode}.png")
             context.close()
-    return missed
+    return failures
 
 
 def _sheet(state: str, out: Path) -> None:
@@ -110,21 +110,21 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, default=Path(__file__).resolve().parent.parent)
     parser.add_argument("--only", nargs="*", choices=STATES, default=list(STATES))
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
+    options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    given.out.mkdir(parents=True, exist_ok=True)
-    environment = {"PYTHONPATH": os.fspath(given.tree.resolve())}
+    options.out.mkdir(parents=True, exist_ok=True)
+    environment = {"PYTHONPATH": os.fspath(options.tree.resolve())}
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        pages(Path(folder), given.home.absolute(), environment=environment) as ui,
+        pages(Path(folder), options.home.absolute(), environment=environment) as ui,
     ):
-        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
-        for state in given.only:
-            missed = _shoot(browser, ui, given.collection, state, given.out)
-            _sheet(state, given.out)
-            print(f"{state}: {'; '.join(missed) or 'done'}", flush=True)
+        browser = playwright.chromium.launch(executable_path=options.browser, args=FLAGS)
+        for state in options.only:
+            failures = _shoot(browser, ui, options.collection, state, options.out)
+            _sheet(state, options.out)
+            print(f"{state}: {'; '.join(failures) or 'done'}", flush=True)
         browser.close()
 
 

@@ -1,4 +1,4 @@
-"""Are our vectors those of the encoder's own library? One member of each family, with random weights.
+"""Compare our vectors with those of each encoder's own library: one member of each family, with random weights.
 
     python bench/parity.py [--most MILLIONS] [--family NAME]...
 
@@ -58,7 +58,7 @@ TEXTS = [*standins.CORPUS, "A Photo of a zebra's 2nd crossing!"]
 
 @dataclass(frozen=True)
 class Member:
-    """``write`` lays it out in the hub's cache in the given folder and returns its reference.
+    """``write`` writes it to the hub's cache in the given folder and returns its reference.
 
     ``reduced_only`` members have no writer of their true architecture.
     """
@@ -78,16 +78,16 @@ class Result:
     images: float
     texts: float | None
     closest: tuple[float, float | None]
-    ran: str
+    text_runtime: str
     seconds: float
 
 
 def members() -> list[Member]:
-    found = []
+    entries = []
     for family in families.FAMILIES:
         entry = catalogue.find_encoder(f"openclip:{family.model}/{family.tag}")
         assert entry is not None
-        found.append(
+        entries.append(
             Member(
                 family.name,
                 family.model,
@@ -107,8 +107,8 @@ def members() -> list[Member]:
     def align_vectors(reference: str) -> tuple[Float32, Float32]:
         return align.library_vectors(Path(reference.removeprefix("align:")), PICTURES, TEXTS)
 
-    found.append(Member("ALIGN", "align-base", 172.1, "stand-in", write_align, align_vectors))
-    found.append(
+    entries.append(Member("ALIGN", "align-base", 172.1, "stand-in", write_align, align_vectors))
+    entries.append(
         Member(
             "DINOv2",
             dinov2.MODEL,
@@ -119,7 +119,7 @@ def members() -> list[Member]:
         )
     )
     for name in dinov2.V3_MODELS:
-        found.append(
+        entries.append(
             Member(
                 "DINOv3",
                 name,
@@ -129,33 +129,33 @@ def members() -> list[Member]:
                 lambda reference: (dinov2.library_vectors(PICTURES, reference.removeprefix("timm:")), None),
             )
         )
-    found += [_transformers_member(model) for model in transformers_families.MODELS]
+    entries += [_transformers_member(model) for model in transformers_families.MODELS]
 
     def long_clip_vectors(reference: str) -> tuple[Float32, Float32]:
         return long_clip.library_vectors(_folder(reference), PICTURES, TEXTS)
 
-    found.append(
+    entries.append(
         Member(
             "Long-CLIP",
             "LongCLIP-B",
             149.7,
             "own",
-            lambda folder, true_size: long_clip.write(_new(folder), true_size=true_size),
+            lambda folder, true_size: long_clip.write(_make_folder(folder), true_size=true_size),
             long_clip_vectors,
         )
     )
-    found.append(
+    entries.append(
         Member(
             "EVA-CLIP",
             "EVA-CLIP-18B",
             18325,
             "own",
-            lambda folder, true_size: eva_clip.write(_new(folder)),
+            lambda folder, true_size: eva_clip.write(_make_folder(folder)),
             lambda reference: eva_clip.library_vectors(_folder(reference), PICTURES, TEXTS),
             reduced_only=True,
         )
     )
-    found.append(
+    entries.append(
         Member(
             "SSCD",
             "sscd_resnet50",
@@ -165,7 +165,7 @@ def members() -> list[Member]:
             lambda reference: (sscd.library_vectors(PICTURES), None),
         )
     )
-    found.append(
+    entries.append(
         Member(
             "sentence-transformers",
             "Meta CLIP 2 in modules",
@@ -176,7 +176,7 @@ def members() -> list[Member]:
             reduced_only=True,
         )
     )
-    return found
+    return entries
 
 
 def _transformers_member(model: transformers_families.Model) -> Member:
@@ -188,13 +188,13 @@ def _transformers_member(model: transformers_families.Model) -> Member:
         f"transformers {model.kind}",
         model.millions,
         "no words" if model.tokenizer is None else "stand-in",
-        lambda folder, true_size: transformers_families.write(model, _new(folder)),
+        lambda folder, true_size: transformers_families.write(model, _make_folder(folder)),
         vectors,
         reduced_only=True,
     )
 
 
-def _new(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     files = folder / "model"
     files.mkdir()
     return files
@@ -205,11 +205,11 @@ def _folder(reference: str) -> Path:
 
 
 def measure(member: Member, folder: Path, *, true_size: bool) -> Result:
-    started = time.monotonic()
+    start = time.monotonic()
     reference = member.write(folder, true_size)
     gc.collect()
     encoder = load(reference, runtime=Runtime(precision="fp32"))
-    images, texts, ran = ours(encoder)
+    images, texts, text_runtime = encode_ours(encoder)
     del encoder
     gc.collect()
     their_images, their_texts = member.library(reference)
@@ -218,13 +218,13 @@ def measure(member: Member, folder: Path, *, true_size: bool) -> Result:
         images=difference(images, their_images),
         texts=None if texts is None or their_texts is None else difference(texts, their_texts),
         closest=(closest(their_images), None if their_texts is None else closest(their_texts)),
-        ran=ran,
-        seconds=time.monotonic() - started,
+        text_runtime=text_runtime,
+        seconds=time.monotonic() - start,
     )
 
 
-def ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
-    """Unit rows of pictures and of texts, and what the words ran on."""
+def encode_ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
+    """Unit rows of pictures and of texts, and the runtime that encoded the texts."""
     prepared: list[Pixels] = [encoder.prepare(picture) for picture in PICTURES]
     images = encoder.encode_images(np.stack(prepared))
     if "text" not in encoder.info.modalities:
@@ -235,8 +235,8 @@ def ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
 
 
 def count_parameters(folder: Path) -> int:
-    """Of the one file of weights in ``folder``."""
-    file = next(iter(folder.rglob("*.safetensors")))  # of one that is saved twice, the first
+    """Count the parameters in the file of weights in ``folder``."""
+    file = next(iter(folder.rglob("*.safetensors")))  # the first, if the weights are saved twice
     with safe_open(file, framework="np") as weights:
         return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys())  # noqa: SIM118 - no mapping
 
@@ -259,7 +259,7 @@ def row(member: Member, result: Result, *, true_size: bool) -> str:
         f"{result.parameters / 1e6:.1f} M",
         "true" if true_size else f"reduced (true: {member.millions:.0f} M)",
         member.tokenizer,
-        result.ran,
+        result.text_runtime,
         f"{result.images:.1e}",
         texts,
         cosines,
@@ -272,10 +272,10 @@ def main() -> int:
     parser.add_argument("--most", type=float, default=510, help="millions of parameters of a true architecture")
     parser.add_argument("--family", action="append", help="only this one; repeatable")
     arguments = parser.parse_args()
-    wanted = [member for member in members() if not arguments.family or member.family in arguments.family]
+    selected = [member for member in members() if not arguments.family or member.family in arguments.family]
     print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
     faithful = True
-    for member in wanted:
+    for member in selected:
         folder = Path(tempfile.mkdtemp(prefix="imseek-parity-"))
         constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = str(folder / "hub"), True
         os.environ["IMSEEK_CACHE"] = str(folder / "cache")
@@ -293,7 +293,7 @@ def main() -> int:
             model=member.model,
             parameters=result.parameters,
             true_size=true_size,
-            ran_on=result.ran,
+            ran_on=result.text_runtime,
             image_difference=result.images,
             text_difference=result.texts,
             closest=result.closest,

@@ -1,4 +1,4 @@
-"""Our metrics beside those of CLIP_benchmark, on the same vectors: its own functions, called as its command calls them.
+"""Compare our metrics with CLIP_benchmark's on the same vectors: its functions, called as its command calls them.
 
     pip install --no-deps --target /tmp/clip-benchmark clip-benchmark        # it wants many packages, and uses few
     python bench/parity_metrics.py [--clip-benchmark /tmp/clip-benchmark] [--pin]
@@ -8,8 +8,8 @@ zero-shot accuracy (top 1, top 5, mean per class). CLIP_benchmark has no rank an
 precision is compared with its `average_precision_per_class`, each question taken for a class. ``--pin`` prints the
 figures that tests/unit/test_parity_metrics.py has. The exit code is 1 where something differs.
 
-Equal scores are where definitions part: CLIP_benchmark takes what torch.topk puts first, we put wrong items first. So
-the vectors have no ties (asserted); near ties of float32 are decided by float64 here.
+Definitions differ for equal scores: CLIP_benchmark takes the items that torch.topk puts first, we put wrong items
+first. So the vectors have no ties (asserted); near ties of float32 are decided by float64 here.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def main() -> int:
     rows: list[tuple[str, float, float]] = []
     for pictures, dim, noise, seed in CASES:
         what = f"{pictures} pictures, {dim} dimensions"
-        found = {**retrieval(pictures, dim, noise, seed), **zeroshot(pictures, dim, noise, seed)}
-        rows += [(f"{what}: {name}", ours, theirs) for name, (ours, theirs) in found.items()]
+        figures = {**retrieval(pictures, dim, noise, seed), **zeroshot(pictures, dim, noise, seed)}
+        rows += [(f"{what}: {name}", ours, theirs) for name, (ours, theirs) in figures.items()]
         if arguments.pin:
-            print(f"{(pictures, dim, noise, seed)}: { ({name: theirs for name, (_, theirs) in found.items()}) },")
+            print(f"{(pictures, dim, noise, seed)}: { ({name: theirs for name, (_, theirs) in figures.items()}) },")
     different = 0
     for name, ours, theirs in rows:
         # Their means of R@k and their average precisions are of float32: equal is what float32 cannot tell apart.
@@ -63,35 +63,35 @@ def retrieval(pictures: int, dim: int, noise: float, seed: int) -> dict[str, tup
     from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
 
     images, texts, owner = captioned_vectors(pictures, dim, noise, seed)
-    many = np.bincount(owner)
-    starts = np.concatenate([[0], np.cumsum(many)])
-    said = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
+    caption_counts = np.bincount(owner)
+    starts = np.concatenate([[0], np.cumsum(caption_counts)])
+    captions_of = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
     batches = [
-        (torch.from_numpy(images[i : i + 64]), said[i : i + 64]) for i in range(0, pictures, 64)
+        (torch.from_numpy(images[i : i + 64]), captions_of[i : i + 64]) for i in range(0, pictures, 64)
     ]  # pictures, and for each the numbers of its captions
     model = SimpleNamespace(
         encode_image=lambda batch: batch, encode_text=lambda numbers: torch.from_numpy(texts)[numbers]
     )
     theirs = zeroshot_retrieval.evaluate(model, batches, torch.tensor, "cpu", amp=False, recall_k_list=list(KS))
-    forth = rank_items(texts, images, RelevantItems.of(np.arange(len(owner)), owner, len(owner)))
-    back = rank_items(images, texts, RelevantItems.of(owner, np.arange(len(owner)), pictures))
+    text_to_image = rank_items(texts, images, RelevantItems.of(np.arange(len(owner)), owner, len(owner)))
+    image_to_text = rank_items(images, texts, RelevantItems.of(owner, np.arange(len(owner)), pictures))
     scores = texts @ images.T
     right = np.zeros(scores.shape, np.int64)
     right[np.arange(len(owner)), owner] = 1
     _assert_no_ties(scores, right)
     _assert_no_ties(scores.T, right.T)
     average = zeroshot_classification.average_precision_per_class
-    found = {}
+    figures = {}
     for k in KS:
-        found[f"words → picture R@{k}"] = float(forth.hits(k).mean()), theirs[f"image_retrieval_recall@{k}"]
-        found[f"picture → words R@{k}"] = float(back.hits(k).mean()), theirs[f"text_retrieval_recall@{k}"]
-    for name, ours, some, good in (
-        ("words → picture mAP", forth, scores.T, right.T),
-        ("picture → words mAP", back, scores, right),
+        figures[f"words → picture R@{k}"] = float(text_to_image.hits(k).mean()), theirs[f"image_retrieval_recall@{k}"]
+        figures[f"picture → words R@{k}"] = float(image_to_text.hits(k).mean()), theirs[f"text_retrieval_recall@{k}"]
+    for name, ours, part_scores, good in (
+        ("words → picture mAP", text_to_image, scores.T, right.T),
+        ("picture → words mAP", image_to_text, scores, right),
     ):
-        each = average(torch.from_numpy(some.copy()), torch.from_numpy(good.copy()))
-        found[name] = float(ours.precision.mean()), float(each.double().mean())
-    return found
+        each = average(torch.from_numpy(part_scores.copy()), torch.from_numpy(good.copy()))
+        figures[name] = float(ours.precision.mean()), float(each.double().mean())
+    return figures
 
 
 def zeroshot(pictures: int, dim: int, noise: float, seed: int) -> dict[str, tuple[float, float]]:
@@ -117,16 +117,16 @@ def zeroshot(pictures: int, dim: int, noise: float, seed: int) -> dict[str, tupl
         )
     scores = images @ unit(prompts.mean(axis=1)).T
     _assert_no_ties(scores, np.eye(classes)[truth])
-    found = classification.ranks(scores, truth)
+    ranks = classification.ranks(scores, truth)
     per_class = np.nanmean(classification.per_class_accuracy(truth, scores.argmax(axis=1), classes))
     return {
-        "zero-shot acc1": (np.mean(found <= 1), theirs["acc1"]),
-        "zero-shot acc5": (np.mean(found <= 5), theirs["acc5"]),
+        "zero-shot acc1": (np.mean(ranks <= 1), theirs["acc1"]),
+        "zero-shot acc5": (np.mean(ranks <= 5), theirs["acc5"]),
         "zero-shot mean per-class recall": (per_class, theirs["mean_per_class_recall"]),
     }
 
 
-class _One(np.ndarray):
+class _Scalar(np.ndarray):
     def __float__(self) -> float:
         return float(self.item())
 
@@ -135,7 +135,7 @@ class _One(np.ndarray):
 def _floats() -> Iterator[None]:
     """CLIP_benchmark's `accuracy` turns an array of one number into a float, which NumPy no longer does by itself."""
     real = torch.Tensor.numpy
-    torch.Tensor.numpy = lambda self, **more: real(self, **more).view(_One)  # type: ignore[method-assign]
+    torch.Tensor.numpy = lambda self, **more: real(self, **more).view(_Scalar)  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Photographs to measure with: DIR/big (4000 × 3000 JPEG, 12 MP) and DIR/small (640 × 480), all different.
+"""Make photographs to measure with: DIR/big (4000 × 3000 JPEG, 12 MP) and DIR/small (640 × 480), all different.
 
     python bench/photos.py DIR [--big 80] [--small 600]
 
@@ -22,12 +22,12 @@ SIZES = {"big": (4000, 3000), "small": (640, 480)}
 
 def photographs() -> list[Image.Image]:
     names = ("astronaut", "chelsea", "coffee", "rocket", "retina", "hubble_deep_field")
-    found = [getattr(skimage.data, name)() for name in names]
-    found += [sklearn.datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
-    return [Image.fromarray(pixels) for pixels in found]
+    pictures = [getattr(skimage.data, name)() for name in names]
+    pictures += [sklearn.datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
+    return [Image.fromarray(pixels) for pixels in pictures]
 
 
-def made(count: int, size: tuple[int, int], seed: int) -> Iterator[Image.Image]:
+def make_photos(count: int, size: tuple[int, int], seed: int) -> Iterator[Image.Image]:
     originals, chance = photographs(), np.random.default_rng(seed)
     for _ in range(count):
         original = originals[chance.integers(len(originals))]
@@ -50,7 +50,7 @@ def main() -> None:
     for seed, (name, size) in enumerate(SIZES.items()):
         folder = options.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        for n, picture in enumerate(made(getattr(options, name), size, seed)):
+        for n, picture in enumerate(make_photos(getattr(options, name), size, seed)):
             picture.save(folder / f"{n:04}.jpg", quality=90)
 
 

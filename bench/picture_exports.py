@@ -29,34 +29,34 @@ FORMATS = ("webdataset", "imagefolder", "fiftyone", "projector")
 
 
 def make(folder: Path, count: int) -> int:
-    """Crops, each another; returns their bytes."""
+    """Write ``count`` different crops; return their bytes."""
     folder.mkdir()
     photos = [Path(skimage.__file__).parent / "data" / name for name in ("astronaut.png", "coffee.png", "rocket.jpg")]
     photos += sorted((Path(sklearn.__file__).parent / "datasets" / "images").glob("*.jpg"))
-    opened = [Image.open(path).convert("RGB").resize((1280, 960)) for path in photos]
+    pictures = [Image.open(path).convert("RGB").resize((1280, 960)) for path in photos]
     draw = np.random.default_rng(0)
     for n in range(count):
         left, top = draw.integers(0, 256), draw.integers(0, 192)
-        crop = opened[n % len(opened)].crop((left, top, left + 1024, top + 768))
+        crop = pictures[n % len(pictures)].crop((left, top, left + 1024, top + 768))
         crop.save(folder / f"{n:06d}.jpg", quality=90)
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def export(root: Path, name: str, out: Path) -> None:
-    """In a process of its own, for its peak; prints seconds and MB."""
-    began = time.perf_counter()
+    """Run in a process of its own, for its peak memory; print seconds and MB."""
+    start = time.perf_counter()
     from imseek import export
 
     report = export.write(root, out, format=name)
     assert not report.skipped
-    print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def timed(command: list[str]) -> float:
-    began = time.perf_counter()
+def time_command(command: list[str]) -> float:
+    start = time.perf_counter()
     subprocess.run(command, check=True)
     subprocess.run(["sync", command[-1]], check=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -76,16 +76,16 @@ def main() -> None:
         print(f"{arguments.images:,} pictures, {size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}")
         recorder.put(pictures=arguments.images, mb=size / 1e6)
         plain = {
-            "cp -r": timed(["cp", "-r", str(base / "p"), str(base / "copied")]),
-            "tar": timed(["sh", "-c", f"tar cf '{base}/t.tar' -C '{base}' p", str(base)]),
+            "cp -r": time_command(["cp", "-r", str(base / "p"), str(base / "copied")]),
+            "tar": time_command(["sh", "-c", f"tar cf '{base}/t.tar' -C '{base}' p", str(base)]),
         }
         for name, seconds in plain.items():
             print(f"{name:12} {seconds:6.1f} s")
             recorder.add_row("ways", way=name, seconds=seconds)
         for name in FORMATS:
             one = [sys.executable, __file__, "--one", str(base / "c"), name, str(base / name)]
-            said = subprocess.run(one, check=True, capture_output=True, text=True).stdout
-            seconds, memory = map(float, said.split())
+            output = subprocess.run(one, check=True, capture_output=True, text=True).stdout
+            seconds, memory = map(float, output.split())
             print(
                 f"{name:12} {seconds:6.1f} s, {arguments.images / seconds:6.0f} pictures/s, "
                 f"{seconds / plain['cp -r']:4.1f} x cp, peak {memory:.0f} MB"

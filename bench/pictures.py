@@ -1,10 +1,10 @@
-"""Pictures as they leave a collection: `GET …/file` and `…/thumbnail` of `imseek serve`, and an export, of photographs.
+"""Speed of pictures leaving a collection: `GET …/file` and `…/thumbnail` of `imseek serve`, and an export.
 
     python bench/pictures.py [--images 600] [--seconds 8] [--clients 4]
 
-Photographs are crops made for the occasion (1024 × 768, JPEG), vectors are of the fake encoder. Clients keep their
-connection and ask one picture after the other, on loopback. Printed for each kind of request: answers a second, and the
-server's processor time of one; for the export to WebDataset, in a process of its own: seconds and processor time of one
+Photographs are generated crops (1024 × 768, JPEG), vectors are of the fake encoder. Clients keep their connection and
+request one picture after the other, on loopback. Printed for each kind of request: answers a second, and the server's
+processor time per answer; for the export to WebDataset, in a process of its own: seconds, and processor time per
 picture. The load of the machine is printed beside them. To compare two versions, set PYTHONPATH.
 """
 
@@ -41,17 +41,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--export", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.export:
-        _export(*given.export)
+    options = parser.parse_args()
+    if options.export:
+        _export(*options.export)
         return
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        size = make(base / "p", given.images)
-        time.sleep(2.5)  # Files that are younger than two seconds are hashed again, whatever their stat says.
+        size = make(base / "p", options.images)
+        time.sleep(2.5)  # Files younger than two seconds are hashed again, whatever their stat says.
         with imseek.create(base / "c", encoder="fake") as collection:
             collection.index([base / "p"])
-            ids = [hit.image_id for hit in collection.search("red", limit=given.images).hits]
+            ids = [hit.image_id for hit in collection.search("red", limit=options.images).hits]
         load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
         print(f"imseek of {Path(imseek.__file__).parent.parent}: {len(ids)} pictures, {size / 1e6:.0f} MB; {load}")
         with served(base / "c", options=_OPTIONS) as server:
@@ -61,7 +61,7 @@ def main() -> None:
                 ("file, HEAD", "HEAD", "file", {}),
                 ("thumbnail, again", "GET", "thumbnail", {}),
             )
-            _ask(
+            _request(
                 server.url,
                 server.process.pid,
                 "thumbnail, first",
@@ -69,11 +69,11 @@ def main() -> None:
                 "thumbnail",
                 {},
                 ids,
-                given.clients,
+                options.clients,
                 None,
             )
             for name, method, what, headers in kinds:
-                _ask(
+                _request(
                     server.url,
                     server.process.pid,
                     name,
@@ -81,8 +81,8 @@ def main() -> None:
                     what,
                     headers,
                     ids,
-                    given.clients,
-                    given.seconds,
+                    options.clients,
+                    options.seconds,
                 )
         for _ in range(2):
             command = [
@@ -92,15 +92,15 @@ def main() -> None:
                 str(base / "c"),
                 str(base / f"out-{time.time_ns()}"),
             ]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             print(
-                f"{'export, webdataset':20} {found['seconds']:7.2f} s, {found['cpu_ms']:6.2f} ms of processor a "
-                f"picture, {found['skipped']} skipped"
+                f"{'export, webdataset':20} {figures['seconds']:7.2f} s, {figures['cpu_ms']:6.2f} ms of processor a "
+                f"picture, {figures['skipped']} skipped"
             )
-            recorder.add_row("exports", **found)
+            recorder.add_row("exports", **figures)
 
 
-def _ask(
+def _request(
     url: str,
     server: int,
     name: str,
@@ -111,7 +111,7 @@ def _ask(
     clients: int,
     seconds: float | None,
 ) -> None:
-    """Ask for ``seconds``, or for each picture once."""
+    """Request pictures for ``seconds``, or each picture once."""
     address, turns, lock = urlsplit(url), iter(range(sys.maxsize)), threading.Lock()
     end = None if seconds is None else time.monotonic() + seconds
     collection = "c"
@@ -133,35 +133,35 @@ def _ask(
             answers[n] += 1
         connection.close()
 
-    before, began = recorder.process_seconds(server), time.perf_counter()
+    before, start = recorder.process_seconds(server), time.perf_counter()
     threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took, cpu, total = time.perf_counter() - began, recorder.process_seconds(server) - before, sum(answers)
-    said = f" UNEXPECTED {sorted(wrong)}" if wrong else ""
-    print(f"{name:20} {total / took:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{said}")
+    wall, cpu, total = time.perf_counter() - start, recorder.process_seconds(server) - before, sum(answers)
+    note = f" UNEXPECTED {sorted(wrong)}" if wrong else ""
+    print(f"{name:20} {total / wall:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{note}")
     recorder.add_row(
         "requests",
         name=name,
         answers=total,
-        per_s=total / took,
+        per_s=total / wall,
         server_cpu_ms=cpu / total * 1000,
         wrong=sorted(wrong),
     )
 
 
 def _export(collection: str, out: str) -> None:
-    """In a process of its own: prints a JSON object."""
+    """Run in a process of its own: print a JSON object."""
     from imseek import export
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     report = export.write(Path(collection), Path(out), format="webdataset")
-    took = time.perf_counter() - began
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = (used.ru_utime + used.ru_stime) / report.images * 1000
-    print(json.dumps({"seconds": took, "cpu_ms": cpu, "skipped": len(report.skipped)}))
+    seconds = time.perf_counter() - start
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = (usage.ru_utime + usage.ru_stime) / report.images * 1000
+    print(json.dumps({"seconds": seconds, "cpu_ms": cpu, "skipped": len(report.skipped)}))
 
 
 if __name__ == "__main__":

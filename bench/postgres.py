@@ -3,7 +3,7 @@
     python bench/postgres.py [--images 1000] [--runs 7]
 
 Starts a PostgreSQL of its own (Debian's, with fsync, on loopback). The pictures are small and made here, the encoder is
-``fake``, so that what is measured is the catalog. Both take turns; figures are medians and their ratio.
+``fake``, so that the catalog decides the time. Both take turns; figures are medians and their ratio.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ def main() -> None:
         pictures = paint(work / "pictures", options.images)
         print(f"{options.images} pictures of 64 by 64, load {os.getloadavg()[0]:.1f}")
         recorder.put(pictures=options.images)
-        made: dict[str, list[Path]] = {"sqlite": [], "postgres": []}
-        indexed = measure(3, lambda kind: index(work, kind, server.database(), pictures, made[kind]))
-        tell("index, s", indexed)
-        tell("index with nothing new, s", measure(3, lambda kind: again(made[kind][0])))
-        tell("cold search, s", measure(options.runs, lambda kind: cold(made[kind][0])))
-        tell("warm search, ms", measure(options.runs, lambda kind: 1000 * warm(made[kind][0])))
-        tell("a tag added, ms", measure(options.runs, lambda kind: 1000 * tag(made[kind][0])))
+        paths: dict[str, list[Path]] = {"sqlite": [], "postgres": []}
+        indexed = measure(3, lambda kind: index(work, kind, server.database(), pictures, paths[kind]))
+        print_medians("index, s", indexed)
+        print_medians("index with nothing new, s", measure(3, lambda kind: reindex(paths[kind][0])))
+        print_medians("cold search, s", measure(options.runs, lambda kind: cold(paths[kind][0])))
+        print_medians("warm search, ms", measure(options.runs, lambda kind: 1000 * warm(paths[kind][0])))
+        print_medians("a tag added, ms", measure(options.runs, lambda kind: 1000 * tag(paths[kind][0])))
 
 
-def measure(runs: int, one: Callable[[str], float]) -> dict[str, list[float]]:
-    taken: dict[str, list[float]] = {"sqlite": [], "postgres": []}
+def measure(runs: int, task: Callable[[str], float]) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {"sqlite": [], "postgres": []}
     for _ in range(runs):
-        for kind, times in taken.items():
-            times.append(one(kind))
-    return taken
+        for kind, times in seconds.items():
+            times.append(task(kind))
+    return seconds
 
 
-def tell(what: str, taken: dict[str, list[float]]) -> None:
-    sqlite, postgres = (statistics.median(taken[kind]) for kind in ("sqlite", "postgres"))
+def print_medians(what: str, seconds: dict[str, list[float]]) -> None:
+    sqlite, postgres = (statistics.median(seconds[kind]) for kind in ("sqlite", "postgres"))
     print(f"{what:28} sqlite {sqlite:8.3f}  postgres {postgres:8.3f}  ratio {postgres / sqlite:.2f}")
     recorder.add_row("medians", what=what, sqlite=sqlite, postgres=postgres, ratio=postgres / sqlite)
 
@@ -73,10 +73,10 @@ def paint(folder: Path, count: int) -> Path:
     return folder
 
 
-def index(work: Path, kind: str, url: str, pictures: Path, made: list[Path]) -> float:
-    made.append(work / f"{kind}-{len(made)}")
+def index(work: Path, kind: str, url: str, pictures: Path, paths: list[Path]) -> float:
+    paths.append(work / f"{kind}-{len(paths)}")
     catalog = url if kind == "postgres" else None
-    with imseek.create(made[-1], encoder="fake", catalog=catalog) as collection:
+    with imseek.create(paths[-1], encoder="fake", catalog=catalog) as collection:
         start = time.perf_counter()
         added = collection.index([pictures]).added
         seconds = time.perf_counter() - start
@@ -84,7 +84,7 @@ def index(work: Path, kind: str, url: str, pictures: Path, made: list[Path]) -> 
     return seconds
 
 
-def again(path: Path) -> float:
+def reindex(path: Path) -> float:
     with imseek.open(path) as collection:
         start = time.perf_counter()
         collection.index()

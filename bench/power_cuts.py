@@ -1,4 +1,4 @@
-"""Power cuts: every state that one may leave, and whether the replay would notice a missing fsync.
+"""Power cuts: try every state that one may leave, and check that the replay would notice a missing fsync.
 
     python bench/power_cuts.py                 every scenario, before every operation
     python bench/power_cuts.py --mutations     each fsync left out, each rename put before or after its fsync
@@ -43,7 +43,7 @@ class Mutant:
 
 
 def mutants(recording: Recording) -> Iterator[Mutant]:
-    """One for each fsync that is ours and made something durable, and two for each rename."""
+    """Yield one mutant for each fsync that made something durable, and two for each rename."""
     operations = recording.operations
     disk = recording.disk()
     for n, operation in enumerate(operations):
@@ -51,30 +51,30 @@ def mutants(recording: Recording) -> Iterator[Mutant]:
             who = "fsync" if operation.ours else "SQLite's fsync"
             yield Mutant(f"{who} left out", operation.path, [*operations[:n], *operations[n + 1 :]], n)
         if isinstance(operation, Rename):
-            yield from _moved(operations, n, disk.exists(operation.target))
+            yield from _move(operations, n, disk.exists(operation.target))
         disk.do(operation)
 
 
-def _moved(operations: Sequence[Operation], n: int, replaces: bool) -> Iterator[Mutant]:
+def _move(operations: Sequence[Operation], n: int, replaces: bool) -> Iterator[Mutant]:
     rename = operations[n]
     assert isinstance(rename, Rename)
-    if replaces:  # A name that is new means nothing until the catalog tells of it.
+    if replaces:  # A new name means nothing until the catalog mentions it.
         before = max(i for i in range(n) if _syncs(operations[i], rename.path))
         # What happens to the file under its old name between the two now happens under the new one.
-        between = [_renamed(operation, rename) for operation in operations[before:n]]
-        moved = [*operations[:before], rename, *between, *operations[n + 1 :]]
-        yield Mutant("replaced before the file's fsync", rename.target, moved, before)
+        between = [_rename(operation, rename) for operation in operations[before:n]]
+        reordered = [*operations[:before], rename, *between, *operations[n + 1 :]]
+        yield Mutant("replaced before the file's fsync", rename.target, reordered, before)
     folder = rename.target.rpartition("/")[0] or "."
     after = next(i for i in range(n, len(operations)) if _syncs(operations[i], folder))
-    moved = [*operations[:n], *operations[n + 1 : after + 1], rename, *operations[after + 1 :]]
-    yield Mutant("renamed after the folder's fsync", rename.target, moved, n)
+    reordered = [*operations[:n], *operations[n + 1 : after + 1], rename, *operations[after + 1 :]]
+    yield Mutant("renamed after the folder's fsync", rename.target, reordered, n)
 
 
 def _syncs(operation: Operation, path: str) -> bool:
     return isinstance(operation, Sync) and operation.path == path
 
 
-def _renamed(operation: Operation, rename: Rename) -> Operation:
+def _rename(operation: Operation, rename: Rename) -> Operation:
     if isinstance(operation, Sync) and operation.path == rename.path:
         return Sync(rename.target, operation.ours)
     return operation
@@ -86,8 +86,8 @@ class Bench:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.servers: SimpleQueue[Server] = SimpleQueue()
-        self._started = [Server() for _ in range(2)]
-        for server in self._started:
+        self._all_servers = [Server() for _ in range(2)]
+        for server in self._all_servers:
             self.servers.put(server)
         self.pool = ThreadPoolExecutor(2)
 
@@ -111,24 +111,24 @@ class Bench:
 
     def close(self) -> None:
         self.pool.shutdown()
-        for server in self._started:
+        for server in self._all_servers:
             server.close()
 
 
 def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> int:
-    """Try every state; returns how many failed."""
+    """Try every state; return how many failed."""
     start = time.perf_counter()
     states = enumerate(islice(outages(recording, seeds), most), start=1)
     failures: list[str] = []
-    tried = 0
+    state_count = 0
     lock = Lock()
 
     def work(_: int) -> None:
-        nonlocal tried
+        nonlocal state_count
         while True:
-            with lock:  # The states are made as they are needed: together they would fill the memory.
+            with lock:  # States are made on demand: together they would fill the memory.
                 n, state = next(states, (0, None))
-                tried = max(tried, n)
+                state_count = max(state_count, n)
             if state is None:
                 return
             if (failure := bench.fails(recording, state)) is not None:
@@ -139,12 +139,12 @@ def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> 
         "scenarios",
         name=recording.name,
         operations=len(recording.operations),
-        states=tried,
+        states=state_count,
         failed=len(failures),
         seconds=time.perf_counter() - start,
     )
     print(
-        f"{recording.name:20} {len(recording.operations):5} operations {tried:6} states "
+        f"{recording.name:20} {len(recording.operations):5} operations {state_count:6} states "
         f"{len(failures):4} failed {time.perf_counter() - start:7.1f} s",
         flush=True,
     )
@@ -154,29 +154,29 @@ def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> 
 
 
 def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]:
-    """Try every mutant until one of its states fails; returns those that nothing noticed."""
-    known = {outage.key() for outage in outages(recording, 0)}
+    """Try every mutant until one of its states fails; return the mutants that nothing noticed."""
+    known_keys = {outage.key() for outage in outages(recording, 0)}
     tally: dict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
 
-    def caught(mutant: Mutant) -> bool:
+    def is_caught(mutant: Mutant) -> bool:
         def states() -> Iterator[Outage]:
-            found = outages(recording, 0, operations=mutant.operations, first=mutant.first)
-            return (state for state in found if state.key() not in known)
+            candidates = outages(recording, 0, operations=mutant.operations, first=mutant.first)
+            return (state for state in candidates if state.key() not in known_keys)
 
-        # Where all was promised and nothing is there that was not fsynced, most mutants fail: those states first.
-        promised = {
+        # Most mutants fail in states where all was acknowledged and only fsynced data is left: try those first.
+        acknowledged = {
             0,
             *(n + 1 for n, o in enumerate(mutant.operations) if isinstance(o, Acknowledge | Return)),
         }
-        worst = (state for state in states() if state.cut == "nothing" and state.before in promised)
+        worst = (state for state in states() if state.cut == "nothing" and state.before in acknowledged)
         return any(bench.fails(recording, state) for state in chain(worst, states()))
 
-    found = list(mutants(recording))
-    found = found[:: -(-len(found) // most) if most else 1]
-    for mutant, was in zip(found, bench.pool.map(caught, found), strict=True):
-        tally[mutant.what]["caught" if was else "not caught"] += 1
-        if not was:
+    sample = list(mutants(recording))
+    sample = sample[:: -(-len(sample) // most) if most else 1]
+    for mutant, caught in zip(sample, bench.pool.map(is_caught, sample), strict=True):
+        tally[mutant.what]["caught" if caught else "not caught"] += 1
+        if not caught:
             survivors.append(mutant)
     for what, counts in sorted(tally.items()):
         print(f"{recording.name:20} {what:34} {counts['caught']:4} of {counts.total():4} caught", flush=True)

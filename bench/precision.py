@@ -1,13 +1,13 @@
-"""Gates on what makes encoding faster: half precision, int8, reduced decoding.
+"""Gates on everything that makes encoding faster: half precision, int8, reduced decoding.
 
     python bench/precision.py [--stamps DIR] [--half B]
 
 Prints a Markdown table for docs/log.md. The networks have trained weights, which ship as packages: EfficientNet-Lite0
 (convolutions; pictures are stamps) and MiniLM (a transformer; its token ids travel through the image tower as
 pixels, texts are the stamps' captions). Every row goes through the classes that encode a user's pictures. Columns:
-cosine to float32 vectors of the same inputs; the same after the mean is taken off, since all pictures have much in
+cosine to float32 vectors of the same inputs; the same after subtracting the mean, since all pictures have much in
 common; how many of each input's ten nearest stay among them; recall of a caption's own stamp among the first ten
-(by EfficientNet's classes and MiniLM, as the built-in encoder does it).
+(by EfficientNet's classes and MiniLM, as in the built-in encoder).
 
 Negative controls are float32 vectors of broken inputs and must fail the gate of int8, the loosest one. A row that
 the product uses must pass its own gate. Else the exit code is 1.
@@ -62,7 +62,7 @@ class Row:
 
     name: str
     exact: Float32
-    found: Float32
+    approximate: Float32
     gate: float
     recall: float | None = None
     control: bool = False
@@ -70,22 +70,22 @@ class Row:
 
     @property
     def passes(self) -> bool:
-        return float((self.exact * self.found).sum(axis=1).mean()) >= self.gate
+        return float((self.exact * self.approximate).sum(axis=1).mean()) >= self.gate
 
     @property
     def sound(self) -> bool:
         return not self.passes if self.control else self.passes or not self.used
 
     def cells(self) -> list[str]:
-        cosines = (self.exact * self.found).sum(axis=1)
+        cosines = (self.exact * self.approximate).sum(axis=1)
         mean = self.exact.mean(axis=0)
-        centred = (unit_rows(self.exact - mean) * unit_rows(self.found - mean)).sum(axis=1)
+        centred = (unit_rows(self.exact - mean) * unit_rows(self.approximate - mean)).sum(axis=1)
         verdict = "passes" if self.passes else "fails"
         return [
             f"{'control: ' if self.control else ''}{self.name}",
             f"{cosines.mean():.5f} / {cosines.min():.5f}",
             f"{centred.mean():.4f} / {centred.min():.4f}",
-            f"{overlap(self.exact, self.found):.3f}",
+            f"{overlap(self.exact, self.approximate):.3f}",
             "" if self.recall is None else f"{self.recall:.3f}",
             f"{verdict} {self.gate}{'' if self.control or self.used else ', not used'}",
         ]
@@ -106,7 +106,7 @@ def main() -> int:
         for rows in (lite0(stamps), minilm([stamp.caption for stamp in stamps]), reduced_decoding(stamps)):
             for row in rows:
                 print(f"| {' | '.join(row.cells())} |", flush=True)
-                cosines = (row.exact * row.found).sum(axis=1)
+                cosines = (row.exact * row.approximate).sum(axis=1)
                 recorder.add_row(
                     "modes",
                     name=row.name,
@@ -114,7 +114,7 @@ def main() -> int:
                     used=row.used,
                     mean_cosine=cosines.mean(),
                     least_cosine=cosines.min(),
-                    overlap_of_10=overlap(row.exact, row.found),
+                    overlap_of_10=overlap(row.exact, row.approximate),
                     recall_at_10=row.recall,
                     gate=row.gate,
                     passes=row.passes,
@@ -126,7 +126,7 @@ def main() -> int:
     return 0 if sound else 1
 
 
-def overlap(exact: Float32, found: Float32) -> float:
+def overlap(exact: Float32, approximate: Float32) -> float:
     """Mean share of each row's ten nearest others that stay among them."""
 
     def nearest(rows: Float32) -> np.ndarray:
@@ -134,14 +134,14 @@ def overlap(exact: Float32, found: Float32) -> float:
         np.fill_diagonal(scores, -np.inf)
         return np.argpartition(-scores, 10, axis=1)[:, :10]
 
-    pairs = zip(nearest(exact), nearest(found), strict=True)
+    pairs = zip(nearest(exact), nearest(approximate), strict=True)
     return float(np.mean([len(set(a) & set(b)) / 10 for a, b in pairs]))
 
 
 def on_torch(
     module: nn.Module, pixels: Pixels, record: Preprocessing = PREPROCESSING, precision: str = "fp32"
 ) -> Float32:
-    """On the CPU whether or not it has instructions for it: slow, and no less precise."""
+    """Encode on the CPU even if it lacks instructions for the precision: slow, but no less precise."""
     return TorchImages(module, record, Runtime(), Plan("cpu", precision, 16))(pixels)
 
 
@@ -149,28 +149,28 @@ def on_torch(
 
 
 class Features(nn.Module):
-    """The (n, 1280) pooled features of EfficientNet-Lite0; ``seen`` keeps them as long as they were."""
+    """The (n, 1280) pooled features of EfficientNet-Lite0; ``pooled`` stores them unnormalised."""
 
     def __init__(self) -> None:
         super().__init__()
         state = torch.load(LITE0.locate(), map_location="cpu", weights_only=True)
         self.network = EfficientNetLite0(state, mean=PREPROCESSING.mean, std=PREPROCESSING.std)
         self.weight, self.bias = state["_fc.weight"], state["_fc.bias"]
-        self.seen: list[torch.Tensor] = []
+        self.pooled: list[torch.Tensor] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         network = self.network
         rows = network.head(network.blocks(network.stem(x))).mean(dim=(2, 3))
-        self.seen.append(rows.float())
+        self.pooled.append(rows.float())
         return rows
 
     def logits(self) -> Float32:
-        """(n, 1000), of all that went through."""
-        return nn.functional.linear(torch.cat(self.seen), self.weight, self.bias).numpy()
+        """(n, 1000), of all inputs so far."""
+        return nn.functional.linear(torch.cat(self.pooled), self.weight, self.bias).numpy()
 
 
 def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
-    # Version 1: what EfficientNet says alone.
+    # Version 1 uses EfficientNet's classes alone.
     texts = BuiltinEncoder(version=1).encode_texts([stamp.caption for stamp in stamps])
     squares = np.stack([PREPROCESSING.prepare(stamp.pixels) for stamp in stamps])
     exact = on_torch(Features(), squares)
@@ -185,9 +185,9 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
         **kind: bool,
     ) -> Row:
         features = Features()
-        found = on_torch(features, pixels, record, precision)
+        vectors = on_torch(features, pixels, record, precision)
         recall = rank("", texts, space.image_rows(features.logits(), pixels)).hits(10).mean()
-        return Row(f"EfficientNet-Lite0, {name}", exact, found, gate, float(recall), **kind)
+        return Row(f"EfficientNet-Lite0, {name}", exact, vectors, gate, float(recall), **kind)
 
     small = np.stack([PREPROCESSING.prepare(resize(stamp.pixels, (16, 16))) for stamp in stamps])
     wrong = replace(PREPROCESSING, **TORCHVISION)
@@ -204,7 +204,7 @@ def lite0(stamps: Sequence[Stamp]) -> Iterator[Row]:
 
 
 class TokenTower(nn.Module):
-    """MiniLM behind pixels that stand for its tokens."""
+    """MiniLM with pixels as inputs, which stand for its tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,24 +234,24 @@ def minilm(captions: Sequence[str]) -> Iterator[Row]:
     pixels = as_pixels(captions)
     exact = on_torch(TokenTower(), pixels, TOKENS)
 
-    def row(name: str, gate: float, found: Float32, *, control: bool = False) -> Row:
-        return Row(f"MiniLM, {name}", exact, found, gate, control=control)
+    def row(name: str, gate: float, vectors: Float32, *, control: bool = False) -> Row:
+        return Row(f"MiniLM, {name}", exact, vectors, gate, control=control)
 
-    def broken(change: Callable[[list[str]], list[str]]) -> Float32:
+    def encode_broken(change: Callable[[list[str]], list[str]]) -> Float32:
         return on_torch(TokenTower(), as_pixels([" ".join(change(text.split())) for text in captions]), TOKENS)
 
     yield row("fp16", MIN_MEAN_COSINE["fp16"], on_torch(TokenTower(), pixels, TOKENS, "fp16"))
     yield row("bf16", MIN_MEAN_COSINE["bf16"], on_torch(TokenTower(), pixels, TOKENS, "bf16"))
     yield row("int8", MIN_MEAN_COSINE["int8"], Int8Images(TokenTower, "minilm", TOKENS, Runtime())(pixels))
-    yield row("last word missing", MIN_MEAN_COSINE["int8"], broken(lambda words: words[:-1]), control=True)
-    yield row("words in reverse", MIN_MEAN_COSINE["int8"], broken(lambda words: words[::-1]), control=True)
+    yield row("last word missing", MIN_MEAN_COSINE["int8"], encode_broken(lambda words: words[:-1]), control=True)
+    yield row("words in reverse", MIN_MEAN_COSINE["int8"], encode_broken(lambda words: words[::-1]), control=True)
 
 
 # -- reduced decoding --------------------------------------------------------------------------------------
 
 
 def reduced_decoding(stamps: Sequence[Stamp]) -> Iterator[Row]:
-    """Stamps blown up to a camera's size and stored as a camera does, with colour at half the resolution."""
+    """Stamps enlarged to a camera's size and stored as a camera does, with colour at half the resolution."""
     files = []
     for stamp in stamps[::6]:
         file = io.BytesIO()
@@ -259,15 +259,15 @@ def reduced_decoding(stamps: Sequence[Stamp]) -> Iterator[Row]:
         large.save(file, "jpeg", quality=92, subsampling="4:2:0")
         files.append(file.getvalue())
 
-    def decoded(min_side: int | None) -> Float32:
+    def encode_files(min_side: int | None) -> Float32:
         squares = [PREPROCESSING.prepare(decode(data, min_side=min_side).pixels) for data in files]
         return on_torch(Features(), np.stack(squares))
 
-    exact = decoded(None)
+    exact = encode_files(None)
     side = Runtime().draft_size(PREPROCESSING.size)
     assert side is not None
-    yield Row(f"EfficientNet-Lite0, JPEGs decoded to {side} or more", exact, decoded(side), DRAFT_GATE)
-    yield Row("EfficientNet-Lite0, JPEGs decoded to 16 or more", exact, decoded(16), DRAFT_GATE, control=True)
+    yield Row(f"EfficientNet-Lite0, JPEGs decoded to {side} or more", exact, encode_files(side), DRAFT_GATE)
+    yield Row("EfficientNet-Lite0, JPEGs decoded to 16 or more", exact, encode_files(16), DRAFT_GATE, control=True)
 
 
 if __name__ == "__main__":

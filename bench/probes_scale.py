@@ -2,7 +2,7 @@
 
     python bench/probes_scale.py [--images 200000]
 
-Vectors are seeded clouds of 64 dimensions around 20 centres, taken over without a picture (encoder `fake`). One image
+Vectors are seeded clouds of 64 dimensions around 20 centres, imported without pictures (encoder `fake`). One image
 in a thousand is tagged with its cloud. Memory is the peak of the process so far.
 """
 
@@ -35,36 +35,36 @@ T = TypeVar("T")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200_000)
-    parser.add_argument("--every", type=int, default=997, help="one image in so many is tagged with its cloud")
+    parser.add_argument("--every", type=int, default=997, help="one image in this many is tagged with its cloud")
     options = parser.parse_args()
     images, every = options.images, options.every
     recorder.put(images=images)
     print("| step | wall s | CPU s | peak MB | result |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        made = make(Path(folder) / "vectors", images)
+        vectors = make(Path(folder) / "vectors", images)
         root = Path(folder) / "collection"
         with imseek.create(root, encoder="fake") as collection:
             source = imseek.SourceOptions(kind="vectors", encoder="fake")
-            timed("take over", lambda: collection.index([made], source=source).added)
-        some = Vectors(Reader(root)).ids[:100_000].tolist()
-        timed("tag 100,000", lambda: tags.add(root, "some", some).changed)
-        timed("untag 100,000", lambda: tags.remove(root, "some", some).changed)
+            time_step("take over", lambda: collection.index([vectors], source=source).added)
+        ids = Vectors(Reader(root)).ids[:100_000].tolist()
+        time_step("tag 100,000", lambda: tags.add(root, "some", ids).changed)
+        time_step("untag 100,000", lambda: tags.remove(root, "some", ids).changed)
         for number in range(CLASSES):
             tags.add(root, f"k{number}", where=f"kind = 'k{number}' AND image_id % {every} = 0")
-        timed("probe fit", lambda: figure(probes.fit(root, "kinds")))
-        timed("probe apply", lambda: probes.apply(root, "kinds").images)
-        timed("probe apply --save", lambda: probes.apply(root, "kinds", save="kinds").images)
-        timed("probe apply --tag", lambda: probes.apply(root, "kinds", tag=True, threshold=0.8).tagged)
-        timed("probe propose", lambda: len(probes.propose(root, "kinds").proposals))
-        timed("probe fit --column", lambda: figure(probes.fit(root, "columns", "column:kind")))
-        timed(
+        time_step("probe fit", lambda: figure(probes.fit(root, "kinds")))
+        time_step("probe apply", lambda: probes.apply(root, "kinds").images)
+        time_step("probe apply --save", lambda: probes.apply(root, "kinds", save="kinds").images)
+        time_step("probe apply --tag", lambda: probes.apply(root, "kinds", tag=True, threshold=0.8).tagged)
+        time_step("probe propose", lambda: len(probes.propose(root, "kinds").proposals))
+        time_step("probe fit --column", lambda: figure(probes.fit(root, "columns", "column:kind")))
+        time_step(
             "probe evaluate",
             lambda: f"{probes.evaluate(root, 'kinds', 'column:kind').accuracy.value:.4f}",
         )
 
 
 def make(folder: Path, images: int) -> Path:
-    """A folder as clip-retrieval's `inference` writes it."""
+    """Write a folder as clip-retrieval's `inference` does."""
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(CLASSES, DIM))
     kinds = generator.integers(0, CLASSES, images)
@@ -81,12 +81,12 @@ def make(folder: Path, images: int) -> Path:
     return folder
 
 
-def figure(found: ProbeInfo) -> str:
-    accuracy = "not measured" if found.score.accuracy is None else f"{found.score.accuracy.value:.4f}"
-    return f"{found.method}, {sum(found.counts):,} labels, {accuracy}"
+def figure(info: ProbeInfo) -> str:
+    accuracy = "not measured" if info.score.accuracy is None else f"{info.score.accuracy.value:.4f}"
+    return f"{info.method}, {sum(info.counts):,} labels, {accuracy}"
 
 
-def timed(name: str, work: Callable[[], T]) -> None:
+def time_step(name: str, work: Callable[[], T]) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

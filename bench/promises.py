@@ -1,4 +1,4 @@
-"""Whether lists keep their promise: what ``--cutoff 10%`` loses, and which lists ``--cutoff auto`` leaves empty.
+"""Do lists keep their promise? What ``--cutoff 10%`` loses, and which lists ``--cutoff auto`` leaves empty.
 
     python bench/promises.py [--stamps DIR] [--half B] [--picture docs/pictures/cutoff-promises.svg]
 
@@ -64,7 +64,7 @@ def main() -> int:
             rows += list(promises(setting, half))
             auto(setting, half, arguments.half)
             setting.collection.close()
-    rows += list(simulated(half))
+    rows += list(simulate_encoders(half))
     if arguments.picture is not None:
         arguments.picture.write_text(draw(rows, arguments.half), "utf-8")
     missed = [row for row in rows if row[0] == "captions asked" and abs(row[4] - row[3]) > ALLOWED]
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def promises(setting, half: Half) -> Iterator[tuple[str, str, str, float, float]]:
-    """Print and yield what is searched, setting, kind, promise and loss."""
+    """Print and yield queries searched, setting, kind, promise and loss."""
     engine, ids = setting.collection.engine, setting.ids
     texts = [Term(text=caption) for caption in half.captions]
     of_nouns = [half.relevant[half.nouns.index(word)] for word in sorted(set(half.nouns))]
@@ -88,43 +88,45 @@ def promises(setting, half: Half) -> Iterator[tuple[str, str, str, float, float]
         f"\n{setting.name}\n\n| searched | kind | promise | lost | least … most | images in a list |\n"
         "|---|---|---|---|---|---|"
     )
-    for kind, (asked, relevant) in queries.items():
+    for kind, (requests, relevant) in queries.items():
         if kind == "picture" and setting.name != "no words":
             continue
-        measured = engine.measure_relevance(asked, relevant)
-        relevance = [one for one, _ in measured]
+        samples = engine.measure_relevance(requests, relevant)
+        relevance = [one for one, _ in samples]
         curve = LossCurve.of(relevance)
         for promise in PROMISES:
             losses = split_losses(relevance, promise, 0)
             threshold = curve.threshold(promise)
             if losses is not None and threshold is not None:
-                length = np.mean([sample.count(threshold) for _, sample in measured])
-                yield row("captions asked", setting.name, kind, promise, losses, float(length))
+                length = np.mean([sample.count(threshold) for _, sample in samples])
+                yield add_row("captions asked", setting.name, kind, promise, losses, float(length))
         if kind == "picture":
             continue
         words = [Query(Term(text=word), by=kind) for word in sorted(set(half.nouns))]
         nouns = engine.measure_relevance(words, [ids[one] for one in of_nouns])
-        yield from transferred("nouns", setting.name, kind, curve, nouns)
+        yield from measure_transfer("nouns", setting.name, kind, curve, nouns)
         if setting.name == "captions" and kind == "auto":
             own = engine.measure_relevance(
-                asked, [ids[n : n + 1] for n in range(len(ids))], ignored_words=("captions",)
+                requests, [ids[n : n + 1] for n in range(len(ids))], ignored_words=("captions",)
             )
-            yield from transferred("own captions", setting.name, kind, LossCurve.of([one for one, _ in own]), measured)
+            yield from measure_transfer(
+                "own captions", setting.name, kind, LossCurve.of([one for one, _ in own]), samples
+            )
 
 
-def transferred(
-    searched: str, setting: str, kind: str, curve: LossCurve, measured: Sequence[tuple[np.ndarray, RelevanceSample]]
+def measure_transfer(
+    searched: str, setting: str, kind: str, curve: LossCurve, samples: Sequence[tuple[np.ndarray, RelevanceSample]]
 ) -> Iterator[tuple[str, str, str, float, float]]:
-    """Lists of other queries than those that calibrated."""
-    losses = LossCurve.of([one for one, _ in measured])
+    """Yield the losses of lists for other queries than those that calibrated."""
+    losses = LossCurve.of([one for one, _ in samples])
     for promise in PROMISES:
         threshold = curve.threshold(promise)
         if threshold is not None:
-            length = np.mean([sample.count(threshold) for _, sample in measured])
-            yield row(searched, setting, kind, promise, np.array([losses.loss(threshold)]), float(length))
+            length = np.mean([sample.count(threshold) for _, sample in samples])
+            yield add_row(searched, setting, kind, promise, np.array([losses.loss(threshold)]), float(length))
 
 
-def simulated(half: Half) -> Iterator[tuple[str, str, str, float, float]]:
+def simulate_encoders(half: Half) -> Iterator[tuple[str, str, str, float, float]]:
     print("\nsimulated encoders, words compared with pictures\n")
     print("| searched | kind | promise | lost | least … most | images in a list |\n|---|---|---|---|---|---|")
     rows = text_tower()(list(half.captions))
@@ -134,16 +136,16 @@ def simulated(half: Half) -> Iterator[tuple[str, str, str, float, float]]:
         noise *= length / np.linalg.norm(noise, axis=1, keepdims=True)
         pictures = rows + noise
         pictures = (pictures / np.linalg.norm(pictures, axis=1, keepdims=True)).astype(np.float32)
-        every = [calibrate(one, "full").relevance(one, np.zeros(len(one))) for one in (rows @ pictures.T)]
-        relevance = [one[relevant] for one, relevant in zip(every, half.relevant, strict=True)]
+        relevances = [calibrate(one, "full").relevance(one, np.zeros(len(one))) for one in (rows @ pictures.T)]
+        relevance = [one[relevant] for one, relevant in zip(relevances, half.relevant, strict=True)]
         for promise in PROMISES:
             losses, threshold = split_losses(relevance, promise, 0), LossCurve.of(relevance).threshold(promise)
             if losses is not None and threshold is not None:
-                size = float(np.mean([(one >= threshold).sum() for one in every]))
-                yield row("captions asked", f"noise {length:g}", "simulated", promise, losses, size)
+                size = float(np.mean([(one >= threshold).sum() for one in relevances]))
+                yield add_row("captions asked", f"noise {length:g}", "simulated", promise, losses, size)
 
 
-def row(
+def add_row(
     searched: str, setting: str, kind: str, promise: float, losses: np.ndarray, length: float
 ) -> tuple[str, str, str, float, float]:
     lost = float(losses.mean())
@@ -159,7 +161,7 @@ def row(
 
 
 def auto(setting, half: Half, letter: str) -> None:
-    """Print what ``auto`` leaves, by pictures alone and fused."""
+    """Print the figures of ``auto``, by pictures alone and fused."""
     place = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
     nouns = sorted(set(half.nouns))
     of_nouns = np.array([half.relevant[half.nouns.index(word)] for word in nouns])
@@ -169,14 +171,14 @@ def auto(setting, half: Half, letter: str) -> None:
             ("captions", half.captions, half.relevant, NOTHING["AB".index(letter) :: 2]),
             ("nouns", nouns, of_nouns, FRESH),
         ):
-            found = setting.collection.search_many(list(texts), by=by, limit=len(place), cutoff="auto", metadata=False)
-            kept = np.zeros(relevant.shape, bool)
-            for n, result in enumerate(found):
-                kept[n, [place[hit.image_id] for hit in result]] = True
-            right, count, wanted = (kept & relevant).sum(axis=1), kept.sum(axis=1), relevant.sum(axis=1)
+            lists = setting.collection.search_many(list(texts), by=by, limit=len(place), cutoff="auto", metadata=False)
+            mask = np.zeros(relevant.shape, bool)
+            for n, result in enumerate(lists):
+                mask[n, [place[hit.image_id] for hit in result]] = True
+            right, count, relevant_count = (mask & relevant).sum(axis=1), mask.sum(axis=1), relevant.sum(axis=1)
             nowhere = setting.collection.search_many(list(nothing), by=by, limit=1, cutoff="auto", metadata=False)
             empty = float(np.mean([result.nothing for result in nowhere]))
-            f1, recall = float((2 * right / (count + wanted)).mean()), float((right / wanted).mean())
+            f1, recall = float((2 * right / (count + relevant_count)).mean()), float((right / relevant_count).mean())
             precision = float((right / np.maximum(count, 1))[count > 0].mean()) if count.any() else None
             print(f"| {name}, by {by} | {f1:.3f} | {precision or 0:.3f} | {recall:.3f} | {empty:.2f} |", flush=True)
             recorder.add_row(
@@ -192,7 +194,7 @@ def auto(setting, half: Half, letter: str) -> None:
 
 
 def draw(rows: Sequence[tuple[str, str, str, float, float]], half: str) -> str:
-    """Return the picture of promises and what was lost; the grey band is two points wide on either side."""
+    """Draw promises against losses as SVG; the grey band is two points wide on either side."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         return MARGIN + SIDE * x / MOST, MARGIN + SIDE * (1 - y / MOST)
@@ -216,8 +218,8 @@ def draw(rows: Sequence[tuple[str, str, str, float, float]], half: str) -> str:
             kind, "simulated encoders"
         )
         parts.append(f'<text x="{MARGIN + 12}" y="{MARGIN + 20 + 18 * at}" fill="{colour}">{label}</text>')
-        for searched, _, found, promise, lost in rows:
-            if found == kind and searched != "own captions":
+        for searched, _, row_kind, promise, lost in rows:
+            if row_kind == kind and searched != "own captions":
                 x, y = place(promise, lost)
                 fill = colour if searched == "captions asked" else "none"
                 parts.append(f'<circle cx="{x + 3 * at - 4:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{colour}"/>')

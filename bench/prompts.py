@@ -1,4 +1,4 @@
-"""Prompts that learn, on Tux Paint's stamps with the built-in encoder: few-shot curves, and classes never seen.
+"""Learned prompts on Tux Paint's stamps with the built-in encoder: few-shot curves, and classes never seen.
 
     python bench/prompts.py [--stamps DIR] [--half B] [--seeds 3] [--collection DIR] [--picture FILE]
 
@@ -8,9 +8,9 @@ over pictures. CoOp and CoCoOp learn for a fixed number of steps here, chosen on
 cross-validation. CoCoOp, whose class vectors cost a run of the text tower for each picture and class, is judged on a
 sample of ``--judged`` pictures, drawn once.
 
-The second table is the split of Zhou et al. 2022b: the first half of the classes, by name, is learned from (with the
-most shots), then pictures of these are classified among them (base), and pictures of the other classes among those,
-which nothing was learned of (new). H is the harmonic mean. What learns no words cannot do the latter.
+The second table is the split of Zhou et al. 2022b: methods learn from the first half of the classes, by name (with the
+most shots), then classify pictures of these classes among them (base), and pictures of the other classes among those,
+of which they learned nothing (new). H is the harmonic mean. Methods that learn no words cannot do the latter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from unittest import mock
 
 import numpy as np
 import recorder
-from probes import METHODS, Half, balanced_figure, read_half, tell
+from probes import METHODS, Half, balanced_figure, print_row, read_half
 from quality import find_stamps
 
 from imseek.encoders import registry
@@ -35,7 +35,7 @@ from imseek.metrics.estimate import Estimate
 from imseek.probes import model_selection
 from imseek.probes.model_selection import centre_rows
 
-#: Without learned prompts: names here, and rows of probes.py.
+#: Methods without learned prompts: their names here, and in probes.py.
 OTHERS = {
     "zero-shot, both sides centred": "the same, both sides centred",
     "linear probe": "linear probe",
@@ -75,35 +75,35 @@ def main() -> int:
     recorder.put(half=options.half, stamps=len(half.truth), classes=half.classes, seeds=options.seeds)
     curves: dict[str, list[Estimate]] = {}
     draws = {k: [half.draw(k, seed) for seed in range(options.seeds)] for k in shots}
-    judged = np.random.default_rng(0).permutation(len(half.truth))[: options.judged]
+    sample = np.random.default_rng(0).permutation(len(half.truth))[: options.judged]
     print("| method | " + " | ".join(f"{k} per class" for k in shots) + " |")
     print("|---|" + "---|" * len(shots))
     # One draw of folds, as where prompts are compared.
     with mock.patch.object(model_selection, "_DRAWS", ()):
         for name, row in OTHERS.items():
             curves[name] = [figure(half, draws[k], [METHODS[row](half, *draw) for draw in draws[k]]) for k in shots]
-            tell("methods", name, shots, curves[name])
+            print_row("methods", name, shots, curves[name])
     for name, count, per_class, conditional in LEARNED:
         steps = options.picture_steps if conditional else options.steps
-        every = [draw for k in shots for draw in draws[k]]
+        all_draws = [draw for k in shots for draw in draws[k]]
         if conditional:
-            every = [(learned, tested[np.isin(tested, judged)]) for learned, tested in every]
-        found = learn(tower, half, every, count, steps, per_class=per_class, conditional=conditional)
-        predicted = [
-            one.logits(half.rows[tested]).argmax(axis=1) for one, (_, tested) in zip(found, every, strict=True)
+            all_draws = [(train, test[np.isin(test, sample)]) for train, test in all_draws]
+        models = learn(tower, half, all_draws, count, steps, per_class=per_class, conditional=conditional)
+        predictions = [
+            one.logits(half.rows[test]).argmax(axis=1) for one, (_, test) in zip(models, all_draws, strict=True)
         ]
         parts = [slice(n * options.seeds, (n + 1) * options.seeds) for n in range(len(shots))]
-        curves[name] = [figure(half, every[part], predicted[part]) for part in parts]
-        tell("methods", name, shots, curves[name])
+        curves[name] = [figure(half, all_draws[part], predictions[part]) for part in parts]
+        print_row("methods", name, shots, curves[name])
     base_to_new(tower, half, shots[-1], options)
     if options.picture is not None:
         options.picture.write_text(draw_curves(shots, curves), "utf-8")
     return 0
 
 
-def figure(half: Half, draws: Sequence[Draw], predicted: Sequence[np.ndarray]) -> Estimate:
-    hits = [one == half.truth[tested] for one, (_, tested) in zip(predicted, draws, strict=True)]
-    return balanced_figure(half, np.concatenate(hits), np.concatenate([tested for _, tested in draws]))
+def figure(half: Half, draws: Sequence[Draw], predictions: Sequence[np.ndarray]) -> Estimate:
+    hits = [one == half.truth[test] for one, (_, test) in zip(predictions, draws, strict=True)]
+    return balanced_figure(half, np.concatenate(hits), np.concatenate([test for _, test in draws]))
 
 
 def learn(
@@ -117,68 +117,68 @@ def learn(
     conditional: bool = False,
     classes: int | None = None,
 ) -> list[LearnedPrompts]:
-    """What each draw teaches, of the first ``classes``."""
+    """Learn prompts from each draw, for the first ``classes``."""
     names = half.classes[:classes]
     weights = np.zeros((len(draws), len(half.truth)))
     for one, (learned, _) in zip(weights, draws, strict=True):
         one[learned[half.truth[learned] < len(names)]] = 1
-    there = np.flatnonzero(weights.any(axis=0))
+    rows = np.flatnonzero(weights.any(axis=0))
     prompts = Prompts(tower, names, count)
-    (found,) = learn_prompts(
+    (models,) = learn_prompts(
         prompts,
-        half.rows[there],
-        half.truth[there],
-        weights[:, there],
+        half.rows[rows],
+        half.truth[rows],
+        weights[:, rows],
         [steps],
         per_class=per_class,
         conditional=conditional,
     )
-    return found
+    return models
 
 
 def base_to_new(tower: PromptTower, half: Half, shots: int, options: argparse.Namespace) -> None:
-    """Print the table of classes that were learned from, and of those that were not."""
+    """Print the accuracy on classes that prompts learned from, and on those that they did not."""
     draws = [half.draw(shots, seed) for seed in range(options.seeds)]
     base = (len(half.classes) + 1) // 2
-    judged = np.random.default_rng(0).permutation(len(half.truth))[: 2 * options.judged]
+    sample = np.random.default_rng(0).permutation(len(half.truth))[: 2 * options.judged]
     print(f"\nbase: {', '.join(half.classes[:base])}; new: {', '.join(half.classes[base:])}; {shots} per class\n")
     print("| method | base | new | H |")
     print("|---|---|---|---|")
     words = [centre_rows(one, one.mean(axis=0)) for one in (half.plain_words[:base], half.plain_words[base:])]
     split = [
-        [(learned, tested[(half.truth[tested] < base) == old]) for learned, tested in draws] for old in (True, False)
+        [(train, test[(half.truth[test] < base) == is_base]) for train, test in draws] for is_base in (True, False)
     ]
     zero = [
-        figure(half, part, [(half.rows[at] @ said.T).argmax(axis=1) + shift for _, at in part])
-        for part, said, shift in zip(split, words, (0, base), strict=True)
+        figure(half, part, [(half.rows[test] @ class_words.T).argmax(axis=1) + shift for _, test in part])
+        for part, class_words, shift in zip(split, words, (0, base), strict=True)
     ]
-    tell_split(next(iter(OTHERS)), zero)
+    print_split(next(iter(OTHERS)), zero)
     for name, count, per_class, conditional in LEARNED:
         if per_class:
             continue  # It learns nothing for other classes.
         steps = options.picture_steps if conditional else options.steps
-        found = learn(tower, half, draws, count, steps, conditional=conditional, classes=base)
+        models = learn(tower, half, draws, count, steps, conditional=conditional, classes=base)
         figures = []
         for part, names, shift in zip(split, (half.classes[:base], half.classes[base:]), (0, base), strict=True):
             if conditional:
-                part = [(learned, tested[np.isin(tested, judged)]) for learned, tested in part]
+                part = [(train, test[np.isin(test, sample)]) for train, test in part]
             prompts = Prompts(tower, names, count)
-            predicted = [
+            predictions = [
                 LearnedPrompts(prompts, one.contexts, one.network, one.scale, one.steps)
-                .logits(half.rows[tested])
+                .logits(half.rows[test])
                 .argmax(axis=1)
                 + shift
-                for one, (_, tested) in zip(found, part, strict=True)
+                for one, (_, test) in zip(models, part, strict=True)
             ]
-            figures.append(figure(half, part, predicted))
-        tell_split(name, figures)
+            figures.append(figure(half, part, predictions))
+        print_split(name, figures)
 
 
-def tell_split(name: str, figures: Sequence[Estimate]) -> None:
+def print_split(name: str, figures: Sequence[Estimate]) -> None:
     base, new = figures
-    together = 2 * base.value * new.value / (base.value + new.value)
+    harmonic = 2 * base.value * new.value / (base.value + new.value)
     cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in figures]
-    print(f"| {name} | {cells[0]} | {cells[1]} | {together:.3f} |", flush=True)
+    print(f"| {name} | {cells[0]} | {cells[1]} | {harmonic:.3f} |", flush=True)
     recorder.add_row(
         "base_to_new",
         name=name,
@@ -186,7 +186,7 @@ def tell_split(name: str, figures: Sequence[Estimate]) -> None:
         base_interval=(base.low, base.high),
         new=new.value,
         new_interval=(new.low, new.high),
-        harmonic=together,
+        harmonic=harmonic,
     )
 
 

@@ -122,7 +122,7 @@ def find_stamps() -> Path:
 
 
 def half_of(name: str) -> str:
-    """``A``, on which things are chosen, or ``B``, on which they are reported."""
+    """``A``, for choosing settings, or ``B``, for reporting figures."""
     return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
 
 
@@ -147,7 +147,7 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
 
 
 def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
-    """From the first trial to the shipped encoder, one change at a time."""
+    """Yield representations from the first trial to the shipped encoder, one change at a time."""
     captions = [stamp.caption for stamp in stamps]
     network = Network(onnx_cache.image_network(), threads=available_cpus())
     text_file, classes_file = onnx_cache.text_network()
@@ -183,18 +183,18 @@ def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
     pixels = [stamp.pixels for stamp in stamps]
     texts = load("builtin").encode_texts(captions)
 
-    def broken(name: str, rows: Float32) -> Result:
+    def control(name: str, rows: Float32) -> Result:
         return replace(rank(name, texts, rows), control=True)
 
     small = [resize(picture, (16, 16)) for picture in pixels]
-    yield broken("pictures of 16 × 16", encode(small))
-    yield broken("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
+    yield control("pictures of 16 × 16", encode(small))
+    yield control("channels swapped", encode([picture[..., ::-1] for picture in pixels]))
     squares = np.stack([PREPROCESSING.prepare(picture) for picture in pixels])
     logits, features = wrongly_normalised(squares)
     rows = space.image_rows(logits, squares, load_head().image_rows(features))
-    yield broken("mean and deviation of torchvision", rows)
-    shuffled = np.random.default_rng(0).permutation(len(pixels))
-    yield broken("captions shuffled", encode(pixels)[shuffled])
+    yield control("mean and deviation of torchvision", rows)
+    permutation = np.random.default_rng(0).permutation(len(pixels))
+    yield control("captions shuffled", encode(pixels)[permutation])
 
 
 def conse(logits: Float32, classes: Float32) -> Float32:

@@ -2,7 +2,7 @@
 
     python bench/readers.py [--minutes 10] [--readers 4] [--pictures 3000] [--seed 1]
 
-Every answer is compared with an exact scan of what its generation held. Times of answers say how busy the machine is
+Every answer is compared with an exact scan of its generation. Times of answers say how busy the machine is
 (there are more processes than cores); the waits for locks are those that strace sees in the readers. Exit code 1 where
 an answer was wrong, a reader failed, waited longer than 100 ms for a lock or kept what it no longer used, or the
 write-ahead log grew without bound. Needs strace.
@@ -34,12 +34,14 @@ def main() -> int:
         home = Path(scratch) / "home"
         figures = readers.run(home, options.minutes * 60, options.readers, options.pictures, options.seed)
     faults = figures.faults()
-    compared = figures.comparison
+    comparison = figures.comparison
     times, waits = np.array(figures.times) * 1000, np.array([0.0, *figures.waits]) * 1000
     p50, p99, longest = np.percentile(times, [50, 99, 100])
     print(f"writer: {figures.generations} generations; turns: {dict(figures.done)}")
     print(f"readers: {dict(figures.answers)}")
-    print(f"compared: {compared.compared:,} answers of {len(compared.generations)} generations, {len(faults)} faults")
+    print(
+        f"compared: {comparison.compared:,} answers of {len(comparison.generations)} generations, {len(faults)} faults"
+    )
     print(f"an answer: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {longest:.0f} ms")
     print(
         f"waits for a lock: {len(figures.waits)}, p99 {np.percentile(waits, 99):.1f} ms, longest {waits.max():.1f} ms"
@@ -57,7 +59,7 @@ def main() -> int:
         generations=figures.generations,
         turns=dict(figures.done),
         answers=dict(figures.answers),
-        compared=compared.compared,
+        compared=comparison.compared,
         faults=len(faults),
         answer_ms={"p50": p50, "p99": p99, "longest": longest},
         lock_waits=len(figures.waits),

@@ -68,7 +68,7 @@ def run(main: Callable[[], int | None]) -> int:
             "command": _command(),
             "seconds": (datetime.now(UTC) - date).total_seconds(),
             "exit_code": code,
-            "figures": _plain(_figures),
+            "figures": _to_json(_figures),
         }
         print(_write(f"{date:%Y-%m-%d}-{name}", json.dumps(record, indent=2, ensure_ascii=False) + "\n"))
     return code
@@ -91,11 +91,11 @@ def _write(name: str, text: str) -> Path:
 def _machine() -> dict[str, Any]:
     linux, libraries = sys.platform == "linux", ("numpy", "faiss-cpu", "faiss-gpu", "torch", "onnxruntime")
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text() if linux else "")
-    found = {one.name: one.version for one in metadata.distributions() if one.name in libraries}
+    versions = {one.name: one.version for one in metadata.distributions() if one.name in libraries}
     return {
         "cpu": model[1] if model else platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if linux else os.cpu_count(),
-        "versions": found,
+        "versions": versions,
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
         "load_before": _load,
         "system": platform.platform(),
@@ -112,16 +112,16 @@ def _commit() -> str | None:
 
 
 def _command() -> str:
-    """The command as it was typed, but for the home in it: results are committed."""
+    """The command as typed, with ~ for the home folder, since results are committed."""
     home = re.escape(str(Path.home()))
     return re.sub(rf"{home}(?=[/' ]|$)", "~", shlex.join([Path(sys.executable).name, *sys.argv]))
 
 
-def _plain(value: Any) -> Any:
-    """The same as JSON has it: NumPy's numbers and arrays too, and null for what is not finite."""
+def _to_json(value: Any) -> Any:
+    """Convert to JSON's types: NumPy's numbers and arrays too, and null for values that are not finite."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _to_json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_to_json(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

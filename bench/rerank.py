@@ -1,25 +1,24 @@
-"""What a reranker gains: R@1, R@5 and R@10 of the captioned stamps of Tux Paint without it and with it, and its cost.
+"""Gain and cost of a reranker: R@1, R@5 and R@10 without and with it, over the captioned stamps of Tux Paint.
 
     python bench/rerank.py [--reranker NAME] [--half B] [--depth 100] [--stamps DIR]
 
 NAME is ``captions`` (the default; ``--weight`` in place of its own) or that of an installed plugin (docs/plugins.md).
 
 A collection holds the stamps of one half, indexed by the built-in encoder, in numbered files, without captions and with
-them. Queries are the captions, whose own picture is the only right answer, nouns ("a horse", right is the same noun)
-and kinds ("a bird", right is what lies in that folder); where captions are stored, only the latter two. R@k is the
-share of right ones among the first k, of those possible. Seconds are processor time for one query, and MB the growth of
-the process's largest size.
+them. Queries are the captions, whose own picture is the only right answer, nouns ("a horse", with stamps of that noun
+as right answers) and kinds ("a bird", with the stamps in that folder); where captions are stored, only the latter two.
+R@k is the share of right stamps among the first k, of those possible. Seconds are processor time for one query, and MB
+the growth of the process's peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -30,7 +29,7 @@ from quality import find_stamps
 
 from imseek.search import caption_reranker
 
-#: What folders of stamps hold, as people would ask for it.
+#: Queries that people might use for the content of a folder of stamps.
 KINDS = {
     "animals/birds": "a bird", "animals/fish": "a fish", "animals/insects": "an insect", "animals/mammals": "a mammal",
     "animals/dinosaur": "a dinosaur", "animals/lizards": "a reptile", "animals/shellfish": "a shellfish",
@@ -57,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
     captions = read_captions(stamps, options.half)
-    asked, nouns = make_tasks(list(captions.values()))
+    caption_task, nouns, _ = make_tasks(list(captions.values()))
     kinds = make_kinds(list(captions))
     numbers = [f"{n:05}{Path(name).suffix}" for n, name in enumerate(captions)]
     recorder.put(half=options.half, reranker=options.reranker, stamps=len(captions))
@@ -66,50 +65,42 @@ def main() -> None:
         tempfile.TemporaryDirectory() as work,
         mock.patch.object(caption_reranker, "WEIGHT", options.weight),
     ):
-        for name, told, tasks in (("pictures", False, [asked, nouns, kinds]), ("captions", True, [nouns, kinds])):
-            copies = copy_stamps(stamps, captions, Path(work) / "stamps")
-            setting = make_setting(name, copies, list(captions), numbers, Path(work), captions=told)
+        for name, stored, tasks in (
+            ("pictures", (), [caption_task, nouns, kinds]),
+            ("captions", tuple(captions.values()), [nouns, kinds]),
+        ):
+            setting = make_setting(name, stamps, list(captions), numbers, Path(work), stored)
             for task in tasks:
                 measure(setting, task, None)
                 measure(setting, task, options.reranker, options.depth)
             setting.collection.close()
 
 
-def copy_stamps(stamps: Path, captions: Mapping[str, str], target: Path) -> Path:
-    """Copy stamps with their captions alone: the other lines of their text files are translations."""
-    for name, caption in captions.items():
-        file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(stamps / name, file)
-        file.with_suffix(".txt").write_text(caption, "utf-8")
-    return target
-
-
 def make_kinds(names: Sequence[str]) -> Task:
-    """Return the kinds as queries, of which right is what lies in their folder or below."""
+    """Return the kinds as queries; the stamps in their folder or below are right."""
     inside = {words: [name.startswith(f"{folder}/") for name in names] for folder, words in KINDS.items()}
-    there = {words: row for words, row in inside.items() if any(row)}
-    return Task("kinds", tuple(there), np.array(list(there.values())))
+    present = {words: row for words, row in inside.items() if any(row)}
+    return Task("kinds", tuple(present), np.array(list(present.values())))
 
 
 def measure(setting: Setting, task: Task, name: str | None, depth: int = 100) -> None:
     """Print a row: the figures of the task without a reranker, or with the one of that name."""
     position = {image_id: n for n, image_id in enumerate(setting.ids.tolist())}
-    size, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    found = [
+    size, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    results = [
         setting.collection.search(query, limit=DEPTH, metadata=False, rerank=name, rerank_limit=depth)
         for query in task.queries
     ]
-    seconds = (time.process_time() - began) / len(task.queries)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size) / 1024
-    figures = task.figures([np.array([position[hit.image_id] for hit in one], np.int64) for one in found])
-    shown = name or "none"
-    row = (setting.name, f"{task.name} ({len(task.queries)})", shown, cell(figures), f"{seconds:.3f}", f"{grown:.0f}")
+    seconds = (time.process_time() - start) / len(task.queries)
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size) / 1024
+    figures = task.figures([np.array([position[hit.image_id] for hit in one], np.int64) for one in results])
+    label = name or "none"
+    row = (setting.name, f"{task.name} ({len(task.queries)})", label, cell(figures), f"{seconds:.3f}", f"{growth:.0f}")
     print(f"| {' | '.join(row)} |", flush=True)
     recorder.add_row(
-        "rankings", setting=setting.name, task=task.name, reranker=shown,
+        "rankings", setting=setting.name, task=task.name, reranker=label,
         **{f"r_at_{k}": figure for k, figure in zip((1, 5, 10), figures.tolist(), strict=True)},
-        cpu_seconds=seconds, grown_mb=grown,
+        cpu_seconds=seconds, grown_mb=growth,
     )  # fmt: skip
 
 

@@ -23,21 +23,21 @@ import recorder
 
 import imseek
 
-opened: set[bytes] = set()
-watched = b"\0"
+opened_paths: set[bytes] = set()
+watched_folder = b"\0"
 
 
 def hook(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str | bytes):
         path = os.fsencode(arguments[0])
-        if path.startswith(watched):
-            opened.add(path)
+        if path.startswith(watched_folder):
+            opened_paths.add(path)
 
 
 def make(folder: Path, count: int, pictures: Sequence[bytes] = ()) -> None:
     """``count`` JPEGs of different content, 500 to a folder: ``pictures`` in turn, else one of 64 x 64 pixels.
 
-    They are there, whole, when this returns; a folder that holds as many already is taken as it is.
+    A folder with that many files already is left as it is.
     """
     if sum(len(files) for _, _, files in os.walk(folder)) == count:
         return
@@ -48,7 +48,7 @@ def make(folder: Path, count: int, pictures: Sequence[bytes] = ()) -> None:
         below = folder / f"{n // 500:04d}"
         below.mkdir(exist_ok=True)
         picture = pictures[n % len(pictures)]
-        # A comment segment after the start marker makes each file another content.
+        # A comment segment after the start marker gives each file its own content.
         comment = f"{n:08d}".encode()
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         (below / f"{n:06d}.jpg").write_bytes(picture[:2] + segment + picture[2:])
@@ -63,17 +63,17 @@ def _noise() -> bytes:
 
 
 def measure(folder: Path, scratch: Path) -> None:
-    """Print what indexing ``folder`` three times takes and opens."""
-    global watched
+    """Print the time that indexing ``folder`` takes and the files that it opens, three times."""
+    global watched_folder
     time.sleep(2.1)  # Files younger than two seconds would be read again.
-    watched = os.fsencode(folder)
+    watched_folder = os.fsencode(folder)
     sys.addaudithook(hook)
     place = scratch / "rescanned"
     with imseek.create(place, encoder="fake") as collection:
         for name in ("first run", "second run", "third run"):
-            opened.clear()
+            opened_paths.clear()
             report = collection.index([folder])
-            pictures = {path for path in opened if path.endswith(b".jpg")}
+            pictures = {path for path in opened_paths if path.endswith(b".jpg")}
             print(
                 f"{name}: {report.seconds:.2f} s, {report.seen} seen, {report.added} added, "
                 f"{report.unchanged} unchanged, {len(pictures)} pictures opened, generation {report.generation}",
@@ -95,7 +95,7 @@ def measure(folder: Path, scratch: Path) -> None:
         start = time.perf_counter()
         subprocess.run([*traced, sys.executable, *index], check=True, capture_output=True)
         seconds, calls = time.perf_counter() - start, log.read_bytes().splitlines()
-        touched = sum(watched in call and b".jpg" in call for call in calls)
+        touched = sum(watched_folder in call and b".jpg" in call for call in calls)
         print(
             f"whole command under strace: {seconds:.2f} s, {len(calls)} files and folders opened, "
             f"{touched} of them pictures"

@@ -53,7 +53,7 @@ _DRAFT = 256  # every other file is decoded as the indexer does it
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the files of one format."""
+    """Outcomes of the files of one format."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: tuple[float, Job] = (0.0, ("", ""))
@@ -65,21 +65,21 @@ class Tally:
 
 
 def child(files: Path, address_space: int) -> None:
-    """Jobs come as lines of JSON on standard input; before each, its number is said, and after it the outcome."""
+    """Read jobs as lines of JSON from standard input; print a line before each, and the outcome after it."""
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sound = pickle.loads(files.read_bytes())
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)  # libtiff says there what it thinks
+    os.dup2(silent, 2)  # libtiff prints its warnings there
     for line in sys.stdin:
         job = json.loads(line)
         data = content(job, sound)
         print("start", file=answers)
         reset_peak()
-        began = processor_seconds()
+        start = processor_seconds()
         outcome = attempt(data, job)
-        print(json.dumps([outcome, processor_seconds() - began, peak_mib()]), file=answers)
+        print(json.dumps([outcome, processor_seconds() - start, peak_mib()]), file=answers)
 
 
 def content(job: Job, sound: dict[str, Sequence[bytes]]) -> bytes:
@@ -90,7 +90,7 @@ def content(job: Job, sound: dict[str, Sequence[bytes]]) -> bytes:
 def attempt(data: bytes, job: Job) -> str:
     draft = _DRAFT if isinstance(job[1], int) and job[1] % 2 else None
     try:
-        pixels = pixels_of(data, draft)
+        pixels = decode_here(data, draft)
     except MediaError as error:
         return f"!{error}" if " died of " in str(error) else str(error.reason)
     except BaseException as error:
@@ -98,8 +98,8 @@ def attempt(data: bytes, job: Job) -> str:
     return "decoded" if pixels.ndim == 3 and pixels.dtype == "uint8" and pixels.size else "!no pixels"
 
 
-def pixels_of(data: bytes, draft: int | None) -> Pixels:
-    """As ``decode`` has them, but decoded in this process, where crashes and memory show; SVG has to be left out."""
+def decode_here(data: bytes, draft: int | None) -> Pixels:
+    """Decode as ``decode`` does, but in this process, where crashes and memory show; SVG has to be left out."""
     name = sniff(data)
     if name in (None, "SVG"):
         return decode(data, min_side=draft).pixels
@@ -107,7 +107,7 @@ def pixels_of(data: bytes, draft: int | None) -> Pixels:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that draw SVG: a busy machine does not count."""
+    """Processor seconds of this process and of those that draw SVG, so that a busy machine does not count."""
     return sum(os.times()[:4])
 
 
@@ -116,7 +116,7 @@ def reset_peak() -> None:
 
 
 def peak_mib() -> int:
-    """Of this process since the reset, or of the largest process that draws SVG so far."""
+    """Peak of this process since the reset, or of the largest process that has drawn SVG so far."""
     status = Path("/proc/self/status").read_text()
     own = int(status.partition("VmHWM:")[2].split()[0])
     return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) >> 10
@@ -126,7 +126,7 @@ def peak_mib() -> int:
 
 
 class Runner:
-    """Deals jobs to children and takes the outcomes; a child that dies or hangs is replaced."""
+    """Give jobs to children and collect the outcomes; a child that dies or hangs is replaced."""
 
     def __init__(self, options: argparse.Namespace, files: Path, sound: dict[str, Sequence[bytes]]) -> None:
         self._options = options
@@ -136,12 +136,12 @@ class Runner:
         self.tallies: dict[str, Tally] = defaultdict(Tally)
 
     def run(self, jobs: Sequence[Job]) -> None:
-        left = list(jobs)
-        while left:
-            left = self._some(left)
+        remaining = list(jobs)
+        while remaining:
+            remaining = self._run_child(remaining)
 
-    def _some(self, jobs: list[Job]) -> list[Job]:
-        """The jobs that are left where the child ended before them."""
+    def _run_child(self, jobs: list[Job]) -> list[Job]:
+        """Run jobs in one child; return those that are left if it ended early."""
         command = [sys.executable, __file__, "--child", str(self._files), "--address-space"]
         with subprocess.Popen(
             [*command, str(self._options.address_space)],
@@ -164,7 +164,7 @@ class Runner:
                         if outcome == HANG:
                             os.killpg(process.pid, signal.SIGKILL)
                         status = process.wait()
-                        self._note(job, f"!{outcome if outcome == HANG else named(status)}", 0.0, 0)
+                        self._note(job, f"!{outcome if outcome == HANG else describe_exit(status)}", 0.0, 0)
                         return jobs[number + 1 :]
                     self._note(job, *outcome)
                 process.stdin.close()
@@ -182,7 +182,7 @@ class Runner:
         lines.put("")
 
     def _outcome(self, lines: queue.SimpleQueue[str]) -> tuple[str, float, int] | str:
-        """What became of a job, or that the child died or says nothing for too long; it takes a while to start."""
+        """Return the outcome of a job, or that the child died, or hangs; it takes a while to start."""
         try:
             answer = lines.get(timeout=120) and lines.get(timeout=self._options.hang)
         except queue.Empty:
@@ -206,11 +206,11 @@ class Runner:
                 (self._options.keep / f"{name}-{Path(str(job[1])).name}").write_bytes(content(job, self._sound))
 
 
-def named(status: int) -> str:
+def describe_exit(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
-def jobs_of(options: argparse.Namespace, sound: dict[str, Sequence[bytes]]) -> Iterator[Job]:
+def make_jobs(options: argparse.Namespace, sound: dict[str, Sequence[bytes]]) -> Iterator[Job]:
     if options.files:
         for path in sorted(options.files.rglob("*")):
             if path.is_file():
@@ -250,7 +250,7 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=5000, help="of each format")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
     parser.add_argument("--only", help="one format")
-    parser.add_argument("--files", type=Path, help="decode these instead, as they are")
+    parser.add_argument("--files", type=Path, help="decode the files of this folder instead, as they are")
     parser.add_argument("--seeds", type=Path, help="further sound files")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20.0, help="of processor time that a file may take")
@@ -270,7 +270,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "sound"
         files.write_bytes(pickle.dumps(sound))
-        jobs = list(jobs_of(options, sound))
+        jobs = list(make_jobs(options, sound))
         runner = Runner(options, files, sound)
         with ThreadPoolExecutor(options.workers) as pool:
             list(pool.map(runner.run, [jobs[at : at + _BATCH] for at in range(0, len(jobs), _BATCH)]))

@@ -2,7 +2,7 @@
 
     python bench/round_trips.py /tmp/peers/tux
 
-``make test`` puts the clip-retrieval that is asked here into ``.venv/clip-retrieval``.
+``make test`` installs the clip-retrieval that this uses into ``.venv/clip-retrieval``.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from imseek import export
 from imseek.data.reader import Reader
 
 
-def rows(root: Path) -> dict[int, bytes]:
-    """What is stored of each image, by its id."""
+def stored_rows(root: Path) -> dict[int, bytes]:
+    """Stored bytes of each image's row, by its id."""
     segments = Reader(root).segments(0)
     return {int(i): row.tobytes() for one in segments for i, row in zip(one.ids, one.rows, strict=True)}
 
 
-def to_clip_retrieval(root: Path, work: Path) -> None:
-    """Every image asks for its ten nearest, here exactly, there of the index that clip-retrieval makes."""
+def compare_clip_retrieval(root: Path, work: Path) -> None:
+    """Compare the ten nearest of every image: by exact search here, by the index that clip-retrieval makes there."""
     export.write(root, work / "out", format="clip-retrieval")
     same = swapped = other = 0
     with imseek.open(root) as collection, serving(work / "out", work) as service:
-        for row in rows(root).values():
+        for row in stored_rows(root).values():
             vector = np.frombuffer(row, np.float16).astype(np.float32)
             query = imseek.Query((imseek.Term(vector=vector),), limit=10, exact=True)
             hits = collection.search(query, metadata=False).hits
-            found = service.knn("image", vector, 10)
+            neighbours = service.knn("image", vector, 10)
             scores = {hit.image_id: hit.score for hit in hits}
-            for hit, theirs in zip(hits, found, strict=True):
-                if theirs["image_id"] == hit.image_id:
+            for ours, theirs in zip(hits, neighbours, strict=True):
+                if theirs["image_id"] == ours.image_id:
                     same += 1
-                elif abs(scores.get(theirs["image_id"], theirs["similarity"]) - hit.score) < 1e-3:
-                    swapped += 1  # It takes stored rows for unit ones: scores closer than that change places.
+                elif abs(scores.get(theirs["image_id"], theirs["similarity"]) - ours.score) < 1e-3:
+                    swapped += 1  # It treats stored rows as unit rows: scores closer than that change places.
                 else:
                     other += 1
     print(f"clip-retrieval: {same + swapped + other} hits: {same} the same, {swapped} ties, {other} others")
     recorder.put(clip_retrieval={"same": same, "ties": swapped, "others": other})
 
 
-def to_parquet(root: Path, work: Path) -> None:
-    """The same rows in the same order, to the bit; ids are those of the new collection."""
+def compare_parquet(root: Path, work: Path) -> None:
+    """Compare rows and their order to the bit after a round trip; ids are those of the new collection."""
     export.write(root, work / "images.parquet")
-    with imseek.create(work / "again", encoder="builtin") as again:
-        report = again.index([work / "images.parquet"])
-    before, after = rows(root), rows(work / "again")
+    with imseek.create(work / "again", encoder="builtin") as copy:
+        report = copy.index([work / "images.parquet"])
+    before, after = stored_rows(root), stored_rows(work / "again")
     equal = sum(one == two for one, two in zip(before.values(), after.values(), strict=True))
     print(f"Parquet: {report.added} images taken in, {equal} of {len(before)} rows the same to the bit")
     recorder.put(parquet={"added": report.added, "rows": len(before), "equal": equal})
@@ -72,16 +72,16 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        started = time.monotonic()
+        start = time.monotonic()
         link = work / "pictures"
         link.symlink_to(arguments.pictures.absolute())
         with imseek.create(work / "made", encoder="builtin") as collection:
             added = collection.index([link], limit=arguments.limit).added
-        print(f"{added:,} pictures in {time.monotonic() - started:.0f} s")
+        print(f"{added:,} pictures in {time.monotonic() - start:.0f} s")
         recorder.put(pictures=added)
-        to_parquet(work / "made", work)
+        compare_parquet(work / "made", work)
         link.unlink()  # clip-retrieval sends the pictures that it finds, and fails at transparent ones.
-        to_clip_retrieval(work / "made", work)
+        compare_clip_retrieval(work / "made", work)
 
 
 if __name__ == "__main__":

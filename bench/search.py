@@ -1,4 +1,4 @@
-"""Search in hard vectors, beside its peers: time, recall and memory at the same recall, threads and queries.
+"""Search hard vectors with imseek and its peers: time and memory at the same recall, threads and queries.
 
     python bench/search.py [--count 1000000] [--threads 1 2] [--profile clip] [--systems imseek faiss-ivf hnswlib ...]
     python bench/search.py --filtered               # by the share of images that a filter leaves
@@ -6,11 +6,11 @@
     python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
     python bench/search.py --curves                 # recall against time, drawn by bench/searching/curves.py
 
-Each system runs in a process of its own, in the environment of its own library (bench/README.md says how to make
-them), over the same vectors (bench/vectors.py) and the same queries, and is built once (files stay in --work). Its one
-parameter is set to the smallest that reaches the recall that is wanted, for each kind of query by itself; imseek has
-tuned itself when its index was built. imseek searches a collection with dead rows and a tail that came after its index.
-Ratios are the row over imseek's whole call in the same column: above 1 the row is slower, or larger.
+Each system runs in a process and a virtual environment of its own (bench/README.md says how to make them), over the
+same vectors (bench/vectors.py) and queries. Its index is built once; the files stay in --work. Its one parameter is the
+smallest value that reaches the target recall, chosen for each kind of query; imseek tunes itself while it builds its
+index. imseek searches a collection with dead rows and with a tail of rows added after its index. Ratios are the row
+divided by imseek's whole call in the same column: above 1 the row is slower, or larger.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ PEERS = (
     "glass",
     "autofaiss",
 )
-#: Filters: shares that pass at random, and of rows that are like each other.
+#: Filters: the share of rows that passes, chosen at random, or as rows similar to each other (``near``).
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001, "near 0.1", "near 0.01")
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
 class Bench:
-    """Runs the tasks of one number of vectors, and keeps what they report."""
+    """Run the tasks for one number of vectors, and store their reports."""
 
     def __init__(self, options: argparse.Namespace, count: int) -> None:
         self.options, self.count = options, count
@@ -80,38 +80,38 @@ class Bench:
         o = self.options
         truth.prepare(self.work, self.count, o.dim, o.seed, o.profile, o.queries, shares, peers)
 
-    def built(self, system: str, threads: int) -> dict[str, Any]:
-        """What building took; done once, and again for other options or where ``--rebuild`` says so."""
+    def build(self, system: str, threads: int) -> dict[str, Any]:
+        """Return the report of the build, which runs once, and again for other options or with ``--rebuild``."""
         shared = "imseek" if system in OWN else system
         names = {
             "imseek": ("index", "index_memory", "target", "tail", "dead", "encoder"),
             "autofaiss": ("memory",),
         }
-        made_for = [self.spec[name] for name in names.get(shared, ())]
-        kept = self.work / f"{shared}.built.json"
-        found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-        if not found or found["made_for"] != made_for or shared in self.options.rebuild:
-            found = {**self.run("build", shared, threads), "made_for": made_for}
+        settings = [self.spec[name] for name in names.get(shared, ())]
+        record = self.work / f"{shared}.built.json"
+        report: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+        if not report or report["made_for"] != settings or shared in self.options.rebuild:
+            report = {**self.run("build", shared, threads), "made_for": settings}
             self.options.rebuild = [other for other in self.options.rebuild if other != shared]
-            if "failed" not in found:
-                kept.write_text(json.dumps(found))
-        return found
+            if "failed" not in report:
+                record.write_text(json.dumps(report))
+        return report
 
     def run(self, task: str, system: str, threads: int, **more: Any) -> dict[str, Any]:
-        """The report of one task in a process of its own; ``{"failed": why}`` where it ended otherwise."""
+        """Run one task in a process of its own; return its report, or ``{"failed": why}`` if it fails."""
         spec = {**self.spec, "task": task, "system": system, "threads": threads, **more}
         script = HERE / ("own.py" if system in OWN else "peers.py")
         print(f"{self.count:,}: {task} {system}, {threads} thread(s)", file=sys.stderr, flush=True)
-        done = subprocess.run(
+        process = subprocess.run(
             [self.python(system), str(script), json.dumps(spec)],
             stdout=subprocess.PIPE,
             text=True,
             env=environment(threads, system in OWN),
         )
-        if done.returncode:
-            return {"failed": f"exit {done.returncode}"}
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        if process.returncode:
+            return {"failed": f"exit {process.returncode}"}
+        report: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+        return report
 
     def python(self, system: str) -> str:
         if system in OWN:
@@ -123,46 +123,46 @@ class Bench:
 def compare(bench: Bench) -> list[dict[str, Any]]:
     rows = []
     for system in bench.options.systems:
-        built = bench.built(system, max(bench.options.threads))
+        build = bench.build(system, max(bench.options.threads))
         for threads in bench.options.threads:
-            found = built if "failed" in built else bench.run("ask", system, threads)
-            row = {"system": system, "threads": threads, "count": bench.count, "built": built, **found}
+            figures = build if "failed" in build else bench.run("ask", system, threads)
+            row = {"system": system, "threads": threads, "count": bench.count, "built": build, **figures}
             rows.append(row)
-            report.keep(bench.options.work, row)
+            report.append_result(bench.options.work, row)
     return rows
 
 
 def curves(bench: Bench) -> None:
-    """Records the points of each system's curves; imseek's are of the whole call."""
+    """Record the points of each system's curves; imseek's measure the whole call."""
     for system in bench.options.systems:
-        built = bench.built(system, max(bench.options.threads))
-        found = built if "failed" in built else bench.run("curve", system, bench.options.threads[0])
+        build = bench.build(system, max(bench.options.threads))
+        figures = build if "failed" in build else bench.run("curve", system, bench.options.threads[0])
         for kind in ("image", "text"):
-            for point in found.get(kind, ()):
+            for point in figures.get(kind, ()):
                 recorder.add_row("curves", system=system, count=bench.count, queries=kind, **point)
                 print(f"{system:16} {kind:6} {point['setting']!s:>6} {point['recall']:.4f} {point['cpu_ms']:8.2f} ms")
-        if "failed" not in found:
-            size = {name: built.get(name) for name in ("wall", "cpu", "file_mb")}
+        if "failed" not in figures:
+            size = {name: build.get(name) for name in ("wall", "cpu", "file_mb")}
             recorder.add_row("built", system=system, count=bench.count, build_s=size["wall"],
                              build_cpu_s=size["cpu"], file_mb=size["file_mb"])  # fmt: skip
 
 
-def filtered(bench: Bench) -> dict[str, Any]:
-    """By name, kind and share. Peers search at the setting that gives them the wanted recall without a filter."""
+def compare_filtered(bench: Bench) -> dict[str, Any]:
+    """Return cells by name, kind and share. Peers keep the setting that reaches the target recall without a filter."""
     threads = bench.options.threads[0]
-    found: dict[str, Any] = {}
+    cells: dict[str, Any] = {}
     for system in ("imseek-index", "faiss-ivf", "hnswlib"):
-        built = bench.built(system, max(bench.options.threads))
+        build = bench.build(system, max(bench.options.threads))
         more: dict[str, Any] = {}
-        if system != "imseek-index" and "failed" not in built:
-            asked = bench.run("ask", system, threads)
-            if "failed" in asked:
+        if system != "imseek-index" and "failed" not in build:
+            unfiltered = bench.run("ask", system, threads)
+            if "failed" in unfiltered:
                 continue
-            more["values"] = {kind: asked[kind]["value"] for kind in ("image", "text")}
-        done = built if "failed" in built else bench.run("filtered", system, threads, **more)
-        found.update({} if "failed" in done else done)
-    report.keep(bench.options.work, {"filtered": found, "count": bench.count, "threads": threads})
-    return found
+            more["values"] = {kind: unfiltered[kind]["value"] for kind in ("image", "text")}
+        figures = build if "failed" in build else bench.run("filtered", system, threads, **more)
+        cells.update({} if "failed" in figures else figures)
+    report.append_result(bench.options.work, {"filtered": cells, "count": bench.count, "threads": threads})
+    return cells
 
 
 def main() -> int:
@@ -202,9 +202,9 @@ def main() -> int:
         elif options.curves:
             curves(bench)
         elif options.filtered:
-            found = filtered(bench)
-            print(report.filtered_table(found, count, SHARES))
-            for name, cell in found.items():
+            cells = compare_filtered(bench)
+            print(report.filtered_table(cells, count, SHARES))
+            for name, cell in cells.items():
                 recorder.add_row("filtered", count=count, searched=name, **report.with_units(cell))
         else:
             rows += compare(bench)

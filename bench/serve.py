@@ -2,9 +2,9 @@
 
     python bench/serve.py --collection PATH [--clients 50] [--seconds 60] [--index FOLDER]
 
-Every client keeps a connection and asks for words, one query after the other. Printed: answers a second, p50 and p99
-of the time of one, errors, and the memory of the server at the beginning, in the middle and at the end. With --index
-a writer adds pictures of FOLDER to the same collection meanwhile, as often as it can.
+Every client keeps a connection and searches by words, one query after the other. Printed: answers a second, p50 and p99
+of the time of an answer, errors, and the memory of the server at the beginning, in the middle and at the end. With
+--index a writer adds pictures of FOLDER to the same collection meanwhile, as often as it can.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--index", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        server = _start(given.collection, log)
+        server = _start(options.collection, log)
         try:
-            _measure(given, server, _address(server, log))
+            _measure(options, server, _address(server, log))
         finally:
             server.terminate()
             server.wait(30)
@@ -74,39 +74,39 @@ def _start(collection: Path, log: Path) -> subprocess.Popen[bytes]:
 
 def _address(server: subprocess.Popen[bytes], log: Path) -> str:
     while server.poll() is None:
-        if found := re.search(r"listening on (\S+)", log.read_text()):
-            return found[1]
+        if match := re.search(r"listening on (\S+)", log.read_text()):
+            return match[1]
         time.sleep(0.05)
     raise SystemExit(log.read_text())
 
 
-def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: str) -> None:
+def _measure(options: argparse.Namespace, server: subprocess.Popen[bytes], url: str) -> None:
     with imseek.connect(url) as warm:
-        warm.search(WORDS[0])  # The encoder is loaded by the first.
+        warm.search(WORDS[0])  # The first search loads the encoder.
     stop = threading.Event()
-    times: list[list[float]] = [[] for _ in range(given.clients)]
+    times: list[list[float]] = [[] for _ in range(options.clients)]
     errors: list[str] = []
-    clients = [threading.Thread(target=_ask, args=(url, n, stop, times[n], errors)) for n in range(given.clients)]
+    clients = [threading.Thread(target=_search, args=(url, n, stop, times[n], errors)) for n in range(options.clients)]
     memory, commits = [_resident(server.pid)], [0]
-    writer = threading.Thread(target=_write, args=(given.collection, given.index, stop, commits))
+    writer = threading.Thread(target=_write, args=(options.collection, options.index, stop, commits))
     start = time.monotonic()
-    for thread in (*clients, *([writer] if given.index else [])):
+    for thread in (*clients, *([writer] if options.index else [])):
         thread.start()
     for _ in range(2):
-        time.sleep(given.seconds / 2)
+        time.sleep(options.seconds / 2)
         memory.append(_resident(server.pid))
     stop.set()
     for thread in clients:
         thread.join()
     took = time.monotonic() - start
-    if given.index:
+    if options.index:
         writer.join()
     every = np.array([one for mine in times for one in mine]) * 1000
-    print(f"{given.clients} clients, {took:.0f} s: {len(every):,} answers, {len(every) / took:.0f} a second")
+    print(f"{options.clients} clients, {took:.0f} s: {len(every):,} answers, {len(every) / took:.0f} a second")
     print(f"p50 {np.percentile(every, 50):.0f} ms, p99 {np.percentile(every, 99):.0f} ms, at most {every.max():.0f} ms")
     print(f"errors: {len(errors)} {errors[:3]}")
     recorder.put(
-        clients=given.clients,
+        clients=options.clients,
         answers=len(every),
         answers_per_s=len(every) / took,
         p50_ms=np.percentile(every, 50),
@@ -114,14 +114,14 @@ def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: st
         longest_ms=every.max(),
         errors=len(errors),
         server_mib=[one / 2**20 for one in memory],
-        writer_runs=commits[0] if given.index else None,
+        writer_runs=commits[0] if options.index else None,
     )
     print("server's memory, MB: " + ", ".join(f"{one / 2**20:.0f}" for one in memory))
-    if given.index:
+    if options.index:
         print(f"runs of the writer meanwhile: {commits[0]}")
 
 
-def _ask(url: str, seed: int, stop: threading.Event, times: list[float], errors: list[str]) -> None:
+def _search(url: str, seed: int, stop: threading.Event, times: list[float], errors: list[str]) -> None:
     with imseek.connect(url) as remote:
         n = seed
         while not stop.is_set():
@@ -136,11 +136,11 @@ def _ask(url: str, seed: int, stop: threading.Event, times: list[float], errors:
 
 def _write(collection: Path, pictures: Path, stop: threading.Event, commits: list[int]) -> None:
     files = sorted(path for path in pictures.rglob("*") if path.is_file())
-    with tempfile.TemporaryDirectory() as folder, imseek.open(collection) as opened:
+    with tempfile.TemporaryDirectory() as folder, imseek.open(collection) as target:
         while not stop.is_set():
             source = files[commits[0] % len(files)]
             shutil.copy(source, Path(folder, f"{commits[0]}{source.suffix}"))
-            opened.index([folder])
+            target.index([folder])
             commits[0] += 1
 
 

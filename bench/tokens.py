@@ -1,10 +1,10 @@
-"""What the reranker ``tokens`` gains on the captioned stamps of Tux Paint: learned on half A, measured on half B.
+"""Gain of the reranker ``tokens`` on the captioned stamps of Tux Paint: learned on half A, measured on half B.
 
     python bench/tokens.py [--stamps DIR] [--noise 1 2 4] [--folds 4] [--no-b]
 
-Each caption is a query, of which its own stamp is right; the first stage is `builtin`, whose best 100 are ordered anew.
+Each caption is a query with its own stamp as the right answer; the reranker reorders the best 100 of `builtin`.
 Features of patches are those of `builtin` (49 cells), or simulated: each word of the caption, as MiniLM's state, is
-turned into the features' space and added to a random cell, with noise of some length. The alignment that the model
+mapped into the features' space and added to a random cell, with noise of some length. The alignment that the model
 starts from is then right for half of the dimensions only: the rest has to be learned.
 
 Cross-validation on half A chooses and stops by its own parts; half B is opened once, with --no-b not at all.
@@ -52,24 +52,24 @@ class Features:
         self.states = encoder.token_states(self.texts.tolist(), WORDS)
         self.words = encoder.encode_texts(self.texts.tolist())
 
-    def part(self, texts: Sequence[int], features: np.ndarray | None = None) -> Part:
+    def select(self, texts: Sequence[int], features: np.ndarray | None = None) -> Part:
         """The captions with these numbers, and their stamps; ``features`` replace those of the encoder."""
         place = {text: n for n, text in enumerate(texts)}
         images = np.array([n for n, text in enumerate(self.text_of.tolist()) if text in place])
-        left = np.array([place[text] for text in self.text_of[images].tolist()])
-        used = self.features if features is None else features
+        text_index = np.array([place[text] for text in self.text_of[images].tolist()])
+        source = self.features if features is None else features
         return Part(
-            features=used[images],
+            features=source[images],
             images=self.images[images],
             states=tuple(self.states[text] for text in texts),
             words=self.words[list(texts)],
-            pairs=np.stack([left, np.arange(len(images))], axis=1),
+            pairs=np.stack([text_index, np.arange(len(images))], axis=1),
             groups=np.arange(len(texts)),
         )
 
 
-class Simulated:
-    """An alignment, and features that hold the words of captions."""
+class SimulatedFeatures:
+    """A simulated alignment, and features that contain the words of captions."""
 
     def __init__(self, noise: float) -> None:
         generator = np.random.default_rng(0)
@@ -77,19 +77,19 @@ class Simulated:
         self._turn = generator.standard_normal((384, 1280)).astype(np.float32) / 1280**0.5
         guess = np.linalg.pinv(self._turn).astype(np.float32)
         guess[:, KNOWN:] = 0
-        nothing = np.zeros(384, np.float32)
-        self._alignment = PatchAlignment(guess, nothing, np.eye(384, dtype=np.float32), nothing)
+        zeros = np.zeros(384, np.float32)
+        self._alignment = PatchAlignment(guess, zeros, np.eye(384, dtype=np.float32), zeros)
 
     def patch_alignment(self) -> PatchAlignment:
         return self._alignment
 
-    def features(self, of: Features) -> np.ndarray:
+    def features(self, half: Features) -> np.ndarray:
         generator = np.random.default_rng(1)
-        made = generator.standard_normal(of.features.shape).astype(np.float32) * (self._noise / 1280**0.5)
-        for row, text in zip(made, of.text_of.tolist(), strict=True):
-            words = of.states[text] / np.linalg.norm(of.states[text], axis=1, keepdims=True)
+        cells = generator.standard_normal(half.features.shape).astype(np.float32) * (self._noise / 1280**0.5)
+        for row, text in zip(cells, half.text_of.tolist(), strict=True):
+            words = half.states[text] / np.linalg.norm(half.states[text], axis=1, keepdims=True)
             row[generator.choice(len(row), len(words), replace=False)] += words @ self._turn
-        return made.astype(np.float16)
+        return cells.astype(np.float16)
 
 
 def main() -> None:
@@ -106,36 +106,36 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, source in [
         ("builtin", encoder),
-        *((f"simulated, noise {one:g}", Simulated(one)) for one in options.noise),
+        *((f"simulated, noise {one:g}", SimulatedFeatures(one)) for one in options.noise),
     ]:
-        inside = None if source is encoder else source.features(half_a)
+        features_a = None if source is encoder else source.features(half_a)
         texts = np.random.default_rng(0).permutation(len(half_a.texts))
         for fold in range(options.folds):
             held_out = texts[fold :: options.folds]
             rest = np.setdiff1d(texts, held_out, assume_unique=True)
             cut = len(rest) // 5
-            parts = [half_a.part(some.tolist(), inside) for some in (rest[cut:], rest[:cut], held_out)]
+            parts = [half_a.select(some.tolist(), features_a) for some in (rest[cut:], rest[:cut], held_out)]
             measure(name, f"A, {fold + 1} of {options.folds}", parts, source)
         if half_b is not None:
             cut = len(texts) // 5
-            parts = [half_a.part(some.tolist(), inside) for some in (texts[cut:], texts[:cut])]
-            outside = None if source is encoder else source.features(half_b)
-            parts.append(half_b.part(range(len(half_b.texts)), outside))
+            parts = [half_a.select(some.tolist(), features_a) for some in (texts[cut:], texts[:cut])]
+            features_b = None if source is encoder else source.features(half_b)
+            parts.append(half_b.select(range(len(half_b.texts)), features_b))
             measure(name, "B", parts, source)
 
 
 def measure(name: str, held_out: str, parts: Sequence[Part], source: object) -> None:
-    began = time.process_time()
-    learned = reranker.learn(parts, source, 0, SILENT)  # type: ignore[arg-type]
-    assert learned is not None
-    gained, seconds = learned[1], time.process_time() - began
-    figures = [f"{one.r1:.3f} / {one.r10:.3f} / {one.precision:.3f}" for one in (gained.before, gained.after)]
-    gain = f"{gained.gain.value:+.3f} [{gained.gain.low:+.3f}, {gained.gain.high:+.3f}]"
-    row = (name, f"{held_out} ({gained.before.questions})", *figures, f"{gained.steps}, {gained.weight:g}", gain)
+    start = time.process_time()
+    outcome = reranker.learn(parts, source, 0, SILENT)  # type: ignore[arg-type]
+    assert outcome is not None
+    report, seconds = outcome[1], time.process_time() - start
+    figures = [f"{one.r1:.3f} / {one.r10:.3f} / {one.precision:.3f}" for one in (report.before, report.after)]
+    gain = f"{report.gain.value:+.3f} [{report.gain.low:+.3f}, {report.gain.high:+.3f}]"
+    row = (name, f"{held_out} ({report.before.questions})", *figures, f"{report.steps}, {report.weight:g}", gain)
     print(f"| {' | '.join(row)} | {seconds:.0f} |", flush=True)
     recorder.add_row(
-        "gains", features=name, held_out=held_out, before=gained.before.precision, after=gained.after.precision,
-        gain=gained.gain.value, low=gained.gain.low, high=gained.gain.high, steps=gained.steps, weight=gained.weight,
+        "gains", features=name, held_out=held_out, before=report.before.precision, after=report.after.precision,
+        gain=report.gain.value, low=report.gain.low, high=report.gain.high, steps=report.steps, weight=report.weight,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ CLASS_LENGTH = 0.5  # of a class's mean beside a picture's length
 WHITENING = 0.5  # of MiniLM's vectors: 0 none, 1 all directions alike
 TEXT_POWER = 4.0  # of the weights of texts
 LOOKS_ALIKE = 0.93
-#: Hypernyms that say nothing.
+#: Hypernyms that are too general.
 GENERAL = frozenset(
     ("organism", "being", "whole", "object", "instrumentality", "instrumentation", "artifact", "matter", "en")
 )
@@ -72,24 +72,24 @@ GENERAL = frozenset(
 
 
 def write_features(folder: Path) -> None:
-    """Features of all pictures as they are on white, then of varied clip art; goes on where it was stopped."""
+    """Write features of all pictures on white, then of varied clip art; continue where an earlier run stopped."""
     network = Network(onnx_cache.image_network(), threads=1)
     pictures = sorted(read_pictures(folder), key=_order)
-    trained = [picture for picture in pictures if _is_clip_art(picture) and not picture.is_held_out]
-    for kind, chosen, count in (("plain", pictures, 0), ("varied", trained, 2)):
-        for start in range(0, len(chosen), PART):
+    training = [picture for picture in pictures if _is_clip_art(picture) and not picture.is_held_out]
+    for kind, selection, count in (("plain", pictures, 0), ("varied", training, 2)):
+        for start in range(0, len(selection), PART):
             file = folder / f"features-{kind}-{start:05}.npz"
             if file.exists():
                 continue
             squares, names = [], []
-            for picture in chosen[start : start + PART]:
+            for picture in selection[start : start + PART]:
                 try:
-                    made = variants(picture, count)[min(count, 1) :]
+                    images = variants(picture, count)[min(count, 1) :]
                 except (OSError, ValueError) as error:
                     print(f"{picture.name}: {error}", file=sys.stderr)
                     continue
-                squares += made
-                names += [picture.name] * len(made)
+                squares += images
+                names += [picture.name] * len(images)
             np.savez(file, names=names, features=features_of(network, squares).astype(np.float16))
             print(file.name, flush=True)
 
@@ -104,7 +104,7 @@ def _is_clip_art(picture: Picture) -> bool:
 
 
 def _order(picture: Picture) -> tuple[int, str]:
-    """Clip art, coloured icons, silhouettes; mixed, so that what has been made so far is a sample."""
+    """Sort key: clip art, coloured icons, silhouettes; shuffled within each, so that an unfinished run is a sample."""
     kind = 0 if _is_clip_art(picture) else 2 if picture.folder == "game-icons" else 1
     return kind, hashlib.md5(picture.name.encode()).hexdigest()
 
@@ -120,12 +120,12 @@ def read_features(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 # -- texts -------------------------------------------------------------------------------------------------
 
 
-def weighted_texts(picture: Picture, words: WordNet) -> dict[str, float]:
-    """What a picture shows, from its names to the genus, each with a weight."""
-    found: dict[str, float] = defaultdict(float)
+def weigh_texts(picture: Picture, words: WordNet) -> dict[str, float]:
+    """Return texts on what a picture shows, from its names to the genus, each with a weight."""
+    weights: dict[str, float] = defaultdict(float)
 
     def add(text: str, weight: float) -> None:
-        found[text] = max(found[text], weight)
+        weights[text] = max(weights[text], weight)
 
     clip_art = _is_clip_art(picture)
     texts = list(picture.texts[:10])
@@ -145,11 +145,11 @@ def weighted_texts(picture: Picture, words: WordNet) -> dict[str, float]:
                         add(name, 0.6 * weight * 0.75**distance)
     if clip_art:
         add(picture.folder.rpartition("/")[2].replace("_", " "), 0.3)
-    return dict(found)
+    return dict(weights)
 
 
 def is_thing(noun: str, words: WordNet) -> bool:
-    """Whether WordNet's commonest sense of ``noun`` is something physical."""
+    """Return whether WordNet's commonest sense of ``noun`` is a physical thing."""
     return noun in words.nouns and any("physical entity" in level for level in words.levels(noun))
 
 
@@ -162,13 +162,13 @@ def train(folder: Path, output: Path) -> None:
     words = WordNet(folder)
     pictures = {picture.name: picture for picture in read_pictures(folder)}
     names, features = read_features(folder)
-    taken = ~np.isin(names, list(_left_out(names, features, pictures, network)))
-    names, features = names[taken], features[taken]
+    is_kept = ~np.isin(names, list(_find_excluded(names, features, pictures, network)))
+    names, features = names[is_kept], features[is_kept]
     print(f"{len(set(names))} pictures, {len(names)} with variants")
 
-    labels = {name: weighted_texts(pictures[name], words) for name in sorted(set(names))}
+    labels = {name: weigh_texts(pictures[name], words) for name in sorted(set(names))}
     vocabulary = sorted({text for texts in labels.values() for text in texts})
-    vectors = cached_vectors(folder, tower, vocabulary)
+    vectors = load_vectors(folder, tower, vocabulary)
     weights = _weight_matrix(labels, vocabulary)
     counts = np.asarray((weights > 0.3).sum(axis=0)).ravel()
     nouns = [
@@ -184,18 +184,18 @@ def train(folder: Path, output: Path) -> None:
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}")
 
 
-def _left_out(names: np.ndarray, features: np.ndarray, pictures: dict[str, Picture], network: Network) -> set[str]:
-    """Pictures held out, and those that look like one of them or a stamp."""
-    held = np.array([pictures[name].is_held_out for name in names])
+def _find_excluded(names: np.ndarray, features: np.ndarray, pictures: dict[str, Picture], network: Network) -> set[str]:
+    """Return names of pictures held out, and of those that look like one of them or like a stamp."""
+    is_held_out = np.array([pictures[name].is_held_out for name in names])
     root = find_stamps()
     squares = [PREPROCESSING.prepare(pixels) for _, pixels in read_stamps(root)]
     stamps = features_of(network, squares)
     middle = features.mean(axis=0)
-    references = unit_rows(np.concatenate([stamps, features[held]]) - middle)
-    alike = (unit_rows(features - middle) @ references.T).max(axis=1) > LOOKS_ALIKE
-    more = set(names[alike & ~held])
-    print(f"{len(set(names[held]))} pictures held out, {len(more)} more look like one of them or a stamp")
-    return set(names[held | alike])
+    references = unit_rows(np.concatenate([stamps, features[is_held_out]]) - middle)
+    is_alike = (unit_rows(features - middle) @ references.T).max(axis=1) > LOOKS_ALIKE
+    more = set(names[is_alike & ~is_held_out])
+    print(f"{len(set(names[is_held_out]))} pictures held out, {len(more)} more look like one of them or a stamp")
+    return set(names[is_held_out | is_alike])
 
 
 def _weight_matrix(labels: dict[str, dict[str, float]], vocabulary: list[str]) -> sparse.csr_matrix:
@@ -261,7 +261,7 @@ def _projection(arrays: dict[str, np.ndarray], features: np.ndarray, vectors: np
     return axes
 
 
-def cached_vectors(folder: Path, tower: TextTower, texts: list[str]) -> np.ndarray:
+def load_vectors(folder: Path, tower: TextTower, texts: list[str]) -> np.ndarray:
     """MiniLM's vectors (n, 384), kept in ``folder`` for the next run."""
     mark = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
     file = folder / f"texts-{mark}.npy"
@@ -329,21 +329,23 @@ def _stamp_figures(half: str):
 
 
 def _clip_art_figures(folder: Path):
-    """Nouns of titles and keywords with 10 to 120 pictures, over all pictures of the folders held out."""
+    """Precision of nouns of titles and keywords with 10 to 120 pictures, over all pictures of the folders held out."""
     words = WordNet(folder)
-    held = [picture for picture in read_pictures(folder) if picture.is_held_out]
-    pictures = [variants(picture, 0)[0] for picture in held]
+    held_out = [picture for picture in read_pictures(folder) if picture.is_held_out]
+    pictures = [variants(picture, 0)[0] for picture in held_out]
     nouns = defaultdict(set)
-    for i, picture in enumerate(held):
+    for i, picture in enumerate(held_out):
         for noun in {words.find(word) for text in picture.texts[:-1] for word in text.split()} - {None, "en", "simple"}:
             nouns[noun].add(i)
-    asked = sorted(n for n, found in nouns.items() if 10 <= len(found) <= 120 and _is_object(n, words))
-    print(f"{len(held)} pictures in {', '.join(HELD_OUT)}; {len(asked)} nouns: {', '.join(asked)}")
+    queries = sorted(n for n, members in nouns.items() if 10 <= len(members) <= 120 and _is_object(n, words))
+    print(f"{len(held_out)} pictures in {', '.join(HELD_OUT)}; {len(queries)} nouns: {', '.join(queries)}")
 
     def figures(encoder: Encoder) -> dict[str, np.ndarray]:
-        best = np.argsort(-(encoder.encode_texts(asked) @ _rows(encoder, pictures).T), axis=1, kind="stable")
+        best = np.argsort(-(encoder.encode_texts(queries) @ _rows(encoder, pictures).T), axis=1, kind="stable")
         return {
-            f"P@{k}": np.array([np.mean([i in nouns[n] for i in row[:k]]) for n, row in zip(asked, best, strict=True)])
+            f"P@{k}": np.array(
+                [np.mean([i in nouns[n] for i in row[:k]]) for n, row in zip(queries, best, strict=True)]
+            )
             for k in (1, 10)
         }
 
@@ -355,7 +357,7 @@ def _is_object(noun: str, words: WordNet) -> bool:
 
 
 def _photograph_figures():
-    """Reciprocal ranks of the queries of photo_queries.py; of a pair, the better counts."""
+    """Reciprocal ranks of the queries of photo_queries.py; the better one of a stereo pair counts."""
     files = photographs()
     stems = [file.stem for file in files]
     pictures = [decode(file.read_bytes()).pixels for file in files]

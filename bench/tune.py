@@ -1,13 +1,14 @@
-"""What an adapter over stored vectors gains, and which one: words to stamps of Tux Paint and back, with `builtin`.
+"""Gain of adapters over stored vectors: words to stamps of Tux Paint and back, with `builtin`.
 
     cd bench; python tune.py [--half B] [--seeds 3]
 
-Learns on the captioned stamps of half A, with a part of its own to stop by, and reports on half B (halves are those of
-quality.py), in the order: as they are, the adapter of `imseek tune` with both losses, other shapes and ranks, and two
-controls: captions shuffled among the pictures of A, which must not help, and the mean of the pictures of A taken
-away from all, which needs no learning. R@k and median ranks of words to pictures and of pictures to words; the last
-column is the difference of the mean average precision over both from the vectors as they are, with a 95 % interval
-(paired bootstrap, pictures of one caption drawn together); more seeds are their mean, the interval is of the first.
+Learns on the captioned stamps of half A, a part of which decides when to stop, and reports on half B (halves are those
+of quality.py), in this order: the vectors as they are, the adapter of `imseek tune` with both losses, other shapes and
+ranks, and two controls: captions shuffled among the pictures of A, which must not help, and the mean of the pictures of
+A subtracted from all, which needs no learning. Figures are R@k and median ranks of words to pictures and of pictures to
+words; the last column is the difference of the mean average precision over both from the vectors as they are, with a
+95 % interval (paired bootstrap, pictures of one caption drawn together). Figures of several seeds are means; the
+interval is that of the first seed.
 """
 
 from __future__ import annotations
@@ -39,35 +40,35 @@ Turn = Callable[[Float32], Float32]
 
 @dataclass(frozen=True)
 class Way:
-    """Of ``images`` and of ``words``, what is asked; None: as they are."""
+    """A map of ``images`` and one of ``words`` before they are compared; None: as they are."""
 
     name: str
     images: Turn | None = None
     words: Turn | None = None
 
 
-def examples_of(half: Half, captions: tuple[str, ...] | None = None) -> tuple[Examples, np.ndarray]:
-    """With the group of each picture: by its caption."""
-    said = np.array(half.captions if captions is None else captions)
-    texts, first, left = np.unique(half.captions, return_index=True, return_inverse=True)
+def make_examples(half: Half, captions: tuple[str, ...] | None = None) -> tuple[Examples, np.ndarray]:
+    """Return the examples, and the group of each picture, by its caption."""
+    pair_texts = np.array(half.captions if captions is None else captions)
+    texts, first, text_of = np.unique(half.captions, return_index=True, return_inverse=True)
     if captions is not None:
-        left = np.searchsorted(texts, said)
-    pairs = np.stack([left, np.arange(len(said))], axis=1).astype(np.int64)
-    ids = np.arange(len(said), dtype=np.int64)
+        text_of = np.searchsorted(texts, pair_texts)
+    pairs = np.stack([text_of, np.arange(len(pair_texts))], axis=1).astype(np.int64)
+    ids = np.arange(len(pair_texts), dtype=np.int64)
     words = half.texts[first].astype(np.float32)
     norms = np.linalg.norm(half.images, axis=1, keepdims=True)
     return Examples(
         "captions", ids, half.images / norms, tuple(texts.tolist()), words, pairs, np.empty((0, 2), np.int64)
-    ), left.astype(np.int64)
+    ), text_of.astype(np.int64)
 
 
-def taught(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = None) -> Adapter:
-    """As `imseek tune` does, on one half."""
-    examples, groups = examples_of(half, captions)
+def train_adapter(half: Half, loss: Any, seed: int, captions: tuple[str, ...] | None = None) -> Adapter:
+    """Train as `imseek tune` does, on one half."""
+    examples, groups = make_examples(half, captions)
     split = data_split.assign_parts(groups, np.unique(groups), seed)
-    found = training.train_from_examples(examples, split, loss=loss, seed=seed, task=Task())
-    assert found is not None
-    return found.adapter
+    outcome = training.train_from_examples(examples, split, loss=loss, seed=seed, task=Task())
+    assert outcome is not None
+    return outcome.adapter
 
 
 class Shape(torch.nn.Module):
@@ -90,18 +91,18 @@ class Shape(torch.nn.Module):
             return self(torch.from_numpy(np.ascontiguousarray(rows))).numpy()
 
 
-def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, seed: int) -> Way:
-    """InfoNCE, as in adapter_training, for a shape that imseek does not have."""
-    examples, groups = examples_of(half)
+def train_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, seed: int) -> Way:
+    """Train with InfoNCE, as in adapter_training, a shape that imseek does not have."""
+    examples, groups = make_examples(half)
     split = data_split.assign_parts(groups, np.unique(groups), seed)
     lesson = training.lesson_of(examples, split.train)
     stops = EvaluationPart.of(examples, split.groups, split.validation)
     assert stops.words is not None
     assert lesson.words is not None
     dim = examples.images.shape[1]
-    ours = Shape(dim, rank, relu, seed) if images else None
-    theirs = Shape(dim, rank, relu, seed + 1) if words else None
-    shapes = [shape for shape in (ours, theirs) if shape is not None]
+    image_shape = Shape(dim, rank, relu, seed) if images else None
+    word_shape = Shape(dim, rank, relu, seed + 1) if words else None
+    shapes = [shape for shape in (image_shape, word_shape) if shape is not None]
     scale = torch.nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
     parameters = [p for shape in shapes for p in shape.parameters()]
     groups_of = [
@@ -112,32 +113,34 @@ def learned_shape(half: Half, images: bool, words: bool, rank: int, relu: bool, 
     belongs = adapter_training._PositivePairs(lesson)
     left, right = lesson.pairs.T
     truth = torch.from_numpy(belongs(left, right))
-    rows, asked = torch.from_numpy(lesson.images[right]), torch.from_numpy(lesson.words[left])
-    best, kept = -1.0, [p.detach().clone() for p in parameters]
+    rows, queries = torch.from_numpy(lesson.images[right]), torch.from_numpy(lesson.words[left])
+    best, best_parameters = -1.0, [p.detach().clone() for p in parameters]
     idle = 0
     for step in range(training.STEPS + 1):
         if step % training.VALIDATE_EVERY == 0:
-            now = Way("", ours and ours.turn, theirs and theirs.turn)
-            precision = float(np.mean([r.precision.mean() for r in ranked(stops, now)]))
+            current = Way("", image_shape and image_shape.turn, word_shape and word_shape.turn)
+            precision = float(np.mean([r.precision.mean() for r in rank_both(stops, current)]))
             idle = 0 if precision > best else idle + 1
             if precision > best:
-                best, kept = precision, [p.detach().clone() for p in parameters]
+                best, best_parameters = precision, [p.detach().clone() for p in parameters]
             if idle > training.PATIENCE:
                 break
-        cosines = (asked if theirs is None else theirs(asked)) @ (rows if ours is None else ours(rows)).T
+        word_rows = queries if word_shape is None else word_shape(queries)
+        image_rows = rows if image_shape is None else image_shape(rows)
+        cosines = word_rows @ image_rows.T
         optimiser.zero_grad()
         adapter_training._infonce(cosines, truth, scale, None).backward()
         optimiser.step()
         with torch.no_grad():
             scale.clamp_(max=float(np.log(adapter_training.MAX_LOGIT_SCALE)))
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
+        for parameter, value in zip(parameters, best_parameters, strict=True):
             parameter.copy_(value)
-    return Way("", ours and ours.turn, theirs and theirs.turn)
+    return Way("", image_shape and image_shape.turn, word_shape and word_shape.turn)
 
 
-def ranked(part: EvaluationPart, way: Way) -> tuple[Ranks, Ranks]:
-    """Words to pictures, pictures to words."""
+def rank_both(part: EvaluationPart, way: Way) -> tuple[Ranks, Ranks]:
+    """Rank words to pictures, and pictures to words."""
     assert part.words is not None
     images = part.images if way.images is None else way.images(part.images)
     words = part.words if way.words is None else way.words(part.words)
@@ -162,8 +165,8 @@ def differences(part: EvaluationPart, before: Any, after: Any, name: str) -> Ite
 
 def ways(half: Half, seed: int) -> Iterator[Way]:
     yield Way("as they are")
-    yield Way("**`imseek tune`, InfoNCE**", taught(half, "infonce", seed))
-    yield Way("`imseek tune --loss sigmoid`", taught(half, "sigmoid", seed))
+    yield Way("**`imseek tune`, InfoNCE**", train_adapter(half, "infonce", seed))
+    yield Way("`imseek tune --loss sigmoid`", train_adapter(half, "sigmoid", seed))
     for name, images, words, rank, relu in (
         ("rank 16", True, False, 16, False),
         ("rank 64", True, False, 64, False),
@@ -173,9 +176,9 @@ def ways(half: Half, seed: int) -> Iterator[Way]:
         ("of words, rank 64, ReLU", False, True, 64, True),
         ("of both, rank 64", True, True, 64, False),
     ):
-        yield replace(learned_shape(half, images, words, rank, relu, seed), name=name)
-    shuffled = tuple(np.random.default_rng(seed).permutation(half.captions).tolist())
-    yield Way("captions shuffled", taught(half, "infonce", seed, shuffled))
+        yield replace(train_shape(half, images, words, rank, relu, seed), name=name)
+    shuffled_captions = tuple(np.random.default_rng(seed).permutation(half.captions).tolist())
+    yield Way("captions shuffled", train_adapter(half, "infonce", seed, shuffled_captions))
     mean = half.images.mean(axis=0)
     yield Way("mean of A taken away", lambda rows: _unit(rows - mean))
 
@@ -189,17 +192,17 @@ def main() -> None:
     parser.add_argument("--half", default="B", choices="AB", help="reported on; the other one is learned from")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
-    given = parser.parse_args()
-    learned, reported = (read_half(h, given.stamps) for h in ("AB".replace(given.half, ""), given.half))
-    examples, groups = examples_of(reported)
+    options = parser.parse_args()
+    train_half, report_half = (read_half(h, options.stamps) for h in ("AB".replace(options.half, ""), options.half))
+    examples, groups = make_examples(report_half)
     part = EvaluationPart.of(examples, groups, np.arange(len(examples.ids)))
-    before = ranked(part, Way(""))
+    before = rank_both(part, Way(""))
     figures: dict[str, list[list[float]]] = {}
     gains: dict[str, Any] = {}
-    told: list[str] = []
-    for seed in range(given.seeds):
-        for way in ways(learned, seed):
-            after = ranked(part, way)
+    lines: list[str] = []
+    for seed in range(options.seeds):
+        for way in ways(train_half, seed):
+            after = rank_both(part, way)
             figures.setdefault(way.name, []).append(
                 [f for one in after for f in (*(one.hits(k).mean() for k in (1, 5, 10)), np.median(one.first))]
                 + [float(np.mean([one.precision.mean() for one in after]))]
@@ -207,12 +210,12 @@ def main() -> None:
             values = [np.concatenate([o.precision / len(o.first) for o in some]) for some in (before, after)]
             size = len(values[0]) / 2
             units = np.unique(np.concatenate(part.units), return_inverse=True)[1]
-            found = bootstrap.paired_interval(values[0] * size, values[1] * size, groups=units)
-            gains.setdefault(way.name, found)
+            interval = bootstrap.paired_interval(values[0] * size, values[1] * size, groups=units)
+            gains.setdefault(way.name, interval)
             if "imseek tune" in way.name:
-                told += list(differences(part, before, after, f"{way.name}, seed {seed}"))
-    print(f"{len(part.words)} captions, {len(part.images)} pictures of half {given.half}; {given.seeds} seeds\n")
-    recorder.put(half=given.half, captions=len(part.words), pictures=len(part.images), seeds=given.seeds)
+                lines += list(differences(part, before, after, f"{way.name}, seed {seed}"))
+    print(f"{len(part.words)} captions, {len(part.images)} pictures of half {options.half}; {options.seeds} seeds\n")
+    recorder.put(half=options.half, captions=len(part.words), pictures=len(part.images), seeds=options.seeds)
     print(
         "| adapter | words → pictures R@1, 5, 10 | median | pictures → words R@1, 5, 10 | median | precision | gain |"
     )
@@ -235,11 +238,11 @@ def main() -> None:
             gain=gain.value,
             gain_interval=(gain.low, gain.high),
         )
-        shown = "" if name == "as they are" else f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        gain_text = "" if name == "as they are" else f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         print(
-            f"| {name} | {a:.3f}, {b:.3f}, {c:.3f} | {m:.1f} | {d:.3f}, {e:.3f}, {f:.3f} | {n:.1f} | {p:.3f} | {shown} |"  # noqa: E501
+            f"| {name} | {a:.3f}, {b:.3f}, {c:.3f} | {m:.1f} | {d:.3f}, {e:.3f}, {f:.3f} | {n:.1f} | {p:.3f} | {gain_text} |"  # noqa: E501
         )
-    print("\n" + "\n".join(told))
+    print("\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

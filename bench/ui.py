@@ -4,12 +4,12 @@
 
 The pages run in a process of their own, chromium beside them on the same machine. Printed, in ms, as p50 and p95: from
 opening an address with a cold cache to the first contentful paint and to the first row of pictures on the screen, with
-what was transferred by then; the time between frames while the newest 10,000 pictures are scrolled, with the most
-cards in the document; from Enter in the box of words to the
-first frame with the new names, and with the first row of thumbnails decoded (pictures that are nowhere have none). No
-two searches are alike. The share of the server is the time that its own line tells (`N ms`: encoder, index, metadata);
-CPU times are those of the server's process, and of the browser's. The first search, which loads the encoder, is told
-apart. The library is a temporary one, so history and uploads of the user are left alone.
+the MB transferred by then; the time between frames while the newest 10,000 pictures are scrolled, with the most cards
+in the document; from Enter in the box of words to the first frame with the new names, and to that with the first row of
+thumbnails decoded (pictures without a file have none). No two searches are alike. The share of the server is the time
+that the page states (`N ms`: encoder, index, metadata); CPU times are those of the server's process, and of the
+browser's. The first search, which loads the encoder, is printed separately. The library is a temporary one, so the
+user's history and uploads stay untouched.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ WATCH = """() => {
     }
     return [];
   };
-  const told = () => state().map((card) => card.getAttribute("aria-label")).join("|");
-  const before = told();
+  const labels = () => state().map((card) => card.getAttribute("aria-label")).join("|");
+  const before = labels();
   window.bench = { names: null, pictures: null };
   const box = document.querySelector("input[aria-label=Search]");
   const settled = (card) => {
@@ -54,7 +54,7 @@ WATCH = """() => {
     return !image || (image.complete && (image.naturalWidth > 0 || image.loading === "lazy"));
   };
   const look = (start) => {
-    const now = told();
+    const now = labels();
     if (window.bench.names === null && now && now !== before) window.bench.names = performance.now() - start;
     if (window.bench.names !== null && state().slice(0, 6).every(settled)) {
       window.bench.pictures = performance.now() - start;
@@ -68,7 +68,7 @@ WATCH = """() => {
 }"""
 
 
-#: Scrolls to the picture of a number as fast as it goes, then 600 frames up with pictures. Returns the times between
+#: Scrolls to picture number ``pictures`` as fast as possible, then 600 frames up. Returns the times between
 #: frames of both, and the most cards that were in the document.
 SCROLL = """async (pictures) => {
   const root = (at) => [...at.querySelectorAll("*")].flatMap((one) =>
@@ -107,15 +107,15 @@ def main() -> None:
     parser.add_argument("--collection", type=Path, required=True)
     parser.add_argument("--searches", type=int, default=30)
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    given = parser.parse_args()
-    with browsed(given.collection, given.browser) as (browser, ui):
+    options = parser.parse_args()
+    with open_browser(options.collection, options.browser) as (browser, ui):
         _paint(browser, ui)
         _scroll(browser, ui)
-        _search(browser, ui, given.searches)
+        _search(browser, ui, options.searches)
 
 
 @contextmanager
-def browsed(collection: Path, browser: str) -> Iterator[tuple[Any, Pages]]:
+def open_browser(collection: Path, browser: str) -> Iterator[tuple[Any, Pages]]:
     """Start the pages of a collection, and the program ``browser`` to look at them."""
     from playwright.sync_api import sync_playwright
 
@@ -124,10 +124,10 @@ def browsed(collection: Path, browser: str) -> Iterator[tuple[Any, Pages]]:
         sync_playwright() as playwright,
         pages(Path(folder), Path(folder, "home"), str(collection.absolute())) as ui,
     ):
-        started = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-        yield started, ui
-        started.close()
+        yield chromium, ui
+        chromium.close()
 
 
 def _paint(browser: Any, ui: Pages) -> None:
@@ -136,10 +136,10 @@ def _paint(browser: Any, ui: Pages) -> None:
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         page = context.new_page()
         before = recorder.process_seconds(ui.process.pid)
-        began = time.perf_counter()
+        start = time.perf_counter()
         page.goto(ui.at(), wait_until="commit")
         page.locator(".card").first.wait_for(timeout=120_000)
-        cold.append((time.perf_counter() - began) * 1000)
+        cold.append((time.perf_counter() - start) * 1000)
         server.append((recorder.process_seconds(ui.process.pid) - before) * 1000)
         paint, weight = page.evaluate(
             """() => [performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN,
@@ -163,12 +163,12 @@ def _scroll(browser: Any, ui: Pages) -> None:
     page.locator(".card").first.wait_for(timeout=120_000)
     page.wait_for_timeout(2000)
     before = _children(ui.process.pid)
-    found = page.evaluate(SCROLL, 10_000)
-    print(f"scrolled over {found['last']:,} pictures; at most {found['most']} cards in the document")
-    recorder.put(scrolled_pictures=found["last"], most_cards=found["most"])
-    recorder.add_times("between two frames at 400 pixels a frame", found["fast"])
-    recorder.add_times("between two frames at 30 pixels a frame", found["slow"])
-    frames = len(found["fast"]) + len(found["slow"])
+    frames_of = page.evaluate(SCROLL, 10_000)
+    print(f"scrolled over {frames_of['last']:,} pictures; at most {frames_of['most']} cards in the document")
+    recorder.put(scrolled_pictures=frames_of["last"], most_cards=frames_of["most"])
+    recorder.add_times("between two frames at 400 pixels a frame", frames_of["fast"])
+    recorder.add_times("between two frames at 30 pixels a frame", frames_of["slow"])
+    frames = len(frames_of["fast"]) + len(frames_of["slow"])
     print(f"  processor time of the browser: {(_children(ui.process.pid) - before) * 1000 / frames:.1f} ms a frame")
     page.close()
 
@@ -178,34 +178,34 @@ def _search(browser: Any, ui: Pages, searches: int) -> None:
     page.goto(ui.at())
     page.locator(".card").first.wait_for(timeout=120_000)
     box = page.get_by_label("Search", exact=True)
-    names, pictures, told, until, server, client = [], [], [], [], [], []
+    names, pictures, reported, server_until_names, server, client = [], [], [], [], [], []
     for n in range(searches + 1):
         page.evaluate(WATCH)
         box.fill(f"a {COLOURS[n % 10]} {WORDS[n // 10 % 10]}, {n}")
         cpu, clients = recorder.process_seconds(ui.process.pid), _children(ui.process.pid)
         box.press("Enter")
         page.wait_for_function("window.bench.names !== null", timeout=120_000)
-        until.append((recorder.process_seconds(ui.process.pid) - cpu) * 1000)
+        server_until_names.append((recorder.process_seconds(ui.process.pid) - cpu) * 1000)
         page.wait_for_function("window.bench.pictures !== null", timeout=120_000)
         names.append(page.evaluate("window.bench.names"))
         pictures.append(page.evaluate("window.bench.pictures"))
         server.append((recorder.process_seconds(ui.process.pid) - cpu) * 1000)
         client.append((_children(ui.process.pid) - clients) * 1000)
-        said = page.get_by_text(re.compile(r"· [\d,]+ ms$")).first.text_content()
-        told.append(float(re.search(r"([\d,]+) ms$", said)[1].replace(",", "")))  # type: ignore[index]
+        line = page.get_by_text(re.compile(r"· [\d,]+ ms$")).first.text_content()
+        reported.append(float(re.search(r"([\d,]+) ms$", line)[1].replace(",", "")))  # type: ignore[index]
     print(f"first search: {names[0]:.0f} ms")
     recorder.put(first_search_ms=names[0])
     recorder.add_times("Enter → names of the results on the screen", names[1:])
-    recorder.add_times("  of it the search itself", told[1:])
-    recorder.add_times("  processor time of the server until then", until[1:])
+    recorder.add_times("  of it the search itself", reported[1:])
+    recorder.add_times("  processor time of the server until then", server_until_names[1:])
     recorder.add_times("Enter → first row of pictures", pictures[1:])
     recorder.add_times("  processor time of the server until then", server[1:])
     recorder.add_times("  processor time of the browser until then", client[1:])
 
 
-def _children(but: int) -> float:
-    """Of all processes below this one, but for the server: the browser and what drives it."""
-    found = 0.0
+def _children(server: int) -> float:
+    """Processor seconds of all descendants of this process except the server: the browser and its driver."""
+    seconds = 0.0
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -217,12 +217,12 @@ def _children(but: int) -> float:
         above = pid
         while above in parents and above != os.getpid():
             above = parents[above]
-        if above == os.getpid() and pid not in (but, os.getpid()):
+        if above == os.getpid() and pid not in (server, os.getpid()):
             try:
-                found += recorder.process_seconds(pid)
+                seconds += recorder.process_seconds(pid)
             except OSError:
                 continue
-    return found
+    return seconds
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Hard vectors, fixed once: what indexes are measured on where no encoder and no pictures are needed.
+"""Hard vectors from a fixed seed, to measure indexes on without an encoder or pictures.
 
     python bench/vectors.py --check [--count 100000]          # prints the properties, and asserts them
     python bench/vectors.py --check --profile clip            # those of real CLIP vectors
@@ -47,7 +47,7 @@ DIM = 512
 ROWS = 65_536
 CLASSES = 20_000
 SUPERCLASSES = 300
-#: Axes along which pictures of one class differ, and how many of these words speak of.
+#: Axes along which pictures of one class differ, and how many of them text queries use.
 RANK = 256
 TEXT_AXES = 160
 #: Zipf's exponent, and the rank that the most frequent class would have, so that it stays below a per cent.
@@ -62,13 +62,13 @@ NEAR_COPIES = 0.015
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What sets one kind of vectors apart from another.
+    """Parameters of one kind of vectors.
 
-    ``mean`` is the share of the squared length that all pictures have in common; of what is left, ``superclass`` and
+    ``mean`` is the share of the squared length that all pictures have in common; of the remainder, ``superclass`` and
     ``by_class`` are the shares of the classes. The rest lies within a class, ``rough`` of it evenly over the axes.
 
-    A text-like query has coefficients of the mean and of its content, of which its picture explains ``text_about``; the
-    rest is noise, whose standard deviations are those of the pictures to the power of ``text_noise`` (0: all the same).
+    A text-like query has coefficients of the mean and of its content. Its picture explains ``text_about`` of that;
+    the rest is noise, with the standard deviations of the pictures to the power of ``text_noise`` (0: all the same).
     """
 
     mean: float
@@ -114,7 +114,7 @@ class Mixture:
     """``chances`` (classes,) cumulative; ``centres`` (classes, dim), the mean included; ``within`` (rank, dim).
 
     ``mean`` (dim,) and ``gap`` (dim,) are unit vectors, ``axes`` (rank, dim) orthonormal, ``widths`` (rank,) the
-    square roots of the eigenvalues, which add up to 1, and ``spoken`` the numbers of the axes of words.
+    square roots of the eigenvalues, which add up to 1, and ``text_axes`` the numbers of the axes that text queries use.
     """
 
     chances: npt.NDArray[np.float64]
@@ -124,7 +124,7 @@ class Mixture:
     gap: Float32
     axes: Float32
     widths: Float32
-    spoken: npt.NDArray[np.int64]
+    text_axes: npt.NDArray[np.int64]
 
 
 @lru_cache(maxsize=4)
@@ -139,17 +139,17 @@ def mixture(dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Mixture:
     spread = widths[:, np.newaxis] * axes * np.float32(np.sqrt(1 - form.mean))
     upper = rng.standard_normal((SUPERCLASSES, rank), dtype=np.float32)
     weights = zipf(SUPERCLASSES)
-    of = rng.choice(SUPERCLASSES, CLASSES, p=weights / weights.sum())
+    parents = rng.choice(SUPERCLASSES, CLASSES, p=weights / weights.sum())
     lower = rng.standard_normal((CLASSES, rank), dtype=np.float32)
-    latent = np.float32(np.sqrt(form.superclass)) * upper[of] + np.float32(np.sqrt(form.by_class)) * lower
+    latent = np.float32(np.sqrt(form.superclass)) * upper[parents] + np.float32(np.sqrt(form.by_class)) * lower
     centres = latent @ spread + np.float32(np.sqrt(form.mean)) * mean
     within = np.float32(np.sqrt(1 - form.superclass - form.by_class)) * spread
     if form.rough:
         rough = np.sqrt((1 - form.rough) * widths**2 + np.float32(form.rough / rank))
         within *= (rough / widths)[:, np.newaxis]
     chances = np.cumsum(zipf(CLASSES))
-    spoken = np.sort(rng.choice(rank, min(TEXT_AXES, rank * 5 // 8), replace=False))
-    return Mixture(chances / chances[-1], centres, within, mean, gap, axes, widths, spoken)
+    text_axes = np.sort(rng.choice(rank, min(TEXT_AXES, rank * 5 // 8), replace=False))
+    return Mixture(chances / chances[-1], centres, within, mean, gap, axes, widths, text_axes)
 
 
 def zipf(count: int) -> npt.NDArray[np.float64]:
@@ -158,12 +158,12 @@ def zipf(count: int) -> npt.NDArray[np.float64]:
 
 
 def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile: Name = "hard") -> Iterator[Float16]:
-    """``count`` unit rows, in float16, as blocks (rows, dim) of which the last may be shorter.
+    """``count`` unit rows, in float16, as blocks (rows, dim); the last one may be shorter.
 
     A larger ``count`` begins with the same rows. Other ``rows`` make other vectors.
     """
     for number, start in enumerate(range(0, count, rows)):
-        # Whole, and then cut: so it is the same for every count.
+        # Drawn whole and then cut, so that it is the same for every count.
         yield block(number, dim, seed, rows, profile)[: count - start]
 
 
@@ -177,18 +177,18 @@ def rows(start: int, stop: int, dim: int = DIM, seed: int = 0, profile: Name = "
 def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile: Name = "hard") -> Float16:
     """(rows, dim) float16: the block of this number, from 0."""
     rng = np.random.default_rng([seed, _IMAGES, number])
-    made = _draw(mixture(dim, seed, profile), rng, rows)
+    matrix = _draw(mixture(dim, seed, profile), rng, rows)
     copies, near = int(rows * COPIES), int(rows * NEAR_COPIES)
-    at = rng.permutation(rows)[: 2 * (copies + near)]
-    copied, originals = at[: copies + near], at[copies + near :]
-    made[copied] = made[originals]
+    positions = rng.permutation(rows)[: 2 * (copies + near)]
+    copied, originals = positions[: copies + near], positions[copies + near :]
+    matrix[copied] = matrix[originals]
     noise = rng.standard_normal((near, dim), dtype=np.float32) * np.float32(0.14 / np.sqrt(dim))
-    made[copied[copies:]] += noise
-    return _unit(made).astype(np.float16)
+    matrix[copied[copies:]] += noise
+    return _unit(matrix).astype(np.float16)
 
 
 def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
-    """(n,) numbers evenly spread over [0, 1), one for each row number: what benches filter by.
+    """(n,) numbers evenly spread over [0, 1), one for each row number, for benchmarks to filter by.
 
     Multiples of the golden ratio (Weyl 1916), so that a share s of any run of rows lies below s.
     """
@@ -197,7 +197,7 @@ def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
 
 
 def image_queries(n: int, dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Float32:
-    """(n, dim) float32 unit rows, drawn like the pictures and none of them."""
+    """(n, dim) float32 unit rows, drawn like the pictures, but not among them."""
     return _unit(_draw(mixture(dim, seed, profile), np.random.default_rng([seed, _HELD_OUT]), n))
 
 
@@ -207,32 +207,32 @@ def text_queries(
     """(n, dim) float32 unit rows, and for each the row number (below ROWS) of the picture that it is about."""
     form, model, rng = PROFILES[profile], mixture(dim, seed, profile), np.random.default_rng([seed, _TEXTS])
     targets = rng.integers(0, ROWS, n)
-    axes, widths = model.axes[model.spoken], model.widths[model.spoken]
-    shown = _unit(block(0, dim, seed, profile=profile)[targets].astype(np.float32) @ axes.T)
+    axes, widths = model.axes[model.text_axes], model.widths[model.text_axes]
+    pictures = _unit(block(0, dim, seed, profile=profile)[targets].astype(np.float32) @ axes.T)
     noise = _unit(rng.standard_normal((n, len(axes)), dtype=np.float32) * widths**form.text_noise)
     about = form.text_about
-    content = _unit(np.float32(about) * shown + np.float32(np.sqrt(1 - about**2)) * noise) @ axes
+    content = _unit(np.float32(about) * pictures + np.float32(np.sqrt(1 - about**2)) * noise) @ axes
     across = np.sqrt(1 - form.text_mean**2 - form.text_content**2)
-    made = form.text_mean * model.mean + form.text_content * content + across * model.gap
-    return _unit(made.astype(np.float32)), targets
+    queries = form.text_mean * model.mean + form.text_content * content + across * model.gap
+    return _unit(queries.astype(np.float32)), targets
 
 
 def write_npy(path: Path, count: int, dim: int = DIM, seed: int = 0, profile: Name = "hard") -> None:
     """The vectors as a float16 ``.npy`` file, a block in memory at a time."""
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count, dim))
     start = 0
-    for made in blocks(count, dim, seed, profile=profile):
-        out[start : start + len(made)] = made
-        start += len(made)
+    for part in blocks(count, dim, seed, profile=profile):
+        out[start : start + len(part)] = part
+        start += len(part)
     out.flush()
 
 
 def _draw(model: Mixture, rng: np.random.Generator, n: int) -> Float32:
     """(n, dim) float32, not yet of length 1."""
-    of = np.minimum(np.searchsorted(model.chances, rng.random(n)), len(model.chances) - 1)
-    made: Float32 = rng.standard_normal((n, len(model.within)), dtype=np.float32) @ model.within
-    made += model.centres[of]
-    return made
+    classes = np.minimum(np.searchsorted(model.chances, rng.random(n)), len(model.chances) - 1)
+    rows: Float32 = rng.standard_normal((n, len(model.within)), dtype=np.float32) @ model.within
+    rows += model.centres[classes]
+    return rows
 
 
 def _unit(rows: Float32) -> Float32:
@@ -241,11 +241,12 @@ def _unit(rows: Float32) -> Float32:
     return unit
 
 
-def check(count: int, dim: int, seed: int, profile: Name = "hard", asked: int = 300) -> list[str]:
-    """Prints the properties of the first ``count`` vectors; returns what is not as it is said above."""
+def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: int = 300) -> list[str]:
+    """Print the properties of the first ``count`` vectors; return those outside their bounds."""
     import faiss
 
-    images, (texts, about) = image_queries(asked, dim, seed, profile), text_queries(asked, dim, seed, profile)
+    images = image_queries(query_count, dim, seed, profile)
+    texts, about = text_queries(query_count, dim, seed, profile)
     queries = np.concatenate([images, texts])
     lists = int(4 * count**0.5)
     quantizer = faiss.IndexFlatIP(dim)
@@ -254,39 +255,40 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", asked: int = 
     )
     index.cp.niter, index.cp.max_points_per_centroid = 8, 30
     heap = faiss.ResultHeap(len(queries), 10, keep_max=True)
-    made, began = 0.0, time.perf_counter()
+    drawing_s, start_time = 0.0, time.perf_counter()
     sample = np.concatenate([b.astype(np.float32) for b in blocks(min(count, 2 * ROWS), dim, seed, profile=profile)])
     index.train(sample)
     start = 0
     for at in range(0, count, ROWS):
-        began_block = time.perf_counter()
-        stored = block(at // ROWS, dim, seed, profile=profile)[: count - at]
-        made += time.perf_counter() - began_block
-        rows = stored.astype(np.float32)
+        block_start = time.perf_counter()
+        part = block(at // ROWS, dim, seed, profile=profile)[: count - at]
+        drawing_s += time.perf_counter() - block_start
+        rows = part.astype(np.float32)
         index.add(rows)
         cosines, nearest = faiss.knn(queries, rows, 10, metric=faiss.METRIC_INNER_PRODUCT)
         heap.add_result(cosines, start + nearest)
         start += len(rows)
     heap.finalize()
-    print(f"{count:,} x {dim}, seed {seed}, {profile}: {count / made / 1e3:.0f} thousand rows a second made; ", end="")
-    recorder.put(count=count, dim=dim, seed=seed, profile=profile, rows_per_s=count / made)
-    print(f"{time.perf_counter() - began:.0f} s in all, imbalance {index.invlists.imbalance_factor():.2f}")
+    rate = count / drawing_s
+    print(f"{count:,} x {dim}, seed {seed}, {profile}: {rate / 1e3:.0f} thousand rows a second made; ", end="")
+    recorder.put(count=count, dim=dim, seed=seed, profile=profile, rows_per_s=rate)
+    print(f"{time.perf_counter() - start_time:.0f} s in all, imbalance {index.invlists.imbalance_factor():.2f}")
     centred = np.linalg.eigvalsh(np.cov(sample[: 50 * dim].T))
     pairs = sample[:2000] @ sample[2000:4000].T
     across = texts @ sample[:20_000].T
     index.nprobe = 16
-    _, found = index.search(queries, 10)
-    recalls = [len(np.intersect1d(a, b)) / 10 for a, b in zip(found, heap.I, strict=True)]
+    _, ids = index.search(queries, 10)
+    recalls = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ids, heap.I, strict=True)]
     values = {
         "cosine of random pictures": pairs.mean(),
         "its standard deviation": pairs.std(),
         "participation ratio": centred.sum() ** 2 / (centred**2).sum(),
-        "cosine of a picture to its 10th": heap.D[:asked, 9].mean(),
+        "cosine of a picture to its 10th": heap.D[:query_count, 9].mean(),
         "cosine of a text to a random picture": across.mean(),
         "cosine of a text to its picture": (texts * sample[about]).sum(1).mean(),
-        "cosine of a text to its 10th": heap.D[asked:, 9].mean(),
-        "recall@10 of pictures, nprobe 16": np.mean(recalls[:asked]),
-        "recall@10 of texts, nprobe 16": np.mean(recalls[asked:]),
+        "cosine of a text to its 10th": heap.D[query_count:, 9].mean(),
+        "recall@10 of pictures, nprobe 16": np.mean(recalls[:query_count]),
+        "recall@10 of texts, nprobe 16": np.mean(recalls[query_count:]),
     }
     figures = {name: (value, *BOUNDS[profile][n]) for n, (name, value) in enumerate(values.items())}
     if profile == "clip":
@@ -298,27 +300,27 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", asked: int = 
 
 
 def calibration(rows: Float32, images: Float32, texts: Float32) -> dict[str, tuple[float, float, float]]:
-    """What is compared with published figures of LAION-CLIP, each with the least and the most that it may be."""
+    """Figures to compare with those published for LAION-CLIP, each with its least and greatest allowed value."""
     import faiss
 
     clustering = faiss.Clustering(rows.shape[1], _LISTS)
     clustering.niter, clustering.max_points_per_centroid = 8, 40
-    clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))  # Plain k-means, assigned by products: as VIBE does it.
+    clustering.train(rows, faiss.IndexFlatIP(rows.shape[1]))  # Plain k-means, assigned by products, as VIBE does.
     centres = faiss.vector_to_array(clustering.centroids).reshape(_LISTS, -1)
     lists = np.concatenate([(part @ centres.T).argmax(1) for part in np.array_split(rows, 16)])
     k = max(1, len(rows) // 10_000)
-    found: dict[str, tuple[float, float, float]] = {}
+    figures: dict[str, tuple[float, float, float]] = {}
     for name, queries, contrast, off in (("pictures", images, (2.2, 2.8), 0.08), ("texts", texts, (1.18, 1.26), 0.04)):
         scores = queries @ rows.T
         nearest = np.argpartition(-scores, k, axis=1)[:, :k]
         farthest = np.take_along_axis(scores, nearest, 1).min(1)
-        found[f"contrast of {name}"] = (float(np.median((1 - scores.mean(1)) / (1 - farthest))), *contrast)
+        figures[f"contrast of {name}"] = (float(np.median((1 - scores.mean(1)) / (1 - farthest))), *contrast)
         ranks = np.argsort(np.argsort(-(queries @ centres.T), axis=1), axis=1)
         reached = np.take_along_axis(ranks, lists[nearest], 1)
         for probe, published in zip(PROBES, PUBLISHED[name], strict=True):
             value = float((reached < probe).mean())
-            found[f"recall of {name}, {probe} of 512 lists"] = (value, published - off, published + off)
-    return found
+            figures[f"recall of {name}, {probe} of 512 lists"] = (value, published - off, published + off)
+    return figures
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
-"""How long filters take on synthetic collections of 1M and 10M rows: first, with columns in memory, and repeated.
+"""Time of filters on synthetic collections of 1M and 10M rows: the first run, with columns in memory, and repeated.
 
     python bench/where.py [--rows 1000000 10000000] [--places] [--folder /tmp/where]
 
 The rows of a collection of several shards repeat those of the first shard, under ids of their own. ``--places`` gives
-every image a path in the catalog, which takes long to make for 10M. Nothing but ids, metadata and catalog is there:
-filters look at no vectors. What is printed as `columns in memory` is another filter over the same columns.
+every image a path in the catalog, which takes long to make for 10M. The collections have only ids, metadata and
+catalog, since filters need no vectors. `columns in memory` is the time of another filter over the same columns.
 """
 
 from __future__ import annotations
@@ -61,27 +61,27 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--places", action="store_true", help="filters over paths, too")
     parser.add_argument("--folder", type=Path)
-    given = parser.parse_args()
-    folder = given.folder or Path(tempfile.mkdtemp(prefix="where"))
-    began = time.perf_counter()
-    imports()
-    imported = since(began)
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="where"))
+    start = time.perf_counter()
+    import_all()
+    imported = milliseconds_since(start)
     print(f"imports (duckdb, sqlglot, pyarrow) {imported:.0f} ms")
-    connect = statistics.median(timed(connected) for _ in range(5)) * 1e3
+    connect = statistics.median(time_call(connect_once) for _ in range(5)) * 1e3
     print(f"connect and lock {connect:.1f} ms")
     recorder.put(import_ms=imported, connect_ms=connect)
     try:
-        for rows in given.rows:
+        for rows in options.rows:
             root = folder / str(rows)
-            make(root, rows, given.places)
-            measure(root, rows, {**FILTERS, **(PLACES if given.places else {})})
+            make(root, rows, options.places)
+            measure(root, rows, {**FILTERS, **(PLACES if options.places else {})})
             shutil.rmtree(root)
     finally:
-        if given.folder is None:
+        if options.folder is None:
             shutil.rmtree(folder)
 
 
-def imports() -> None:
+def import_all() -> None:
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
 
@@ -89,26 +89,26 @@ def imports() -> None:
     import imseek.search.where.compiler  # noqa: F401
 
 
-def connected() -> None:
+def connect_once() -> None:
     from imseek.search.where.duckdb_sandbox import connect
 
     connect().close()
 
 
-def measure(root: Path, rows: int, wanted: dict[str, tuple[str, str]]) -> None:
+def measure(root: Path, rows: int, conditions: dict[str, tuple[str, str]]) -> None:
     print(f"\n{rows:,} rows, {len(read_current(root).shards)} shards\n")
     print("| filter | passing | first ms | columns in memory ms | repeated ms | resident MB |")
     print("|---|---|---|---|---|---|")
     reader = Reader(root)
-    for name, (first, second) in wanted.items():
+    for name, (first, second) in conditions.items():
         filters = Filters()
-        cold = timed(lambda first=first, filters=filters: filters.ids(reader, first))  # type: ignore[misc]
-        warm = timed(lambda second=second, filters=filters: filters.ids(reader, second))  # type: ignore[misc]
-        again = timed(lambda first=first, filters=filters: filters.ids(reader, first))  # type: ignore[misc]
-        found = len(filters.ids(reader, first))
+        cold = time_call(lambda first=first, filters=filters: filters.ids(reader, first))  # type: ignore[misc]
+        warm = time_call(lambda second=second, filters=filters: filters.ids(reader, second))  # type: ignore[misc]
+        again = time_call(lambda first=first, filters=filters: filters.ids(reader, first))  # type: ignore[misc]
+        passing = len(filters.ids(reader, first))
         filters.close()
         print(
-            f"| {name}: `{first}` | {found / rows:.2%} | {cold * 1e3:.0f} | {warm * 1e3:.1f} | {again * 1e3:.3f} "
+            f"| {name}: `{first}` | {passing / rows:.2%} | {cold * 1e3:.0f} | {warm * 1e3:.1f} | {again * 1e3:.3f} "
             f"| {resident():.0f} |"
         )
         recorder.add_row(
@@ -116,7 +116,7 @@ def measure(root: Path, rows: int, wanted: dict[str, tuple[str, str]]) -> None:
             rows=rows,
             filter=name,
             where=first,
-            share_passing=found / rows,
+            share_passing=passing / rows,
             first_ms=cold * 1e3,
             columns_in_memory_ms=warm * 1e3,
             repeated_ms=again * 1e3,
@@ -126,22 +126,22 @@ def measure(root: Path, rows: int, wanted: dict[str, tuple[str, str]]) -> None:
 
 
 def make(root: Path, rows: int, places: bool) -> None:
-    """A collection as far as filters look at it."""
-    began = time.perf_counter()
+    """Make a collection with everything that filters read."""
+    start_time = time.perf_counter()
     imseek.create(root, encoder="fake").close()
     current = read_current(root)
     first = root / layout.metadata(0)
     first.parent.mkdir(exist_ok=True)
     per_shard = min(rows, SHARD)
     shard_files.write_table(first, table(per_shard))
-    made = []
+    shards = []
     for number, start in enumerate(range(0, rows, per_shard)):
         if number:
             os.link(first, root / layout.metadata(number))
         np.save(root / layout.ids(number), np.arange(start, start + per_shard))
-        made.append(Shard(number, per_shard, (0,)))
-    renewed = Current(current.uuid, 1, current.committed, rows, current.spaces, tuple(made), next_image_id=rows + 1)
-    (root / layout.CURRENT).write_bytes(encode_record(renewed))
+        shards.append(Shard(number, per_shard, (0,)))
+    record = Current(current.uuid, 1, current.committed, rows, current.spaces, tuple(shards), next_image_id=rows + 1)
+    (root / layout.CURRENT).write_bytes(encode_record(record))
     if places:
         with sqlite3.connect(root / layout.CATALOG) as connection:
             connection.execute("INSERT INTO sources VALUES (1, 'folder', ?, 0, '{}', 0, ?)", (b"/photos", FOREVER))
@@ -153,7 +153,7 @@ def make(root: Path, rows: int, places: bool) -> None:
                 ),
             )
         connection.close()
-    print(f"made in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    print(f"made in {time.perf_counter() - start_time:.0f} s", file=sys.stderr)
 
 
 def table(rows: int) -> pa.Table:
@@ -191,19 +191,19 @@ def table(rows: int) -> pa.Table:
     return pa.table(arrays, schema=shard_files.INTRINSIC_SCHEMA)
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def time_call(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def since(began: float) -> float:
-    """Milliseconds."""
-    return (time.perf_counter() - began) * 1e3
+def milliseconds_since(start: float) -> float:
+    """Milliseconds since ``start``."""
+    return (time.perf_counter() - start) * 1e3
 
 
 def resident() -> float:
-    """Most that the process ever held, in MB."""
+    """Peak resident memory of the process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

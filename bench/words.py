@@ -1,4 +1,4 @@
-"""Lexical search at scale: time of queries, and what documents cost when indexing, in seconds and bytes.
+"""Lexical search at scale: time of queries, and the cost of documents in indexing, in seconds and bytes.
 
     python bench/words.py [--images 1000000] [--words 20] [--queries 100] [--photos 1000] [--runs 3] [--work DIR]
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import recorder
-from photos import made
+from photos import make_photos
 
 import imseek
 from imseek.data.catalog import sources
@@ -61,9 +61,9 @@ def main() -> None:
         root = options.collection or Path(work) / "collection"
         if not root.exists():
             fill(root, options.images, options.words)
-        sizes(root, options.images)
-        ask(root, options.queries)
-        index(Path(work), options.photos, options.runs)
+        measure_sizes(root, options.images)
+        measure_queries(root, options.queries)
+        measure_indexing(Path(work), options.photos, options.runs)
 
 
 class Zipf:
@@ -86,60 +86,60 @@ def fill(root: Path, images: int, words: int) -> None:
     tokens = [" ".join(analysis.document_tokens(f"w{n}")) for n in range(VOCABULARY)]
     names = [" ".join(analysis.name_tokens(b"w%d" % n)) for n in range(VOCABULARY)]
     row = row_of(ImageFacts(width=640, height=480, format="JPEG", mode="RGB"), bytes(32), 9)
-    drawn: list[list[int]] = []
-    spent = 0.0
+    draws: list[list[int]] = []
+    cpu = 0.0
 
     def add(connection: Connection, generation: int, placed: Iterable[tuple[int, int, bytes, object]]) -> None:
-        """Insert what `documents.add` would, from tokens that are known already."""
-        nonlocal spent
-        begun = time.process_time()
-        found = {}
+        """Insert the documents that `documents.add` would, from the prepared tokens."""
+        nonlocal cpu
+        start_cpu = time.process_time()
+        new_documents = {}
         for image_id, _, path, _ in placed:
-            one = drawn[int(path[:-4]) % COMMIT]
-            found[image_id] = Document(
+            one = draws[int(path[:-4]) % COMMIT]
+            new_documents[image_id] = Document(
                 names=" ".join([names[word] for word in one[:IN_PATH]]),
                 captions=" ".join([tokens[word] for word in one[IN_PATH:]]),
             )
-        documents._insert(connection, generation, found)
-        spent += time.process_time() - begun
+        documents._insert(connection, generation, new_documents)
+        cpu += time.process_time() - start_cpu
 
     imseek.create(root, encoder="fake").close()
-    start, real = time.perf_counter(), documents.add
+    start, original = time.perf_counter(), documents.add
     documents.add = add
     try:
         with Writer(root, "bench") as writer:
             sources.add(writer, "folder", b"/photos")
             for first in range(0, images, COMMIT):
-                drawn = zipf.draw((min(COMMIT, images - first), words)).tolist()
+                draws = zipf.draw((min(COMMIT, images - first), words)).tolist()
                 new = []
-                for n in range(first, first + len(drawn)):
+                for n in range(first, first + len(draws)):
                     content_hash = n.to_bytes(32, "little")
                     facts = {**row, "content_hash": content_hash}
                     new.append(NewImage(1, b"%d.jpg" % n, stat, content_hash, facts, {0: vector}))
                 commit(writer, Changeset(new=new))
     finally:
-        documents.add = real
+        documents.add = original
     seconds = time.perf_counter() - start
-    print(f"{images:,} images in {seconds:.0f} s, documents {spent / images * 1e6:.0f} µs of CPU each", flush=True)
-    recorder.put(fill_s=seconds, document_us=spent / images * 1e6)
+    print(f"{images:,} images in {seconds:.0f} s, documents {cpu / images * 1e6:.0f} µs of CPU each", flush=True)
+    recorder.put(fill_s=seconds, document_us=cpu / images * 1e6)
     check(words, names, tokens)
 
 
 def check(words: int, names: list[str], tokens: list[str]) -> None:
-    """Stop if documents are not those that indexing makes of such a path and caption; print what making them takes."""
-    begun, sample = time.process_time(), Zipf(2).draw((1000, words)).tolist()
+    """Exit if the documents differ from those that indexing makes; print the time that making them takes."""
+    start, sample = time.process_time(), Zipf(2).draw((1000, words)).tolist()
     for one in sample:
         path = "/".join(f"w{word}" for word in one[:IN_PATH]).encode()
-        made = documents.make_document(b"", path, {"caption": " ".join(f"w{word}" for word in one[IN_PATH:])})
+        document = documents.make_document(b"", path, {"caption": " ".join(f"w{word}" for word in one[IN_PATH:])})
         expected = (" ".join(names[word] for word in one[:IN_PATH]), " ".join(tokens[word] for word in one[IN_PATH:]))
-        if (made.names, made.captions) != expected:
-            raise SystemExit(f"{made} is not {expected}")
-    microseconds = (time.process_time() - begun) / len(sample) * 1e6
+        if (document.names, document.captions) != expected:
+            raise SystemExit(f"{document} is not {expected}")
+    microseconds = (time.process_time() - start) / len(sample) * 1e6
     print(f"analysis of a path and a caption {microseconds:.0f} µs of CPU")
     recorder.put(analysis_us=microseconds)
 
 
-def sizes(root: Path, images: int) -> None:
+def measure_sizes(root: Path, images: int) -> None:
     """Bytes per image of the documents, of the index, and of the rest of the catalog."""
     with closing(open_catalog(root / "catalog.sqlite")) as connection:
         rows = connection.execute("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name").fetchall()
@@ -152,7 +152,7 @@ def sizes(root: Path, images: int) -> None:
     )
 
 
-def ask(root: Path, queries: int) -> None:
+def measure_queries(root: Path, queries: int) -> None:
     zipf = Zipf(1)
 
     def words(*ranges: tuple[int, int]) -> WordQuery:
@@ -183,16 +183,16 @@ def ask(root: Path, queries: int) -> None:
     print(f"first query of a reader {first:.1f} ms")
     recorder.put(first_ms=first)
     for kind, make in kinds.items():
-        taken, spent, totals, exact = [], [], [], 0
+        wall, cpu_times, totals, exact = [], [], [], 0
         for _ in range(queries):
             query = make()
-            start, begun = time.perf_counter(), time.thread_time()
+            start, start_cpu = time.perf_counter(), time.thread_time()
             matches = reader.match_words(query, 100)
-            spent.append((time.thread_time() - begun) * 1e3)
-            taken.append((time.perf_counter() - start) * 1e3)
+            cpu_times.append((time.thread_time() - start_cpu) * 1e3)
+            wall.append((time.perf_counter() - start) * 1e3)
             totals.append(matches.total)
             exact += matches.is_exact
-        (p50, p95), (cpu, cpu95) = (np.percentile(found, [50, 95]) for found in (taken, spent))
+        (p50, p95), (cpu, cpu95) = (np.percentile(times, [50, 95]) for times in (wall, cpu_times))
         line = f"{kind:22} p50 {p50:6.2f} ms  p95 {p95:6.2f} ms  CPU {cpu:6.2f} ms  p95 {cpu95:6.2f} ms"
         print(f"{line}  exact {exact / queries:4.0%}", flush=True)
         recorder.add_row(
@@ -207,17 +207,17 @@ def ask(root: Path, queries: int) -> None:
         )
 
 
-def index(work: Path, photos: int, runs: int) -> None:
+def measure_indexing(work: Path, photos: int, runs: int) -> None:
     """Index photographs with documents and without, in turns, by processor time."""
     folder = work / "photos"
-    for number, picture in enumerate(made(photos, (160, 120), 0)):
+    for number, picture in enumerate(make_photos(photos, (160, 120), 0)):
         place = folder / f"Some Folder {number % 7}" / f"IMG_{number:05}-brownHorse.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
         picture.save(place, quality=80)
     seconds: dict[str, list[float]] = {"with": [], "without": []}
     for turn in range(runs):
         for side in ("with", "without")[:: 1 if turn % 2 else -1]:
-            real = documents.add
+            original = documents.add
             if side == "without":
                 documents.add = lambda *_: None
             try:
@@ -226,7 +226,7 @@ def index(work: Path, photos: int, runs: int) -> None:
                     collection.index([folder])
                     seconds[side].append(time.process_time() - start)
             finally:
-                documents.add = real
+                documents.add = original
     growth = statistics.median(a / b for a, b in zip(seconds["with"], seconds["without"], strict=True)) - 1
     each = statistics.median(seconds["with"]) / photos * 1e3
     print(f"indexing {photos:,} photographs of 160 x 120: CPU {each:.2f} ms each, documents add {growth:+.1%}")

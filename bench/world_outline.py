@@ -1,4 +1,4 @@
-"""Makes imseek/search/where/world.json, the outline of the world's countries that pictures' places are shown on.
+"""Make imseek/search/where/world.json, the outline of countries on which the places of pictures are shown.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python bench/world_outline.py package/countries-50m.json
@@ -45,21 +45,21 @@ Steps = npt.NDArray[np.int64]
 
 
 def simplify(points: Points) -> Points:
-    """Return the points of a line without those that are less than the tolerance beside it."""
+    """Return the points of a line without those that deviate from it by less than the tolerance."""
     keep = np.zeros(len(points), np.bool_)
     keep[[0, -1]] = True
-    waiting = [(0, len(points) - 1)]
-    while waiting:
-        first, last = waiting.pop()
+    spans = [(0, len(points) - 1)]
+    while spans:
+        first, last = spans.pop()
         if last - first < 2:
             continue
         inner, along = points[first + 1 : last] - points[first], points[last] - points[first]
         length = float(np.hypot(*along))
-        apart = np.abs(inner @ [along[1], -along[0]]) / length if length > 1e-9 else np.hypot(*inner.T)
-        if apart.max() > TOLERANCE:
-            middle = first + 1 + int(apart.argmax())
+        distances = np.abs(inner @ [along[1], -along[0]]) / length if length > 1e-9 else np.hypot(*inner.T)
+        if distances.max() > TOLERANCE:
+            middle = first + 1 + int(distances.argmax())
             keep[middle] = True
-            waiting += [(first, middle), (middle, last)]
+            spans += [(first, middle), (middle, last)]
     return points[keep]
 
 
@@ -104,13 +104,13 @@ def outline(topology: dict[str, Any]) -> dict[str, Any]:
         name = geometry["properties"]["name"]
         name = NAMES.get(name) or re.sub(r"\S+\.(?=\s|$)", lambda one: WORDS.get(one[0], one[0]), name)
         countries.append([name, [ring_lines(ring) for ring in rings]])
-    moved = [np.diff(arc, axis=0, prepend=0) for arc in arcs]
-    moved = [one[np.r_[True, (one[1:] != 0).any(axis=1)]] for one in moved]
+    steps = [np.diff(arc, axis=0, prepend=0) for arc in arcs]
+    steps = [one[np.r_[True, (one[1:] != 0).any(axis=1)]] for one in steps]
     return {
         "source": "Natural Earth 4.1, Admin 0 countries 1:50m, simplified by bench/world_outline.py",
         "licence": "public domain",
         "steps": STEPS,
-        "arcs": [one.ravel().tolist() for one in moved],
+        "arcs": [one.ravel().tolist() for one in steps],
         "countries": sorted(countries),
     }
 
@@ -118,10 +118,10 @@ def outline(topology: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("topology", type=Path)
-    made = outline(json.loads(parser.parse_args().topology.read_text("utf-8")))
-    text = json.dumps(made, separators=(",", ":"), ensure_ascii=False)
+    result = outline(json.loads(parser.parse_args().topology.read_text("utf-8")))
+    text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
     TARGET.write_text(text + "\n", "utf-8")
-    print(f"{TARGET}: {len(text):,} bytes, {len(made['arcs']):,} lines, {len(made['countries'])} countries")
+    print(f"{TARGET}: {len(text):,} bytes, {len(result['arcs']):,} lines, {len(result['countries'])} countries")
 
 
 if __name__ == "__main__":

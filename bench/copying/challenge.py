@@ -1,4 +1,4 @@
-"""The challenge of a half as files: references, and queries of which one in five was made of a reference."""
+"""The challenge of a half as files: references, and queries, one in five of them made of a reference."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 from copying.edits import edit
 from copying.pictures import Original, originals
-from duplicating.originals import encoded
+from duplicating.originals import encode_picture
 from duplicating.ways import another_shot
 from PIL import Image, ImageChops, ImageFilter
 
 #: Changes whenever the set does.
-EDITION = 8
+VERSION = 8
 #: Queries made of references, and queries that match nothing, for each of these.
 COPIES, MISSES = 200, 800
-#: Levels by which the middle of 3 × 3 pixels may differ where nothing is to be seen.
+#: Levels by which the mean of 3 × 3 pixels may differ without anything being visible.
 UNSEEN = 8
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, and of
-    the one that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` tells what
-    makes a query without a match hard. ``name`` is that of its original, and ``holds`` names what that was put together
-    from. ``alike`` names other references of which the same edits make the same query: of siblings that differ in one
-    place, when a crop leaves that out."""
+    """One file. ``kind`` is that of its original: photo, stamp or drawn. ``source`` is the name of a reference, or of
+    the reference that a query is a copy of, empty if it matches nothing; ``edits`` say how it was made. ``near`` says
+    what makes a query without a match hard. ``name`` is that of its original, and ``holds`` names the pictures that the
+    original was put together from. ``alike`` names other references that the same edits turn into the same query:
+    siblings that differ in one place, when a crop leaves that place out."""
 
     file: str
     query: bool
@@ -55,7 +55,7 @@ class Challenge:
         return sum(not one.query for one in self.entries)
 
     @property
-    def keep(self) -> Path:
+    def collection_path(self) -> Path:
         """The folder for what is computed from the files."""
         return self.folder.with_name(f"{self.folder.name}.imseek")
 
@@ -70,14 +70,14 @@ def make(half: str, stamps: Path, cache: Path, share: float = 1.0, seed: int = 0
     """Write the challenge of a half, or find it in the cache; ``share`` makes a smaller one. Another
     ``seed`` chooses other references and draws the edits anew."""
     more = ("" if share == 1 else f"-{share:g}") + (f"-seed{seed}" if seed else "")
-    folder = cache / f"copies-{EDITION}-{half}{more}"
+    folder = cache / f"copies-{VERSION}-{half}{more}"
     listing = folder / "entries.json"
     if not listing.exists():
         folder.mkdir(parents=True, exist_ok=True)
         listing.write_text(json.dumps([asdict(one) for one in _write(half, stamps, folder, share, seed)]))
-    stored = json.loads(listing.read_text())
+    rows = json.loads(listing.read_text())
     lists = ("edits", "holds", "alike")
-    return Challenge(folder, tuple(Entry(**one | {name: tuple(one[name]) for name in lists}) for one in stored))
+    return Challenge(folder, tuple(Entry(**one | {name: tuple(one[name]) for name in lists}) for one in rows))
 
 
 def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> list[Entry]:
@@ -85,24 +85,24 @@ def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> li
     rng = np.random.default_rng([seed, 77 + "AB".index(half)] if seed else "AB".index(half))
     pictures = list(originals(half, stamps))
     order = [pictures[n] for n in rng.permutation(len(pictures)).tolist()]
-    # Of a series, every second picture is a reference and the others are asked about.
+    # Every second picture of a series is a reference; the others become queries.
     indexed: list[Original] = []
-    strange: list[Original] = []
+    unindexed: list[Original] = []
     for kind in ("photo", "stamp", "drawn"):
         of_kind = [one for one in order if one.kind == kind]
         of_kind = of_kind[: max(4, round(share * len(of_kind)))]
         indexed += of_kind[::2]
-        strange += of_kind[1::2]
-    # What lies under or beside a picture must match nothing either.
-    grounds = [one.picture for one in strange if one.kind == "photo"]
+        unindexed += of_kind[1::2]
+    # Pictures that lie under or beside another must match nothing either.
+    grounds = [one.picture for one in unindexed if one.kind == "photo"]
 
-    written: set[bytes] = set()
+    payloads: set[bytes] = set()
 
     def add(picture: Image.Image, one: Original, query: bool, **facts: Any) -> None:
         form = ("png", "jpeg")[len(entries) % 2]
-        data = encoded(picture.convert("RGB"), form, 88)
-        if data not in written:
-            written.add(data)
+        data = encode_picture(picture.convert("RGB"), form, 88)
+        if data not in payloads:
+            payloads.add(data)
             name = f"{'q' if query else 'r'}{len(entries):04d}.{'jpg' if form == 'jpeg' else form}"
             (folder / name).write_bytes(data)
             entries.append(Entry(name, query, one.kind, one.series, name=one.name, holds=one.holds, **facts))
@@ -110,32 +110,32 @@ def _write(half: str, stamps: Path, folder: Path, share: float, seed: int) -> li
     for one in indexed:
         add(one.picture, one, False, source=one.name)
 
-    def edited(one: Original) -> tuple[Image.Image, dict[str, Any]]:
-        before = copy.deepcopy(rng)
-        made, names = edit(one.picture, half, rng, grounds)
+    def make_query(one: Original) -> tuple[Image.Image, dict[str, Any]]:
+        state = copy.deepcopy(rng)
+        altered, names = edit(one.picture, half, rng, grounds)
         siblings = [
             other
             for other in indexed
             if other.series == one.series and other is not one and other.picture.size == one.picture.size
         ]
-        others = {other.name: edit(other.picture, half, copy.deepcopy(before), grounds)[0] for other in siblings}
-        alike = tuple(name for name, picture in others.items() if _looks_equal(made, picture))
-        return made, {"edits": names, "alike": alike}
+        others = {other.name: edit(other.picture, half, copy.deepcopy(state), grounds)[0] for other in siblings}
+        alike = tuple(name for name, picture in others.items() if _looks_equal(altered, picture))
+        return altered, {"edits": names, "alike": alike}
 
     copies, misses = round(COPIES * share), round(MISSES * share)
     for n in range(copies):
         one = _pick(indexed, n, rng)
-        made, facts = edited(one)
-        add(made, one, True, source=one.name, **facts)
+        altered, facts = make_query(one)
+        add(altered, one, True, source=one.name, **facts)
     for n in range(misses):
         if n % 8 == 0:  # The next frame of a burst is another picture.
             one = _pick(indexed, 0, rng)
             add(another_shot(one.picture, rng), one, True, near="burst")
             continue
-        one = _pick(strange, n, rng)
+        one = _pick(unindexed, n, rng)
         # A third of the siblings come as they are.
-        made, facts = (one.picture, {}) if n % 3 == 0 else edited(one)
-        add(made, one, True, near="sibling", **facts)
+        altered, facts = (one.picture, {}) if n % 3 == 0 else make_query(one)
+        add(altered, one, True, near="sibling", **facts)
     return entries
 
 

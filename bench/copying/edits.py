@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-#: Changes a picture; the list holds pictures of which none is in the collection, to lie under or beside it.
+#: Changes a picture; the list has pictures outside the collection, to lay under or beside it.
 Change = Callable[[Image.Image, np.random.Generator, Sequence[Image.Image]], Image.Image]
 
 #: Words of the overlays, and colours of overlays, frames and grounds.
 LINES = ("SUMMER SALE 50 %", "when you see it", "LIKE AND SHARE", "photo: A. Miller", "Monday again", "NEW!", "so true")
 COLOURS = ("white", "black", "#c33", "#36c", "#fc0", "#383", "#864")
-#: Longest side of what comes out, in pixels.
+#: Longest side of the edited picture, in pixels.
 LARGEST = 900
 
 
 @dataclass(frozen=True)
 class Edit:
-    """``held_out``: made in half B only, so that nothing was chosen with it in sight."""
+    """``held_out`` edits are made in half B only, so that nothing was chosen with them in sight."""
 
     name: str
     change: Change
@@ -29,7 +29,7 @@ class Edit:
 
 
 def _crop(least: float, most: float) -> Change:
-    """Leave that share of the area, at a random place, the sides' ratio changed by up to a third."""
+    """Keep ``least`` to ``most`` of the area, at a random place, with the sides' ratio changed by up to a third."""
 
     def change(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
         share, ratio = rng.uniform(least, most), np.exp(rng.uniform(-0.3, 0.3))
@@ -88,8 +88,8 @@ def _meme(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Imag
     return framed
 
 
-def _onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
-    """Lay the picture over another one, of which it covers 20 to 60 %."""
+def _paste_onto(picture: Image.Image, rng: np.random.Generator, others: Sequence[Image.Image]) -> Image.Image:
+    """Lay the picture over another one, so that it covers 20 to 60 % of that."""
     ground = others[int(rng.integers(len(others)))].convert("RGB")
     ground = ImageOps.fit(ground, (LARGEST, round(LARGEST * rng.uniform(0.6, 1))))
     share = np.sqrt(rng.uniform(0.2, 0.6))
@@ -112,25 +112,25 @@ def _collage(picture: Image.Image, rng: np.random.Generator, others: Sequence[Im
 def _screenshot(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
     """Frame the picture with the interface of a telephone's application."""
     width = 540
-    shown = picture.resize((width, max(8, round(picture.height * width / picture.width))), Image.Resampling.BICUBIC)
+    content = picture.resize((width, max(8, round(picture.height * width / picture.width))), Image.Resampling.BICUBIC)
     dark = rng.random() < 0.5
     ground, ink = ("#111", "#eee") if dark else ("#fff", "#222")
     head, foot = int(rng.integers(60, 160)), int(rng.integers(80, 260))
-    screen = Image.new("RGB", (width, shown.height + head + foot), ground)
-    screen.paste(shown, (0, head))
+    screen = Image.new("RGB", (width, content.height + head + foot), ground)
+    screen.paste(content, (0, head))
     draw = ImageDraw.Draw(screen)
     draw.text((14, 8), "09:41", font=ImageFont.load_default(16), fill=ink)
     draw.ellipse((14, head - 36, 42, head - 8), fill=str(rng.choice(COLOURS)))
     draw.text((52, head - 34), "anna.travels", font=ImageFont.load_default(18), fill=ink)
     for n in range(4):
-        draw.rectangle((14 + 44 * n, head + shown.height + 10, 42 + 44 * n, head + shown.height + 36), outline=ink)
+        draw.rectangle((14 + 44 * n, head + content.height + 10, 42 + 44 * n, head + content.height + 36), outline=ink)
     for n, line in enumerate(rng.choice(LINES, 2, replace=False).tolist()):
-        draw.text((14, head + shown.height + 44 + 24 * n), line, font=ImageFont.load_default(16), fill=ink)
+        draw.text((14, head + content.height + 44 + 24 * n), line, font=ImageFont.load_default(16), fill=ink)
     return screen
 
 
 def _rotate(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
-    """Turn by any angle; what is uncovered has one colour."""
+    """Turn by any angle; the corners have one colour."""
     angle, ground = rng.uniform(5, 355), str(rng.choice(COLOURS))
     return picture.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=ground)
 
@@ -146,9 +146,9 @@ def _perspective(picture: Image.Image, rng: np.random.Generator, _: Sequence[Ima
     shifts = rng.uniform(0, 0.15, (4, 2)) * (width, height)
     signs = np.array(((1, 1), (-1, 1), (-1, -1), (1, -1)))
     corners = np.array(((0, 0), (width, 0), (width, height), (0, height)), float)
-    seen = corners + shifts * signs
+    source = corners + shifts * signs
     rows, goals = [], []
-    for (x, y), (u, v) in zip(seen, corners, strict=True):  # Where a pixel of the result comes from.
+    for (x, y), (u, v) in zip(source, corners, strict=True):  # Where a pixel of the result comes from.
         rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
         goals += [u, v]
     terms = np.linalg.solve(np.array(rows), np.array(goals)).tolist()
@@ -177,8 +177,8 @@ def _colour(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Im
 def _hue(picture: Image.Image, rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
     hue, saturation, value = picture.convert("HSV").split()
     shift = int(rng.integers(40, 216))
-    turned = hue.point(lambda level: (level + shift) % 256)
-    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+    shifted = hue.point(lambda level: (level + shift) % 256)
+    return Image.merge("HSV", (shifted, saturation, value)).convert("RGB")
 
 
 def _mirror(picture: Image.Image, _rng: np.random.Generator, _: Sequence[Image.Image]) -> Image.Image:
@@ -203,7 +203,7 @@ EDITS: tuple[Edit, ...] = (
     Edit("text over it", _overlay_text),
     Edit("emoji over it", _overlay_emoji),
     Edit("meme bars", _meme),
-    Edit("onto another picture", _onto),
+    Edit("onto another picture", _paste_onto),
     Edit("collage", _collage, held_out=True),
     Edit("screenshot", _screenshot, held_out=True),
     Edit("any angle", _rotate),
@@ -217,7 +217,7 @@ EDITS: tuple[Edit, ...] = (
     Edit("noise", _noise),
     Edit("smaller", _shrink),
 )
-#: Of these, a chain holds at most one: twice, nothing recognisable is left.
+#: A chain has at most one of these: after two, nothing recognisable is left.
 SEVERE = frozenset(("crop to 30–60 %", "crop to 10–30 %", "onto another picture", "collage", "screenshot", "any angle"))
 #: Chances of one, two and three edits.
 LENGTHS = (0.4, 0.35, 0.25)
@@ -236,9 +236,8 @@ def edit(
         chain.append(choices[n])
         if len(chain) == length:
             break
-    # What is pressed into a frame comes last but for what a service does to a file: nobody crops a collage first.
-    made = picture.convert("RGB").copy()
+    changed = picture.convert("RGB").copy()
     for one in chain:
-        made = one.change(made, rng, others).convert("RGB")
-    made.thumbnail((LARGEST, LARGEST))
-    return made, tuple(one.name for one in chain)
+        changed = one.change(changed, rng, others).convert("RGB")
+    changed.thumbnail((LARGEST, LARGEST))
+    return changed, tuple(one.name for one in chain)

@@ -2,7 +2,7 @@
 
 Photographs are quarters of those in scikit-image and scikit-learn, stamps are Tux Paint's, and the rest is drawn here:
 clocks, road signs, playing cards, words, pages, charts, and photographs with an object pasted in. Pictures drawn by one
-rule belong to a ``series``: of clocks that differ in the time alone, each is a picture of its own.
+rule belong to a ``series``: clocks that differ only in the time are different pictures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from quality import half_of, stamp_names
 
 from imseek.media import decode
 
-#: Shorter sides than this hold too little to be recognised after an edit.
+#: Pictures with a shorter side show too little to be recognised after an edit.
 LEAST_SIDE = 100
-#: Photographs whose shorter side is at least so long give four pictures.
+#: Photographs whose shorter side is at least this long give four pictures.
 QUARTERED = 400
 #: Drawn pictures of each series.
 DRAWN = 8
@@ -65,7 +65,7 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
     for layout in range(6):
         ground = grounds[layout * 5 % len(grounds)]
         for n in range(DRAWN):
-            yield _pasted(ground, objects, layout, offset + n)
+            yield _paste_object(ground, objects, layout, offset + n)
 
 
 def _photos(half: str) -> Iterator[Original]:
@@ -124,7 +124,7 @@ def _clock(layout: int, seed: int) -> Image.Image:
 
 
 def _sign(layout: int, seed: int) -> Image.Image:
-    """A road sign: of one layout all but the symbol is the same."""
+    """A road sign; signs of one layout differ only in the symbol."""
     rng = np.random.default_rng([layout, seed, 3])
     picture = Image.new("RGB", (360, 340), ("#9cd", "#8b8", "white")[layout])
     draw = ImageDraw.Draw(picture)
@@ -177,7 +177,7 @@ def _card(layout: int, seed: int) -> Image.Image:
 
 
 def _word(layout: int, seed: int) -> Image.Image:
-    """A word on a sheet: of one layout, the words differ in a letter or an accent."""
+    """A word on a sheet; the words of one layout differ in a letter or an accent."""
     spellings = (
         ("resume", "résumé", "resumé", "résume", "resune", "nesume", "resuwe", "rezume"),
         ("bod", "dob", "bob", "dod", "bad", "pod", "boq", "qop"),
@@ -199,25 +199,25 @@ def _write_accented(draw: ImageDraw.ImageDraw, word: str, ink: str) -> None:
     left, top, *_ = draw.textbbox((210, 100), plain, font=font, anchor="mm")
     base = top - font.getbbox(plain, anchor="ls")[1]
     draw.text((210, 100), plain, font=font, fill=ink, anchor="mm")
-    written = ""
+    prefix = ""
     for letter in letters:
         if (line := ACCENTS.get(letter)) is None:
-            written += letter
+            prefix += letter
             continue
-        middle = left + font.getlength(written) - font.getlength(written[-1]) / 2
-        above = base + font.getbbox(written[-1], anchor="ls")[1] - 8
+        middle = left + font.getlength(prefix) - font.getlength(prefix[-1]) / 2
+        above = base + font.getbbox(prefix[-1], anchor="ls")[1] - 8
         draw.line([(middle + x, above + y) for x, y in line], fill=ink, width=6, joint="curve")
 
 
-def _pasted(ground: Original, objects: list[Original], layout: int, seed: int) -> Original:
+def _paste_object(ground: Original, objects: list[Original], layout: int, seed: int) -> Original:
     """A photograph with a stamp pasted in, at one place for all of the layout, 15 to 35 % of the shorter side wide."""
     rng = np.random.default_rng([layout, seed, 5])
     picture = ground.picture.copy()
     place = np.random.default_rng([layout, 6])
     side = round(place.uniform(0.15, 0.35) * min(picture.size))
-    chosen = objects[int(rng.integers(len(objects)))]
-    thing = chosen.picture.resize((side, side), Image.Resampling.BICUBIC)
-    shape = Image.fromarray((np.asarray(thing.convert("L")) < 245).astype(np.uint8) * 255)
+    pasted = objects[int(rng.integers(len(objects)))]
+    patch = pasted.picture.resize((side, side), Image.Resampling.BICUBIC)
+    shape = Image.fromarray((np.asarray(patch.convert("L")) < 245).astype(np.uint8) * 255)
     left, top = (int(place.uniform(0.1, 0.9) * (length - side)) for length in picture.size)
-    picture.paste(thing, (left, top), shape)
-    return Original(f"pasted {layout} {seed}", "drawn", f"pasted {layout}", picture, (ground.name, chosen.name))
+    picture.paste(patch, (left, top), shape)
+    return Original(f"pasted {layout} {seed}", "drawn", f"pasted {layout}", picture, (ground.name, pasted.name))

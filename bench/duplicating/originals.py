@@ -14,10 +14,10 @@ from quality import half_of, stamp_names
 
 from imseek.media import decode
 
-#: Stamps whose longer side is shorter are there, but no copies are made of them: a quarter of them says nothing.
+#: Stamps with a shorter longer side get no copies: a quarter of them says nothing.
 LEAST_SIDE = 100
-#: So many stamps of a half get copies; the others are siblings that are to be told from them.
-STAMPS = 100
+#: Stamps of a half that get copies; the others are siblings to tell apart from them.
+COPIED_STAMPS = 100
 PAGES = 12
 _TEXT = (
     "harbour window letter garden bridge silver morning station paper winter market river engine yellow basket "
@@ -29,7 +29,7 @@ WORDS = _TEXT.split()
 
 @dataclass(frozen=True)
 class Original:
-    """``family`` is photo, stamp, page, chart or blank; ``copied`` tells whether copies are to be made of it."""
+    """``family`` is photo, stamp, page, chart or blank; ``copied`` says whether to make copies of it."""
 
     name: str
     family: str
@@ -48,7 +48,7 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
 
 
 def photo_folders() -> tuple[Path, Path]:
-    """Where scikit-image and scikit-learn have their photographs."""
+    """The folders with the photographs of scikit-image and scikit-learn."""
     import skimage
     import sklearn
 
@@ -68,17 +68,17 @@ def _stamps(half: str, folder: Path) -> Iterator[Original]:
     names = [name for name in stamp_names(folder) if half_of(name) == half]
     pictures = {name: decode((folder / name).read_bytes()).pixels for name in names}
     large = [name for name in names if max(pictures[name].shape) >= LEAST_SIDE]
-    chosen = {large[i] for i in np.random.default_rng(7).permutation(len(large))[:STAMPS]}
+    selection = {large[i] for i in np.random.default_rng(7).permutation(len(large))[:COPIED_STAMPS]}
     seen: set[bytes] = set()
     for name, pixels in pictures.items():
         mark = hashlib.sha256(pixels.tobytes()).digest()
-        if mark not in seen:  # Two have the same pixels.
+        if mark not in seen:  # Two stamps have the same pixels.
             seen.add(mark)
             flat = name.removesuffix(".png").replace("/", "_")
             if pixels.std() < 8:  # A black I that fills its picture, and the like: nothing to recognise.
                 yield Original(flat, "blank", Image.fromarray(pixels), False)
             else:
-                yield Original(flat, "stamp", Image.fromarray(pixels), name in chosen)
+                yield Original(flat, "stamp", Image.fromarray(pixels), name in selection)
 
 
 def page(layout: int, seed: int) -> Image.Image:
@@ -146,7 +146,7 @@ def _blanks() -> Iterator[Original]:
     yield Original("blank-across", "blank", Image.fromarray(np.broadcast_to(across, (300, 400, 3)).copy()), False)
 
 
-def encoded(picture: Image.Image, form: str, quality: int = 90) -> bytes:
+def encode_picture(picture: Image.Image, form: str, quality: int = 90) -> bytes:
     buffer = io.BytesIO()
     if form == "png":
         picture.save(buffer, "PNG", compress_level=1)

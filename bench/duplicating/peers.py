@@ -24,7 +24,7 @@ def main() -> None:
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     files = [folder / one["file"] for one in json.loads((folder / "entries.json").read_text())]
     phash, dhash, czkawka = PHash(verbose=False), DHash(verbose=False), ImageSimilarity()
-    found: dict[str, list[int]] = {}
+    hashes: dict[str, list[int]] = {}
     for path in files:
         picture = Image.open(path)
         for name, text in {
@@ -34,10 +34,10 @@ def main() -> None:
             "ImageHash dhash": str(imagehash.dhash(picture)),
             "ImageHash whash": str(imagehash.whash(picture)),
         }.items():
-            found.setdefault(name, []).append(int(text, 16))
-        found.setdefault("czkawka", []).append(int.from_bytes(b64decode(czkawka.hash_image(path) + "=")))
+            hashes.setdefault(name, []).append(int(text, 16))
+        hashes.setdefault("czkawka", []).append(int.from_bytes(b64decode(czkawka.hash_image(path) + "=")))
     versions = [f"{name} {version(name)}" for name in ("imagededup", "ImageHash", "czkawka")]
-    np.savez(out, versions=versions, **{name: np.array(values, np.uint64) for name, values in found.items()})
+    np.savez(out, versions=versions, **{name: np.array(values, np.uint64) for name, values in hashes.items()})
 
 
 if __name__ == "__main__":

@@ -6,26 +6,26 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from duplicating.originals import encoded
+from duplicating.originals import encode_picture
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 Way = Callable[[Image.Image, np.random.Generator], tuple[bytes, str]]
 
 
 def _as(form: str, quality: int) -> Way:
-    return lambda picture, _: (encoded(picture, form, quality), form)
+    return lambda picture, _: (encode_picture(picture, form, quality), form)
 
 
 def _png(change: Callable[[Image.Image, np.random.Generator], Image.Image]) -> Way:
-    return lambda picture, rng: (encoded(change(picture, rng), "png"), "png")
+    return lambda picture, rng: (encode_picture(change(picture, rng), "png"), "png")
 
 
 def _resize(factor: float) -> Way:
-    return _png(lambda picture, _: scaled(picture, factor))
+    return _png(lambda picture, _: rescale(picture, factor))
 
 
 def _crop(share: float) -> Way:
-    """So much of the area is cut away, at a random place, the proportions of the sides kept."""
+    """Cut this share of the area away, at a random place, and keep the proportions of the sides."""
 
     def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         side = np.sqrt(1 - share)
@@ -52,8 +52,8 @@ def _border(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def _text(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """A line of text across, with an outline, as on pictures that are passed on."""
-    written = picture.copy()
-    draw = ImageDraw.Draw(written)
+    canvas = picture.copy()
+    draw = ImageDraw.Draw(canvas)
     size = max(8, round(picture.width / 10))
     top = float(rng.uniform(0.05, 0.8) * picture.height)
     place = (picture.width * 0.06, top)
@@ -65,17 +65,17 @@ def _text(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         stroke_width=2,
         stroke_fill="black",
     )
-    return written
+    return canvas
 
 
 def _repost(picture: Image.Image, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Cropped by a twentieth, halved, brightened a little, and squeezed: what is passed on and on."""
+    """Cropped by a twentieth, halved, brightened a little, and compressed strongly, like pictures shared repeatedly."""
     data, _ = _crop(0.05)(picture, rng)
-    small = scaled(Image.open(io.BytesIO(data)).convert("RGB"), 0.5)
-    return encoded(ImageEnhance.Brightness(small).enhance(1.1), "jpeg", 50), "jpeg"
+    small = rescale(Image.open(io.BytesIO(data)).convert("RGB"), 0.5)
+    return encode_picture(ImageEnhance.Brightness(small).enhance(1.1), "jpeg", 50), "jpeg"
 
 
-def scaled(picture: Image.Image, factor: float) -> Image.Image:
+def rescale(picture: Image.Image, factor: float) -> Image.Image:
     size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     return picture.resize(size, Image.Resampling.BICUBIC)
 
@@ -103,9 +103,9 @@ WAYS: dict[str, Way] = {
     "greyscale": _png(lambda picture, _: picture.convert("L").convert("RGB")),
     "repost": _repost,
 }
-#: Those of the ways that add something: the copy is *edited*, not the same.
+#: Ways that add something: the copy is *edited*, not the same.
 EDITS = ("text",)
-#: Not the same picture any more, but a part of it: shown, and counted as neither.
+#: No longer the same picture, but a part of it: reported, and counted neither as right nor as wrong.
 BEYOND: dict[str, Way] = {"crop 60 %": _crop(0.60)}
 
 
@@ -129,13 +129,13 @@ def another_shot(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     shift = rng.uniform(-0.03, 0.03, 2) * side
     rows = (rows - height / 2) / zoom + height / 2 + field[0] + shift[0]
     columns = (columns - width / 2) / zoom + width / 2 + field[1] + shift[1]
-    moved = _sampled(pixels, rows, columns)
-    moved = moved * rng.uniform(0.92, 1.08) + rng.normal(0, 4, moved.shape)
-    return Image.fromarray(moved.clip(0, 255).astype(np.uint8))
+    shot = _sample(pixels, rows, columns)
+    shot = shot * rng.uniform(0.92, 1.08) + rng.normal(0, 4, shot.shape)
+    return Image.fromarray(shot.clip(0, 255).astype(np.uint8))
 
 
-def _sampled(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Bilinear, the edge repeated."""
+def _sample(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sample bilinearly, with the edge repeated."""
     height, width = pixels.shape[:2]
     rows, columns = rows.clip(0, height - 1.001), columns.clip(0, width - 1.001)
     top, left = rows.astype(int), columns.astype(int)

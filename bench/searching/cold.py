@@ -1,4 +1,4 @@
-"""Whole processes, from their start to their answer: `imseek search`, and peers that open their file and ask once."""
+"""Time whole processes from start to answer: `imseek search`, and peers that open their file for one query."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import recorder
-from searching.processes import environment, throw_out, timed
+from searching.processes import drop_from_cache, environment, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,21 +21,21 @@ RUNS = 9
 
 
 def compare(bench: Any, words: str) -> str:
-    """A table: files in the cache of the disk (medians), and the first run after they were thrown out of it."""
+    """Return a table: medians with the files in the disk cache, and the first run after dropping them from it."""
     query = bench.work / "query.npy"
     np.save(query, np.load(bench.work / "text.npy")[0])
     threads = bench.options.threads[0]
     root = bench.work / "collection"
     programs: dict[str, tuple[list[str], Path]] = {}
     for system in bench.options.systems:
-        if "failed" in (built := bench.built(system, max(bench.options.threads))):
-            print(f"{system}: {built['failed']}", file=sys.stderr)
+        if "failed" in (build := bench.build(system, max(bench.options.threads))):
+            print(f"{system}: {build['failed']}", file=sys.stderr)
         elif system == "imseek":
-            mine = [sys.executable, "-m", "imseek", "search", "--collection", str(root)]
-            offered = subprocess.run([*mine[:4], "--help"], capture_output=True, text=True).stdout
+            own_command = [sys.executable, "-m", "imseek", "search", "--collection", str(root)]
+            offered = subprocess.run([*own_command[:4], "--help"], capture_output=True, text=True).stdout
             if "--vector" in offered:
-                programs["imseek search --vector"] = [*mine, "--vector", str(query)], root
-            programs[f"imseek search {words!r}"] = [*mine, words], root
+                programs["imseek search --vector"] = [*own_command, "--vector", str(query)], root
+            programs[f"imseek search {words!r}"] = [*own_command, words], root
         elif system in ("faiss-ivf", "hnswlib", "usearch", "autofaiss"):
             value = _setting(bench, system)
             spec = {**bench.spec, "task": "cold", "system": system, "threads": threads}
@@ -47,10 +47,10 @@ def compare(bench: Any, words: str) -> str:
     first: float | None = None
     for name, (command, files) in programs.items():
         env = environment(threads, name.startswith("imseek"))
-        timed(command, env)  # Some do things once, such as exporting a tower.
-        throw_out(files)
-        uncached = timed(command, env)
-        runs = [timed(command, env) for _ in range(RUNS)]
+        run_command(command, env)  # Some programs do work once, such as exporting a tower.
+        drop_from_cache(files)
+        uncached = run_command(command, env)
+        runs = [run_command(command, env) for _ in range(RUNS)]
         if any(run.code for run in (uncached, *runs)):
             lines.append(f"{name:32} exit {uncached.code}")
             continue
@@ -64,12 +64,12 @@ def compare(bench: Any, words: str) -> str:
 
 
 def _setting(bench: Any, system: str) -> int | None:
-    """What the system reached the wanted recall with, from the record of runs; else in the middle of its scale."""
+    """Return the setting that reached the target recall in recorded runs, else one in the middle of the scale."""
     record = bench.options.work / "results.jsonl"
-    known: Sequence[dict[str, Any]] = (
+    rows: Sequence[dict[str, Any]] = (
         [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     )
-    for row in reversed(known):
+    for row in reversed(rows):
         if row.get("system") == system and row.get("count") == bench.count and "text" in row:
             return row["text"]["value"]  # type: ignore[no-any-return]
     return 256

@@ -3,8 +3,8 @@
     python bench/searching/curves.py --out docs/pictures/search-curves.png bench/results/2026-11-30-search-curves.json
     python bench/searching/curves.py --out docs/pictures/search-growth.png RESULT.json RESULT.json...
 
-Of a run with `--curves` recall@10 against the time of a query, a line for each system; of others, one for each number
-of vectors, how the time of imseek's whole call grows.
+For a run with `--curves`: recall@10 against the time of a query, with a line for each system. For other runs, one for
+each number of vectors: how the time of imseek's whole call grows.
 
 Needs matplotlib. Times are processor time of one thread: medians in curves, means in growth.
 """
@@ -20,7 +20,7 @@ from typing import Any
 KINDS = {"image": "pictures ask", "text": "words ask"}
 #: The least recall that is drawn.
 LEAST = 0.8
-#: Where a recall lies on the axis: as far from 1 as its logarithm says, so that .9 and .99 are told apart.
+#: Recalls on the axis, which is logarithmic in 1 - recall, so that .9 and .99 are told apart.
 TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 
 
@@ -33,9 +33,9 @@ def draw(figures: dict[str, Any], machine: str, out: Path) -> None:
     figure, axes = pyplot.subplots(1, len(KINDS), figsize=(11, 4.6), sharey=True)
     for axis, (kind, title) in zip(axes, KINDS.items(), strict=True):
         for number, system in enumerate(systems):
-            mine = [p for p in points if (p["system"], p["queries"]) == (system, kind) and p["recall"] >= LEAST]
+            visible = [p for p in points if (p["system"], p["queries"]) == (system, kind) and p["recall"] >= LEAST]
             style = {"color": "black", "linewidth": 2.4} if system == "imseek" else {"color": f"C{number}"}
-            axis.plot([1 - min(p["recall"], 0.999) for p in mine], [p["cpu_ms"] for p in mine], "o-", ms=3.5,
+            axis.plot([1 - min(p["recall"], 0.999) for p in visible], [p["cpu_ms"] for p in visible], "o-", ms=3.5,
                       label="imseek (whole call)" if system == "imseek" else system, **style)  # fmt: skip
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -60,11 +60,11 @@ def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2))
-    mine = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
+    own_rows = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
     for kind, title in KINDS.items():
-        times = [row[kind]["cpu_ms"] for row in mine]
-        axis.plot([row["count"] for row in mine], times, "o-", label=title)
-        for row, time in zip(mine, times, strict=True):
+        times = [row[kind]["cpu_ms"] for row in own_rows]
+        axis.plot([row["count"] for row in own_rows], times, "o-", label=title)
+        for row, time in zip(own_rows, times, strict=True):
             axis.annotate(f"{row[kind]['recall']:.3f}", (row["count"], time), fontsize=8, xytext=(4, 4),
                           textcoords="offset points")  # fmt: skip
     axis.set_xscale("log")

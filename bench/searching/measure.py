@@ -1,4 +1,4 @@
-"""What is measured of any system, in whatever environment it lives: NumPy and the standard library only."""
+"""Measure any system in its own environment, with nothing but NumPy and the standard library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("image", "text")
 PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 #: Scores closer than this are equal: float32 sums of one product differ by more, in another order.
 EQUAL = 2e-6
-#: Settings whose recall is below the target by more than FAR on so many queries are not looked at with all.
+#: A setting whose recall on this many queries is more than FAR below the target is not measured on all of them.
 GLANCE = 100
 FAR = 0.04
 #: Seconds that a round of single queries may take before it is cut short.
@@ -30,11 +30,11 @@ class System(Protocol):
 
     def load(self) -> None: ...
 
-    def rows_of(self, found: Any) -> Any:
-        """Row numbers of what :meth:`ask` has found."""
+    def rows_of(self, answers: Any) -> Any:
+        """Return the row numbers of the answers of :meth:`search`."""
         ...
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         """(q, k) row numbers for (q, dim) float32 unit ``queries``; -1 where there are fewer."""
         ...
 
@@ -51,44 +51,44 @@ class Task:
         """(count,) bool: the rows that a filter lets through."""
         return np.load(self.work / f"mask {share}.npy")
 
-    def recall(self, kind: str, found: Any, k: int, share: float | str = 1.0) -> float:
-        """Of the ``k`` best (all that there are, if fewer), how many were found; any of equal score will do.
+    def recall(self, kind: str, answers: Any, k: int, share: float | str = 1.0) -> float:
+        """Return the share of the ``k`` best rows (or of all, if fewer) that were found; ties with the last one count.
 
-        ``found`` are the answers to the first queries. ``share``: among the rows that this filter lets through.
+        ``answers`` belong to the first queries. ``share``: among the rows that this filter passes.
         """
-        ids = self._truth[f"{kind} {share} ids"][: len(found)]
-        scores = self._truth[f"{kind} {share} scores"][: len(found)]
-        there = (ids >= 0).sum(axis=1)
+        ids = self._truth[f"{kind} {share} ids"][: len(answers)]
+        scores = self._truth[f"{kind} {share} scores"][: len(answers)]
+        counts = (ids >= 0).sum(axis=1)
         right = total = 0
-        for mine, best, score, count in zip(found, ids, scores, there, strict=True):
-            wanted = min(k, int(count))
-            if wanted:
-                good = best[:count][score[:count] >= score[wanted - 1] - EQUAL]
-                right += min(wanted, len(np.intersect1d(np.asarray(mine)[:k], good)))
-                total += wanted
+        for answer, best, score, count in zip(answers, ids, scores, counts, strict=True):
+            limit = min(k, int(count))
+            if limit:
+                good = best[:count][score[:count] >= score[limit - 1] - EQUAL]
+                right += min(limit, len(np.intersect1d(np.asarray(answer)[:k], good)))
+                total += limit
         return right / max(1, total)
 
 
 def measure(system: System, task: Task, k: int, target: float, rounds: int) -> dict[str, Any]:
-    """Loads a system; finds for each kind of query the fastest setting that reaches ``target``, and times that."""
-    began = time.perf_counter()
+    """Load a system, and time for each kind of query the fastest setting that reaches ``target``."""
+    start = time.perf_counter()
     system.load()
-    report: dict[str, Any] = {"load_s": time.perf_counter() - began, "loaded": memory()}
+    report: dict[str, Any] = {"load_s": time.perf_counter() - start, "loaded": memory()}
     for kind in KINDS:
         queries = task.queries[kind]
 
         def recall(value: int | None, kind: str = kind, queries: Any = queries) -> float:
-            some = task.recall(kind, system.ask(queries[:GLANCE], k, value), k)
-            if some < target - FAR and len(system.values) > 1:
-                return some
-            return task.recall(kind, system.ask(queries, k, value), k)
+            glance = task.recall(kind, system.search(queries[:GLANCE], k, value), k)
+            if glance < target - FAR and len(system.values) > 1:
+                return glance
+            return task.recall(kind, system.search(queries, k, value), k)
 
         value, reached = smallest(system.values, recall, target)
-        report[kind] = {"value": value, "recall": reached, **times(system, queries, k, value, rounds)}
+        report[kind] = {"value": value, "recall": reached, **time_queries(system, queries, k, value, rounds)}
     return {**report, "asked": memory()}
 
 
-#: Queries of a point of a curve that are timed, and those whose recall counts.
+#: Queries for one point of a curve: those that are timed, and those that measure recall.
 POINT = 100
 POINT_RECALL = 300
 #: A curve ends where it is nearly exact, or where a query takes longer (CPU ms).
@@ -96,96 +96,96 @@ _END = (0.998, 150.0)
 
 
 def curve(system: System, task: Task, k: int, values: Sequence[int | None]) -> dict[str, list[dict[str, Any]]]:
-    """For each kind of query, from fast to thorough: the setting, recall, and median CPU ms of single queries."""
+    """Return for each kind of query, from fast to thorough: setting, recall, and median CPU ms of single queries."""
     system.load()
-    found: dict[str, list[dict[str, Any]]] = {}
+    curves: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
         system.kind = kind
         queries = task.queries[kind]
-        points = found[kind] = []
+        points = curves[kind] = []
         for value in values:
-            answers = system.rows_of(system.ask(queries[:POINT_RECALL], k, value))
-            spent = []
+            answers = system.rows_of(system.search(queries[:POINT_RECALL], k, value))
+            seconds = []
             for n in range(-5, POINT):
                 at = n % min(POINT, len(queries))
-                began = time.process_time()
-                system.ask(queries[at : at + 1], k, value)
-                spent.append(time.process_time() - began)
-            cpu = float(np.median(spent[5:])) * 1000
+                start = time.process_time()
+                system.search(queries[at : at + 1], k, value)
+                seconds.append(time.process_time() - start)
+            cpu = float(np.median(seconds[5:])) * 1000
             points.append({"setting": value, "recall": task.recall(kind, answers, k), "cpu_ms": cpu})
             if points[-1]["recall"] >= _END[0] or cpu > _END[1]:
                 break
-    return found
+    return curves
 
 
 def smallest(
     values: Sequence[int | None], recall: Callable[[int | None], float], target: float
 ) -> tuple[int | None, float]:
-    """The first value that reaches the target, and its recall; else the one of the highest recall."""
-    tried: list[tuple[float, int | None]] = []
+    """Return the first value that reaches the target, and its recall; else the value with the highest recall."""
+    attempts: list[tuple[float, int | None]] = []
     for value in values:
-        tried.append((recall(value), value))
-        if tried[-1][0] >= target:
-            return value, tried[-1][0]
-    best = max(recall for recall, _ in tried)
-    return next((value, found) for found, value in tried if found == best)
+        attempts.append((recall(value), value))
+        if attempts[-1][0] >= target:
+            return value, attempts[-1][0]
+    best = max(recall for recall, _ in attempts)
+    return next((value, reached) for reached, value in attempts if reached == best)
 
 
-def times(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
-    """Medians over rounds: milliseconds of single queries, of the clock and (``cpu``, their mean) of all processors,
-    which other programs on the machine disturb less; and queries a second when all are asked at once."""
+def time_queries(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
+    """Return medians over rounds: wall milliseconds of single queries (p50, p99), their mean processor time (``cpu``),
+    which other programs disturb less, and queries a second when they are searched in one batch."""
     for query in queries[:5]:
-        system.ask(query[np.newaxis], k, value)
+        system.search(query[np.newaxis], k, value)
     quantiles, rates = [], []
     for _ in range(rounds):
-        quantiles.append(_round(lambda n: system.ask(queries[n : n + 1], k, value), len(queries)))
-        few = queries[: max(32, min(len(queries), int(1000 * PATIENCE / quantiles[-1][0])))]
-        began = time.perf_counter()
-        system.ask(few, k, value)
-        rates.append(len(few) / (time.perf_counter() - began))
+        quantiles.append(_time_round(lambda n: system.search(queries[n : n + 1], k, value), len(queries)))
+        sample = queries[: max(32, min(len(queries), int(1000 * PATIENCE / quantiles[-1][0])))]
+        start = time.perf_counter()
+        system.search(sample, k, value)
+        rates.append(len(sample) / (time.perf_counter() - start))
     p50, p99, cpu = (float(one) for one in np.median(quantiles, axis=0))
     spread = float(np.ptp([one[0] for one in quantiles]) / p50)
     return {"p50": p50, "p99": p99, "cpu": cpu, "qps": float(np.median(rates)), "spread": spread}
 
 
-def filtered_cell(ask: Callable[[int], object], count: int) -> dict[str, float]:
-    """p50, p99 and (``cpu``, of all processors) mean milliseconds of asking ``ask(0)`` and so on, one by one."""
-    return dict(zip(("p50", "p99", "cpu"), _round(ask, count), strict=True))
+def filtered_cell(search: Callable[[int], object], count: int) -> dict[str, float]:
+    """Return p50 and p99 milliseconds of ``search(0)``, ``search(1)`` …, and their mean processor time (``cpu``)."""
+    return dict(zip(("p50", "p99", "cpu"), _time_round(search, count), strict=True))
 
 
-def _round(ask: Callable[[int], object], count: int) -> tuple[float, float, float]:
-    spent: list[float] = []
-    began, worked = clocks()
+def _time_round(search: Callable[[int], object], count: int) -> tuple[float, float, float]:
+    seconds: list[float] = []
+    start, cpu_start = clocks()
     for n in range(count):
-        at = time.perf_counter()
-        ask(n)
-        spent.append(time.perf_counter() - at)
-        if time.perf_counter() - began > PATIENCE and n >= 20:
+        lap = time.perf_counter()
+        search(n)
+        seconds.append(time.perf_counter() - lap)
+        if time.perf_counter() - start > PATIENCE and n >= 20:
             break
-    cpu = (time.process_time() - worked) / len(spent) * 1000
-    p50, p99 = np.percentile(spent, [50, 99]) * 1000
+    cpu = (time.process_time() - cpu_start) / len(seconds) * 1000
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
     return float(p50), float(p99), cpu
 
 
 def memory() -> dict[str, float]:
     """Resident MB of this process: all of it, and its anonymous part (what no file on disk backs)."""
-    found = {}
+    amounts = {}
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
         name, amount = line.split()[:2]
-        found[name] = int(amount) * 1024 / 1e6
-    return {"rss": found["Rss:"], "anonymous": found["Anonymous:"]}
+        amounts[name] = int(amount) * 1024 / 1e6
+    return {"rss": amounts["Rss:"], "anonymous": amounts["Anonymous:"]}
 
 
-def spent(began: Sequence[float]) -> dict[str, float]:
+def elapsed(start: Sequence[float]) -> dict[str, float]:
     """Wall and processor seconds since ``began``, a :func:`clocks`."""
     now = clocks()
-    return {"wall": now[0] - began[0], "cpu": now[1] - began[1]}
+    return {"wall": now[0] - start[0], "cpu": now[1] - start[1]}
 
 
 def clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def say(report: Any) -> None:
-    """The one line that the harness reads: the last of the output."""
+def write_report(report: Any) -> None:
+    """Print the line that the harness reads: the last one of the output."""
     print(json.dumps(report), flush=True)

@@ -2,9 +2,9 @@
 
     python bench/searching/own.py JSON
 
-``imseek`` is the whole call, `Collection.search(query, metadata=False)`, less the encoder: the generation is checked,
-the snapshot asked, the tail scanned, the dead left out, candidates scored exactly, and places looked up; a batch is
-`search_many`. ``imseek-index`` is the vector index alone, as the engine holds it.
+``imseek`` is the whole call, `Collection.search(query, metadata=False)`, without the encoder: it checks the generation,
+searches the snapshot, scans the tail, drops dead rows, scores candidates exactly and looks up places; a batch is
+`search_many`. ``imseek-index`` is the engine's vector index alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from searching import measure
-from searching.processes import timed
+from searching.processes import run_command
 
 import imseek
 from imseek.data.vectors import IdSet
@@ -38,8 +38,8 @@ def collection_of(work: Path) -> Path:
 
 
 def build(spec: dict[str, Any]) -> dict[str, Any]:
-    """The collection, then its index, which alone is timed, then the rows that come after it."""
-    import big  # Here: what it imports would count as memory of the searches.
+    """Make the collection, build its index (only this is timed), then append the rows of the tail."""
+    import big  # Here, since its imports would count as memory of the searches.
 
     root, count = collection_of(Path(spec["work"])), int(spec["count"])
     shutil.rmtree(root, ignore_errors=True)
@@ -52,7 +52,7 @@ def build(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
-    """Time, memory and size of the snapshot, built in a process of its own as `imseek maintain --index` does it."""
+    """Build the snapshot in a process of its own, as `imseek maintain --index` does; return time, memory and size."""
     before = _size(root)
     policy = {"kind": spec["index"], "recall": spec["target"]}
     if spec["index_memory"]:
@@ -61,17 +61,17 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "import json, sys; from imseek import maintenance; from imseek.types import IndexPolicy; "
         "print(*maintenance.build_index(sys.argv[1], IndexPolicy(**json.loads(sys.argv[2]))), sep='\\n')"
     )
-    run = timed([sys.executable, "-c", program, str(root), json.dumps(policy)], shown=True)
+    run = run_command([sys.executable, "-c", program, str(root), json.dumps(policy)], show=True)
     if run.code:
         raise SystemExit(f"building the index ended with {run.code}")
     size = (_size(root) - before) / 1e6
     return {"wall": run.wall, "cpu": run.cpu, "file_mb": size, "peak_mb": run.resident}
 
 
-class Given(QueryEncoder):
-    """Takes the n-th of the vectors that it is given for picture or word number n: no encoder is part of the time.
+class VectorLookup(QueryEncoder):
+    """Return the n-th of the given vectors for picture or word number n, so that no encoder is timed.
 
-    All else of a search goes its way; a raw vector would too, but is searched as words are, whatever it is.
+    The rest of a search runs as usual. A query by a raw vector would too, but imseek treats any raw vector as words.
     """
 
     queries: Any = None
@@ -84,12 +84,12 @@ class Given(QueryEncoder):
         return [self.queries[number]], ()
 
 
-class Whole:
-    """The whole call. It has tuned itself, so it has no setting of ours; it knows the ``kind`` by its terms."""
+class WholeCall:
+    """The whole call. It tunes itself, so it has no setting of ours; the terms of a query tell it the ``kind``."""
 
     values: Sequence[int | None] = (None,)
     kind = "text"
-    probed: tuple[str, int | None] = ("text", None)
+    probe_setting: tuple[str, int | None] = ("text", None)
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -97,104 +97,104 @@ class Whole:
     def load(self) -> None:
         self.collection = imseek.open(self.root)
         engine = self.collection.engine
-        self.composer = engine._encoder = Given(engine._encoder._encoder, engine._originals)
+        self.encoder = engine._encoder = VectorLookup(engine._encoder._encoder, engine._originals)
         self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
-        self.ask(_any_vector(self.collection), 1, None)
+        self.search(_any_vector(self.collection), 1, None)
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         """One query by `search`, several by `search_many`."""
-        if (self.kind, value) != self.probed:
-            self.probe(value)
-        self.composer.queries = queries
-        asked = [self._query(n, k) for n in range(len(queries))]
-        if len(asked) == 1:
-            found = [self.collection.search(asked[0], metadata=False)]
+        if (self.kind, value) != self.probe_setting:
+            self.set_probe(value)
+        self.encoder.queries = queries
+        requests = [self._query(n, k) for n in range(len(queries))]
+        if len(requests) == 1:
+            answers = [self.collection.search(requests[0], metadata=False)]
         else:
-            found = self.collection.search_many(asked, metadata=False)
-        return [[hit.image_id for hit in answer.hits] for answer in found]
+            answers = self.collection.search_many(requests, metadata=False)
+        return [[hit.image_id for hit in result.hits] for result in answers]
 
-    def filtered(self, query: Any, k: int, share: float) -> Any:
-        """With ``where``: its parsing counts, its evaluation only the first time."""
-        self.composer.queries = query
-        asked = self._query(0, k, where=f"draw < {share}")
-        return [hit.image_id for hit in self.collection.search(asked, metadata=False).hits]
+    def search_where(self, query: Any, k: int, share: float) -> Any:
+        """Search with ``where``, which each call parses and only the first one evaluates."""
+        self.encoder.queries = query
+        request = self._query(0, k, where=f"draw < {share}")
+        return [hit.image_id for hit in self.collection.search(request, metadata=False).hits]
 
     def _query(self, number: int, k: int, **more: Any) -> Query:
         term = Term(text=str(number)) if self.kind == "text" else Term(image_id=number)
         return Query((term,), limit=k, **more)
 
-    def rows_of(self, found: Any) -> Any:
-        return [self.rows(ids) for ids in found]
+    def rows_of(self, answers: Any) -> Any:
+        return [self.rows(ids) for ids in answers]
 
-    def probe(self, value: int | None) -> None:
-        """Has the index probe so many lists, in place of what it has tuned itself to."""
-        self.probed = self.kind, value
+    def set_probe(self, value: int | None) -> None:
+        """Make the index probe ``value`` lists instead of its tuned number."""
+        self.probe_setting = self.kind, value
         if value is not None:
-            index = self.opened()
-            facts, name = index.snapshot.facts, "text" if self.kind == "text" else "image"
-            tuned = getattr(facts, name)
+            index = self.open_index()
+            metadata, name = index.snapshot.facts, "text" if self.kind == "text" else "image"
+            tuned = getattr(metadata, name)
             changed = replace(tuned, effort=replace(tuned.effort, probe=value))
-            index._snapshot = index.snapshot.with_metadata(replace(facts, **{name: changed}))
+            index._snapshot = index.snapshot.with_metadata(replace(metadata, **{name: changed}))
 
-    def opened(self) -> Any:
-        generations = self.collection.engine._generations  # There is no public way to the index: it is no promise.
+    def open_index(self) -> Any:
+        generations = self.collection.engine._generations  # No public call returns the index: its interface may change.
         generation = generations.newest()
         return generations.index(generation, generation.reader.current.image_spaces[0])
 
     def rows(self, ids: Any) -> Any:
-        """Row numbers of the vectors, which the truth speaks of: the live ids in their order. No part of a search."""
+        """Return row numbers, as the ground truth has them: positions among the live ids. Not part of a search."""
         return np.searchsorted(self.ids, np.asarray(ids, np.int64))
 
 
-class Index(Whole):
-    """The vector index alone; a batch is asked at once."""
+class Index(WholeCall):
+    """The vector index alone; it searches a batch at once."""
 
     def load(self) -> None:
         super().load()
-        self.index = self.opened()
-        self._told = "text" in inspect.signature(self.index.search).parameters
+        self.index = self.open_index()
+        self._takes_text = "text" in inspect.signature(self.index.search).parameters
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         if not hasattr(self, "index"):
-            return super().ask(queries, k, value)
+            return super().search(queries, k, value)
         return [matches.ids for matches in self._search(queries, k)]
 
-    def filtered_by(self, query: Any, k: int, allowed: IdSet) -> Any:
+    def search_allowed(self, query: Any, k: int, allowed: IdSet) -> Any:
         (matches,) = self._search(query, k, allowed=allowed)
         return matches.ids
 
     def _search(self, queries: Any, k: int, **options: Any) -> Any:
-        if self._told:
+        if self._takes_text:
             options["text"] = self.kind == "text"
         return self.index.search(queries, k, **options)
 
 
-def measured(system: Whole, spec: dict[str, Any]) -> dict[str, Any]:
-    """As :func:`measure.measure`, but that the system is told the kind of the queries."""
+def measure_own(system: WholeCall, spec: dict[str, Any]) -> dict[str, Any]:
+    """Measure as :func:`measure.measure` does, but tell the system the kind of the queries."""
     task = measure.Task(Path(spec["work"]))
-    began = time.perf_counter()
+    start = time.perf_counter()
     system.load()
-    report: dict[str, Any] = {"load_s": time.perf_counter() - began, "loaded": measure.memory()}
+    report: dict[str, Any] = {"load_s": time.perf_counter() - start, "loaded": measure.memory()}
     for kind in measure.KINDS:
         system.kind = kind
         queries = task.queries[kind]
-        found = [system.rows(ids) for ids in system.ask(queries, spec["k"], None)]
-        recall = task.recall(kind, found, spec["k"])
-        timed = measure.times(system, queries, spec["k"], None, spec["rounds"])
-        report[kind] = {"value": None, "recall": recall, **timed}
+        answers = [system.rows(ids) for ids in system.search(queries, spec["k"], None)]
+        recall = task.recall(kind, answers, spec["k"])
+        times = measure.time_queries(system, queries, spec["k"], None, spec["rounds"])
+        report[kind] = {"value": None, "recall": recall, **times}
     snapshot = getattr(getattr(system, "index", None), "snapshot", None)
     if snapshot is None:
         return {**report, "asked": measure.memory()}
-    facts = snapshot.facts
+    metadata = snapshot.facts
     for kind in measure.KINDS:
-        report[kind]["value"] = getattr(facts, kind).effort.probe  # What it has tuned itself to.
-    return {**report, "asked": measure.memory(), "kind": facts.factory}
+        report[kind]["value"] = getattr(metadata, kind).effort.probe  # The tuned value.
+    return {**report, "asked": measure.memory(), "kind": metadata.factory}
 
 
-def filtered(spec: dict[str, Any]) -> dict[str, Any]:
+def measure_filtered(spec: dict[str, Any]) -> dict[str, Any]:
     """At each share of images that pass: the index with ids prepared once, and the whole call with ``where``."""
     task, k = measure.Task(Path(spec["work"])), spec["k"]
-    index, whole = Index(collection_of(task.work)), Whole(collection_of(task.work))
+    index, whole = Index(collection_of(task.work)), WholeCall(collection_of(task.work))
     index.load()
     whole.load()
     report: dict[str, Any] = {}
@@ -204,22 +204,22 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
             index.kind = whole.kind = kind
             queries = task.queries[kind]
 
-            def alone(n: int, queries: Any = queries, allowed: IdSet = allowed) -> Any:
-                return index.filtered_by(queries[n : n + 1], k, allowed)
+            def index_alone(n: int, queries: Any = queries, allowed: IdSet = allowed) -> Any:
+                return index.search_allowed(queries[n : n + 1], k, allowed)
 
-            def called(n: int, queries: Any = queries, share: float = share) -> Any:
-                return whole.filtered(queries[n : n + 1], k, share)
+            def whole_call(n: int, queries: Any = queries, share: float = share) -> Any:
+                return whole.search_where(queries[n : n + 1], k, share)
 
-            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone}
-            if not isinstance(share, str):  # No column says what the query says.
-                ways["imseek"] = called
-            for name, ask in ways.items():
-                began = time.perf_counter()
-                ask(0)
-                first = (time.perf_counter() - began) * 1000
-                cell = measure.filtered_cell(ask, len(queries))
-                found = [index.rows(ask(n)) for n in range(len(queries))]
-                recall = task.recall(kind, found, k, share)
+            ways: dict[str, Callable[[int], Any]] = {"imseek-index": index_alone}
+            if not isinstance(share, str):  # No column expresses that filter.
+                ways["imseek"] = whole_call
+            for name, search in ways.items():
+                start = time.perf_counter()
+                search(0)
+                first = (time.perf_counter() - start) * 1000
+                cell = measure.filtered_cell(search, len(queries))
+                answers = [index.rows(search(n)) for n in range(len(queries))]
+                recall = task.recall(kind, answers, k, share)
                 report[f"{name} {kind} {share}"] = {**cell, "recall": recall, "first": first}
     return report
 
@@ -239,13 +239,15 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     root = collection_of(Path(spec["work"]))
     if spec["task"] == "build":
-        measure.say(build(spec))
+        measure.write_report(build(spec))
     elif spec["task"] == "filtered":
-        measure.say(filtered(spec))
+        measure.write_report(measure_filtered(spec))
     elif spec["task"] == "curve":
-        measure.say(measure.curve(Whole(root), measure.Task(Path(spec["work"])), spec["k"], measure.PROBES))
+        measure.write_report(
+            measure.curve(WholeCall(root), measure.Task(Path(spec["work"])), spec["k"], measure.PROBES)
+        )
     else:
-        measure.say(measured(Index(root) if spec["system"] == "imseek-index" else Whole(root), spec))
+        measure.write_report(measure_own(Index(root) if spec["system"] == "imseek-index" else WholeCall(root), spec))
 
 
 if __name__ == "__main__":

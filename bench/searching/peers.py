@@ -29,9 +29,9 @@ EFS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6
 #: Graphs: neighbours of a node, and candidates while it is built.
 LINKS = 32
 BUILD = 200
-#: From so many rows on, codes lose more of what queries by words look for, and more candidates are scored again.
+#: From this many rows on, codes lose more of the answers to queries by words, so more candidates are scored again.
 MANY: Final = 300_000
-#: IVF: points per list that k-means is given, and its rounds.
+#: IVF: points per list for k-means, and its rounds.
 POINTS = 40
 ROUNDS = 10
 
@@ -42,7 +42,7 @@ class Peer(ABC):
     values: Sequence[int | None] = (None,)
     kind = ""
     file: str | None = None
-    #: Of a search in a cold process, where the peer can map its file instead of reading it.
+    #: Set for a search in a cold process, where the peer can map its file instead of reading it.
     mapped = False
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -66,32 +66,32 @@ class Peer(ABC):
             yield start, rows[start : start + vectors.ROWS].astype(np.float32)
 
     def build(self) -> None:  # noqa: B027 - the exact ones have nothing to build
-        """Writes the index to :attr:`path`."""
+        """Write the index to :attr:`path`."""
 
-    def rows_of(self, found: Any) -> Any:
-        return found
+    def rows_of(self, answers: Any) -> Any:
+        return answers
 
     @abstractmethod
     def load(self) -> None: ...
 
     @abstractmethod
-    def ask(self, queries: Any, k: int, value: int | None) -> Any: ...
+    def search(self, queries: Any, k: int, value: int | None) -> Any: ...
 
 
 class NumPyFlat(Peer):
     """All products by BLAS, in float32."""
 
     def load(self) -> None:
-        self.held = np.concatenate([block for _, block in self.blocks()])
+        self.matrix = np.concatenate([block for _, block in self.blocks()])
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
-        found = []
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
+        answers = []
         for start in range(0, len(queries), 16):
-            scores = queries[start : start + 16] @ self.held.T
+            scores = queries[start : start + 16] @ self.matrix.T
             nearest = np.argpartition(scores, -k, axis=1)[:, -k:]
             order = np.argsort(-np.take_along_axis(scores, nearest, axis=1), axis=1)
-            found.append(np.take_along_axis(nearest, order, axis=1))
-        return np.concatenate(found)
+            answers.append(np.take_along_axis(nearest, order, axis=1))
+        return np.concatenate(answers)
 
 
 class Faiss(Peer):
@@ -101,7 +101,7 @@ class Faiss(Peer):
         faiss.omp_set_num_threads(self.threads)
         self.index = faiss.read_index(str(self.path), faiss.IO_FLAG_MMAP if self.mapped else 0)
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         return self.index.search(queries, k)[1]
 
 
@@ -124,7 +124,7 @@ class FaissFlat16(FaissFlat):
 
 
 class FaissIvf(Faiss):
-    """4√n lists of float16 rows: the raw call that imseek's own is held against."""
+    """4√n lists of float16 rows: the raw call that imseek's is compared with."""
 
     file = "ivf.faiss"
     values = PROBES
@@ -138,19 +138,19 @@ class FaissIvf(Faiss):
         index = faiss.index_factory(dim, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
         ivf = faiss.extract_index_ivf(index)
         ivf.cp.niter, ivf.cp.max_points_per_centroid = ROUNDS, POINTS
-        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
-        index.train(rows[chosen].astype(np.float32))
+        sample = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
+        index.train(rows[sample].astype(np.float32))
         for _, block in self.blocks():
             index.add(block)
         faiss.write_index(index, str(self.path))
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         import faiss
 
         return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=value))[1]
 
-    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
-        """(k,): the search passes over other rows."""
+    def search_filtered(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """Return (k,) row numbers; the search skips rows that do not pass."""
         import faiss
 
         bitmap = np.packbits(passes, bitorder="little")
@@ -162,13 +162,13 @@ class FaissIvf(Faiss):
 class FaissFastScan(FaissIvf):
     """The raw call of the kind that imseek builds: codes of 4 bits, and the stored rows beside them to score again.
 
-    Candidates that are scored again are many enough for the recall that is wanted.
+    It scores enough candidates again for the target recall.
     """
 
     file = "ivf-fast-scan.faiss"
 
     @property
-    def again(self) -> int:
+    def rescore_count(self) -> int:
         """Candidates scored again."""
         return 600 if int(self.spec["count"]) < MANY else 2560
 
@@ -180,8 +180,8 @@ class FaissFastScan(FaissIvf):
         lists = int(4 * len(rows) ** 0.5)
         index = faiss.index_factory(dim, f"IVF{lists},PQ{dim // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
         index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS
-        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
-        index.train(rows[chosen].astype(np.float32))
+        sample = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
+        index.train(rows[sample].astype(np.float32))
         exact = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         exact.is_trained = True
         for _, block in self.blocks():
@@ -189,11 +189,11 @@ class FaissFastScan(FaissIvf):
             exact.add(block)
         faiss.write_index(faiss.IndexRefine(index, exact), str(self.path))
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         import faiss
 
         probes = faiss.SearchParametersIVF(nprobe=value)
-        params = faiss.IndexRefineSearchParameters(k_factor=self.again / k, base_index_params=probes)
+        params = faiss.IndexRefineSearchParameters(k_factor=self.rescore_count / k, base_index_params=probes)
         return self.index.search(queries, k, params=params)[1]
 
 
@@ -216,16 +216,16 @@ class Hnswlib(Peer):
         self.index = hnswlib.Index(space="ip", dim=int(self.spec["dim"]))
         self.index.load_index(str(self.path))
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         self.index.set_ef(value)
         return self.index.knn_query(queries, k, num_threads=self.threads)[0].astype(np.int64)
 
-    def chosen(self, query: Any, k: int, value: int, passes: Any) -> Any:
-        """(k,): nodes that do not pass lead on and are not found; nothing where it finds fewer than ``k``."""
+    def search_filtered(self, query: Any, k: int, value: int, passes: Any) -> Any:
+        """Return (k,) row numbers, reached through nodes that do not pass too; none if fewer than ``k`` are found."""
         self.index.set_ef(max(value, k))
         try:
             return self.index.knn_query(query, k, num_threads=1, filter=passes.__getitem__)[0][0].astype(np.int64)
-        except RuntimeError:  # What it says to fewer than k.
+        except RuntimeError:  # It raises this for fewer than k.
             return np.empty(0, np.int64)
 
 
@@ -253,11 +253,11 @@ class USearch(Peer):
         else:
             self.index.load(str(self.path))
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         self.index.expansion_search = value
         threads = min(self.threads, len(queries))
-        found = self.index.search(queries.astype(np.float16), k, threads=threads).keys
-        return np.asarray(found, np.int64).reshape(len(queries), -1)
+        keys = self.index.search(queries.astype(np.float16), k, threads=threads).keys
+        return np.asarray(keys, np.int64).reshape(len(queries), -1)
 
 
 class ScaNN(Peer):
@@ -267,7 +267,7 @@ class ScaNN(Peer):
     values = PROBES
 
     @property
-    def again(self) -> int:
+    def rescore_count(self) -> int:
         """Candidates scored again, by their float32 rows."""
         return 300 if int(self.spec["count"]) < MANY else 1500
 
@@ -286,7 +286,7 @@ class ScaNN(Peer):
             soar_lambda=1.3,
             overretrieve_factor=1.8,
         )
-        searcher = tree.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(self.again).build()
+        searcher = tree.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(self.rescore_count).build()
         self.path.mkdir(exist_ok=True)
         searcher.serialize(str(self.path))
 
@@ -295,12 +295,12 @@ class ScaNN(Peer):
 
         self.index = scann_ops_pybind.load_searcher(str(self.path))
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         if len(queries) == 1:
-            found = self.index.search(queries[0], k, self.again, value)[0][np.newaxis]
+            ids = self.index.search(queries[0], k, self.rescore_count, value)[0][np.newaxis]
         else:
-            found = self.index.search_batched(queries, k, self.again, value)[0]
-        return found.astype(np.int64)
+            ids = self.index.search_batched(queries, k, self.rescore_count, value)[0]
+        return ids.astype(np.int64)
 
 
 class Glass(Peer):
@@ -322,16 +322,16 @@ class Glass(Peer):
         glass.set_num_threads(self.threads)
         graph = glass.Graph()
         graph.load(str(self.path))
-        # It copies the rows into codes and float16.
+        # The searcher copies the rows into codes and float16.
         self.index = glass.Searcher(graph, np.concatenate([block for _, block in self.blocks()]), "IP", "SQ8U", "FP16")
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         self.index.set_ef(value)
         if len(queries) == 1:
-            found = np.asarray(self.index.search(queries[0], k)[0])[np.newaxis]
+            ids = np.asarray(self.index.search(queries[0], k)[0])[np.newaxis]
         else:
-            found = np.asarray(self.index.batch_search(queries, k, self.threads)[0]).reshape(len(queries), -1)
-        return found.astype(np.int64)
+            ids = np.asarray(self.index.batch_search(queries, k, self.threads)[0]).reshape(len(queries), -1)
+        return ids.astype(np.int64)
 
 
 class AutoFaiss(Faiss):
@@ -367,16 +367,16 @@ class AutoFaiss(Faiss):
         self.values = EFS if self.kind.startswith("HNSW") else PROBES if "IVF" in self.kind else (None,)
         self._set: int | None = None
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+    def search(self, queries: Any, k: int, value: int | None) -> Any:
         if value is not None and value != self._set:
             self.space.set_index_parameters(self.index, self._parameters(value))
             self._set = value
-        return super().ask(queries, k, value)
+        return super().search(queries, k, value)
 
     def _parameters(self, value: int) -> str:
         if self.kind.startswith("HNSW"):
             return f"efSearch={value}"
-        # A graph finds the lists: as many candidates as it is to find, at the least.
+        # A graph finds the lists; it needs at least as many candidates as lists to find.
         coarse = f",quantizer_efSearch={2 * value}" if "_HNSW" in self.kind else ""
         return f"nprobe={value}{coarse}"
 
@@ -399,57 +399,57 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     peer = SYSTEMS[spec["system"]](spec)
     if spec["task"] == "build":
-        began = measure.clocks()
+        start = measure.clocks()
         peer.build()
         files = peer.path.iterdir() if peer.path.is_dir() else [peer.path]
         size = sum(file.stat().st_size for file in files) / 1e6 if peer.file else 0.0
-        measure.say({**measure.spent(began), "file_mb": size})
+        measure.write_report({**measure.elapsed(start), "file_mb": size})
     elif spec["task"] == "ask":
         task = measure.Task(peer.work)
         report = measure.measure(peer, task, spec["k"], spec["target"], spec["rounds"])
-        measure.say({**report, "kind": peer.kind})
+        measure.write_report({**report, "kind": peer.kind})
     elif spec["task"] == "curve":
-        measure.say(measure.curve(peer, measure.Task(peer.work), spec["k"], peer.values))
+        measure.write_report(measure.curve(peer, measure.Task(peer.work), spec["k"], peer.values))
     elif spec["task"] == "filtered":
         assert isinstance(peer, FaissIvf | Hnswlib)
-        measure.say(filtered(peer, spec))
+        measure.write_report(measure_filtered(peer, spec))
     else:  # cold: one query, the process is measured from outside
         peer.mapped = True
         peer.load()
         query = np.load(spec["query"])[np.newaxis]
-        print(peer.ask(query, spec["k"], spec["value"]).tolist())
+        print(peer.search(query, spec["k"], spec["value"]).tolist())
 
 
-def filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str, Any]:
-    """At each share of rows that pass: filtered after a search for more, and within it; at the setting of no filter."""
+def measure_filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str, Any]:
+    """For each share of rows that pass, filter after a search for more, and within it, at the unfiltered setting."""
     peer.load()
     task = measure.Task(peer.work)
     k, count = spec["k"], spec["count"]
     report: dict[str, Any] = {}
     for share in spec["shares"]:
         passes = task.mask(share)
-        # Half as many again as it takes on average, and no more than FAISS's heaps are good for.
+        # Half as many again as needed on average, and no more than FAISS's heaps handle well.
         fetch = int(min(count, max(2 * k, 1.5 * k / passes.mean()), 10_000))
         for kind in measure.KINDS:
             queries, value = task.queries[kind], spec["values"][kind]
 
-            def after(
+            def post_filter(
                 n: int, queries: Any = queries, value: int = value, passes: Any = passes, fetch: int = fetch
             ) -> Any:
-                found = peer.ask(queries[n : n + 1], fetch, value)[0]
-                found = found[found >= 0]
-                return found[passes[found]][:k]
+                ids = peer.search(queries[n : n + 1], fetch, value)[0]
+                ids = ids[ids >= 0]
+                return ids[passes[ids]][:k]
 
             def within(n: int, queries: Any = queries, value: int = value, passes: Any = passes) -> Any:
-                return peer.chosen(queries[n : n + 1], k, value, passes)
+                return peer.search_filtered(queries[n : n + 1], k, value, passes)
 
             ways = {f"{spec['system']} within": within}
             if isinstance(peer, FaissIvf):
-                ways["post-filter"] = after
-            for name, ask in ways.items():
-                cell = measure.filtered_cell(ask, len(queries))
-                few = range(measure.GLANCE if cell["p50"] > 20 else len(queries))
-                recall = task.recall(kind, [ask(n) for n in few], k, share)
+                ways["post-filter"] = post_filter
+            for name, search in ways.items():
+                cell = measure.filtered_cell(search, len(queries))
+                numbers = range(measure.GLANCE if cell["p50"] > 20 else len(queries))
+                recall = task.recall(kind, [search(n) for n in numbers], k, share)
                 report[f"{name} {kind} {share}"] = {**cell, "recall": recall}
     return report
 

@@ -1,4 +1,4 @@
-"""Processes of the harness: what they inherit, and what they have used."""
+"""Run processes of the harness: their environment, and the time and memory that they use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds, and resident MB at the most; ``code`` is the exit status."""
+    """Seconds, and peak resident MB; ``code`` is the exit status."""
 
     wall: float
     cpu: float
@@ -21,8 +21,8 @@ class Run:
     code: int
 
 
-#: Runs its arguments and writes what they took to the file descriptor that is the first. A process of its own, and a
-#: small one: Linux counts to the most memory of a program also what whoever started it had (getrusage, ru_maxrss).
+#: Runs the command in its arguments and writes the time and memory to the file descriptor in the first one. It is a
+#: small process of its own, since Linux counts the memory of a program's parent in its peak (getrusage, ru_maxrss).
 _LAUNCHER = """
 import json, os, sys, time
 out, *command = sys.argv[1:]
@@ -35,9 +35,9 @@ os.write(int(out), json.dumps(report).encode())
 """
 
 
-def timed(command: Sequence[str], env: Mapping[str, str] | None = None, *, shown: bool = False) -> Run:
-    """Runs a command to its end; what it prints goes to our stderr, or nowhere."""
-    out = sys.stderr if shown else subprocess.DEVNULL
+def run_command(command: Sequence[str], env: Mapping[str, str] | None = None, *, show: bool = False) -> Run:
+    """Run a command to its end; its output goes to our stderr (``show``), or nowhere."""
+    out = sys.stderr if show else subprocess.DEVNULL
     read, write = os.pipe()
     try:
         launcher = [sys.executable, "-S", "-E", "-c", _LAUNCHER, str(write), *command]
@@ -49,17 +49,17 @@ def timed(command: Sequence[str], env: Mapping[str, str] | None = None, *, shown
 
 
 def environment(threads: int, own: bool) -> dict[str, str]:
-    """For a process that computes in so many threads; that of imseek finds this checkout."""
+    """Return the environment of a process with ``threads`` threads; imseek's own finds this checkout."""
     counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    found = {**os.environ, **dict.fromkeys(counts, str(threads))}
-    found.pop("PYTHONPATH", None)  # Ours is not for the environments of others.
+    variables = {**os.environ, **dict.fromkeys(counts, str(threads))}
+    variables.pop("PYTHONPATH", None)  # Peers do not import this checkout.
     if own:
-        found["PYTHONPATH"] = str(Path(__file__).parents[2])
-    return found
+        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
+    return variables
 
 
-def throw_out(folder: Path) -> None:
-    """Asks the system to forget what it holds in memory of the files of a folder."""
+def drop_from_cache(folder: Path) -> None:
+    """Ask the system to drop the files of a folder from its cache."""
     for file in folder.rglob("*"):
         if file.is_file():
             descriptor = os.open(file, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Tables of what bench/search.py has measured, with ratios to imseek, and the record of all runs."""
+"""Tables of the figures that bench/search.py measures, with ratios to imseek, and the record of all runs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ HEAD = (
 )
 
 
-#: Times the resident memory of imseek that a peer may take to count as one of as little memory.
+#: A peer takes as little memory if its resident memory is at most this many times imseek's.
 SAME_MEMORY = 1.1
 
 
-def keep(work: Path, row: dict[str, Any]) -> None:
-    """Appends a result to ``results.jsonl``."""
+def append_result(work: Path, row: dict[str, Any]) -> None:
+    """Append a result to ``results.jsonl``."""
     with (work / "results.jsonl").open("a") as out:
         out.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **row}) + "\n")
 
@@ -58,34 +58,34 @@ def with_units(cell: dict[str, Any]) -> dict[str, Any]:
 
 def figures(row: dict[str, Any]) -> dict[str, Any]:
     """The figures of a row of the table, for bench/recorder.py."""
-    found = {name: row.get(name) for name in ("system", "threads", "count", "failed")}
+    cells = {name: row.get(name) for name in ("system", "threads", "count", "failed")}
     if "failed" in row:
-        return found
-    built, asked = row["built"], row["asked"]
-    found |= {kind: with_units(row[kind]) for kind in KINDS}
-    found |= {"build_s": built["wall"], "build_cpu_s": built["cpu"], "file_mb": built["file_mb"]}
-    return {**found, "resident_mb": asked["rss"], "anonymous_mb": asked["anonymous"]}
+        return cells
+    build, memory = row["built"], row["asked"]
+    cells |= {kind: with_units(row[kind]) for kind in KINDS}
+    cells |= {"build_s": build["wall"], "build_cpu_s": build["cpu"], "file_mb": build["file_mb"]}
+    return {**cells, "resident_mb": memory["rss"], "anonymous_mb": memory["anonymous"]}
 
 
 def table(rows: Sequence[dict[str, Any]], target: float) -> str:
     blocks = []
     for count in dict.fromkeys(row["count"] for row in rows):
         for threads in dict.fromkeys(row["threads"] for row in rows):
-            some = [row for row in rows if (row["count"], row["threads"]) == (count, threads)]
-            ours = next((r for r in some if r["system"] == "imseek" and "failed" not in r), None)
-            lines = [HEAD, *(_line(row, ours) for row in some)]
+            group = [row for row in rows if (row["count"], row["threads"]) == (count, threads)]
+            ours = next((r for r in group if r["system"] == "imseek" and "failed" not in r), None)
+            lines = [HEAD, *(_line(row, ours) for row in group)]
             blocks += [
                 f"\n{count:,} vectors, {threads} thread(s); i = image queries, t = text-like ones",
-                _aligned(lines),
+                _align(lines),
             ]
-            blocks += _claims(some, ours, target)
+            blocks += _claims(group, ours, target)
     return "\n".join(blocks)
 
 
 def _line(row: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
     if "failed" in row:
         return (row["system"], str(row["threads"]), row["failed"], *[""] * (len(HEAD) - 3))
-    built, rss = row["built"], row["asked"]["rss"]
+    build, rss = row["built"], row["asked"]["rss"]
 
     def both(name: str, form: str) -> str:
         return "/".join("-" if row[kind][name] is None else format(row[kind][name], form) for kind in KINDS)
@@ -110,33 +110,33 @@ def _line(row: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
         f"{rss:.0f}",
         f"{row['asked']['anonymous']:.0f}",
         "" if ours is None else f"{rss / ours['asked']['rss']:.2f}",
-        f"{built['wall']:.1f}",
-        f"{built['cpu']:.1f}",
-        f"{built['file_mb']:.0f}",
+        f"{build['wall']:.1f}",
+        f"{build['cpu']:.1f}",
+        f"{build['file_mb']:.0f}",
     )
 
 
 def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target: float) -> list[str]:
-    """What issue 6 asks: the best peer of those that reach the recall, and what the whole call adds to FAISS's own."""
+    """Answer issue 6: the best peers that reach the recall, and what the whole call adds to FAISS's own."""
     if ours is None:
         return []
     lines = []
     peers = [r for r in rows if "failed" not in r and not r["system"].startswith("imseek")]
     for kind in KINDS if peers else ():
         able = [row for row in peers if row[kind]["recall"] >= target]
-        small = [row for row in able if row["asked"]["rss"] <= SAME_MEMORY * ours["asked"]["rss"]]
+        lean = [row for row in able if row["asked"]["rss"] <= SAME_MEMORY * ours["asked"]["rss"]]
         lines.append(f"{kind}: imseek at recall {ours[kind]['recall']:.3f}")
-        for which, some in (("peers", able), ("peers in as little memory", small)):
-            if not some:
+        for which, group in (("peers", able), ("peers in as little memory", lean)):
+            if not group:
                 lines.append(f"  none of the {which} reaches {target}")
                 continue
-            fast = min(some, key=lambda row: row[kind]["p50"])
-            many = max(some, key=lambda row: row[kind]["qps"])
+            fastest = min(group, key=lambda row: row[kind]["p50"])
+            busiest = max(group, key=lambda row: row[kind]["qps"])
             lines.append(
-                f"  of the {which} at {target} or more, the best p50 is {fast['system']}'s "
-                f"({fast[kind]['p50'] / ours[kind]['p50']:.2f} of imseek's, CPU "
-                f"{fast[kind]['cpu'] / ours[kind]['cpu']:.2f}), "
-                f"the most queries/s {many['system']}'s ({many[kind]['qps'] / ours[kind]['qps']:.2f} of imseek's)"
+                f"  of the {which} at {target} or more, the best p50 is {fastest['system']}'s "
+                f"({fastest[kind]['p50'] / ours[kind]['p50']:.2f} of imseek's, CPU "
+                f"{fastest[kind]['cpu'] / ours[kind]['cpu']:.2f}), "
+                f"the most queries/s {busiest['system']}'s ({busiest[kind]['qps'] / ours[kind]['qps']:.2f} of imseek's)"
             )
         raw = next((row for row in peers if row["system"] == "faiss-ivf"), None)
         if raw is not None:
@@ -146,23 +146,23 @@ def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target:
     return [*lines, f"p50 differed between rounds by {spread:.0%} at the most"]
 
 
-def filtered_table(found: dict[str, Any], count: int, shares: Sequence[float | str]) -> str:
+def filtered_table(cell_of: dict[str, Any], count: int, shares: Sequence[float | str]) -> str:
     lines = [("", "queries", *(f"{share}".rjust(22) for share in shares))]
-    for name in dict.fromkeys(key.rsplit(f" {kind} ", 1)[0] for kind in KINDS for key in found if f" {kind} " in key):
+    for name in dict.fromkeys(key.rsplit(f" {kind} ", 1)[0] for kind in KINDS for key in cell_of if f" {kind} " in key):
         for kind in KINDS:
-            cells = [found.get(f"{name} {kind} {share}") for share in shares]
+            cells = [cell_of.get(f"{name} {kind} {share}") for share in shares]
             if any(cells):
                 each = (f"{c['recall']:.3f} {c['cpu']:.2f} {c['p50']:.2f}{_first(c)}" if c else "" for c in cells)
                 lines.append((name, kind, *each))
     head = f"\n{count:,} vectors, by the share that passes: recall, CPU and p50 ms (first of all). "
-    return f"{head}Peers at their setting without a filter\n{_aligned(lines)}"
+    return f"{head}Peers at their setting without a filter\n{_align(lines)}"
 
 
 def _first(cell: dict[str, float]) -> str:
     return f" ({cell['first']:.0f})" if "first" in cell else ""
 
 
-def _aligned(lines: Iterable[Sequence[str]]) -> str:
+def _align(lines: Iterable[Sequence[str]]) -> str:
     rows = [list(map(str, line)) for line in lines]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return "\n".join(
