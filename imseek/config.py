@@ -119,8 +119,8 @@ def read(environ: Mapping[str, str]) -> ConfigFile:
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = _AT_LINE.search(str(error))
-        line = f", line {found[1]}" if found else ""
+        match = _AT_LINE.search(str(error))
+        line = f", line {match[1]}" if match else ""
         return ConfigFile(path, {}, (f"{path}{line}: {_AT_LINE.sub('', str(error))}",), broken=True)
     values, problems = {}, []
     for name, value in _flatten(document):
@@ -213,5 +213,5 @@ def _flatten(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _near(name: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, SETTINGS, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    matches = get_close_matches(name, SETTINGS, n=1)
+    return f" (did you mean {matches[0]}?)" if matches else ""

@@ -65,15 +65,15 @@ def search_all(
         for collection, number in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(
+            prepared_query = engine.prepare(
                 parsed, window, number=number, query_vectors=head.query_vectors, reranker=head.reranker
             )
-            prepared.append((engine, made))
+            prepared.append((engine, prepared_query))
         engines = [engine for engine, _ in prepared]
         comparable = compare_collections([one for _, one in prepared])
-        found = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
+        rankings = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
         pictures = FolderPictures({one.uuid: one.path for one in collections})
-        return build_result(found, HitOptions(metadata, vectors, pictures))
+        return build_result(rankings, HitOptions(metadata, vectors, pictures))
 
     return reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
 

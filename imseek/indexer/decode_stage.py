@@ -134,23 +134,25 @@ class Loader:
             return FailedPicture.of(item, picture)
         return replace(loaded, picture=picture)
 
-    def take(self, item: Candidate, content: Content, taken: ImportedVector) -> LoadedPicture:
+    def take(self, item: Candidate, content: Content, imported: ImportedVector) -> LoadedPicture:
         """Return a picture with a row imported from another tool; the picture itself is not read."""
-        known = self._contents.find_skipped(taken.content_hash)
-        picture = Picture(_merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row))
+        known_content = self._contents.find_skipped(imported.content_hash)
+        picture = Picture(
+            _merge_source_facts(imported.facts, content), vectors=dict.fromkeys(self.encoders, imported.row)
+        )
         return LoadedPicture(
-            without_bytes(item), content.stat, taken.content_hash, taken.size, content.caption, content.extra,
-            known, None, picture, content.beside, content.sidecar_stat,
+            without_bytes(item), content.stat, imported.content_hash, imported.size, content.caption, content.extra,
+            known_content, None, picture, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     def look_up(self, candidate: Candidate, content: Content, content_hash: bytes, size: int) -> LoadedPicture:
         """Return a picture of ``size`` bytes that was read, not decoded yet, and whether its content is stored."""
         as_of = self._contents.commits  # read first: a commit in between must not be missed
-        known = self._contents.find_skipped(content_hash)
-        absent_at = as_of if self._contents.needs_vector(content_hash, known) else None
+        known_content = self._contents.find_skipped(content_hash)
+        absent_at = as_of if self._contents.needs_vector(content_hash, known_content) else None
         return LoadedPicture(
             without_bytes(candidate), content.stat, content_hash, size, content.caption, content.extra,
-            known, absent_at, None, content.beside, content.sidecar_stat,
+            known_content, absent_at, None, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     @staticmethod
@@ -218,16 +220,16 @@ def _with_hint(error: MediaError) -> str:
 
 def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:
     """Return the rows of each prepared picture in all spaces, or the reason why an encoder failed on it."""
-    found: list[Vectors | str] = [{} for _ in batch]
+    results: list[Vectors | str] = [{} for _ in batch]
     for n, (space_id, encoder) in enumerate(encoders.items()):
-        sound = [(at, vectors) for at, vectors in enumerate(found) if not isinstance(vectors, str)]
+        sound = [(at, vectors) for at, vectors in enumerate(results) if not isinstance(vectors, str)]
         rows = unit_rows(encoder, [batch[at][n] for at, _ in sound])
         for (at, vectors), row in zip(sound, rows, strict=True):
             if not isinstance(row, str):
-                found[at] = {**vectors, space_id: row}
+                results[at] = {**vectors, space_id: row}
             else:
-                found[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
-    return found
+                results[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
+    return results
 
 
 def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:

@@ -70,18 +70,18 @@ class Intake:
 
     def remove_missing(self) -> None:
         """Remove the images whose content did not turn up anywhere."""
-        gone = self._missing.gone()
-        self._tally.changes.gone += [image.image_id for image in gone]
-        self._tally.count("removed", sum(not image.replaced for image in gone))
+        lost = self._missing.gone()
+        self._tally.changes.gone += [image.image_id for image in lost]
+        self._tally.count("removed", sum(not image.replaced for image in lost))
 
-    def _end(self, ended: ContainerResult) -> None:
+    def _end(self, result: ContainerResult) -> None:
         """Finish a container: images that it no longer holds may turn up elsewhere."""
-        self._missing.update(ended.lost)
-        for lost in ended.lost.values():
+        self._missing.update(result.lost)
+        for lost in result.lost.values():
             self._missing.unread.difference_update(image.image_id for image in lost)
-        self._missing.unread.difference_update(ended.settled)
-        self._tally.changes.cleared += ended.cleared
-        self._tally.containers.end(ended)
+        self._missing.unread.difference_update(result.settled)
+        self._tally.changes.cleared += result.cleared
+        self._tally.containers.end(result)
         if not self._deferred:  # no picture of a container recorded as read may still be waiting
             self._tally.changes.containers += self._tally.containers.take_read()
 
@@ -137,14 +137,14 @@ class Intake:
 
     def _settle(self, loaded: LoadedPicture) -> None:
         """Decide what a content new to its place is: a move, known content to skip, a copy, or a new image."""
-        found = self._missing.claim(loaded.content_hash)
-        if found is None and (known := self._find_known(loaded)) is not None:
-            self._skip(loaded, known)
-        elif found is None or not found.stored:
-            self._storing.add(loaded, None if found is None else found.image_id)
+        missing_image = self._missing.claim(loaded.content_hash)
+        if missing_image is None and (known_content := self._find_known(loaded)) is not None:
+            self._skip(loaded, known_content)
+        elif missing_image is None or not missing_image.stored:
+            self._storing.add(loaded, None if missing_image is None else missing_image.image_id)
         else:
-            self._tally.move(_placement(loaded, found.image_id))
-            self._annotate(loaded, found.image_id)
+            self._tally.move(_placement(loaded, missing_image.image_id))
+            self._annotate(loaded, missing_image.image_id)
 
     def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
@@ -152,15 +152,15 @@ class Intake:
             return loaded.known
         if self._storing.holds(loaded.content_hash):
             return self._contents.known_here(None)
-        held = self._contents.find(loaded.content_hash, loaded.absent_at)
-        return None if held is None else self._contents.known_here(held)
+        image_id = self._contents.find(loaded.content_hash, loaded.absent_at)
+        return None if image_id is None else self._contents.known_here(image_id)
 
-    def _skip(self, loaded: LoadedPicture, known: KnownContent) -> None:
+    def _skip(self, loaded: LoadedPicture, known_content: KnownContent) -> None:
         candidate, old = loaded.candidate, loaded.candidate.known
         if old is not None:
             self._missing.mark_vanished(old.content_hash, old.image_id)
-        full = locate(candidate.target.root, candidate.path)
-        picture = KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known)
+        location = locate(candidate.target.root, candidate.path)
+        picture = KnownPicture(candidate.source_id, location, loaded.content_hash.hex(), *known_content)
         self._tally.skip(picture, candidate.path)
 
     def _displace(self, old: KnownPlace) -> None:

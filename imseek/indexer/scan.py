@@ -121,7 +121,7 @@ class ScanSettings:
 
 
 def scan(
-    catalog: Catalog, wanted: Iterable[Target], settings: ScanSettings, stop: threading.Event | None = None
+    catalog: Catalog, targets: Iterable[Target], settings: ScanSettings, stop: threading.Event | None = None
 ) -> ScanResult:
     """Scan the targets and compare them with the catalog. A source that is missing entirely loses no images.
 
@@ -136,7 +136,7 @@ def scan(
         if source.kind == LIST_KIND
         for path in catalog.known_places(source.source_id)
     ]
-    for target in wanted:
+    for target in targets:
         inside = frozenset(
             root[len(target.root.rstrip(b"/")) + 1 :]
             for root in roots
@@ -157,54 +157,54 @@ def _scan_one(
     stop: threading.Event | None,
 ) -> None:
     source_id = target.source.source_id
-    held = target.source.kind in place_paths.CONTAINER_KINDS
-    known = {} if held else catalog.known_places(source_id, below=target.below)
+    is_container = target.source.kind in place_paths.CONTAINER_KINDS
+    known_places = {} if is_container else catalog.known_places(source_id, below=target.below)
     failures = catalog.known_failures(source_id, below=target.below)
-    containers = catalog.known_containers(source_id) if held else {}
-    names = target.names if target.names is not None else sorted({*known, *failures})
+    containers = catalog.known_containers(source_id) if is_container else {}
+    names = target.names if target.names is not None else sorted({*known_places, *failures})
     try:
         source = open_source(
             target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
             follow_symlinks=settings.follow_symlinks,
-            read_ns=max((place.stat.checked_ns for place in known.values()), default=0), stop=stop,
+            read_ns=max((place.stat.checked_ns for place in known_places.values()), default=0), stop=stop,
         )  # fmt: skip
     except PluginError as error:  # Other sources need no plugin of this one.
-        kept = _kept_note(_count(catalog, target, known, containers))
-        result.notes.append(f"{target.shown}: {error}; {kept}; {error.hint}")
+        kept_note = _kept_note(_count(catalog, target, known_places, containers))
+        result.notes.append(f"{target.shown}: {error}; {kept_note}; {error.hint}")
         return
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        note = f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}"
+        note = f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known_places, containers))}"
         hint = f"; `imseek source relocate {source_id} NEW` if it has moved"
         result.notes.append(note + hint * (trouble == MISSING))
         return
-    seen: set[bytes] = set()
-    scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)
+    visited: set[bytes] = set()
+    scanning = _SourceScan(catalog, target, source, settings, result, known_places, failures, containers)
     for entry in source.scan():
         vanished = isinstance(entry, UnreachableEntry) and entry.reason is SkipReason.VANISHED
-        if vanished and (entry.path in known or target.names is None):
+        if vanished and (entry.path in known_places or target.names is None):
             continue  # For a name on a list: an indexed one is gone, an unknown one is a failure if the user named it.
-        seen.add(entry.path)
+        visited.add(entry.path)
         scanning.take(entry)
     result.notes += source.notes
     if target.names is not None:
-        asked = set(names)
-        known = {path: place for path, place in known.items() if path in asked}
-        failures = {path: failure for path, failure in failures.items() if path in asked}
-    missing = {path: place for path, place in known.items() if path not in seen and not place.quarantined}
-    chosen = filter_of(target.options)
-    left_out = bool(missing) and not any(map(chosen.reaches, missing))  # excluded by globs, as intended
-    if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
-        kept = _kept_note(_count(catalog, target, known, containers))
+        name_set = set(names)
+        known_places = {path: place for path, place in known_places.items() if path in name_set}
+        failures = {path: failure for path, failure in failures.items() if path in name_set}
+    missing = {path: place for path, place in known_places.items() if path not in visited and not place.quarantined}
+    path_filter = filter_of(target.options)
+    left_out = bool(missing) and not any(map(path_filter.reaches, missing))  # excluded by globs, as intended
+    if (missing or containers) and not visited and not left_out and (target.whole or is_empty(target.root)):
+        kept_note = _kept_note(_count(catalog, target, known_places, containers))
         result.notes.append(
-            f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
+            f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept_note}; "
             f"`imseek source relocate {source_id} NEW` if they have moved, "
             f"`imseek source remove {source_id}` if they are gone for good"
         )
         return
     _note_gone(target, source, missing, result)
-    _note_gone_containers(catalog, target, source, containers.keys() - seen, result)
-    result.cleared += [(source_id, path) for path in failures if place_paths.split(path)[0] not in seen]
+    _note_gone_containers(catalog, target, source, containers.keys() - visited, result)
+    result.cleared += [(source_id, path) for path in failures if place_paths.split(path)[0] not in visited]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +264,12 @@ def compare(
     target: Target,
     source: Source,
     found: FoundImage,
-    known: Mapping[bytes, KnownPlace],
+    known_places: Mapping[bytes, KnownPlace],
     failures: Mapping[bytes, KnownFailure],
     settings: ScanSettings,
 ) -> Candidate | EditedSidecars | bool:
     """Return what to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
-    before = known.get(found.path)
+    before = known_places.get(found.path)
     settled = before is not None and before.stored and not before.quarantined
     if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
         is_edited = before.sidecar_stat != found.sidecar_stat
@@ -293,15 +293,15 @@ def failed_file(target: Target, entry: UnreachableEntry) -> FailedFile:
 
 def _note_gone(target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult) -> None:
     """Record as lost those unvisited places that the source confirms to be gone; keep the others with a note."""
-    kept = 0
+    remaining = 0
     for path, place in missing.items():
         if source.is_gone(path):
             result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
         else:
-            kept += 1
-    if kept:
+            remaining += 1
+    if remaining:
         result.notes.append(
-            f"{target.shown}: {_kept_note(kept)}, though this run did not come to them "
+            f"{target.shown}: {_kept_note(remaining)}, though this run did not come to them "
             "(no right to look, a hidden folder, or a link)"
         )
 
@@ -313,19 +313,19 @@ def _note_gone_containers(
     for path in sorted(missing):
         if not catalog_sources.contains(target.below, path) and target.below:
             continue
-        held = catalog.known_places(source_id, path)
+        places = catalog.known_places(source_id, path)
         if source.is_gone(path):
-            for place in held.values():
+            for place in places.values():
                 result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
             result.emptied.append((source_id, path))
-        elif held:
+        elif places:
             where = display_path(place_paths.locate(target.root, path))
-            result.notes.append(f"{where}: {_kept_note(len(held))}, though this run did not come to it")
+            result.notes.append(f"{where}: {_kept_note(len(places))}, though this run did not come to it")
 
 
-def _count(catalog: Catalog, target: Target, known: Mapping[bytes, KnownPlace], containers: Iterable[bytes]) -> int:
+def _count(catalog: Catalog, target: Target, places: Mapping[bytes, KnownPlace], containers: Iterable[bytes]) -> int:
     source_id = target.source.source_id
-    return len(known) + sum(catalog.count_within(source_id, path)[0] for path in containers)
+    return len(places) + sum(catalog.count_within(source_id, path)[0] for path in containers)
 
 
 def _kept_note(count: int) -> str:

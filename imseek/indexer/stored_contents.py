@@ -40,10 +40,10 @@ class StoredContents:
             read_identity(folder)
             with connect_read_only(folder):  # fail here, not in the middle of the run
                 pass
-            own = folder.samefile(root)
-            reason: KnownReason = "known_here" if own else "known_elsewhere"
-            found = (reason, os.fsencode(folder), HashLookup(folder, unsearchable=True))
-            self._skipped.insert(0 if own else len(self._skipped), found)
+            is_own = folder.samefile(root)
+            reason: KnownReason = "known_here" if is_own else "known_elsewhere"
+            entry = (reason, os.fsencode(folder), HashLookup(folder, unsearchable=True))
+            self._skipped.insert(0 if is_own else len(self._skipped), entry)
         #: Whether pictures are skipped whose content this collection has.
         self.skips_own = any(reason == "known_here" for reason, _, _ in self._skipped)
         #: Contents of this collection whose vectors must be recomputed.

@@ -40,13 +40,13 @@ class Annotations:
 
 def tidy_list(values: Iterable[Any]) -> tuple[str, ...]:
     """Return tidy entries of a list from texts or IPTC's bytes; anything else is dropped."""
-    found: dict[str, None] = {}
+    entries: dict[str, None] = {}
     for value in values:
         if (text := shorten(decode_text(value))) is not None:
-            found[text] = None
-            if len(found) == MAX_ENTRIES:
+            entries[text] = None
+            if len(entries) == MAX_ENTRIES:
                 break
-    return tuple(found)
+    return tuple(entries)
 
 
 def shorten(text: str | None) -> str | None:

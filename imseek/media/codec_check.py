@@ -28,14 +28,14 @@ def formats_hint(known: Mapping[str, bool]) -> str | None:
 
 def codec_refusals() -> dict[str, str]:
     """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
-    found: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     for kind in pool.KINDS.values():
         installed = [name for name in kind.formats if is_readable(name)]
         try:
-            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
+            refusals |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
         except pool.WorkerError as error:
-            found |= dict.fromkeys(installed, f"its decoder process does not start: {error}")
-    return found
+            refusals |= dict.fromkeys(installed, f"its decoder process does not start: {error}")
+    return refusals
 
 
 def sandbox_layers() -> tuple[str, ...]:

@@ -222,9 +222,9 @@ def _block_detail(luminance: _Floats, factor: float) -> float:
     """Return the energy of the frequencies that a copy smaller by ``factor`` lacks, over that of the octave below."""
     energies = np.square(_transform(_cut_blocks(luminance))).mean(axis=0)
     places = np.maximum(*np.indices(energies.shape))
-    lacking = math.ceil(8 / factor)
-    below = (places >= max(1, math.ceil(8 / factor**2))) & (places < lacking)
-    return (float(energies[places >= lacking].sum()) + _FAINT) / (float(energies[below].sum()) + _FAINT)
+    first_lost = math.ceil(8 / factor)
+    below = (places >= max(1, math.ceil(8 / factor**2))) & (places < first_lost)
+    return (float(energies[places >= first_lost].sum()) + _FAINT) / (float(energies[below].sum()) + _FAINT)
 
 
 def _stored(luminance: _Floats, quality: int) -> _Floats:

@@ -160,8 +160,8 @@ def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, Ima
     image = _flatten(stored, name)
     if name in _AUTO_ROTATED:
         # pillow-heif removes the orientation from EXIF, since libheif has turned the picture as the container says.
-        stated = stored.info.get("original_orientation")
-        return image, replace(exif, orientation=stated) if stated in _TRANSPOSITIONS else exif
+        orientation = stored.info.get("original_orientation")
+        return image, replace(exif, orientation=orientation) if orientation in _TRANSPOSITIONS else exif
     if name == "camera raw":
         exif = raw_facts(data, exif)
     turn = _TRANSPOSITIONS.get(exif.orientation)

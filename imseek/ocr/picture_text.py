@@ -44,15 +44,15 @@ def read_picture(
         return time.monotonic() > tesseract_ends
 
     pixels = decode(data, min_side=_MIN_SIDE, measured=False).pixels
-    found: list[TextLine] = []
+    lines: list[TextLine] = []
     is_wide = pixels.shape[1] > pixels.shape[0]
     for part, start, share in _parts(pixels):
         for line in recogniser.read(part, is_over, is_late) if not is_over() and recogniser.has_text(part) else ():
             if is_wide:
-                found.append(replace(line, x=start + line.x * share, width=line.width * share))
+                lines.append(replace(line, x=start + line.x * share, width=line.width * share))
             else:
-                found.append(replace(line, y=start + line.y * share, height=line.height * share))
-    return tuple(found)
+                lines.append(replace(line, y=start + line.y * share, height=line.height * share))
+    return tuple(lines)
 
 
 def _parts(pixels: Pixels) -> Iterator[tuple[Pixels, float, float]]:

@@ -26,8 +26,8 @@ _DIGITS: Final = 4
 
 def is_active(root: Path) -> bool:
     """Whether texts of this collection have been read, so that those of new pictures are to be read too."""
-    found = models.find(root, NAME)
-    return found is not None and found.kind == KIND
+    model = models.find(root, NAME)
+    return model is not None and model.kind == KIND
 
 
 def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:

@@ -32,8 +32,8 @@ def load_small(read: ReadPicture, uuid: str, image_id: int, side: int, region: R
     except ImseekError as error:
         raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
     except OSError as error:
-        gone = isinstance(error, FileNotFoundError)
-        reason = SkipReason.VANISHED if gone else SkipReason.UNREADABLE
+        is_gone = isinstance(error, FileNotFoundError)
+        reason = SkipReason.VANISHED if is_gone else SkipReason.UNREADABLE
         raise MediaError(reason, error.strerror or str(error)) from error
 
 

@@ -90,9 +90,9 @@ class Journal:
         Raises UsageError where there is no such journal, or this user's imseek did not write it.
         """
         if not layout.UNDO_ID.fullmatch(self.undo_id) or not self.path.is_file() or self.path.is_symlink():
-            found = [path.stem for path in self._root.glob(layout.sidecar_journal("*"))]
-            known = sorted(filter(layout.UNDO_ID.fullmatch, found), reverse=True)[:_MAX_LISTED]
-            hint = f"the newest: {', '.join(known)}" if known else None  # nobody was told that of an interrupted run
+            names = [path.stem for path in self._root.glob(layout.sidecar_journal("*"))]
+            newest = sorted(filter(layout.UNDO_ID.fullmatch, names), reverse=True)[:_MAX_LISTED]
+            hint = f"the newest: {', '.join(newest)}" if newest else None  # nobody was told that of an interrupted run
             raise UsageError(f"nothing written to sidecars has the id {self.undo_id!r}", hint=hint)
         with translate_os_errors(self.path):
             return list(self._read())

@@ -173,14 +173,14 @@ def options_of(document: str) -> SourceOptions:
         raise CorruptCollectionError(f"options of a source are damaged: {error}") from error
     if not isinstance(stored, dict):
         raise CorruptCollectionError(f"options of a source are damaged: {stored!r:.80}")
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in fields(SourceOptions):
         if field.name in stored:
             value = stored[field.name]
-            given[field.name] = tuple(value) if isinstance(value, list) else value
-            if not _is_option(given[field.name], field.default):
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+            if not _is_option(values[field.name], field.default):
                 raise CorruptCollectionError(f"the option {field.name} of a source is damaged: {value!r:.80}")
-    return SourceOptions(**given)
+    return SourceOptions(**values)
 
 
 def _is_option(value: Any, default: Any) -> bool:

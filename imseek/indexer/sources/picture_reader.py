@@ -130,8 +130,8 @@ class PlaceReader:
 def _is_indexed_file(place: IndexedPlace) -> bool:
     """Tell whether the link's target has the indexed size and time, without opening it. Raises OSError."""
     info = os.stat(place.file)
-    known = place.stat.size, place.stat.mtime_ns
-    return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == known
+    recorded = place.stat.size, place.stat.mtime_ns
+    return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == recorded
 
 
 def _verify(place: IndexedPlace, content: Content) -> bytes:
@@ -145,5 +145,5 @@ def _verify(place: IndexedPlace, content: Content) -> bytes:
 
 
 def _changed_error(place: IndexedPlace, reason: str) -> ContentChangedError:
-    what = "picture" if is_url(place.shown) else "file"
-    return ContentChangedError(reason, f"this {what} changed since it was indexed: index again")
+    kind = "picture" if is_url(place.shown) else "file"
+    return ContentChangedError(reason, f"this {kind} changed since it was indexed: index again")

@@ -209,8 +209,8 @@ class Vectors:
 
     def _container(self, path: bytes) -> Container | UnreachableEntry:
         if self._metadata(path) is None:
-            said = "there are no metadata beside it (.parquet, .csv or .jsonl) that say what its rows are"
-            return UnreachableEntry(path, SkipReason.UNREADABLE, said)
+            message = "there are no metadata beside it (.parquet, .csv or .jsonl) that say what its rows are"
+            return UnreachableEntry(path, SkipReason.UNREADABLE, message)
         try:
             return Container(path, self._stat(path))
         except OSError as error:
@@ -288,8 +288,8 @@ class _PictureLocator:
     def _base_of(self, path: bytes) -> bytes | None:
         """Return the first folder below which a picture was found; the others are expected there too."""
         if self._base is None:
-            found = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
-            self._base = next(found, None)
+            bases = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
+            self._base = next(bases, None)
         return self._base
 
 
@@ -343,11 +343,11 @@ def _imported_content(found: FoundImage, row: VectorRow) -> Content:
     caption = metadata.get("caption")
     # Equal vectors count as the same picture wherever it lies, so a moved picture keeps its id.
     digest = hashlib.sha256(_HASH_PREFIX + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
-    used = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
-    extra = {name: value for name, value in metadata.items() if value is not None and name not in used}
+    reserved = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
+    extra = {name: value for name, value in metadata.items() if value is not None and name not in reserved}
     facts, size = facts_of(metadata) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
-    said = caption if isinstance(caption, str) and caption else None
-    return Content(b"", found.stat, said, extra, ImportedVector(row.vector, facts, digest, size))
+    caption_text = caption if isinstance(caption, str) and caption else None
+    return Content(b"", found.stat, caption_text, extra, ImportedVector(row.vector, facts, digest, size))
 
 
 def _read_size(metadata: Mapping[str, Any], *names: str) -> tuple[int, int]:

@@ -41,8 +41,8 @@ ARGUMENTS: Final = "imseek.ui.cli.arguments"
 
 def refuse_both_forms(context: typer.Context, parameter: typer.CallbackParam, value: T) -> T:
     """Refuse a flag whose two forms stand in one command line, where each of them does something. Raises UsageError."""
-    given = context.meta.get(ARGUMENTS, ())
-    forms = [form for form in (*parameter.opts, *parameter.secondary_opts) if form in given]
+    arguments = context.meta.get(ARGUMENTS, ())
+    forms = [form for form in (*parameter.opts, *parameter.secondary_opts) if form in arguments]
     if len(forms) > 1:
         raise UsageError(f"{' and '.join(forms)} exclude each other")
     return value

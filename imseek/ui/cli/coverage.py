@@ -61,7 +61,7 @@ def coverage(
 
     if html is not None:
         check_new(html, force=force)
-    both = [resolve_collection(name, what) for name, what in ((a, "A"), (b, "B"))]
+    both = [resolve_collection(name, metavar) for name, metavar in ((a, "A"), (b, "B"))]
     with stoppable() as controls:
         report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
     if html is not None:

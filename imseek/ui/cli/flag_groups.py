@@ -68,10 +68,10 @@ def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[
 
         @functools.wraps(command)
         def run(**values: Any) -> Any:
-            made = {
+            group_values = {
                 name: group.make(**{flag: values.pop(flag) for flag in group.flags}) for name, group in groups.items()
             }
-            return command(**values, **made)
+            return command(**values, **group_values)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

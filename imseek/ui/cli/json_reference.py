@@ -37,8 +37,8 @@ def page() -> str:
     answers = schemas()
     shared: dict[str, Schema] = {SkipReason.__name__: _reasons()}
     for schema in answers.values():
-        for name, found in schema.get("$defs", {}).items():
-            if shared.setdefault(name, found) != found:
+        for name, definition in schema.get("$defs", {}).items():
+            if shared.setdefault(name, definition) != definition:
                 raise ValueError(f"two different objects are called {name}: rename a class")
     parts = [_HEAD]
     for name in sorted(answers, key=_heading):

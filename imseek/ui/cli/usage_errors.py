@@ -24,8 +24,8 @@ def usage_message(error: Any) -> str:
     if option in _OTHER_NAMES and _has_option(error.ctx, _OTHER_NAMES[option]):
         return f"No such option: {option} (did you mean {_OTHER_NAMES[option]}?)"
     message: str = error.format_message()
-    if found := _MISSING.fullmatch(message):
-        return f"{_last_name(found['name'])} is missing{found['rest'].rstrip()}"
+    if match := _MISSING.fullmatch(message):
+        return f"{_last_name(match['name'])} is missing{match['rest'].rstrip()}"
     return _NUMBER.sub(lambda number: f"is not a {'whole number' if number[1] == 'int' else 'number'}", message)
 
 

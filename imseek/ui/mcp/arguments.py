@@ -49,8 +49,8 @@ _IMAGE: Final = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 
 
 def _one_or_many(one: Mapping[str, Any], description: str) -> dict[str, Any]:
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_TERMS}
-    return {"anyOf": [one, many], "description": description}
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_TERMS}
+    return {"anyOf": [one, several], "description": description}
 
 
 #: Members of a query that hold its terms. Files and addresses are none: a text in a picture could make an assistant
@@ -76,13 +76,13 @@ _PICTURE: Final = {
 @cache
 def query_arguments(tool: Literal["search", "similar"]) -> dict[str, Any]:
     """Return the schema of the arguments of a tool that searches."""
-    terms, needed = (_WORDS, ["text", "like"]) if tool == "search" else (_PICTURE, ["image_id", "picture"])
+    terms, alternatives = (_WORDS, ["text", "like"]) if tool == "search" else (_PICTURE, ["image_id", "picture"])
     options = {name: _option(name) for name in _OPTIONS}
     options["rerank"] = {**_option("rerank"), "enum": [*known_rerankers(), None]}
     return {
         "type": "object",
         "properties": {"collection": _COLLECTION, **terms, **options},
-        "anyOf": [{"required": [name]} for name in needed],
+        "anyOf": [{"required": [name]} for name in alternatives],
         "additionalProperties": False,
     }
 
@@ -173,14 +173,14 @@ _Validator: Final = extend(
 )
 
 
-def check_arguments(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+def check_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raise UsageError, which names the argument, unless the arguments meet the schema."""
     # Names come first: an object of a million members would give as many errors.
-    if strange := next((name for name in given if name not in schema["properties"]), None):
+    if strange := next((name for name in arguments if name not in schema["properties"]), None):
         raise UsageError(
             f"there is no argument {_excerpt(strange)}", hint=f"there are {', '.join(schema['properties'])}"
         )
-    if (error := best_match(_Validator(schema).iter_errors(given))) is not None:
+    if (error := best_match(_Validator(schema).iter_errors(arguments))) is not None:
         raise UsageError(_message_of(error, schema))
 
 
@@ -194,14 +194,14 @@ def _message_of(error: ValidationError, schema: Mapping[str, Any]) -> str:
                 if len(error.validator_value) == 1
                 else (f"arguments are missing: {', '.join(error.validator_value)} are needed")
             )
-        needed = [one["required"][0] for one in schema.get("anyOf", ())]
-        return f"the call needs {' or '.join(needed)}" if needed else "the arguments are not an object"
+        alternatives = [one["required"][0] for one in schema.get("anyOf", ())]
+        return f"the call needs {' or '.join(alternatives)}" if alternatives else "the arguments are not an object"
     name = str(path[0]) + "".join(f"[{_excerpt(one)}]" for one in path[1:])
     match error.validator:
         case "type":
             kinds = error.validator_value
-            wanted = " or ".join(kinds) if isinstance(kinds, list) else kinds
-            return f"{name} must be of type {wanted}, not {_excerpt(error.instance)}"
+            expected = " or ".join(kinds) if isinstance(kinds, list) else kinds
+            return f"{name} must be of type {expected}, not {_excerpt(error.instance)}"
         case "enum":
             return f"{name} is one of {', '.join(map(str, error.validator_value))}, not {_excerpt(error.instance)}"
         case "minimum":

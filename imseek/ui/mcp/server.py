@@ -46,9 +46,9 @@ def make_server(tools: Tools) -> Server[Any]:
         except OverloadedError:
             return _error("too many queries wait already", "try again in a second")
         except Exception as error:
-            found = describe(error)
-            log = None if found.reference is None else f"the server's log has it as {found.reference}"
-            return _error(found.detail, found.hint or log)
+            failure = describe(error)
+            log = None if failure.reference is None else f"the server's log has it as {failure.reference}"
+            return _error(failure.detail, failure.hint or log)
         return CallToolResult(content=result.content(), structured_content=result.structured())
 
     return Server(

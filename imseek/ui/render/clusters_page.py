@@ -21,14 +21,14 @@ COLUMNS_NOTE: Final = (
 
 def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, title: str) -> Iterator[str]:
     """Yield the page in pieces. ``thumbnail`` returns an image's WebP by id, or None if it cannot be read."""
-    shown = report.clusters[:MAX_CLUSTERS]
+    clusters = report.clusters[:MAX_CLUSTERS]
     return render(
         "clusters.html.j2",
         title=title,
         report=report,
         totals=totals(report),
-        shown=shown if report.noise is None else (*shown, report.noise),
-        hidden=len(report.clusters) - len(shown),
+        shown=clusters if report.noise is None else (*clusters, report.noise),
+        hidden=len(report.clusters) - len(clusters),
         heading=heading,
         columns_note=COLUMNS_NOTE,
         thumbnails=EmbeddedThumbnails(),

@@ -25,8 +25,8 @@ def write(file: TextIO, report: CoverageReport, both: Sequence[ResolvedCollectio
         sides = []
         for side, mine, other in ((report.a, a, b), (report.b, b, a)):
             ids = [image.image_id for group in side.groups for image in group.images]
-            read = stack.enter_context(thumbnails(mine.path, ids, _THUMBNAIL_SIDE))
-            sides.append((side, mine.name, other.name, read))
+            thumbnail = stack.enter_context(thumbnails(mine.path, ids, _THUMBNAIL_SIDE))
+            sides.append((side, mine.name, other.name, thumbnail))
         file.writelines(
             render(
                 "coverage.html.j2",

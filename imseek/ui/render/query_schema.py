@@ -115,10 +115,10 @@ def _one_or_many(name: str, description: str) -> dict[str, Any]:
 
 def option_schema(one: OptionField) -> dict[str, Any]:
     """Return the JSON Schema of an option of a query."""
-    how = Json(
+    form = Json(
         minimum=one.option.minimum,
         maximum=one.option.maximum,
         pattern=one.option.pattern or (r"\S" if one.kind is str else None),
     )
     default = {} if one.default in (None, ()) else {"default": one.default}
-    return {**schema_of_type(one.hint, how), **default, "description": one.option.help}
+    return {**schema_of_type(one.hint, form), **default, "description": one.option.help}

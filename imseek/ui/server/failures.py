@@ -89,8 +89,8 @@ def describe(error: Exception) -> Failure:
     title = type(error).__name__
     if isinstance(error, NotServedError):
         return Failure(404, str(error), CollectionNotFoundError.__name__, error.hint)
-    for here, status, detail in _SERVER_ERRORS:
-        if isinstance(error, here) and not isinstance(error, ExpiredPageError):
+    for server_kind, status, detail in _SERVER_ERRORS:
+        if isinstance(error, server_kind) and not isinstance(error, ExpiredPageError):
             _log.warning("%s: %s", title, error)
             return Failure(status, detail, title)
     for kind, status in _CLIENT_ERRORS:

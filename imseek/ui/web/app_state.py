@@ -40,13 +40,13 @@ class AppState:
 
     def collections(self) -> tuple[library.NamedCollection, ...]:
         """List the collections to choose from: the given one first, then those of the library by name."""
-        named = library.list_collections(os.environ)
+        entries = library.list_collections(os.environ)
         given = self.given
-        if given is not None and all(one.path != given.path for one in named):
-            named = (given, *named)
-        for one in named:
+        if given is not None and all(one.path != given.path for one in entries):
+            entries = (given, *entries)
+        for one in entries:
             self.service.offer(one.name, one.path)
-        return named
+        return entries
 
     def open(self, name: str) -> Collection:
         """Open a collection. Raises as :func:`imseek.open`, and CollectionNotFoundError."""

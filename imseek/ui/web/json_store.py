@@ -43,11 +43,11 @@ def load(path: Path, member: str, version: int, parse: Callable[[Any], T]) -> Lo
         ) from error
     try:
         document = json.loads(data)
-        written = document[member]
-        if type(written) is int and written > version:
+        stored_version = document[member]
+        if type(stored_version) is int and stored_version > version:
             raise FormatVersionError(f"{path} was written by a later imseek", hint="update imseek, or set IMSEEK_HOME")
-        if written != version:
-            raise ValueError(f"no version: {written!r}")
+        if stored_version != version:
+            raise ValueError(f"no version: {stored_version!r}")
         return LoadedDocument(parse(document))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return LoadedDocument(aside=_put_aside(path))

@@ -51,7 +51,7 @@ class SearchStore:
     def __init__(self, home: Path) -> None:
         self.path = home / "searches.json"
         self._lock = threading.Lock()
-        self._known: tuple[tuple[int, int] | None, dict[str, CollectionSearches], str | None] = (
+        self._cache: tuple[tuple[int, int] | None, dict[str, CollectionSearches], str | None] = (
             None,
             {},
             None,
@@ -63,7 +63,7 @@ class SearchStore:
                 everything = self._read()
             except StorageError as error:
                 return CollectionSearches(note=f"{error}: {error.hint}")
-            return replace(everything.get(uuid, CollectionSearches()), note=self._known[2])
+            return replace(everything.get(uuid, CollectionSearches()), note=self._cache[2])
 
     def remember(self, uuid: str, state: SearchState) -> None:
         """Put a search first in the history, moving it if it is there already. Its page of hits is not stored."""
@@ -82,23 +82,23 @@ class SearchStore:
 
     def save(self, uuid: str, name: str, state: SearchState) -> None:
         """Save a search under a name, replacing another of that name. Raises UsageError."""
-        called = check_name(name)
+        title = check_name(name)
 
         def add(mine: CollectionSearches) -> CollectionSearches:
-            if called not in mine.saved and len(mine.saved) >= MAX_SAVED:
+            if title not in mine.saved and len(mine.saved) >= MAX_SAVED:
                 raise UsageError(f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed")
-            return replace(mine, saved={**mine.saved, called: state.with_changes()})
+            return replace(mine, saved={**mine.saved, title: state.with_changes()})
 
         self._change(uuid, add)
 
     def rename(self, uuid: str, name: str, new: str) -> None:
         """Rename a saved search. Raises UsageError if the name is taken or invalid."""
-        called = check_name(new)
+        title = check_name(new)
 
         def change(mine: CollectionSearches) -> CollectionSearches:
-            if called != name and called in mine.saved:
-                raise UsageError(f"another search is called {called!r}", hint="choose another name")
-            return replace(mine, saved={called if one == name else one: state for one, state in mine.saved.items()})
+            if title != name and title in mine.saved:
+                raise UsageError(f"another search is called {title!r}", hint="choose another name")
+            return replace(mine, saved={title if one == name else one: state for one, state in mine.saved.items()})
 
         self._change(uuid, change)
 
@@ -120,36 +120,36 @@ class SearchStore:
         Raises StorageError.
         """
         stamp = self._stamp()
-        if stamp is None or stamp != self._known[0]:
-            loaded = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
-            note = self._known[2]
-            if loaded.aside is not None:
-                note = f"{_BROKEN}; it is now {loaded.aside}, and a new one begins"
-            self._known = (None if loaded.found is None else stamp, loaded.found or {}, note)
-        return dict(self._known[1])
+        if stamp is None or stamp != self._cache[0]:
+            content = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
+            note = self._cache[2]
+            if content.aside is not None:
+                note = f"{_BROKEN}; it is now {content.aside}, and a new one begins"
+            self._cache = (None if content.found is None else stamp, content.found or {}, note)
+        return dict(self._cache[1])
 
     def _write(self, everything: Mapping[str, CollectionSearches]) -> None:
         document = {"schema": _SCHEMA, "collections": {k: _searches_json(v) for k, v in everything.items()}}
         json_store.save(self.path, document)
-        self._known = (self._stamp(), dict(everything), self._known[2])
+        self._cache = (self._stamp(), dict(everything), self._cache[2])
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
 
 
 def check_name(name: str) -> str:
     """Normalise the name of a search. Raises UsageError."""
-    called = " ".join(name.split())
-    if not called or len(called) > MAX_NAME_LENGTH or not called.isprintable():
+    title = " ".join(name.split())
+    if not title or len(title) > MAX_NAME_LENGTH or not title.isprintable():
         raise UsageError(
             "this cannot be the name of a search",
             hint=f"a name has 1 to {MAX_NAME_LENGTH} characters that can be printed",
         )
-    return called
+    return title
 
 
 def _searches_json(searches: CollectionSearches) -> dict[str, Any]:

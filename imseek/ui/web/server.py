@@ -79,12 +79,12 @@ def run(
     listening = bind_socket(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
     shared = app_state.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
-    at = server_url(settings.host, listening.getsockname()[1])
+    url = server_url(settings.host, listening.getsockname()[1])
     once = OneTimeCode()
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-        ready(at, f"{at}/?token={settings.token}", f"{at}/?token={once.code}")
+        ready(url, f"{url}/?token={settings.token}", f"{url}/?token={once.code}")
         try:
             yield {}
         finally:
@@ -163,8 +163,8 @@ def load_token(home: Path) -> str:
     """
     path = home / "token"
     try:
-        if found := _read(path):
-            return found
+        if token := _read(path):
+            return token
         write_atomically(path, secrets.token_urlsafe(24).encode())
         return _read(path)
     except OSError as error:

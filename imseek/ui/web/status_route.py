@@ -40,8 +40,8 @@ def describe(app: AppState) -> dict[str, Any]:
     """Return ``process``, ``collections`` with counts and states, and ``tasks``, running or just ended."""
     collections, tasks = [], []
     for one in app.collections():
-        found, job = _describe_collection(one)
-        collections.append(found)
+        description, job = _describe_collection(one)
+        collections.append(description)
         if job is not None:
             tasks.append(job)
     return {"process": _PROCESS, "collections": collections, "tasks": [*tasks, *_background_tasks()]}

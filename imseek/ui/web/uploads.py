@@ -66,16 +66,16 @@ def load_upload(home: Path, name: str) -> bytes:
 
 def _make_room(folder: Path, size: int, name: str) -> None:
     """Remove the oldest pictures to make room for ``size`` bytes."""
-    found = []
+    files = []
     for path in folder.iterdir():
         with suppress(OSError):  # Another page may remove it meanwhile.
             stat = path.stat()
-            found.append((stat.st_mtime_ns, stat.st_size, path))
-    used = sum(one[1] for one in found if one[2].name != name)
-    for _, taken, path in sorted(found):
+            files.append((stat.st_mtime_ns, stat.st_size, path))
+    used = sum(one[1] for one in files if one[2].name != name)
+    for _, file_size, path in sorted(files):
         if used + size <= MAX_TOTAL_BYTES:
             return
         if path.name != name:
             with suppress(OSError):
                 path.unlink()
-            used -= taken
+            used -= file_size

@@ -51,13 +51,13 @@ def choose_collection() -> str | None:
     following = st.session_state.pop(_NEXT, None)
     if following in names:
         switch(following)
-    asked = st.query_params.get(COLLECTION_KEY)
+    url_name = st.query_params.get(COLLECTION_KEY)
     before = st.session_state.get(COLLECTION_KEY)
-    name = asked or (before if before in names else next(iter(names), None))
-    chosen = name if name in names else None
-    st.session_state[COLLECTION_KEY] = chosen
-    st.session_state[_MISSING] = name if name is not None and chosen is None and names else None
-    return chosen
+    name = url_name or (before if before in names else next(iter(names), None))
+    current = name if name in names else None
+    st.session_state[COLLECTION_KEY] = current
+    st.session_state[_MISSING] = name if name is not None and current is None and names else None
+    return current
 
 
 def choose(name: str) -> None:

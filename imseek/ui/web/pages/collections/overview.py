@@ -20,23 +20,25 @@ _SHOWN = 60
 _POLL = 2.0
 
 
-def show(named: Sequence[NamedCollection], chosen: NamedCollection | None) -> None:
-    """Draw the cards, with ``chosen`` marked. Very many are cut off; the switcher in the top bar lists all."""
-    running = any(state(one)[1] for one in named[:_SHOWN])
-    st.fragment(_show, run_every=_POLL if running else None)(named, chosen)
+def show(entries: Sequence[NamedCollection], current: NamedCollection | None) -> None:
+    """Draw the cards, with ``current`` marked. Very many are cut off; the switcher in the top bar lists all."""
+    running = any(state(one)[1] for one in entries[:_SHOWN])
+    st.fragment(_show, run_every=_POLL if running else None)(entries, current)
 
 
-def _show(named: Sequence[NamedCollection], chosen: NamedCollection | None) -> None:
+def _show(entries: Sequence[NamedCollection], current: NamedCollection | None) -> None:
     with st.container(horizontal=True, key="collections-cards", gap="small"):
-        for n, one in enumerate(named[:_SHOWN]):
-            mine = chosen is not None and one.name == chosen.name
-            with st.container(key=f"collections-card-{n}{'-chosen' if mine else ''}", width=200, gap=None):
-                if st.button(escape_markdown(one.name), key=f"collections-choose-{n}", type="tertiary", disabled=mine):
+        for n, one in enumerate(entries[:_SHOWN]):
+            is_current = current is not None and one.name == current.name
+            with st.container(key=f"collections-card-{n}{'-chosen' if is_current else ''}", width=200, gap=None):
+                if st.button(
+                    escape_markdown(one.name), key=f"collections-choose-{n}", type="tertiary", disabled=is_current
+                ):
                     navigation.switch(one.name)
                     st.rerun()  # All of the page, and not only this fragment.
                 st.caption(" · ".join(facts(one)))
-    if len(named) > _SHOWN:
-        st.text(f"and {len(named) - _SHOWN:,} more: the switcher at the top lists them all")
+    if len(entries) > _SHOWN:
+        st.text(f"and {len(entries) - _SHOWN:,} more: the switcher at the top lists them all")
 
 
 def facts(one: NamedCollection) -> list[str]:

@@ -73,15 +73,16 @@ def propose_batch(
     skipped = set() if before is None else before.skipped
     where, notes = sample_condition(collection, _number(before), [tag for tag in one.tags if tag in counts])
     n = SIZE + min(len(skipped), _MAX_SKIPPED)
-    wanted = one.labels(counts)
+    labels = one.labels(counts)
     labelled = sum(counts.get(tag, 0) for tag in one.tags)
-    fresh = probe is not None and probe.classes == wanted.names and 2 * sum(probe.counts) >= labelled
-    known = probe.name if probe is not None and fresh else None
-    found = probes.propose(collection, known, wanted, n=n, where=where)
-    shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
-    there = {proposal.image_id: proposal.place for proposal in shown}
+    fresh = probe is not None and probe.classes == labels.names and 2 * sum(probe.counts) >= labelled
+    probe_name = probe.name if probe is not None and fresh else None
+    report = probes.propose(collection, probe_name, labels, n=n, where=where)
+    proposals = [proposal for proposal in report.proposals if proposal.image_id not in skipped][:SIZE]
+    places = {proposal.image_id: proposal.place for proposal in proposals}
     cards = tuple(
-        label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal)) for proposal in shown
+        label_shelves.card(name, proposal.image_id, places[proposal.image_id], _guess(proposal))
+        for proposal in proposals
     )
     notes = notes if cards else ("No pictures left to label.",)
     return Batch(_number(before), cards, notes, skipped=skipped)

@@ -29,20 +29,20 @@ FOUND: Final = "By search"
 def show(name: str, collection: Collection) -> None:
     """Draw the part, in a fragment, so that a key reruns only this."""
     with errors.show_errors():
-        known = {probe.name: probe for probe in probes.list_(collection)}
-    one, probe = _choose_set(known)
+        probes_by_name = {probe.name: probe for probe in probes.list_(collection)}
+    one, probe = _choose_set(probes_by_name)
     if one is None:
         if probe is not None:
             probe_training.show(name, collection, probe.name, probe)
         return
     with errors.show_errors():
-        said = tag_label_sets.count_labels(tags.counts(collection))
+        counts = tag_label_sets.count_labels(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
         step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
-        probe_training.show_train_button(collection, one, probe, said, lambda: _go_to_step(LEARNED))
+        probe_training.show_train_button(collection, one, probe, counts, lambda: _go_to_step(LEARNED))
     if step == LABEL:
-        _label(name, collection, one, said, probe)
+        _label(name, collection, one, counts, probe)
     else:
         probe_training.show(name, collection, one.name, probe)
 
@@ -51,12 +51,12 @@ def _go_to_step(step: str) -> None:
     st.session_state["step"] = step
 
 
-def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
+def _choose_set(probes_by_name: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
     """Draw the choice of a label set, and return it with its probe."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Model", (NEW, *known), key="set", bind="query-params", width=220)
-        if chosen != NEW:
-            probe = known[chosen]
+        choice = st.selectbox("Model", (NEW, *probes_by_name), key="set", bind="query-params", width=220)
+        if choice != NEW:
+            probe = probes_by_name[choice]
             one = tag_label_sets.of_probe(probe)
             st.text(one_line(", ".join(probe.classes)))
             if one is None:
@@ -72,7 +72,7 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         return None, None
     try:
         one = tag_label_sets.parse_set(text, name or "")
-        probe_there = known.get(one.name)
+        probe_there = probes_by_name.get(one.name)
         if probe_there is not None and tag_label_sets.of_probe(probe_there) != one:
             raise UsageError(
                 f"{one.name} has been learned already, with other classes",
@@ -100,14 +100,14 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
                 return batches.search_batch(name, collection, one, before, counts, words)
             return batches.propose_batch(name, collection, one, before, counts, probe)
 
-    asked = (source, words)
+    request = (source, words)
     if source == FOUND and not words:
         st.text("Enter a search to find pictures to label.")
         return
-    if batch is None or st.session_state.get(f"{slot}-asked") != asked:
+    if batch is None or st.session_state.get(f"{slot}-asked") != request:
         with errors.show_errors():
             batch = next_(batch)
-        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, asked
+        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, request
 
     def keep() -> None:
         mine: Batch = st.session_state[slot]
@@ -120,7 +120,7 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
         st.text("Your latest labels are not stored yet.")
         st.button("Store now", on_click=keep)
     choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in one.keys().items()]
-    asks = labeller(
+    events = labeller(
         batch.cards,
         choices,
         key=key,
@@ -132,9 +132,9 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
     )
     for line in batch.notes:
         st.text(line)
-    if asks.like is not None:
-        results.search_like(*asks.like)
-    if asks.more and batch.refused is None:
+    if events.like is not None:
+        results.search_like(*events.like)
+    if events.more and batch.refused is None:
         with errors.show_errors():
             st.session_state[slot] = next_(batch)
         st.rerun(scope="fragment")

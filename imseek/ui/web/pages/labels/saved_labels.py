@@ -34,13 +34,13 @@ def fill(text: str) -> None:
 def show(name: str, collection: Collection) -> None:
     """Draw the saved labels, in a fragment."""
     with errors.show_errors():
-        there = labels.saved(collection)
-    if not there:
+        saved_sets = labels.saved(collection)
+    if not saved_sets:
         return
     st.subheader("Saved labels", anchor=False)
-    if isinstance(done := label_tasks.outcome(collection.path, SLOT), SaveResult):
-        st.text(f"✓ {done.line()}")
-    for one in there:
+    if isinstance(outcome := label_tasks.outcome(collection.path, SLOT), SaveResult):
+        st.text(f"✓ {outcome.line()}")
+    for one in saved_sets:
         _one(name, collection, one)
 
 
@@ -87,5 +87,5 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
 
 
 def _label_new(collection: Collection, name: str, progress: ProgressCallback, stop: threading.Event) -> SaveResult:
-    found = labels.again(collection, name, progress=progress, stop=stop)
-    return SaveResult(name, len(found.image_ids), found.tagged)
+    result = labels.again(collection, name, progress=progress, stop=stop)
+    return SaveResult(name, len(result.image_ids), result.tagged)

@@ -44,24 +44,24 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
         current = overview.read_state(collection.path)
         dated = hit_pages.by_date(collection, now)
         if dated is not None:
-            held = NewestImages(tuple(dated.image_ids[: now.limit].tolist()), len(dated), ())
+            newest = NewestImages(tuple(dated.image_ids[: now.limit].tolist()), len(dated), ())
         else:
-            held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
-        hits = results.hits_by_id(collection, held.image_ids)
-        captions = held.captions or tuple(str(hit.metadata.get("caption") or "") for hit in hits)
-    if not held.total and not now.where:
+            newest = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
+        hits = results.hits_by_id(collection, newest.image_ids)
+        captions = newest.captions or tuple(str(hit.metadata.get("caption") or "") for hit in hits)
+    if not newest.total and not now.where:
         if is_indexing(collection.path):
             st.subheader("Indexing…", anchor=False)
             st.text("Pictures appear here as soon as they are indexed, and you can search them from then on.")
         else:
             navigation.no_pictures("Add a folder of pictures to search them by what they show.")
         return
-    if not held.total:
+    if not newest.total:
         st.subheader("No pictures match these conditions", anchor=False)
         st.button("Clear filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
         return
     with errors.show_errors():
-        counted = tags.counts(collection)
+        tag_counts = tags.counts(collection)
     with above.container(horizontal=True, gap="xsmall", key="search-try", vertical_alignment="center", wrap=False):
         st.caption("Try", width="content")
         for n, text in enumerate(suggest_queries(captions)):
@@ -71,16 +71,16 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
                 on_click=page_state.go_to,
                 args=(now.with_part(search_state.text_search(text).parts[0]),),
             )
-        most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
+        most = sorted(tag_counts, key=lambda one: -one.images)[:_TAGS]
         if most:
             _show_tags(now, most)
-    some = held.total > len(held.image_ids)
-    facts.caption(format_count(held.total, "picture"))
+    some = newest.total > len(newest.image_ids)
+    facts.caption(format_count(newest.total, "picture"))
     following: Following | None = None
     if dated is not None:
         following = hit_pages.following_by_date(name, now, dated, len(hits))
     elif some:
-        following = hit_pages.following_newest(name, now, held.image_ids[-1], held.total)
+        following = hit_pages.following_newest(name, now, newest.image_ids[-1], newest.total)
     _draw(name, collection, now, hits, following)
     warm(collection)
 
