@@ -32,7 +32,7 @@ _NAME: Final = "the name of an album"
 
 @dataclass(frozen=True, slots=True)
 class AlbumState:
-    """What :func:`restore` brings back: albums as they were, and tags of images as they were."""
+    """Former albums and tags of images, for :func:`restore`."""
 
     rows: Mapping[str, AlbumRow | None]
     tags: Mapping[tuple[int, str], str | None]
@@ -117,7 +117,7 @@ def arrange(collection: AnyCollection, name: str, images: Iterable[AnyImage]) ->
 
 def set_cover(collection: AnyCollection, name: str, image: AnyImage | None) -> AlbumReport:
     """Choose the image that stands for an album, None for the first one. Raises as :func:`arrange`."""
-    ids = tags.image_ids(collection, () if image is None else (image,))[:1]  # A path may be that of several.
+    ids = tags.image_ids(collection, () if image is None else (image,))[:1]  # Several images may have one path.
 
     def change(reader: Reader) -> _Change:
         row = album_reader.find(reader, name)
@@ -162,7 +162,7 @@ def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int]
     name_list = list(names)
 
     def read(reader: Reader) -> dict[str, AlbumRow]:
-        # All positions, since what is removed and comes back would else stand at the end.
+        # All positions: otherwise an image that is removed and restored would move to the end.
         rows = (row for row in album_reader.rows(reader) if row.tag in name_list)
         return {row.tag: replace(row, positions=album_reader.images(reader, row)) for row in rows}
 

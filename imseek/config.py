@@ -53,7 +53,7 @@ class Setting:
         raise UsageError(f"{self.name} is {_KIND_NAMES[self.kind]}, not {text!r}")
 
     def accepts(self, value: object) -> bool:
-        """Whether a value of the file is one of this setting."""
+        """Whether a value in the file is valid for this setting."""
         if self.kind is int:
             return type(value) is int and value > 0
         return type(value) is self.kind and value != ""
@@ -82,7 +82,7 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SettingValue:
-    """What holds for a setting, and where it comes from; ``value`` is None where the default holds."""
+    """The value in force for a setting, and its origin; ``value`` is None if that is the default."""
 
     setting: Setting
     value: Any

@@ -99,7 +99,7 @@ def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str])
 
 
 def count_at(collection: AnyCollection, source_id: int, path: str | bytes | os.PathLike[str]) -> tuple[int, int]:
-    """Count the images of a source whose files are below ``path``, as if it had moved there, and all its images."""
+    """Count the images of a source that would be found if it had moved to ``path``, and all its images."""
     from imseek.data.catalog import path_lookup
 
     return path_lookup.count_at(path_of(collection), source_id, os.fsencode(Path(os.fsdecode(path)).absolute()))
@@ -130,7 +130,7 @@ def newest(
 
 
 def _below(ids: npt.NDArray[np.int64], before: int | None) -> npt.NDArray[np.int64]:
-    """Return those of ascending ``ids`` that are less than ``before``."""
+    """Return the ascending ``ids`` that are less than ``before``."""
     return ids if before is None else ids[: int(np.searchsorted(ids, before))]
 
 

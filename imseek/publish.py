@@ -50,7 +50,7 @@ def to_milvus(
     Raises UsageError (an invalid address, another collection's name), MissingExtraError, LockedError if another process
     is publishing there, ServerError, StorageError, StaleGenerationError.
     """
-    task = Task(progress, stop, interval=0)  # What is reported has been sent.
+    task = Task(progress, stop, interval=0)  # Every report counts: it says what has been sent.
     with closing(Client(parse(address), create=True)) as client:
         return run_with_reader(collection, lambda reader: _Publisher(client, reader, task).run())
 

@@ -49,7 +49,7 @@ class CaptionEncoder:
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """By caption, the reason why it has no vector."""
+        """The reasons why captions have no vector, by caption."""
         return self._failed
 
     def notes(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a picture cannot be used; ``stat`` is that of the file read, None if nothing was read."""
+    """Reason why a picture cannot be used; ``stat`` is of the file that was read, None if none was."""
 
     reason: str
     message: str
@@ -98,7 +98,7 @@ class Picture:
         return None if isinstance(self.vectors, str) or self.precisions else self.vectors
 
 
-#: What an executor receives, and what it returns for it. All but candidates pass through unchanged.
+#: Input and output of an executor. Items other than candidates pass through unchanged.
 Item: TypeAlias = Candidate | EditedSidecars | FailedFile | ContainerResult
 Result: TypeAlias = LoadedPicture | FailedPicture | EditedSidecars | FailedFile | ContainerResult
 
@@ -209,7 +209,7 @@ def without_bytes(candidate: Candidate) -> Candidate:
 
 
 def _merge_source_facts(facts: ImageFacts, content: Content) -> ImageFacts:
-    """Merge a picture's facts with those from its source, which take precedence; what lies beside it is kept apart."""
+    """Merge a picture's facts with those of its source, which take precedence; values from sidecars stay separate."""
     caption = content.caption or facts.caption
     return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
 

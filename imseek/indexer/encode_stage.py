@@ -158,7 +158,7 @@ class EncodeStage:
                 self._store(loaded, image_id, row, beside, {**vectors, **caption}, copied=copied)
 
     def sidecar_row(self, loaded: LoadedPicture) -> dict[str, Any]:
-        """Return the columns of what lies beside a picture."""
+        """Return the columns from the files beside a picture."""
         if loaded.beside == _NOTHING:
             return {}
         return self.columns_beside(loaded.candidate.source_id, loaded.beside)
@@ -200,7 +200,7 @@ class EncodeStage:
         *,
         copied: bool,
     ) -> None:
-        """Add an image of this ``metadata`` and what lies ``beside`` it to the next commit."""
+        """Add an image with this ``metadata``, and the columns from files ``beside`` it, to the next commit."""
         candidate, old = loaded.candidate, loaded.candidate.known
         new = NewImage(
             candidate.source_id,

@@ -69,7 +69,7 @@ class Intake:
             yield
 
     def remove_missing(self) -> None:
-        """Remove the images whose content did not turn up anywhere."""
+        """Remove the images whose content was not found anywhere."""
         lost = self._missing.gone()
         self._tally.changes.gone += [image.image_id for image in lost]
         self._tally.count("removed", sum(not image.replaced for image in lost))
@@ -91,7 +91,7 @@ class Intake:
         self._tally.annotate(edited.known.image_id, SidecarValues(values, content.sidecar_stat))
 
     def _annotate(self, loaded: LoadedPicture, image_id: int) -> None:
-        """Take over what lies beside a stored image, which may have changed."""
+        """Store the columns from the files beside a stored image, which may have changed."""
         values = self._storing.sidecar_row(loaded)
         self._tally.changes.sidecars[image_id] = SidecarValues(values, loaded.sidecar_stat)
 

@@ -42,7 +42,7 @@ class MissingImages:
             self._images[content_hash] += images
 
     def claim(self, content_hash: bytes) -> MissingImage | None:
-        """Take out and return one missing image with this content, or None."""
+        """Remove and return one missing image with this content; None if there is none."""
         images = self._images.get(content_hash)
         if not images:
             return None

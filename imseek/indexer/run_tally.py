@@ -84,7 +84,7 @@ class RunTally:
         self.count("skipped")
 
     def count_commit(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
-        """Count the changes in the report, as ``generation``, and start those of the next commit."""
+        """Add the committed changes to the report, as ``generation``, and start the next changeset."""
         report = self.report
         self.report = replace(
             report,

@@ -90,7 +90,7 @@ class PendingContainer:
 
 @dataclass(slots=True)
 class ScanResult:
-    """The result of a scan. ``lost`` holds the images whose place is gone, by content hash.
+    """The result of a scan. ``lost`` holds images whose file has disappeared, by content hash.
 
     ``seen`` counts apparent pictures, ``unchanged`` those that need not be read, among them those of ``edited``, and
     ``known_failures`` those that failed before and are unchanged. ``cleared`` are recorded failures of files that no

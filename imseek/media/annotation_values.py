@@ -55,7 +55,7 @@ def shorten(text: str | None) -> str | None:
 
 
 def parse_rating(value: Any) -> int | None:
-    """Parse a rating of xmp:Rating or EXIF, fractions rounded down; None for anything that is none."""
+    """Parse a rating of xmp:Rating or EXIF, fractions rounded down; None for anything else."""
     try:
         rating = int(float(value))
     except (TypeError, ValueError, OverflowError):

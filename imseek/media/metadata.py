@@ -219,7 +219,7 @@ def annotate(
 
 
 def _choose(texts: Iterable[str | None]) -> str | None:
-    """Return the first text that contains words which somebody wrote."""
+    """Return the first text that a person seems to have written."""
     for text in texts:
         if text is not None and any(c.isalpha() for c in text) and not _NO_CAPTION.fullmatch(text):
             return text

@@ -15,7 +15,7 @@ from imseek.errors import MediaError
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import SkipReason
 
-#: Modes that PNG stores without loss. TIFF stores the others, but for those that Pillow must convert.
+#: Modes that PNG and TIFF store without loss. Pillow must convert any other.
 _PNG_MODES: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
 _TIFF_MODES: Final = frozenset(("CMYK", "F", "I", "LAB", "YCbCr"))
 

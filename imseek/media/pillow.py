@@ -173,7 +173,7 @@ def _open(data: bytes, name: str, preview_side: int | None = None) -> Any:
     if name == "camera raw":
         data = largest_jpeg(data)
     elif name == "SVG":
-        # Twice as large, so that what is made of it is as smooth as if it had been drawn in full.
+        # Twice as large, so that a copy scaled down from it is as smooth as one from a full drawing.
         data = render(data) if preview_side is None else render(data, min(SIDE, 2 * preview_side))
     return plugin(name)(io.BytesIO(data))
 

@@ -34,7 +34,7 @@ _ELLIPSIS: Final = "…"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A result: its picture, (h, w, 3) uint8, or the reason why there is none, and its caption.
+    """A result: its picture, (h, w, 3) uint8, or the reason why it has none, and its caption.
 
     The first line of the caption is dark, further ones are grey.
     """

@@ -31,7 +31,7 @@ _FILE_NAME: Final = re.compile(r".+\.\w{2,5}")
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What lies beside a picture: annotations, and columns for :attr:`imseek.types.ImageFacts.extra`."""
+    """Contents of the files beside a picture: annotations, and columns for :attr:`imseek.types.ImageFacts.extra`."""
 
     annotations: Annotations = field(default_factory=Annotations)
     extra: Mapping[str, Scalar] = field(default_factory=dict)

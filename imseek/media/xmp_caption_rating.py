@@ -46,7 +46,7 @@ def set_values(packet: bytes | None, *, caption: str | None = None, rating: int 
 
 @dataclass(slots=True)
 class _Walk:
-    """Collects the byte positions of what is to be replaced, and where the new properties go."""
+    """Collects the byte positions of the properties to replace, and the place for the new ones."""
 
     packet: bytes
     names: frozenset[str]
@@ -82,7 +82,7 @@ class _Walk:
         parser.Parse(self.packet, True)
 
     def _behind(self, at: int) -> int:
-        """Return the position behind an end tag; expat gives that of an empty element's end behind it already."""
+        """Return the position behind an end tag; for an empty element, expat reports that position itself."""
         return self.packet.index(b">", at) + 1 if self.packet[at : at + 2] == b"</" else at
 
 
@@ -113,7 +113,7 @@ def _edit(packet: bytes, texts: dict[str, bytes]) -> bytes:
 
 
 def _tag_end(packet: bytes, at: int) -> int:
-    """Return the position behind a start tag, in whose attributes there may be ``>``."""
+    """Return the position behind a start tag, whose attributes may contain ``>``."""
     match = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(packet, at)
     assert match is not None
     return match.end()

@@ -67,7 +67,7 @@ class _Span:
 
 @dataclass(slots=True)
 class _Found:
-    """The first description of a packet, its ``dc:subject`` if there is one, the list in that, and the items."""
+    """Positions in a packet: its first description, the ``dc:subject`` in it if any, the list in that, its items."""
 
     description: _Span | None = None
     subject: _Span | None = None

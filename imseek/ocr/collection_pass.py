@@ -51,7 +51,7 @@ _Outcome: TypeAlias = tuple[TextLine, ...] | _Trouble
 
 
 def read_texts(writer: Writer, task: Task) -> OcrReport:
-    """Read what was not read; see :func:`imseek.ocr.recognise`."""
+    """Read the pictures that were not read before; see :func:`imseek.ocr.recognise`."""
     started = time.monotonic()
     recogniser = recogniser_name()
     with closing(Reader(writer.root)) as reader:

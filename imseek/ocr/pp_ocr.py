@@ -55,7 +55,7 @@ BLOCK_PROBABILITY: Final = 0.995
 #: that is read of each.
 _GATE_LINES: Final = 2
 _GATE_ASPECT: Final = 8.0
-#: Lines that are read at most, those of the largest area first.
+#: Maximum number of lines to read, the largest ones.
 MAX_LINES: Final = 400
 #: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
 _UNSURE: Final = 0.9
@@ -106,7 +106,7 @@ def recogniser_name() -> str:
 
 @dataclass(slots=True)
 class _ReadLine:
-    """A line as it was read. ``script`` is one that Tesseract has read it in; None where the networks have."""
+    """A line with its text. ``script`` is the one that Tesseract read it in; None if the networks read it."""
 
     corners: Corners
     picture: Pixels
@@ -173,7 +173,7 @@ class Recogniser:
         return tuple(line for line in lines if line is not None)
 
     def _text_like_parts(self, pixels: Pixels) -> Iterator[tuple[Pixels, ProbabilityMap]]:
-        """Yield windows and blocks in which the detector sees text, the likeliest first, with its maps of them."""
+        """Yield windows and blocks in which the detector sees text, the likeliest first, each with its text map."""
         longer = max(pixels.shape[:2])
         copy = _scale(pixels, min(1.0, GATE_SIDE / longer), stride=_STRIDE)
         (text_map,) = self._detect(copy[np.newaxis])
@@ -252,7 +252,7 @@ class Recogniser:
 
 @cache
 def _load_engine() -> Any:
-    """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
+    """Load the networks, one thread each. Running them changes no state, so threads may share them."""
     check_installed()
     from rapidocr import RapidOCR
 
@@ -305,7 +305,8 @@ def _read_other_scripts(tesseract: Tesseract, lines: Sequence[_ReadLine], is_ove
     """Read doubtful lines again, and in a picture that has a script those that could be in it."""
     doubtful = [line for line in lines if line.is_doubtful()]
     _read_again(tesseract, doubtful, [line.candidates() for line in doubtful], is_over)
-    for script in sorted({line.script for line in doubtful if line.script is not None}):  # What is both is the first.
+    # A line that looks like several scripts goes to the first.
+    for script in sorted({line.script for line in doubtful if line.script is not None}):
         alike = [line for line in lines if line.script is None and line.is_alike(script)]
         _read_again(tesseract, alike, [{script: _LOOK_ALIKE_CONFIDENCE}] * len(alike), is_over)
 

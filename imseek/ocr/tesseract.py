@@ -76,7 +76,7 @@ class ScriptLine:
 
 @dataclass(frozen=True, slots=True)
 class Tesseract:
-    """An installed Tesseract, with those of its languages whose scripts the networks do not know, by script."""
+    """An installed Tesseract, and its languages in scripts that the networks do not know, by script."""
 
     program: str
     version: str
@@ -120,7 +120,7 @@ class Tesseract:
 
 @cache
 def find_tesseract() -> Tesseract | None:
-    """Return the Tesseract that is installed; None where there is none, or none that has a language to offer.
+    """Return the installed Tesseract; None if there is none, or if it has no language to offer.
 
     Relative folders of the PATH do not count: a program in a folder of pictures is not run.
     """

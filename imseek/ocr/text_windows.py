@@ -14,10 +14,10 @@ ProbabilityMap: TypeAlias = npt.NDArray[np.float32]
 #: Height and width of a window in pixels of the picture that lines are found in, multiples of the detector's stride.
 WINDOW: Final = (160, 256)
 _COUNT: Final = 3
-#: The detector marks the core of a line: the line is so many times as high. Above this, a pixel belongs to the core.
+#: The detector marks only the core of a line: how many times as high the line is, and the least value in a core.
 _LINE_BY_CORE: Final = 2.6
 _CORE: Final = 0.3
-#: A window is at least so many lines high; one of large letters is looked at in a smaller copy.
+#: Least height of a window in lines; a window of large letters is examined in a smaller copy.
 _LINES: Final = 1.5
 
 

@@ -77,7 +77,7 @@ def write(collection: AnyCollection, *, where: str | None = None, apply: bool = 
 
 
 def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
-    """Put back the files that :func:`write` has changed, unless somebody has changed them since.
+    """Restore the files that :func:`write` has changed, unless they have been changed again since.
 
     Once all are back, the journal is removed. Raises UsageError where there is no such journal, or another user's,
     LockedError, StorageError.
@@ -113,7 +113,7 @@ def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
 
 
 class _Plan:
-    """What to write, and how it went."""
+    """Sidecars to write, and counts of what was written and refused."""
 
     def __init__(self, reader: Reader, where: str | None) -> None:
         self._refused: Counter[Refusal] = Counter()

@@ -73,7 +73,7 @@ class FolderCase:
     opens: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
-        """Only what differs is written, so that the rest keeps its times."""
+        """Write only the files that differ, so that the others keep their times."""
         folder = at / "pictures"
         folder.mkdir(exist_ok=True)
         files: dict[str, bytes] = {}
@@ -135,7 +135,7 @@ class SourceContract:
 
     @pytest.fixture
     def stand(self, case: SourceCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexedSource]:
-        # Ten seconds later: what was written a moment ago is read again.
+        # A clock ten seconds ahead: files written a moment ago are read again.
         now = time.time_ns
         monkeypatch.setattr("imseek.indexer.sources.local_files.time.time_ns", lambda: now() + 10_000_000_000)
         with create(tmp_path / "collection", encoder="fake") as collection:
@@ -266,7 +266,7 @@ class SourceContract:
         planned = stand.index(after, dry_run=True)
         if not stand.case.numbered:
             assert (planned.added, planned.removed) == (1, 1)
-        elif stand.case.named:  # Whether a row is one that has moved is known when its picture has been read.
+        elif stand.case.named:  # Only reading its picture tells whether a row has moved.
             assert (planned.added, planned.changed, planned.removed) == (3, 0, 3)
         else:
             assert (planned.added, planned.changed, planned.removed) == (0, 3, 0)

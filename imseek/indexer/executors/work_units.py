@@ -22,7 +22,7 @@ SHARD_BYTES: Final = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class SourceKey:
-    """What a worker needs to open a source."""
+    """Kind, root and options of a source, with which a worker opens it."""
 
     kind: str
     root: bytes

@@ -123,12 +123,12 @@ def open_source(
 
 
 def known_kinds() -> list[str]:
-    """Return the kinds that a user may name, ours and those of plugins."""
+    """Return the kinds of sources that a user may name: imseek's own, then those of plugins."""
     return [*sorted(KINDS), *find_plugins("imseek.sources")]
 
 
 def _opener(kind: str) -> Callable[[SourceRequest], Source]:
-    """Return what opens sources of a kind. Raises PluginError for one that neither imseek nor a plugin knows."""
+    """Return the function that opens sources of a kind. Raises PluginError if neither imseek nor a plugin knows it."""
     if kind in _OPENERS:
         return _OPENERS[kind]
     plugin = find_plugins("imseek.sources").get(kind)

@@ -134,7 +134,7 @@ class Archives:
         return FoundImage(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
     def _reopen(self, found: FoundImage) -> tuple[Archive, Member]:
-        """Open the archive of ``found`` again. Raises MediaError where it is not the one that was scanned."""
+        """Open the archive of ``found`` again. Raises MediaError if the archive has changed since the scan."""
         container, name, _ = split(found.path)
         place = join(self._root, container)
         with self._lock:

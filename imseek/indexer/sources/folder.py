@@ -142,7 +142,7 @@ class Folder:
         ancestors |= {(info.st_dev, info.st_ino)}
         sidecars = SidecarNames(entry.name for entry in entries)
         for entry in entries:
-            self._sidecars = sidecars  # those of a folder within it were others
+            self._sidecars = sidecars  # a subfolder has set its own
             path = os.path.join(relative, entry.name)
             if path in self._inside:
                 continue

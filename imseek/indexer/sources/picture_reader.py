@@ -25,7 +25,7 @@ from imseek.indexer.sources.local_files import GONE_ERRNOS, FileOpener
 from imseek.media.formats import sniff
 from imseek.types.pictures import SkipReason
 
-#: Error numbers for a link on the way to a file (or a file in the place of a folder).
+#: Error numbers of opening a path with a link in it, or with a file where a folder should be.
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 #: Reasons that mean another file has replaced the indexed one: it is no file, or an archive or table without the
 #: picture.

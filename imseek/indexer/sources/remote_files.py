@@ -85,7 +85,7 @@ def list_files(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
 
 
 def _find_files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
-    """Return details of the files that a path without braces names, by path, or the error where there are none."""
+    """Return details, by path, of the files that a path without braces matches, or the error if it matches none."""
     # A question mark in a web address starts its query.
     magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
     try:

@@ -15,7 +15,7 @@ from imseek.indexer.sources.filters import IMAGE_SUFFIXES, looks_like_picture
 #: Endings of files that lie beside a picture.
 SIDECAR_ENDINGS: Final = (b".txt", b".json", b".xmp")
 
-#: What Google Takeout puts between the name of a picture and ``.json``; names are cut after so many characters.
+#: Text that Google Takeout puts between the name of a picture and ``.json``, and the length to which it cuts names.
 _TAKEOUT: Final = ".supplemental-metadata"
 _TAKEOUT_LENGTH: Final = 46
 #: The number that Takeout gives to a second picture of the same name, and where it stands.
@@ -95,7 +95,7 @@ def names_in(folder: bytes) -> SidecarNames:
 
 
 def stat_sidecars(paths: Sequence[bytes]) -> str:
-    """Return what identifies the state of these files without opening them; empty where there are none."""
+    """Return a digest of the stats of these files, which changes when one does; empty if there are none."""
     stats = list(_stats(paths))
     return hashlib.blake2b(repr(stats).encode(), digest_size=16).hexdigest() if stats else ""
 

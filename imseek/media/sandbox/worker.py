@@ -42,7 +42,7 @@ END_SECONDS: Final = 5.0
 #: of full-size photographs, none. A new one costs some milliseconds.
 DECODER_PICTURES: Final = 16
 DECODER_PIXELS: Final = 5_000_000
-#: A decoder is also replaced after this share of its processor time, most of which stays reserved for its next picture.
+#: A decoder is also replaced once it has used this share of its processor time; the rest is for its next picture.
 DECODER_SHARE: Final = 0.1
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.worker_main import main; main()"

@@ -107,7 +107,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "restore": "backup restore",
     "verify": "collection verify",
 }
-#: Words that name no command, and the command that does what they say.
+#: Words that users may try as commands, and the command that does that.
 _SUGGESTIONS: Final[Mapping[str, str]] = {
     "add": "index",
     "dedup": "duplicates",

@@ -54,7 +54,7 @@ class Command(TyperCommand):
             raise
 
     def _refuse_names_as_values(self, args: list[str]) -> None:
-        """Raise UsageError for an option whose value is forgotten: it would take the next option's name for it."""
+        """Raise UsageError for an option without its value, which would take the next option's name for it."""
         options = [one for one in self.params if one.param_type_name == "option"]
         names = {name for one in options for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
         valued = {name for one in options if not getattr(one, "is_flag", False) for name in one.opts}

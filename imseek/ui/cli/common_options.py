@@ -96,7 +96,7 @@ space: Final = _option("--space", metavar="ID|ENCODER", rich_help_panel=RARELY_U
 strict: Final = _option("--strict", rich_help_panel=RARELY_USED)
 #: A result is stored as tags.
 tag: Final = _option("--tag")
-#: The probability from which on a result counts.
+#: The least probability at which a result counts.
 threshold: Final = _option("--threshold", metavar="P")
 #: A condition that images must meet.
 where: Final = _option("--where", metavar="EXPR")

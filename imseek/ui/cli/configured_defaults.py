@@ -10,7 +10,7 @@ from imseek import config
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
 
-#: Settings by the parameter whose default they are: of all commands that have it, and of those that index.
+#: Settings that supply a parameter's default, by parameter: for all commands that have it, and for those that index.
 _EVERYWHERE: Final = {"device": "device", "precision": "precision"}
 _INDEXING: Final = {
     "ocr": "index.ocr",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Entries of a folder among which a picture is looked for.
 _MAX_ENTRIES: Final = 2_000
-#: For so many days, a folder whose pictures somebody did not want to index is not asked about again.
+#: Days before a user who declined to index a folder is asked about it again.
 _DAYS_OF_SILENCE: Final = 30
 
 
@@ -94,7 +94,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
-    """Where no collection exists, ask whether to index the current folder; None if that cannot be asked or is declined.
+    """Ask whether to index the current folder, as there is no collection; None if nobody can be asked, or declines.
 
     Only a folder with pictures is asked about.
     """

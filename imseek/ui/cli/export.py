@@ -94,7 +94,7 @@ class ExportFlags:
     ] = None
 
     def options(self) -> ExportOptions:
-        """Return the options. Raises UsageError for a size that is none."""
+        """Return the options. Raises UsageError for an invalid size."""
         from imseek import ExportOptions
 
         size = None if self.shard_size is None else parse_size(self.shard_size)

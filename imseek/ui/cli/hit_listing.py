@@ -24,7 +24,7 @@ _DIM: Final = "2"
 def print_table(
     result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False, empty: str = "no hits"
 ) -> None:
-    """Print hits as a table, or that there are none, with notes below. ``names`` maps collection UUIDs to names."""
+    """Print hits as a table, or ``empty`` without hits, then notes. ``names`` maps collection UUIDs to names."""
     if result.nothing:
         empty = "nothing here shows that"
     print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else empty)

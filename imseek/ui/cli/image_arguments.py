@@ -25,7 +25,7 @@ _ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
 
 
 def parse_id(text: str) -> int | None:
-    """Parse an image's id; None if it is none."""
+    """Parse an image's id; None if the text is no id."""
     match = _ID.fullmatch(text)
     return None if match is None else int(match[1])
 

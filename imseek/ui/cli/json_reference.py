@@ -112,7 +112,7 @@ def _type(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema) -> str:
-    """Describe bounds, but for 0 alone: most numbers count or measure something."""
+    """Describe bounds, except a minimum of 0 alone: most numbers count or measure something."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if high is not None:
         return f" ≤ {high:g}" if low is None else f" {low:g} … {high:g}"

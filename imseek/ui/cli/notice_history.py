@@ -33,7 +33,7 @@ def record(notice: str) -> None:
 
 
 def due_notes(notes: Sequence[str]) -> list[str]:
-    """Return the notes to give now: that of a basic encoder, which every command would repeat, once a day only."""
+    """Return the notes to give now; the note on a basic encoder, which every command repeats, only once a day."""
     from imseek.encoders import BASIC_NOTE
 
     others = [note for note in notes if not note.startswith(BASIC_NOTE)]

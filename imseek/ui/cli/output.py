@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 
 def say_waiting(line: str) -> None:
-    """Print a line on stderr about what takes seconds from here, if somebody sits at a terminal."""
+    """Print a line on stderr about work that now takes seconds, if stderr is a terminal."""
     if sys.stderr.isatty():
         say(line)
 

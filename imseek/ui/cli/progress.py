@@ -110,7 +110,7 @@ def _throughput(now: Progress) -> str:
     """Format the speed and the bytes read."""
     if not now.done or not now.seconds:
         return ""
-    if not now.bytes:  # What is counted need not be images.
+    if not now.bytes:  # Other work counts something else than images.
         return f"{now.done / now.seconds:.1f}/s"
     return f"{now.done / now.seconds:.1f} images/s, {format_size(now.bytes)}"
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueryFlags:
-    """The query flags: those of the command line only, and ``options``, whose flags are made from its fields."""
+    """The query flags: those that only the command line has, and ``options``, with a flag for each of its fields."""
 
     like: Annotated[
         list[str] | None,
@@ -81,7 +81,7 @@ class QueryFlags:
         return any((self.like, self.unlike, self.vector, self.options.more, self.options.less))
 
     def also_like(self, pictures: Sequence[str], region: str | None = None) -> QueryFlags:
-        """Return a copy with ``pictures`` before those of ``--like``; ``region`` is of the one picture.
+        """Return a copy with ``pictures`` before those of ``--like``; a ``region`` is of a single picture.
 
         Raises QueryError, UsageError.
         """

@@ -139,7 +139,7 @@ class ServerCollection:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is searched: collections, here or on a server, or only the current folder."""
+    """Where to search: collections on this machine or a server, or only the current folder."""
 
     names: list[str] | None
     server: str | None
@@ -257,10 +257,10 @@ def connect_server(
 def _search_page(
     searchables: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool
 ) -> tuple[SearchResult, str | None]:
-    """Search for the page that ``--page`` names, by number or by token; returns what it takes for the page after it.
+    """Search for the page that ``--page`` names, by number or by token; also returns the next page's number or token.
 
-    A page by its number is reached by the tokens of those before it, so it is the same page. Raises UsageError for a
-    number below 1, and if there are not so many.
+    A numbered page is reached by the tokens of the pages before it, so both ways lead to the same page. Raises
+    UsageError for a number below 1 or beyond the last page.
     """
     page = None if query.page is None or _PAGE.fullmatch(query.page) is None else int(query.page)
     if query.page is not None and page is None:

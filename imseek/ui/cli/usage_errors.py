@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-#: Options that other programs have, and the one that does the same here.
+#: Options of other programs, and imseek's option that does the same.
 _OTHER_NAMES: Final = {
     "--count": "--limit",
     "--max": "--limit",

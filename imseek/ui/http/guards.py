@@ -25,7 +25,7 @@ from imseek.ui.server.settings import Settings, is_loopback
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Routes that change nothing although they use POST.
 READ_ONLY_ROUTES: Final = ("/search", "/similar", "/batch", "/embed", "/knn-service", "/metadata")
-#: Routes without a token on any address: for monitoring, and what says what this is and how to ask.
+#: Routes that never need a token: for monitoring, and pages that say what this service is and how to use it.
 PUBLIC_ROUTES: Final = frozenset({"/health", "/ready", "/", "/docs"})
 #: Maximum number of full-sized bodies in memory at once.
 MAX_FULL_BODIES: Final = 16

@@ -29,7 +29,7 @@ MAX_TAGGED: Final = 1000
 _MAX_PICTURE: Final = 24 << 20
 #: Maximum number of characters of a name, a tag or a value in a message.
 _MAX_NAME: Final = 200
-#: Options of queries, beside `rerank`, whose values depend on plugins. The others serve measurements, and programs.
+#: Options of queries, besides `rerank`, whose values depend on plugins. The others are for measurements and programs.
 _OPTIONS: Final = (
     "limit", "by", "where", "min_score", "cutoff", "sort", "group_by", "per_group", "diversity", "collapse", "page",
     "more", "less",
@@ -53,8 +53,8 @@ def _one_or_many(one: Mapping[str, Any], description: str) -> dict[str, Any]:
     return {"anyOf": [one, several], "description": description}
 
 
-#: Members of a query that hold its terms. Files and addresses are none: a text in a picture could make an assistant
-#: name them, to read what it should not, or to tell a site what it has read.
+#: Members of a query that hold its terms. Files and URLs are not accepted: text in a picture could make an assistant
+#: name them, to read files that it should not, or to tell a site what it has read.
 _WORDS: Final = {
     "text": _one_or_many(_TEXT, "What the picture shows, in words; several are combined."),
     "like": _one_or_many(_IMAGE, "Ids of stored images that it is like."),

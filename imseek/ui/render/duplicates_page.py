@@ -64,7 +64,7 @@ def page(
 
 
 def pictures_of(report: DuplicateReport, bounds: PageLimits = PageLimits()) -> list[Duplicate]:
-    """Return the images whose thumbnails a page reads, in their order: of copies in a group the first."""
+    """Return the images whose thumbnails a page reads, in order; of copies in a group, only the first."""
     members = [
         (n, one) for n, group in enumerate(report.groups[: bounds.groups]) for one in group.members[: bounds.members]
     ]
@@ -129,7 +129,7 @@ def _read_once(thumbnail: Thumbnail) -> Thumbnail:
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
-    """Return what is compared with the keeper, by name."""
+    """Return the facts to compare with the keeper's, by name."""
     folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",

@@ -69,7 +69,7 @@ def _with_total(report: IndexReport, changes: str) -> str:
 
 
 def _copies_phrase(report: IndexReport) -> str:
-    """Return what follows the number of images whose content was indexed already."""
+    """Return the words after the number of images whose content was indexed already."""
     return "is a copy of an indexed picture" if report.copied == 1 else "are copies of indexed pictures"
 
 

@@ -60,7 +60,7 @@ def schema_of_arguments(cls: type) -> dict[str, Any]:
 
 
 class _Schemas:
-    """Schemas of types; those of dataclasses are collected in ``shared`` and referred to by name."""
+    """Schemas of types; those of dataclasses are collected in ``definitions`` and referred to by name."""
 
     def __init__(self, definitions: dict[str, Any]) -> None:
         self._definitions = definitions

@@ -12,7 +12,7 @@ _TEXT: Final = {"type": "string", "pattern": r"\S"}
 _WORDS: Final = {**_TEXT, "description": "Words, whatever they look like."}
 _IMAGE: Final = {"type": "integer", "minimum": 0, "description": "An image of the collection."}
 _WEIGHT: Final = {"$ref": "#/$defs/weight"}
-#: Members of a term, of which it has one.
+#: Members of a term; a term has exactly one of them.
 _MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "text": _TEXT,
     "path": {

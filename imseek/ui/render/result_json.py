@@ -195,7 +195,7 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 
 
 def plain(value: Any, form: Json = AS_IT_IS) -> Any:
-    """Convert any value by what it is: paths and results to objects, NumPy's values to Python's."""
+    """Convert a value by its type: paths and results to objects, NumPy's values to Python's."""
     if hasattr(value, "tolist"):  # An array, or one of its elements.
         value = value.tolist()
     if value is None or isinstance(value, int):

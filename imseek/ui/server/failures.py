@@ -1,4 +1,4 @@
-"""What a server may say of an error: no path of this machine, and nothing of what went wrong inside it."""
+"""Describe errors to clients of a server, without paths of this machine or internal details."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def picture_routes(
         try:
             served = service.get(request.path_params["name"])
             async with thumbnail_slots:
-                # Somebody who scrolls fast has gone on: what is not waited for delays nobody else.
+                # A client that scrolls fast has moved on: skip its request, so that it delays nobody else.
                 if await request.is_disconnected():
                     return Response(status_code=_CLOSED)
                 return (await pictures.thumbnail(served, image_id, side)).response(request)

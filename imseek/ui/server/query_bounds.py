@@ -1,4 +1,4 @@
-"""Bounds of what clients may ask: those of queries, and further ones of servers."""
+"""Bounds of what clients may request: those of queries, and further ones for servers."""
 
 from __future__ import annotations
 

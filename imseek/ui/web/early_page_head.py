@@ -19,11 +19,10 @@ from imseek.ui.render.html_templates import render
 from imseek.ui.web.components import script_urls
 from imseek.ui.web.parts import navigation
 
-#: Streamlit's widgets in the bar and on the Search page, and those of others by their paths, by the names of their
-#: sources.
+#: Streamlit's widgets, by the names of their sources: in the bar and on the Search page, and by path for other pages.
 _WIDGETS: Final = ("BidiComponent", "TextInput", "FileUploader", "PageLink", "Button", "ButtonGroup", "Popover")
 _MORE_WIDGETS: Final = {"map": ("Selectbox",), "labels": ("TextArea", "Checkbox"), "collections": ("Tabs",)}
-#: Components of every page, and those of a page, by its path.
+#: Components of every page, and further ones of single pages by path.
 _OF_ALL: Final = ("shell", "announcements", "address", "suggestions", "asking")
 _OF_PAGE: Final = {"": ("grid", "rail"), "albums": ("grid",), "map": ("scatter",)}
 _LONGEST: Final = 64  # Of a collection's name.

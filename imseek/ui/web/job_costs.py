@@ -1,4 +1,4 @@
-"""How long jobs take, estimated before they start: seconds of processor time from docs/log.md, on this many cores."""
+"""Estimate how long jobs take, from the processor seconds in docs/log.md and the number of cores."""
 
 from __future__ import annotations
 

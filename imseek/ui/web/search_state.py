@@ -242,7 +242,7 @@ def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
     )
 
 
-#: Options of a query by their URL parameters, two of which are shorter than their names.
+#: Options of a query by their URL parameters, which are their names, except for two shorter ones.
 _OPTIONS: Final = {
     {"limit": "n", "group_by": "group"}.get(one.name, one.name): one for one in fields(SearchState) if one.default != ()
 }

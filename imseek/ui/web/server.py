@@ -75,7 +75,7 @@ def run(
     visible to all users of the machine in the list of processes. Raises ImseekError if no port can be bound.
     """
     ports = range(PORT, PORT + _PORTS_TRIED) if settings.port is None else (settings.port,)
-    # Streamlit would open a socket on which each response takes 40 ms: see `bound`.
+    # On a socket that Streamlit opens, each response takes 40 ms: see `bind_socket`.
     listening = bind_socket(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
     shared = app_state.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))

@@ -93,7 +93,7 @@ def show() -> None:
     current_page = st.navigation([*pages.values()], position="hidden")
     search_box.follow_submission()
     draw_bar = _bar(pages, current_page)
-    # Where the bar is there already, results come before it: it changes little, and takes half as long as a search.
+    # If the bar is on the page already, results are drawn first: it changes little, and takes half as long as a search.
     is_last = current_page == pages[navigation.FIRST_PAGE] and st.session_state.get(_BAR) == _about_bar(current_page)
     if not is_last:
         draw_bar()
@@ -134,7 +134,7 @@ def _bar(pages: dict[navigation.PageName, StreamlitPage], current_page: Streamli
                 data={
                     "changes": undoable_changes.announcements(),
                     "base": None if name is None else images_url(name),
-                    # These show what is changed from elsewhere on the page.
+                    # These pages show data that is changed elsewhere on the page.
                     "renews": current_page in (pages["albums"], pages["labels"]),
                 },
                 on_undone_change=_on_undoing,
@@ -216,4 +216,4 @@ def _on_undoing() -> None:
 
 
 def _on_renewal() -> None:
-    """Do nothing: the run is what is wanted, since the session or the collection is another one than before."""
+    """Do nothing: the rerun itself is needed, since the session or the collection has changed."""

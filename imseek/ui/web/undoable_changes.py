@@ -136,7 +136,7 @@ def remove_tag(collection: Collection, tag: str) -> tuple[TagReport, Change]:
 def change_album(
     collection: Collection, name: str, ids: Sequence[int], act: AlbumAct
 ) -> tuple[AlbumReport, Change | None]:
-    """Change an album by some of its images, or by images that are added to it; ``create`` makes it if there is none.
+    """Change an album: add, remove or reorder images, or choose its cover; ``create`` also makes a new album.
 
     Returns no change if nothing changed. Raises as :func:`imseek.albums.add`.
     """
@@ -188,7 +188,7 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
 
 
 def _put_values(collection: Collection, image_id: int, values: Mapping[str, Any]) -> ImageEdit | None:
-    """State some values of an image, and return what was stated before; None if nothing changed."""
+    """Store edited values of an image, and return its former edit; None if nothing changed."""
     with _EDITING:
         before = edits.of(collection, [image_id])[image_id]
         changed = edits.put(collection, {image_id: replace(before, **values)})

@@ -55,7 +55,7 @@ class Chunk:
     nulls: int | None
 
     def is_in(self, names: Collection[str]) -> bool:
-        """Tell whether it is one of some columns, or nested in one."""
+        """Tell whether the chunk belongs to one of the columns ``names``, or to a column nested in one."""
         return ".".join(self.path) in names or self.path[0] in names
 
 

@@ -44,7 +44,7 @@ CLASSES: Final = (
 SCALE: Final = ("#3f51b5", "#2a78c5", "#1c9bb0", "#2fb37c", "#7cb342", "#c0a01f", "#e07b39", "#d6453d")
 OTHERS: Final = "#8a8a86"
 NONE: Final = "#b5b5b0"
-#: Integer columns with at most so many distinct values are classes: cluster numbers, years, ratings.
+#: Integer columns with at most this many distinct values are classes: cluster numbers, years, ratings.
 _MAX_CLASS_VALUES: Final = 64
 #: Maximum number of labels in a page; rarer ones appear as "others".
 _MAX_LABELS: Final = 5_000

@@ -14,7 +14,7 @@ from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a picture is a hit: ``place`` is a word for where ``text`` stands, in which ``words`` are to be marked."""
+    """Why a picture is a hit: ``words`` to mark in ``text``, and ``place``, a word for where the text comes from."""
 
     place: str
     text: str = ""
@@ -164,7 +164,7 @@ def grid(
 
 
 def _list_id(cards: Sequence[Card], following: Following | None) -> str:
-    """Return a name for these cards and what follows, to know what a selection is about."""
+    """Return an id of the list of these cards and those that follow, to recognise its selection."""
     identity = repr(([card.id for card in cards], following and following.url))
     return blake2b(identity.encode(), digest_size=8).hexdigest()
 

@@ -81,7 +81,7 @@ def collection_name() -> str | None:
 
 
 def missing_collection() -> str | None:
-    """Return the name in the URL if there is no such collection, though there are others."""
+    """Return the name in the URL if no collection has it, although there are others."""
     name: str | None = st.session_state.get(_MISSING)
     return name
 
@@ -104,7 +104,7 @@ def collection() -> tuple[str, Collection]:
 
 
 def show_missing(name: str) -> None:
-    """Say that there is no collection of that name, above a list of others."""
+    """Say that no collection has this name, and list the others."""
     st.header(f"No collection “{escape_markdown(name, 80)}”", anchor=False)
     st.text("It may have been renamed or deleted. Choose another:")
 

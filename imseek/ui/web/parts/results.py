@@ -107,7 +107,7 @@ def results(
             name,
             collection,
             events.selected,
-            hits if scores else (),  # Without scores, those of `hits` are none.
+            hits if scores else (),  # Without scores, `hits` have none to pass on.
             key=f"{key}-selection",
             known={} if known is None else known(),
             whole="" if len(events.selected) == total else "All" if total is None else f"All {total:,}",

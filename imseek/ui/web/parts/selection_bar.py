@@ -49,7 +49,7 @@ def show_selection_bar(
     album: str | None = None,
     less: bool = False,
 ) -> bool | None:
-    """Offer the same for what is selected in a grid, at the bottom of the window.
+    """Draw the same controls for the images selected in a grid, at the bottom of the window.
 
     ``hits`` supply the scores for tables; ``known`` has score and duplicates of ids that are not among them. ``whole``
     is the label of the button that calls ``everything`` to select all, "" for none. That and ``clear`` run before the

@@ -16,7 +16,7 @@ from imseek.ui.web.parts import navigation
 from imseek.ui.web.plain_text import escape_markdown
 
 _SHOWN = 60
-#: Seconds between looks at what is being done to the collections, where something is.
+#: Seconds between checks of the collections while a run is in progress on one of them.
 _POLL = 2.0
 
 

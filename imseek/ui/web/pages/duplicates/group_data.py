@@ -157,7 +157,7 @@ def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
     if pair is None or not pair.orientation or pair.orientation not in _TURNS:
         return None
     a, b, c, d = _TURNS[pair.orientation]
-    # The matrix turns the image with the lower id into the other, or ours into that of another collection. Its inverse
-    # is its transpose.
+    # The matrix maps the image with the lower id to the other, or an image of this collection to one of another
+    # collection. Its inverse is its transpose.
     first = keeper.collection == member.collection and keeper.image_id < member.image_id
     return (a, c, b, d) if first else (a, b, c, d)

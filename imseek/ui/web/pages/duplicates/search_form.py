@@ -70,7 +70,7 @@ def show_form(workspace: Workspace, others: Sequence[str], images: int) -> None:
 
 
 def _cost_line(images: int) -> str:
-    """Say how long a search takes the first time, by what is looked for."""
+    """Say how long a first search takes, for each kind of duplicates."""
     exact, usual, regions = (
         job_costs.describe(job_costs.comparing_seconds(images, exact=kind == "exact", regions=kind == "inside"))
         for kind in ("exact", "same", "inside")

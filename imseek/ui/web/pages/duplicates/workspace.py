@@ -162,7 +162,7 @@ class Workspace:
 
     @property
     def report(self) -> DuplicateReport | None:
-        """The latest result, without images that files were moved of since; of a first search, what it has found so
+        """The latest result, without images whose files have been moved since; during a first search, the groups so
         far. None before that."""
         whole = self._result
         if whole is None:
@@ -303,7 +303,7 @@ def _without_missing(report: DuplicateReport, present: frozenset[int]) -> Duplic
         members = tuple(one for one in group.members if one.collection != report.collection or one.image_id in present)
         if len(members) > 1 and members[0] is group.keeper:
             groups.append(replace(group, members=members))
-        elif len(members) > 1:  # Another one is the keeper now, of which the pairs are unknown.
+        elif len(members) > 1:  # Another image becomes the keeper, and its pairs are unknown.
             keeper, *others = members
             groups.append(replace(group, members=(replace(keeper, pair=None), *others)))
     return replace(report, groups=tuple(groups))

@@ -1,4 +1,4 @@
-"""Label sets for labels by examples, without Streamlit: groups of tags, one of which an image has."""
+"""Label sets for labels by examples, without Streamlit: groups of tags of which an image has one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_CLASSES: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """The classes of a label set; ``name`` is that of its probe. With one class, an image belongs to it or not."""
+    """A set of classes and the ``name`` of its probe. With a single class, an image belongs to it or not."""
 
     name: str
     classes: tuple[str, ...]

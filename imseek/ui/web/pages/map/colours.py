@@ -1,4 +1,4 @@
-"""What the colours of a map can stand for, and the colour of each image."""
+"""Colours of the images on a map, and the choice of what they stand for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIN_BRIGHT: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class ColourBy:
-    """What colours stand for.
+    """The meaning of the colours.
 
     ``what`` is a query, a tag (empty: the most common one of each image), the name under which clusters are stored, or
     a column.
@@ -185,8 +185,10 @@ def _sources(view: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def regions(view: MapView, by: ColourBy, *, at_once: bool = False) -> ColourData | None:
-    """Return the values that name the regions of a map: those of the colours if they are names, else clusters, else
-    folders; None if there is nothing to name them by, or ``at_once`` if they would have to be read first."""
+    """Return the values that name the regions of a map: the colours' if those are names, else clusters, else folders.
+
+    None if there are no such values, or with ``at_once`` if they would have to be read first.
+    """
     if by.kind in ("tags", "clusters") or (by.kind == "column" and by.what in ("folder", "source")):
         return colours(view, by)
     if at_once:

@@ -239,7 +239,7 @@ def _map(name: str, collection: Collection, of_map: str, where: str | None, by: 
             on_gone=gone,
             on_drawn=drawn,
         )
-    # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
+    # A container that always exists: without it, later elements would take its place for a moment, or it would stay.
     with st.container(key="map-large"), errors.show_errors():
         if opened_id is not None:
             viewer.open_viewer(name, collection, opened_id, key="map-viewer")

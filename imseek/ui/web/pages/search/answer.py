@@ -27,7 +27,7 @@ _MORE: Final = "search-beyond"
 
 
 def show(name: str, collection: Collection, state: SearchState, facts: DeltaGenerator) -> bool:
-    """Search and draw the results, with what is known of them in ``facts``; returns False after an error."""
+    """Search and draw the results, with a summary in ``facts``; returns False after an error."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… The first search takes longer."):

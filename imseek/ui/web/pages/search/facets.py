@@ -44,7 +44,7 @@ _DAY: Final = "day"
 
 @dataclass(frozen=True, slots=True)
 class RailFacet:
-    """A facet of the rail: ``column`` is that of its filter, ``counted`` the one whose values are counted.
+    """A facet of the rail: its filter is on ``column``, and the values of the column ``counted`` are counted.
 
     It is left out unless these are of one of ``kinds``.
     """
@@ -408,7 +408,7 @@ def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Fol
 
 
 def change(state: SearchState, choice: Mapping[str, Any]) -> SearchState:
-    """Apply a choice made in the rail; what is no choice changes nothing.
+    """Apply a choice made in the rail; an invalid one changes nothing.
 
     ``choice`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
     of these, a missing one stays. Without any of these the facet is cleared. An empty column clears all filters.
@@ -455,7 +455,7 @@ def _with_folder(folders: Sequence[str], folder: str, *, on: bool) -> tuple[str,
 
 
 def _day(text: object) -> date | None:
-    """Return a day, or that of its text (``2019-05-31``), None for anything else."""
+    """Parse a day (``2019-05-31``, or a date already); None for anything else."""
     if isinstance(text, date):
         return text
     try:

@@ -46,7 +46,7 @@ class Picture:
         return self if region is None else replace(self, name=f"part of {self.name}")
 
     def shares(self, region: Region | None) -> tuple[float, ...]:
-        """Return the region in shares of the picture, nothing if there is none or they are unknown."""
+        """Return the region in shares of the picture; empty without a region, or if the picture's size is unknown."""
         if region is None or is_shares(region):
             return region or ()
         width, height = self.size
@@ -78,7 +78,7 @@ def submit_text(state: SearchState, text: str) -> SearchState:
         for prefix in (_TAG, _FOLDER):
             if text.startswith(prefix) and (name := text[len(prefix) :].strip()):
                 return _add_filter(state, prefix, name.strip('"'))
-    # What begins with a minus is unwanted as a whole, unless more follows.
+    # A text that begins with a minus is unwanted as a whole, unless it has several parts.
     if is_quoted or len(tokens) > 1 or (tokens and tokens[0].start()):
         for token in tokens:
             prefix, value = token[1], token[2] or token[3]

@@ -33,7 +33,7 @@ _TAGS: Final = 8
 _CAPTIONS: Final = 6
 #: Maximum number of characters of a caption suggested as a search.
 _SHORT: Final = 60
-#: Collections whose encoder has been loaded or is loading.
+#: Collections whose encoder is loaded or loading.
 _warm_collections: set[str] = set()
 _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
 
