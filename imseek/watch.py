@@ -98,12 +98,12 @@ def watch(
 class _WatchedFolder:
     """A watched folder. ``away`` says why it is unavailable; a full scan is due at ``due``.
 
-    ``held`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
+    ``has_source`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
     """
 
     path: bytes
     due: float
-    held: bool = False
+    has_source: bool = False
     identity: tuple[int, int] | None = None
     away: str | None = None
 
@@ -112,13 +112,13 @@ class _WatchedFolder:
 class _Batch:
     """The work of one run: ``wholes`` are whole sources, ``parts`` paths within sources.
 
-    ``roots`` are the folders scanned completely, ``taken`` the settled paths that this run covers.
+    ``roots`` are the folders scanned completely, ``paths`` the settled paths that this run covers.
     """
 
     roots: list[_WatchedFolder]
     wholes: set[bytes]
     parts: set[bytes]
-    taken: set[bytes]
+    paths: set[bytes]
 
 
 class _Slice(threading.Event):
@@ -321,11 +321,11 @@ class _FolderWatcher:
             # Files of a collection, such as this one, are not pictures.
             if place is None or lies_in_collection(root.path, os.path.dirname(path)):
                 continue
-            if place.whole or not os.path.isdir(path):
+            if place.is_container or not os.path.isdir(path):
                 # A path that is gone may have been a folder of any name.
-                if place.whole or looks_like_picture(path) or not os.path.lexists(path):
+                if place.is_container or looks_like_picture(path) or not os.path.lexists(path):
                     self._settling.touch(path, now)
-                for picture in pictures_beside(path) if is_sidecar(path) and not place.whole else ():
+                for picture in pictures_beside(path) if is_sidecar(path) and not place.is_container else ():
                     self._settling.touch(picture, now)
                 continue
             for n, picture in enumerate(pictures_below(place, path)):
@@ -357,7 +357,7 @@ class _FolderWatcher:
         # A folder without a source becomes one; any other is indexed as part of its source.
         source_of_folder = {root.path: find_source(sources, root.path) for root in roots}
         for root in roots:
-            if root.held and source_of_folder[root.path] is None:  # It must not come back by itself.
+            if root.has_source and source_of_folder[root.path] is None:  # It must not come back by itself.
                 self._say(f"{display_path(root.path)} was taken out of the collection: not followed any more")
                 self._roots.remove(root)
                 del source_of_folder[root.path]
@@ -369,7 +369,7 @@ class _FolderWatcher:
             if any(below(root.path, path) for root in roots):
                 continue
             place = find_source(sources, path)
-            if place is not None and place.whole:
+            if place is not None and place.is_container:
                 wholes.add(place.source.root)
             elif place is not None:
                 rest.add(path)
@@ -402,9 +402,9 @@ class _FolderWatcher:
             self._retry_later(error)
             return None
         self._retry_after = 1.0
-        self._settling.forget(batch.taken)
+        self._settling.forget(batch.paths)
         for root in batch.roots:
-            root.due, root.held = began + self._rescan, True
+            root.due, root.has_source = began + self._rescan, True
         return report
 
     def _retry_later(self, error: Exception) -> None:

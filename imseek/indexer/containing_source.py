@@ -17,10 +17,10 @@ from imseek.indexer.sources.folder import path_below, place_in, reaches
 
 @dataclass(frozen=True, slots=True)
 class SourcePath:
-    """The source that contains a path. ``whole`` is True if it can only be scanned as a whole: archives and tables."""
+    """The source that contains a path. With ``is_container`` (archives, tables) it can only be scanned as a whole."""
 
     source: LocalSource
-    whole: bool
+    is_container: bool
 
 
 def find_source(sources: Sequence[LocalSource], path: bytes) -> SourcePath | None:

@@ -168,8 +168,8 @@ class Run:
             yield f"{changed} changed since they were embedded: `imseek maintain --captions` embeds them again"
 
     def _executor(self, loader: Loader) -> Executor:
-        web_threads = max((source.threads for source in self._scan.sources), default=0)
-        plan = Plan(loader, self._storing.batch, web_threads, deadline=WEB_SECONDS if web_threads else FILE_SECONDS)
+        read_threads = max((source.threads for source in self._scan.sources), default=0)
+        plan = Plan(loader, self._storing.batch, read_threads, deadline=WEB_SECONDS if read_threads else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
     def _items(self) -> Iterator[Item]:

@@ -106,9 +106,9 @@ class PictureRows:
         batch: list[_ReadResult] = []
         pictures = 0
         with self._pictures:
-            for one in read(self._requests(ids)):
-                batch.append(one)
-                pictures += one.prepared is not None
+            for result in read(self._requests(ids)):
+                batch.append(result)
+                pictures += result.prepared is not None
                 if pictures >= self._encode_at or len(batch) >= _LOOKUP_BATCH:
                     yield from self._answers(batch)
                     batch, pictures = [], 0
@@ -166,15 +166,15 @@ class PictureRows:
 
     def _answers(self, batch: Sequence[_ReadResult]) -> Iterator[tuple[int, Row | None]]:
         """Encode the pictures read and yield the row of each image, or None with an entry in ``missing``."""
-        pictures = [one for one in batch if one.prepared is not None]
-        rows = unit_rows(self._encoder, [one.prepared for one in pictures if one.prepared is not None])
+        pictures = [result for result in batch if result.prepared is not None]
+        rows = unit_rows(self._encoder, [result.prepared for result in pictures if result.prepared is not None])
         if pictures:
             # Recorded only now, because encoding may have changed the precision.
             run = SpaceRun(self._build.space.space_id, self._encoder.info.reference, self._encoder.precision)
             self._writer.detail = {"spaces": [asdict(run)]}
-        rows_by_image = {one.request.image_id: row for one, row in zip(pictures, rows, strict=True)}
-        for one in batch:
-            request, trouble = one.request, one.trouble
+        rows_by_image = {result.request.image_id: row for result, row in zip(pictures, rows, strict=True)}
+        for result in batch:
+            request, trouble = result.request, result.trouble
             encoding = rows_by_image.get(request.image_id)
             row = None if isinstance(encoding, str) else encoding
             if isinstance(encoding, str):

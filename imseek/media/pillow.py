@@ -149,18 +149,18 @@ def _read(
     )
 
 
-def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ImageFacts]:
-    """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and what its metadata says."""
+def _load_upright(picture: Any, data: bytes, name: str) -> tuple[Image.Image, ImageFacts]:
+    """Load ``picture`` and return it upright, with 8 bits per channel and no alpha, and what its metadata says."""
     if name == "TIFF":
-        exif = exif_facts(stored)  # before loading: Pillow then turns a TIFF upright and drops the tag
-        stored.load()
-        return _flatten(stored, name), exif
-    stored.load()
-    exif = exif_facts(stored)  # after loading: a PNG may store EXIF behind its pixels
-    image = _flatten(stored, name)
+        exif = exif_facts(picture)  # before loading: Pillow then turns a TIFF upright and drops the tag
+        picture.load()
+        return _flatten(picture, name), exif
+    picture.load()
+    exif = exif_facts(picture)  # after loading: a PNG may store EXIF behind its pixels
+    image = _flatten(picture, name)
     if name in _AUTO_ROTATED:
         # pillow-heif removes the orientation from EXIF, since libheif has turned the picture as the container says.
-        orientation = stored.info.get("original_orientation")
+        orientation = picture.info.get("original_orientation")
         return image, replace(exif, orientation=orientation) if orientation in _TRANSPOSITIONS else exif
     if name == "camera raw":
         exif = raw_facts(data, exif)

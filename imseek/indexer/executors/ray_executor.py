@@ -95,7 +95,7 @@ class RayExecutor:
             {space_id: Recipe.of(encoder) for space_id, encoder in plan.loader.encoders.items()},
             replace(self._runtime, threads=self._runtime.threads or threads),
             self._staging,
-            max(threads, plan.waiting),
+            max(threads, plan.read_threads),
             plan.batch,
             plan.deadline,
             plan.loader.limits,

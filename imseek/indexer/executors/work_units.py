@@ -34,7 +34,7 @@ class PictureInput:
     """One picture for a worker: what to load from which source, or the picture's content itself."""
 
     source: SourceKey
-    what: FoundImage | Content
+    payload: FoundImage | Content
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class Worker:
 
 def _load_content(pair: tuple[Source, PictureInput]) -> Content | Trouble:
     source, parcel = pair
-    return parcel.what if isinstance(parcel.what, Content) else read(source.load, parcel.what)
+    return parcel.payload if isinstance(parcel.payload, Content) else read(source.load, parcel.payload)
 
 
 def _describe_read(content: Content | Trouble) -> ReadPicture | Trouble:

@@ -37,49 +37,50 @@ class SourceRequest:
     stop: threading.Event | None
 
 
-def _open_folder(one: SourceRequest) -> Source:
+def _open_folder(request: SourceRequest) -> Source:
     from imseek.indexer.sources.folder import Folder
 
     return Folder(
-        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
-        opener=one.opener,
+        request.root, choose=request.choose, follow_symlinks=request.follow_symlinks, below=request.below,
+        inside=request.inside, opener=request.opener,
     )  # fmt: skip
 
 
-def _open_list(one: SourceRequest) -> Source:
+def _open_list(request: SourceRequest) -> Source:
     from imseek.indexer.sources.named_files import FileList
 
-    return FileList(one.names, allow_private=one.options.allow_private, opener=one.opener)
+    return FileList(request.names, allow_private=request.options.allow_private, opener=request.opener)
 
 
-def _open_imagefolder(one: SourceRequest) -> Source:
+def _open_imagefolder(request: SourceRequest) -> Source:
     from imseek.indexer.sources.imagefolder import ImageFolder
 
     return ImageFolder(
-        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
-        caption_column=one.options.caption_column, read_ns=one.read_ns, opener=one.opener,
+        request.root, choose=request.choose, follow_symlinks=request.follow_symlinks, below=request.below,
+        inside=request.inside, caption_column=request.options.caption_column, read_ns=request.read_ns,
+        opener=request.opener,
     )  # fmt: skip
 
 
-def _open_table(one: SourceRequest) -> Source:
+def _open_table(request: SourceRequest) -> Source:
     from imseek.indexer.sources.table import Table
 
     return Table(
-        one.root, one.options, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below,
-        opener=one.opener,
+        request.root, request.options, choose=request.choose, follow_symlinks=request.follow_symlinks,
+        below=request.below, opener=request.opener,
     )  # fmt: skip
 
 
-def _open_archive(one: SourceRequest) -> Source:
+def _open_archive(request: SourceRequest) -> Source:
     from imseek.indexer.sources.archive import Archives
 
-    return Archives(one.root, choose=one.choose, below=one.below, opener=one.opener, stop=one.stop)
+    return Archives(request.root, choose=request.choose, below=request.below, opener=request.opener, stop=request.stop)
 
 
-def _open_vectors(one: SourceRequest) -> Source:
+def _open_vectors(request: SourceRequest) -> Source:
     from imseek.indexer.sources.vectors import open_vectors
 
-    return open_vectors(one.root, one.options, one.choose, opener=one.opener)
+    return open_vectors(request.root, request.options, request.choose, opener=request.opener)
 
 
 #: How a source of each kind is opened. A new kind takes its place here, and in detect.py.

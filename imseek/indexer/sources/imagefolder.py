@@ -43,7 +43,7 @@ class _MetadataRow:
 class _Annotations:
     """Metadata known before a picture is read."""
 
-    named: Mapping[str, Scalar]
+    labels: Mapping[str, Scalar]
     row: _MetadataRow
 
 
@@ -135,7 +135,7 @@ class ImageFolder:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
         stated = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
         row = stated.row
-        return replace(found, where=None, caption=row.caption, extra=row.extra), stated.named
+        return replace(found, where=None, caption=row.caption, extra=row.extra), stated.labels
 
     def _annotations_of(self, found: FoundImage) -> _Annotations:
         return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))

@@ -171,10 +171,10 @@ class Table:
             for number, row in sheet.rows(roles.names):
                 check_rows(number + 1, rows.stat.size)
                 yield rows.entry(sheet, roles, number, row)
-        if rows.missing and rows.missing == rows.named:
+        if rows.missing_files and rows.missing_files == rows.file_rows:
             raise MediaError(
                 SkipReason.UNREADABLE,
-                f"none of the {rows.named:,} files that it names is there, perhaps not mounted",
+                f"none of the {rows.file_rows:,} files that it names is there, perhaps not mounted",
             )
 
     def load(self, found: FoundImage) -> Content:
@@ -299,15 +299,15 @@ class _Cursor:
 class _EntryBuilder:
     """Converts a table's rows to entries.
 
-    ``named`` counts rows that name files, ``missing`` those whose file does not exist.
+    ``file_rows`` counts rows that name files, ``missing_files`` those whose file does not exist.
     """
 
     container: bytes
     folder: bytes
     stat: FileStat
     beside: SidecarFinder
-    named: int = 0
-    missing: int = 0
+    file_rows: int = 0
+    missing_files: int = 0
 
     def entry(
         self, sheet: Sheet, roles: ColumnRoles, number: int, row: Row | MalformedRow
@@ -347,12 +347,12 @@ class _EntryBuilder:
             return self._unreachable(
                 at, SkipReason.FORBIDDEN_ADDRESS, "a table elsewhere names no files of this machine"
             )
-        self.named += is_file
+        self.file_rows += is_file
         try:
             image = _resolve_reference(path, self.folder, location)
             return self.beside.add(image, image.where.full) if is_file else image
         except MediaError as error:
-            self.missing += error.reason == SkipReason.VANISHED
+            self.missing_files += error.reason == SkipReason.VANISHED
             return UnreachableEntry(path, SkipReason(error.reason), str(error))
         except OSError as error:
             return UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))

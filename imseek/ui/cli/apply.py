@@ -194,10 +194,10 @@ def _find_plan_collection(uuid: str, name: str | None) -> ResolvedCollection:
         library.ResolvedCollection(entry.path, entry.name, "the plan's")
         for entry in library.list_collections(os.environ)
     ]
-    for one in candidates:
+    for candidate in candidates:
         try:
-            if uuid_of(one.path) == uuid:
-                return one
+            if uuid_of(candidate.path) == uuid:
+                return candidate
         except ImseekError:
             continue
     raise UsageError("the plan is for a collection that is not here", hint="name that collection: --collection PATH")

@@ -117,22 +117,22 @@ def quality_lines(report: QualityReport) -> list[str]:
     """Format a quality report for the user."""
     measured_images = report.images - report.unknown
     lines = []
-    for one in report.lists:
-        share = f", {one.count / measured_images:.1%}" if measured_images else ""
-        lines.append(f"{one.kind}: {format_count(one.count, 'image')}{share} ({one.rule})")
-        if one.worst:
+    for listing in report.lists:
+        share = f", {listing.count / measured_images:.1%}" if measured_images else ""
+        lines.append(f"{listing.kind}: {format_count(listing.count, 'image')}{share} ({listing.rule})")
+        if listing.worst:
             rows = [
                 [
                     *(_number(image.values.get(name)) for name in _QUALITY_COLUMNS),
                     str(image.image_id),
                     _place(image.place),
                 ]
-                for image in one.worst
+                for image in listing.worst
             ]
             head = [*(name.removeprefix("luma_") for name in _QUALITY_COLUMNS), "id", "image"]
             lines.append(table(head, rows, right=range(len(head) - 1)))
-            if one.count > len(one.worst):
-                lines.append(f"and {one.count - len(one.worst):,} more (-n shows more)")
+            if listing.count > len(listing.worst):
+                lines.append(f"and {listing.count - len(listing.worst):,} more (-n shows more)")
     return lines
 
 

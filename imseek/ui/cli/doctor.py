@@ -219,14 +219,14 @@ def _plugins() -> Iterator[Check]:
     from imseek.maintenance import check_plugins
 
     checks = check_plugins()
-    if good := [one.plugin for one in checks if one.problem is None]:
-        yield Check("plugins", "ok", ", ".join(f"{one.name} ({one.package} {one.version})" for one in good))
-    for one in checks:
-        if one.problem is not None:
-            plugin = one.plugin
+    if good := [check.plugin for check in checks if check.problem is None]:
+        yield Check("plugins", "ok", ", ".join(f"{check.name} ({check.package} {check.version})" for check in good))
+    for check in checks:
+        if check.problem is not None:
+            plugin = check.plugin
             where = f"{plugin.name} ({plugin.package} {plugin.version}, {plugin.group})"
             advice = f"pip install --upgrade {plugin.package}, or pip uninstall it"
-            yield Check("plugins", "warn", f"{where}: {one.problem}", advice)
+            yield Check("plugins", "warn", f"{where}: {check.problem}", advice)
 
 
 def _collection(name: str | None) -> Iterator[Check]:

@@ -69,9 +69,9 @@ def parse_image(text: str) -> int | str:
 def parse_images(texts: Iterable[str]) -> list[int | str]:
     """Parse images; ``-`` stands for the lines of standard input. Raises UsageError if that is a terminal."""
     images: list[int | str] = []
-    for one in texts:
-        if one != "-":
-            images.append(parse_image(one))
+    for text in texts:
+        if text != "-":
+            images.append(parse_image(text))
             continue
         if sys.stdin.isatty():
             raise UsageError(

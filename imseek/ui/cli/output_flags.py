@@ -160,7 +160,7 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
     from imseek.ui.terminal import detect_terminal
 
     terminal = detect_terminal()
-    if terminal.way is None:
+    if terminal.protocol is None:
         say(f"no preview: {terminal.reason}; --sheet FILE.png writes the hits as a picture")
         return
     from imseek.showing import name_of

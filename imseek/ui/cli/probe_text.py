@@ -39,16 +39,16 @@ def probe_lines(probe: ProbeInfo) -> list[str]:
         + f"; vectors of {printable(probe.encoder)}",
     ]
     rows = []
-    for one in probe.scores:
-        settings = ", ".join(f"{name} {value:.3g}" for name, value in one.settings.items() if name != "pivot")
-        mark = "*" if one.method == probe.method else ""
-        if one.accuracy is None:
-            rows.append((mark, one.method, "not measured", "", "", settings))
+    for score in probe.scores:
+        settings = ", ".join(f"{name} {value:.3g}" for name, value in score.settings.items() if name != "pivot")
+        mark = "*" if score.method == probe.method else ""
+        if score.accuracy is None:
+            rows.append((mark, score.method, "not measured", "", "", settings))
             continue
-        interval = format_interval(one.accuracy)
-        rows.append((mark, one.method, interval, f"{one.log_loss:.3f}", f"{one.ece:.3f}", settings))
+        interval = format_interval(score.accuracy)
+        rows.append((mark, score.method, interval, f"{score.log_loss:.3f}", f"{score.ece:.3f}", settings))
     out.append(table(("", "kind", "cross-validated accuracy", "log loss", "ECE", "settings"), rows))
-    losses = [one.log_loss for one in probe.scores if one.log_loss is not None]
+    losses = [score.log_loss for score in probe.scores if score.log_loss is not None]
     if len(losses) > 1:
         out.append(
             f"* preferred: it has the lowest log loss ({min(losses):.3f}), so its probabilities are the most reliable"

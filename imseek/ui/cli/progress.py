@@ -64,14 +64,14 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
     ) as bars:
         task = bars.add_task("starting", total=None, skipped=0, read="")
 
-        def show(now: Progress) -> None:
+        def show(state: Progress) -> None:
             bars.update(
                 task,
-                description=now.phase,
-                completed=now.done,
-                total=now.total,
-                skipped=now.skipped,
-                read=_throughput(now),
+                description=state.phase,
+                completed=state.done,
+                total=state.total,
+                skipped=state.skipped,
+                read=_throughput(state),
             )
 
         yield show
@@ -106,13 +106,13 @@ def _json_progress() -> ProgressCallback:
     return write
 
 
-def _throughput(now: Progress) -> str:
+def _throughput(state: Progress) -> str:
     """Format the speed and the bytes read."""
-    if not now.done or not now.seconds:
+    if not state.done or not state.seconds:
         return ""
-    if not now.bytes:  # Other work counts something else than images.
-        return f"{now.done / now.seconds:.1f}/s"
-    return f"{now.done / now.seconds:.1f} images/s, {format_size(now.bytes)}"
+    if not state.bytes:  # Other work counts something else than images.
+        return f"{state.done / state.seconds:.1f}/s"
+    return f"{state.done / state.seconds:.1f} images/s, {format_size(state.bytes)}"
 
 
 @contextmanager

@@ -195,20 +195,20 @@ def _is_file(text: str) -> bool:
 _RARE: Final = ("hubness", "rerank_limit", "exact")
 
 
-def _option_flag(one: OptionField) -> Flag:
+def _option_flag(option_field: OptionField) -> Flag:
     """Return the flag of an option."""
-    described = re.sub(r"`(\w+)`", lambda match: _names(match[1])[-1], one.option.help)
-    hint, default, parser = one.hint, one.default, None
-    if one.kind is tuple:
+    described = re.sub(r"`(\w+)`", lambda match: _names(match[1])[-1], option_field.option.help)
+    hint, default, parser = option_field.hint, option_field.default, None
+    if option_field.kind is tuple:
         hint, default, parser = list[int] | None, None, parse_id_argument
         described = f"{described[:-1]}; may be repeated."
-    field_option = one.option
+    field_option = option_field.option
     metavar = field_option.metavar
-    if one.name == "page":
+    if option_field.name == "page":
         metavar, described = "N|TOKEN", "Show page N, or continue by the token that an earlier answer gave."
-    make = rare if one.name in _RARE else typer.Option
+    make = rare if option_field.name in _RARE else typer.Option
     option = make(
-        *_names(one.name),
+        *_names(option_field.name),
         metavar=metavar,
         min=field_option.minimum,
         max=field_option.maximum,

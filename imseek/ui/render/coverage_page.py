@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _THUMBNAIL_SIDE = 224
 
 
-def write(file: TextIO, report: CoverageReport, both: Sequence[ResolvedCollection]) -> None:
+def write(file: TextIO, report: CoverageReport, collections: Sequence[ResolvedCollection]) -> None:
     """Write the page to ``file``, reading pictures of both collections from their places."""
-    a, b = both
+    a, b = collections
     with ExitStack() as stack:
         sides = []
         for side, mine, other in ((report.a, a, b), (report.b, b, a)):

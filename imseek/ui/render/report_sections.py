@@ -227,11 +227,11 @@ def _clusters(report: CollectionReport) -> Iterator[Block]:
     yield Text(
         f"{format_count(len(clusters.clusters), 'group')} by {clusters.method}; {clusters.chosen}. Names are guesses."
     )
-    for one in clusters.clusters[:_CLUSTERS]:
-        share = f"{one.size / clusters.images:.0%}" if clusters.images else ""
-        alike = "" if one.cohesion is None else f", alike {one.cohesion:.2f}"
-        title = f"{one.name or 'no name'}: {format_count(one.size, 'image')} ({share}{alike})"
-        yield Pictures(title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True)
+    for cluster in clusters.clusters[:_CLUSTERS]:
+        share = f"{cluster.size / clusters.images:.0%}" if clusters.images else ""
+        alike = "" if cluster.cohesion is None else f", alike {cluster.cohesion:.2f}"
+        title = f"{cluster.name or 'no name'}: {format_count(cluster.size, 'image')} ({share}{alike})"
+        yield Pictures(title, [Picture(image.image_id, image.place) for image in cluster.medoids[:_MEMBERS]], True)
     if len(clusters.clusters) > _CLUSTERS:
         yield Text(f"And {len(clusters.clusters) - _CLUSTERS:,} more.")
 

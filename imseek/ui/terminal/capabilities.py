@@ -40,10 +40,10 @@ _MAX_CELL: Final = (100, 200)
 class TerminalCapabilities:
     """What standard output can draw. ``cell`` is (width, height) of a character in pixels.
 
-    ``way`` is None if pictures cannot be drawn, and ``reason`` says why.
+    ``protocol`` is None if pictures cannot be drawn, and ``reason`` says why.
     """
 
-    way: GraphicsProtocol | None
+    protocol: GraphicsProtocol | None
     columns: int
     lines: int
     cell: tuple[int, int] = _DEFAULT_CELL

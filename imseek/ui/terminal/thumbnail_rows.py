@@ -52,7 +52,7 @@ def print_preview(
             row = range(start, min(start + across, len(visible)))
             labels = [_label(n + 1, visible[n], names[n], width) for n in row]
             tiles = [next(pictures) for _ in row]
-            if screen.way == "blocks":
+            if screen.protocol == "blocks":
                 _print_blocks(tiles, labels, (width, lines))
             else:
                 sys.stdout.write("".join(_draw_row(tiles, labels, (width, lines), screen)))
@@ -73,7 +73,7 @@ def _draw_row(
     screen: TerminalCapabilities,
 ) -> Iterator[str]:
     """Yield a row of tiles: first the lines, so that nothing scrolls afterwards, then the pictures above them."""
-    assert screen.way is not None
+    assert screen.protocol is not None
     gap = " " * _GAP
     reasons = [tile if isinstance(tile, str) else "" for tile in tiles]
     yield f"{gap.join(set_cell_size(reason, box[0]) for reason in reasons).rstrip()}\n"
@@ -83,7 +83,7 @@ def _draw_row(
     yield "\n\x1b7"
     for n, tile in enumerate(tiles):
         if not isinstance(tile, str):
-            picture = render_picture(tile, screen.way, box, screen.cell)
+            picture = render_picture(tile, screen.protocol, box, screen.cell)
             column = 1 + n * (box[0] + _GAP)
             yield f"\x1b[{box[1] + _BELOW + 1}A\x1b[{column}G{picture}\x1b8"
 

@@ -100,8 +100,8 @@ class AuthMiddleware:
             return _login_page("That is not the token." if token else "You are not logged in.", 401)
         return Response("not logged in", 401)
 
-    def _log_in(self, to: str) -> Response:
-        answer = RedirectResponse(to, 303)
+    def _log_in(self, target: str) -> Response:
+        answer = RedirectResponse(target, 303)
         # Lax: links from elsewhere, such as e-mails, work, while forms and scripts of other sites send no cookie.
         answer.set_cookie(COOKIE, self._token, max_age=_MONTH, httponly=True, samesite="lax")
         return answer

@@ -195,7 +195,7 @@ class _Row:
 
 
 def _row(collection: Collection, choice: ImageSelection, image: Image) -> dict[str, Any]:
-    hit = choice.found.get(image.image_id)
+    hit = choice.hit_data.get(image.image_id)
     score, duplicates = (None, ()) if hit is None else (hit[0], tuple(hit[1]))
     row = to_json(_Row(image.image_id, score, collection.uuid, image.place, duplicates, image.tags, image.content_hash))
     for name, value in image.metadata.items():

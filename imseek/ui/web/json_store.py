@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LoadedDocument(Generic[T]):
-    """A parsed document. ``found`` is None if the file is missing or was damaged; a damaged file now lies at
+    """A parsed document. ``content`` is None if the file is missing or was damaged; a damaged file now lies at
     ``aside``."""
 
-    found: T | None = None
+    content: T | None = None
     aside: Path | None = None
 
 

@@ -69,10 +69,10 @@ class SearchStore:
         """Put a search first in the history, moving it if it is there already. Its page of hits is not stored."""
         first = state.with_changes()
 
-        def add(mine: CollectionSearches) -> CollectionSearches:
+        def add(searches: CollectionSearches) -> CollectionSearches:
             past = PastSearch(first, datetime.now(UTC).isoformat(timespec="seconds"))
-            rest = tuple(one for one in mine.history if one.state != first)
-            return replace(mine, history=(past, *rest)[:MAX_HISTORY])
+            rest = tuple(one for one in searches.history if one.state != first)
+            return replace(searches, history=(past, *rest)[:MAX_HISTORY])
 
         self._change(uuid, add)
 
@@ -84,10 +84,10 @@ class SearchStore:
         """Save a search under a name, replacing another of that name. Raises UsageError."""
         title = check_name(name)
 
-        def add(mine: CollectionSearches) -> CollectionSearches:
-            if title not in mine.saved and len(mine.saved) >= MAX_SAVED:
+        def add(searches: CollectionSearches) -> CollectionSearches:
+            if title not in searches.saved and len(searches.saved) >= MAX_SAVED:
                 raise UsageError(f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed")
-            return replace(mine, saved={**mine.saved, title: state.with_changes()})
+            return replace(searches, saved={**searches.saved, title: state.with_changes()})
 
         self._change(uuid, add)
 
@@ -95,10 +95,12 @@ class SearchStore:
         """Rename a saved search. Raises UsageError if the name is taken or invalid."""
         title = check_name(new)
 
-        def change(mine: CollectionSearches) -> CollectionSearches:
-            if title != name and title in mine.saved:
+        def change(searches: CollectionSearches) -> CollectionSearches:
+            if title != name and title in searches.saved:
                 raise UsageError(f"another search is called {title!r}", hint="choose another name")
-            return replace(mine, saved={title if one == name else one: state for one, state in mine.saved.items()})
+            return replace(
+                searches, saved={title if one == name else one: state for one, state in searches.saved.items()}
+            )
 
         self._change(uuid, change)
 
@@ -121,11 +123,11 @@ class SearchStore:
         """
         stamp = self._stamp()
         if stamp is None or stamp != self._cache[0]:
-            content = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
+            document = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
             note = self._cache[2]
-            if content.aside is not None:
-                note = f"{_BROKEN}; it is now {content.aside}, and a new one begins"
-            self._cache = (None if content.found is None else stamp, content.found or {}, note)
+            if document.aside is not None:
+                note = f"{_BROKEN}; it is now {document.aside}, and a new one begins"
+            self._cache = (None if document.content is None else stamp, document.content or {}, note)
         return dict(self._cache[1])
 
     def _write(self, everything: Mapping[str, CollectionSearches]) -> None:

@@ -327,8 +327,8 @@ def _ids(
 ) -> tuple[int, ...]:
     ids: dict[int, None] = {}
     for value in parameters.get(name, ()):
-        for one in value.split(","):
-            text = one.strip()
+        for part in value.split(","):
+            text = part.strip()
             fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in excluded
             if fits and len(ids) < MAX_FEEDBACK:
                 ids[int(text)] = None

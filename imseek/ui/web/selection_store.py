@@ -24,11 +24,11 @@ MAX_TOTAL_IMAGES: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class ImageSelection:
-    """Selected images of the collection ``name``; ``found`` maps ids of hits to their score and duplicates."""
+    """Selected images of the collection ``name``; ``hit_data`` maps ids of hits to their score and duplicates."""
 
     name: str
     ids: tuple[int, ...]
-    found: Mapping[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+    hit_data: Mapping[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
 
 
 def make_selection(
@@ -84,7 +84,7 @@ class SelectionStore:
 
     def _token(self, selection: ImageSelection) -> str:
         """Return an unguessable token, the same for equal selections."""
-        identity = repr((selection.name, selection.ids, sorted(selection.found.items())))
+        identity = repr((selection.name, selection.ids, sorted(selection.hit_data.items())))
         digest = blake2b(identity.encode(), key=self._key, digest_size=16).digest()
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 

@@ -65,7 +65,7 @@ class Settings:
 
 def run(
     settings: Settings,
-    given: library.NamedCollection | None,
+    first: library.NamedCollection | None,
     runtime: Runtime | None,
     ready: Callable[[str, str, str], None],
 ) -> int:
@@ -78,7 +78,7 @@ def run(
     # On a socket that Streamlit opens, each response takes 40 ms: see `bind_socket`.
     listening = bind_socket(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
-    shared = app_state.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
+    shared = app_state.start(first, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
     url = server_url(settings.host, listening.getsockname()[1])
     once = OneTimeCode()
 

@@ -24,7 +24,7 @@ _LIMITS: Final = Limits(max_bytes=MAX_BYTES)
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
+def save_upload(home: Path, data: bytes, label: str = "the picture") -> str:
     """Store a picture and return its SHA-256 in hex.
 
     Raises QueryError if it is no picture or too large, ImseekError if it cannot be written.
@@ -33,7 +33,7 @@ def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
         media.decode(data, min_side=64, limits=_LIMITS, measured=False)
     except MediaError as error:
         hint = error.hint or "try another file: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF"
-        raise QueryError(f"cannot search with {called}: {error}", hint=hint) from error
+        raise QueryError(f"cannot search with {label}: {error}", hint=hint) from error
     name = sha256(data).hexdigest()
     folder = home / "uploads"
     try:

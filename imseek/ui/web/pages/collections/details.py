@@ -98,7 +98,7 @@ def _last_run(entry: NamedCollection) -> str:
     return (
         "none yet"
         if job is None
-        else f"{run_descriptions.summarise_run(job).what}, {local_time(job.ended or job.started)}"
+        else f"{run_descriptions.summarise_run(job).title}, {local_time(job.ended or job.started)}"
     )
 
 

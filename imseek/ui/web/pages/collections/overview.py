@@ -41,19 +41,19 @@ def _show(entries: Sequence[NamedCollection], current: NamedCollection | None) -
         st.text(f"and {len(entries) - _SHOWN:,} more: the switcher at the top lists them all")
 
 
-def facts(one: NamedCollection) -> list[str]:
+def facts(entry: NamedCollection) -> list[str]:
     """Return what a card says about a collection, read from small files without opening it."""
-    images, running = state(one)
+    images, running = state(entry)
     if images is None:
         return ["cannot be opened"]
     return [format_count(images, "picture"), *([f"{running}…"] if running else [])]
 
 
-def state(one: NamedCollection) -> tuple[int | None, str]:
+def state(entry: NamedCollection) -> tuple[int | None, str]:
     """Return the number of images, None if the collection cannot be opened, and what is being done, "" if nothing."""
     try:
-        images = read_state(one.path).images
-        job = next(iter(jobs.list(one.path, limit=1)), None)
+        images = read_state(entry.path).images
+        job = next(iter(jobs.list(entry.path, limit=1)), None)
     except ImseekError:
         return None, ""
-    return images, run_descriptions.summarise_run(job).what if job is not None and job.state == jobs.RUNNING else ""
+    return images, run_descriptions.summarise_run(job).title if job is not None and job.state == jobs.RUNNING else ""

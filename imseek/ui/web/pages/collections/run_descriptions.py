@@ -80,10 +80,10 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run in two lines: ``what`` it does or did, and ``how`` far it is. ``share`` is 0 … 1, None if unknown."""
+    """A run in two lines: ``title`` says what it does, ``detail`` how far it is. ``share`` is 0 … 1, None if unknown."""
 
-    what: str
-    how: str
+    title: str
+    detail: str
     share: float | None
 
 

@@ -101,9 +101,9 @@ def _is_ours(job: Job) -> bool:
 
 def _show_running(entry: NamedCollection, job: Job) -> None:
     summary = run_descriptions.summarise_run(job)
-    st.text(summary.what)
+    st.text(summary.title)
     st.progress(summary.share or 0.0)
-    st.text(summary.how)
+    st.text(summary.detail)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.session_state.get(_CANCELLED_KEY) == (str(entry.path), job.run_id):
             st.text("Stopping: finishing the current batch…")
@@ -122,7 +122,7 @@ def _show_running(entry: NamedCollection, job: Job) -> None:
 
 def _show_ended(entry: NamedCollection, job: Job) -> None:
     summary = run_descriptions.summarise_run(job)
-    st.text(summary.what if not summary.how else f"{summary.what} ({summary.how})")
+    st.text(summary.title if not summary.detail else f"{summary.title} ({summary.detail})")
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.kind == "index" and job.state != jobs.FAILED:
             st.page_link(
@@ -160,8 +160,8 @@ def show_all(entry: NamedCollection) -> None:
         rows.append(
             {
                 "run": job.run_id,
-                "what": summary.what,
-                "progress": summary.how,
+                "what": summary.title,
+                "progress": summary.detail,
                 "started": local_time(job.started),
                 "ended": local_time(job.ended or ""),
             }

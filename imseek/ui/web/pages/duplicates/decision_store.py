@@ -188,14 +188,14 @@ class DecisionStore:
         StorageError."""
         self.unread = None
         try:
-            content = json_store.load(self._file, "imseek_review", FORMAT, _parse_document)
+            document = json_store.load(self._file, "imseek_review", FORMAT, _parse_document)
         except StorageError as error:
             self.unread = error
             raise
-        if content.aside is not None:
-            self.note = f"what was decided here could not be read: its file was damaged, and is now {content.aside}"
-        if content.found is not None:
-            self._entries, self._undone, self.settings = content.found
+        if document.aside is not None:
+            self.note = f"what was decided here could not be read: its file was damaged, and is now {document.aside}"
+        if document.content is not None:
+            self._entries, self._undone, self.settings = document.content
             self._states = states(self._entries)
 
     def _load_late(self) -> None:

@@ -70,12 +70,14 @@ UNDECIDED: Final = State()
 def states(decisions: Iterable[Decision]) -> dict[Key, State]:
     """Return the state of each group after all decisions, in their order."""
     states_by_group: dict[Key, State] = {}
-    for one in decisions:
-        before = states_by_group.get(one.group, UNDECIDED)
-        if one.act == "apart":
-            states_by_group[one.group] = State(apart=(*before.apart, *one.images))
+    for decision in decisions:
+        before = states_by_group.get(decision.group, UNDECIDED)
+        if decision.act == "apart":
+            states_by_group[decision.group] = State(apart=(*before.apart, *decision.images))
         else:
-            states_by_group[one.group] = State(one.act, one.images if one.act == "keep" else (), before.apart)
+            states_by_group[decision.group] = State(
+                decision.act, decision.images if decision.act == "keep" else (), before.apart
+            )
     return states_by_group
 
 
@@ -129,8 +131,8 @@ def _each(members: Sequence[Duplicate], verdict: Verdict) -> Verdicts:
     return {pair: verdict for one, other in combinations(members, 2) if (pair := _pair(one, other)) is not None}
 
 
-def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
-    a, b = sorted((one.content_hash, other.content_hash))
+def _pair(first: Duplicate, second: Duplicate) -> Pair | None:
+    a, b = sorted((first.content_hash, second.content_hash))
     return None if a == b else (a, b)
 
 
@@ -210,19 +212,19 @@ def to_json(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     ]
 
 
-def from_json(stored: Any) -> list[Decision]:
+def from_json(document: Any) -> list[Decision]:
     """Parse what :func:`to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
     decisions = []
-    for one in stored:
-        if one["act"] not in ACTS:
-            raise ValueError(one["act"])
-        before = None if one["before"] is None else verdicts_from_json(one["before"])
+    for entry in document:
+        if entry["act"] not in ACTS:
+            raise ValueError(entry["act"])
+        before = None if entry["before"] is None else verdicts_from_json(entry["before"])
         decisions.append(
             Decision(
-                tuple(map(str, one["group"])),
-                one["act"],
-                tuple(map(str, one["images"])),
-                verdicts_from_json(one["wanted"]),
+                tuple(map(str, entry["group"])),
+                entry["act"],
+                tuple(map(str, entry["images"])),
+                verdicts_from_json(entry["wanted"]),
                 before,
             )
         )
@@ -233,8 +235,8 @@ def verdicts_to_json(verdicts: Verdicts) -> list[list[str | None]]:
     return [[a, b, verdict] for (a, b), verdict in verdicts.items()]
 
 
-def verdicts_from_json(stored: Any) -> Verdicts:
+def verdicts_from_json(document: Any) -> Verdicts:
     """Parse what :func:`verdicts_to_json` wrote. Raises ValueError or TypeError for anything else."""
-    if any(verdict not in ("same", "different", None) for _, _, verdict in stored):
+    if any(verdict not in ("same", "different", None) for _, _, verdict in document):
         raise ValueError("no verdict")
-    return {(str(a), str(b)): verdict for a, b, verdict in stored}
+    return {(str(a), str(b)): verdict for a, b, verdict in document}

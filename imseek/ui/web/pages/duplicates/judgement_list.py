@@ -54,16 +54,18 @@ def cards(name: str, workspace: Workspace, judgements: Sequence[Judgement]) -> l
     return [_card(n, name, one, ids, places) for n, one in enumerate(judgements)]
 
 
-def _card(n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> Card:
-    first, second = (_image_name(content, ids, places) for content in (one.a, one.b))
-    image_id = next((ids[content][0] for content in (one.a, one.b) if ids.get(content)), None)
+def _card(
+    n: int, name: str, judgement: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]
+) -> Card:
+    first, second = (_image_name(content, ids, places) for content in (judgement.a, judgement.b))
+    image_id = next((ids[content][0] for content in (judgement.a, judgement.b) if ids.get(content)), None)
     return Card(
         n,
         "" if image_id is None else app_state.thumbnail_url(name, image_id),
         alt=first,
         title=first,
         note=f"and {second}",
-        mark="different" if one.verdict == "different" else "the same",
+        mark="different" if judgement.verdict == "different" else "the same",
     )
 
 

@@ -150,15 +150,15 @@ def take_report(workspace: Workspace) -> None:
 def show_search(workspace: Workspace) -> None:
     """Show the progress of the search, if it is running."""
     if workspace.finding is not None:
-        st.fragment(_show_search, run_every=0.5)(workspace, workspace.found, time.monotonic())
+        st.fragment(_show_search, run_every=0.5)(workspace, workspace.group_count, time.monotonic())
 
 
 def _show_search(workspace: Workspace, groups_shown: int, since: float) -> None:
     """Draw the page again with the groups found meanwhile: the first ones at once, others every few seconds."""
     _show_task(lambda: workspace.finding, "Finding duplicates", "duplicates-stop", _STOPPING)
-    if workspace.found:
-        st.text(f"{format_count(workspace.found, 'group')} so far. You can begin to decide.")
-    if workspace.found > groups_shown and (not groups_shown or time.monotonic() - since > _REDRAW_SECONDS):
+    if workspace.group_count:
+        st.text(f"{format_count(workspace.group_count, 'group')} so far. You can begin to decide.")
+    if workspace.group_count > groups_shown and (not groups_shown or time.monotonic() - since > _REDRAW_SECONDS):
         st.rerun()
 
 

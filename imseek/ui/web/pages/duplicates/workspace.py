@@ -179,7 +179,7 @@ class Workspace:
         return self._present_report[2]
 
     @property
-    def found(self) -> int:
+    def group_count(self) -> int:
         """The number of groups that the running search has found so far."""
         return len(self._groups_so_far)
 

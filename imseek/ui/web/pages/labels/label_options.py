@@ -125,8 +125,10 @@ def preview_line(sample: int, total: int) -> str:
     )
 
 
-def saved_line(one: SavedLabels) -> str:
+def saved_line(saved_set: SavedLabels) -> str:
     """Describe saved labels in one line."""
-    storage = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
-    classes = ", ".join(one.classes[:12]) + (f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else "")
-    return f"{classes} · as {storage} · {one.encoder} · {one.created[:10]}"
+    storage = " and ".join(["columns"] * saved_set.columns + ["tags"] * saved_set.tags)
+    classes = ", ".join(saved_set.classes[:12]) + (
+        f", and {len(saved_set.classes) - 12:,} more" if len(saved_set.classes) > 12 else ""
+    )
+    return f"{classes} · as {storage} · {saved_set.encoder} · {saved_set.created[:10]}"

@@ -66,27 +66,27 @@ def score_line(score: ProbeScore) -> str:
 
 def show_train_button(
     collection: Collection,
-    one: LabelSet,
+    label_set: LabelSet,
     probe: ProbeInfo | None,
     counts: Mapping[str, int],
     on_begin: Callable[[], None],
 ) -> None:
     """Draw the button that starts training, with advice; ``on_begin`` is called as it starts."""
-    slot = f"learn-{one.name}"
+    slot = f"learn-{label_set.name}"
     busy = label_tasks.is_busy(collection.path, slot)
-    why = tag_label_sets.why_not_learnable(one, counts)
-    labelled = sum(counts.get(tag, 0) for tag in one.tags)
+    why = tag_label_sets.why_not_learnable(label_set, counts)
+    labelled = sum(counts.get(tag, 0) for tag in label_set.tags)
     verb = "Train" if probe is None else "Train again"
     text = f"{verb} on {labelled:,} labels" if why is None else verb
 
     def start() -> None:
-        labels = one.labels(counts)
+        labels = label_set.labels(counts)
 
         def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
-            info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
-            return TrainedProbe(info, probes.apply(collection, one.name, progress=progress))
+            info = probes.fit(collection, label_set.name, labels, force=True, progress=progress, stop=stop)
+            return TrainedProbe(info, probes.apply(collection, label_set.name, progress=progress))
 
-        label_tasks.begin(collection.path, slot, f"Training {one.name}", task)
+        label_tasks.begin(collection.path, slot, f"Training {label_set.name}", task)
         label_tasks.forget(collection.path, f"{slot}-save")
         st.session_state["learn-begun"] = True
         on_begin()
@@ -95,7 +95,7 @@ def show_train_button(
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
-    hints = [tag_label_sets.advice(one, counts) if why is None else why]
+    hints = [tag_label_sets.advice(label_set, counts) if why is None else why]
     if why is None:
         duration = job_costs.describe(1 + job_costs.seconds("label", read_state(collection.path).images))
         hints.append(f"Training, with predictions for all pictures, takes {duration}.")

@@ -70,13 +70,13 @@ def parse_set(text: str, name: str = "") -> LabelSet:
         raise UsageError("no classes are named", hint="such as: cat, dog")
     if len(classes_by_tag) > MAX_CLASSES:
         raise UsageError(f"{len(classes_by_tag)} classes, and there are keys for {MAX_CLASSES}", hint="leave some out")
-    if any(len(one) > 100 or not one.isprintable() for one in classes_by_tag.values()):
+    if any(len(label_set) > 100 or not label_set.isprintable() for label_set in classes_by_tag.values()):
         raise UsageError("a class is one line of 100 characters at most")
     classes = tuple(classes_by_tag.values())
-    one = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)
-    if len(one.none) > 200:
+    label_set = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)
+    if len(label_set.none) > 200:
         raise UsageError("the names of these classes are too long", hint="shorten them: 180 characters in all")
-    return one
+    return label_set
 
 
 def of_probe(probe: ProbeInfo) -> LabelSet | None:
@@ -101,22 +101,22 @@ def count_labels(counts: Sequence[TagCount]) -> dict[str, int]:
     return {tag: n for tag, n in counts_by_tag.items() if n}
 
 
-def why_not_learnable(one: LabelSet, counts: Mapping[str, int]) -> str | None:
+def why_not_learnable(label_set: LabelSet, counts: Mapping[str, int]) -> str | None:
     """Return why a probe cannot be trained yet, and what to do; None if it can."""
-    counts_by_tag = {tag: counts[tag] for tag in one.tags if counts.get(tag)}
+    counts_by_tag = {tag: counts[tag] for tag in label_set.tags if counts.get(tag)}
     if not counts_by_tag:
         return "Nothing is labelled yet. Label a few pictures of each class."
     if len(counts_by_tag) < 2:
         tag, n = next(iter(counts_by_tag.items()))
-        other = one.none if len(one.classes) == 1 and tag != one.none else "another class"
+        other = label_set.none if len(label_set.classes) == 1 and tag != label_set.none else "another class"
         return f"So far only {tag} is labelled ({n:,}). Label some pictures of {other} too."
     return None
 
 
-def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
+def advice(label_set: LabelSet, counts: Mapping[str, int]) -> str:
     """Return advice about classes with few or no labels."""
-    few = [tag for tag in one.tags if 0 < counts.get(tag, 0) < 5]
-    missing = [tag for tag in one.classes if not counts.get(tag)]
+    few = [tag for tag in label_set.tags if 0 < counts.get(tag, 0) < 5]
+    missing = [tag for tag in label_set.classes if not counts.get(tag)]
     parts = []
     if missing:
         parts.append(f"None is labelled {', '.join(missing)} yet: that will not be learned.")
@@ -125,8 +125,8 @@ def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
     return " ".join(parts)
 
 
-def changes(before: Mapping[int, str], now: Mapping[int, str]) -> dict[int, str]:
+def changes(former: Mapping[int, str], current: Mapping[int, str]) -> dict[int, str]:
     """Return changed keys by image id; a removed key counts as skipped."""
-    changed_keys = {image_id: key for image_id, key in now.items() if before.get(image_id, SKIP) != key}
-    changed_keys.update({image_id: SKIP for image_id, key in before.items() if image_id not in now and key != SKIP})
+    changed_keys = {image_id: key for image_id, key in current.items() if former.get(image_id, SKIP) != key}
+    changed_keys.update({image_id: SKIP for image_id, key in former.items() if image_id not in current and key != SKIP})
     return changed_keys

@@ -27,9 +27,9 @@ _PCA_SECONDS: Final = 0.00002
 
 @dataclass(frozen=True, slots=True)
 class LayoutTask:
-    """A running job; ``what`` describes it."""
+    """A running job; ``title`` describes it."""
 
-    what: str
+    title: str
     launched: jobs.Launched
 
 
@@ -86,7 +86,7 @@ def show_progress(root: Path) -> None:
     share = done / total if isinstance(done, int) and isinstance(total, int) and total > 0 else 0.0
     phase = str(progress.get("phase", "starting"))
     with st.container(border=True):
-        st.text(task.what)
+        st.text(task.title)
         st.progress(min(1.0, max(0.0, share)), text=f"{capitalise(phase)} …")
         st.text("It continues if you close this page. You can use other pages meanwhile.")
         if st.button("Stop", key="map-stop"):

@@ -197,10 +197,10 @@ def _about(info: MapInfo) -> str:
 
 
 @st.fragment
-def _map(name: str, collection: Collection, of_map: str, where: str | None, by: ColourBy) -> None:
+def _map(name: str, collection: Collection, map_name: str, where: str | None, by: ColourBy) -> None:
     """Draw the map and what is selected on it, in a fragment: a selection reruns only this."""
     try:
-        view = map_points.current_view(collection.path, of_map, where)
+        view = map_points.current_view(collection.path, map_name, where)
         points = map_points.load_points(view)
     except ImseekError as error:
         errors.show_error(error)

@@ -157,10 +157,10 @@ def _like_all(image_ids: Sequence[int], more: bool) -> None:
     _go_to_judged(state.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
 
 
-def _go_to_judged(to: SearchState, text: str) -> None:
+def _go_to_judged(state: SearchState, text: str) -> None:
     before = page_state.current().state
-    page_state.go_to(to)
-    if to != before:
+    page_state.go_to(state)
+    if state != before:
         undoable_changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 

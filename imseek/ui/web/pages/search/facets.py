@@ -44,13 +44,13 @@ _DAY: Final = "day"
 
 @dataclass(frozen=True, slots=True)
 class RailFacet:
-    """A facet of the rail: its filter is on ``column``, and the values of the column ``counted`` are counted.
+    """A facet of the rail: its filter is on ``column``, and the values of ``counted_column`` are counted.
 
     It is left out unless these are of one of ``kinds``.
     """
 
     column: str
-    counted: str
+    counted_column: str
     label: str
     kind: FacetKind
     choices: tuple[tuple[str, Filter], ...] = ()
@@ -218,7 +218,7 @@ def available(collection: Collection) -> tuple[RailFacet, ...]:
     def has(one: RailFacet) -> bool:
         if one.column == TAG:
             return tagged
-        facet = facets.get(one.counted)
+        facet = facets.get(one.counted_column)
         # A table may have a column of this name with values of another kind.
         if facet is None or facet.kind not in one.kinds:
             return False
@@ -248,7 +248,7 @@ def _count(
     others = [one for one in plain_facets if one.kind != "folders"]
     facet_counts = overview.count_facets(
         collection,
-        [one.counted for one in others],
+        [one.counted_column for one in others],
         choices=conditions,
         where=state.where,
         hits=hits,
@@ -323,12 +323,12 @@ def _facet_data(
     return data
 
 
-def _dates(now: Filter, counts: FacetCounts) -> dict[str, Any]:
+def _dates(current: Filter, counts: FacetCounts) -> dict[str, Any]:
     """Return the numbers of pictures by year, and by month if one year is chosen, and the chosen days."""
     years: dict[str, int] = {}
     for month, n in counts.values:
         years[month[:-3]] = years.get(month[:-3], 0) + n
-    low, high = (one.isoformat() if isinstance(one, date) else None for one in (now.low, now.high))
+    low, high = (one.isoformat() if isinstance(one, date) else None for one in (current.low, current.high))
     one_year = low is not None and high is not None and low[:4] == high[:4]
     months = {month: n for month, n in counts.values if low is not None and month.startswith(low[:4])}
     numbers = sorted(map(int, years))
