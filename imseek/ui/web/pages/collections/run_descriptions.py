@@ -80,7 +80,7 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run in two lines: ``title`` says what it does, ``detail`` how far it is. ``share`` is 0 … 1, None if unknown."""
+    """A run in two lines: ``title`` says what it does, ``detail`` how far it is. ``share`` is 0 … 1 or None."""
 
     title: str
     detail: str
