@@ -87,7 +87,7 @@ def read_state(collection: AnyCollection) -> CollectionState:
 def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str]) -> int:
     """Return the id of the image with a path or URL: of an indexed file, or of a copy of one.
 
-    Of several images, as with copies, it is the one with the lowest id. Raises ImageNotFoundError, StorageError.
+    If several images match, such as copies, the lowest id is returned. Raises ImageNotFoundError, StorageError.
     """
     path = os.fsencode(image)
     ids = image_refs.find_ids(path_of(collection), [path])[path]

@@ -51,7 +51,7 @@ class Plugin:
 def find_plugins(group: PluginGroup) -> Mapping[str, Plugin]:
     """Return the plugins of a group by name, without importing them.
 
-    Of two with one name, that of the first package counts.
+    If two plugins have one name, the first package's counts.
     """
     by_name: dict[str, Plugin] = {}
     for plugin in list_plugins(group):

@@ -182,7 +182,7 @@ class EncodeStage:
     ) -> None:
         """Store an image with the vectors of an image of the same content.
 
-        ``twin`` is its metadata row, ``twin_metadata`` the same with what lies beside it.
+        ``twin`` is its metadata row, ``twin_metadata`` the same with the columns from files beside it.
         """
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self._columns[loaded.candidate.source_id].of(row)

@@ -66,7 +66,7 @@ class IndexOptions:
 def index(
     writer: Writer,
     encoders: Mapping[int, Encoder],
-    selected: Sequence[Target],
+    selection: Sequence[Target],
     options: IndexOptions,
     *,
     captions: Mapping[int, Encoder] = MappingProxyType({}),
@@ -80,13 +80,15 @@ def index(
     # Checked before a source is recorded: a wrong collection, or another encoder's vectors, must leave nothing behind.
     contents = StoredContents(writer.root, options.skip_known)
     notes: tuple[str, ...] = ()
-    if any(target.source.kind == "vectors" for target in selected):
+    if any(target.source.kind == "vectors" for target in selection):
         from imseek.indexer import (
             imported_vectors_check,  # here: seldom needed, and it imports readers of tables and of the web
         )
 
-        selected, notes = imported_vectors_check.check(writer.catalog, selected, encoders, options.scan, options.limits)
-    targets = record_sources(writer, selected)
+        selection, notes = imported_vectors_check.check(
+            writer.catalog, selection, encoders, options.scan, options.limits
+        )
+    targets = record_sources(writer, selection)
     task.report("scan", 0, None, skipped=0, bytes_read=0)
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}

@@ -22,7 +22,7 @@ RATINGS: Final = range(-1, 6)
 class Annotations:
     """Title, caption, keywords, people, rating (-1: rejected, 0: unrated, up to 5) and colour label of a picture.
 
-    What is not stated is None or empty.
+    Annotations that are missing are None or empty.
     """
 
     caption: str | None = None

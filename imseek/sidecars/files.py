@@ -127,7 +127,7 @@ def _read(at: FolderEntry) -> bytes | None:
 def _unfinished(part: FolderEntry) -> Iterator[Callable[[bytes, int | None], None]]:
     """Yield a function that writes the file ``part`` durably; ``part`` is removed if it is left over.
 
-    A mode of None is that of new files.
+    A mode of None means the default mode of new files.
     """
 
     def write_all(data: bytes, mode: int | None) -> None:

@@ -55,7 +55,7 @@ def encode_all(encoder: Encoder, batch: Array, texts: Sequence[str] = TEXTS) -> 
 class EncoderContract:
     """Tests that an encoder keeps its promises: derive a class ``Test…`` from it, and set ``reference``.
 
-    Of an encoder that knows pictures only, tests of texts are left out.
+    Tests of texts are skipped for an encoder that knows only pictures.
     """
 
     reference: str

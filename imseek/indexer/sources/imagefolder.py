@@ -133,9 +133,9 @@ class ImageFolder:
 
     def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
-        stated = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
-        row = stated.row
-        return replace(found, where=None, caption=row.caption, extra=row.extra), stated.labels
+        metadata = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
+        row = metadata.row
+        return replace(found, where=None, caption=row.caption, extra=row.extra), metadata.labels
 
     def _annotations_of(self, found: FoundImage) -> _Annotations:
         return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))

@@ -220,7 +220,7 @@ def _plugins() -> Iterator[Check]:
 
     checks = check_plugins()
     if good := [check.plugin for check in checks if check.problem is None]:
-        yield Check("plugins", "ok", ", ".join(f"{check.name} ({check.package} {check.version})" for check in good))
+        yield Check("plugins", "ok", ", ".join(f"{plugin.name} ({plugin.package} {plugin.version})" for plugin in good))
     for check in checks:
         if check.problem is not None:
             plugin = check.plugin

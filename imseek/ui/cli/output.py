@@ -52,7 +52,7 @@ class CollectionChoice(Protocol):
 def say_collection(choice: CollectionChoice) -> None:
     """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder.
 
-    Where there is only one, it goes without saying.
+    If there is only one collection, nothing is printed.
     """
     paths = [one.path for one in library.list_collections(os.environ)]
     if choice.how == library.ONLY_ONE or paths == [Path(choice.path)]:

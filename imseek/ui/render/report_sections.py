@@ -295,8 +295,8 @@ def _count_table(title: str, label: str, counts: Counts, images: int) -> Table:
 
 def _histogram(title: str, spread: ValueDistribution, format_edge: Callable[[float], str]) -> Histogram:
     """Build a histogram without the empty columns at both ends."""
-    filled = [n for n, c in enumerate(spread.counts) if c] or [0]
-    low, high = filled[0], filled[-1] + 1
+    occupied = [n for n, c in enumerate(spread.counts) if c] or [0]
+    low, high = occupied[0], occupied[-1] + 1
     edges = [format_edge(edge) if edge != float("inf") else "" for edge in spread.edges]
     names = [
         f"{a}–{b}" if b else f"{a} and more" for a, b in zip(edges[low:high], edges[low + 1 : high + 1], strict=True)

@@ -202,8 +202,8 @@ class Service:
                     results.update(zip(positions, answers, strict=True))
             return [results[i] for i in range(len(requests))]
 
-        def alone(requests: tuple[Query, bool]) -> SearchResult:
-            return collection.search(requests[0], vectors=requests[1])
+        def alone(request: tuple[Query, bool]) -> SearchResult:
+            return collection.search(request[0], vectors=request[1])
 
         limits = Limits(max_pixels=self.settings.pixels)
         embedding: Batcher[EmbedRequest, EmbeddingResult] = Batcher(

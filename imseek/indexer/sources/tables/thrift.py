@@ -33,7 +33,7 @@ _MAX_DEPTH: Final = 16
 class Struct:
     """Reads those fields of a struct at a file position that ``wanted`` lists, with their types.
 
-    ``numbers`` and ``texts`` hold what was found, by path; ``size`` is the struct's size in bytes. Raises ValueError
+    ``numbers`` and ``texts`` hold the values by path; ``size`` is the struct's size in bytes. Raises ValueError
     for an invalid struct.
     """
 

@@ -16,7 +16,7 @@ class Chip:
     """A chip. ``says`` stands before ``text`` (``not``), and is a button labelled ``flips`` if that is set.
 
     ``src`` is the URL of a small picture, of which only ``region`` is shown: x, y, width and height in shares of it.
-    Without ``weight`` there is none to change.
+    Without ``weight``, the chip has no weight to change.
     """
 
     id: str

@@ -29,7 +29,7 @@ class Card:
     cannot see it, and the text in place of a thumbnail where ``src`` is empty. ``ratio`` is the picture's width divided
     by its height, ``side`` its longer side in pixels (0: unknown, or as large as one likes). ``title`` and ``note`` are
     lines below it, ``mark`` a word over its corner. ``faint`` dims a picture that does not quite belong. ``path`` is
-    what is copied, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
+    the text to copy, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
     """
 
     id: int

@@ -1,7 +1,7 @@
 """Storage of decisions: at once in a file of this user, and as judgements in the collection when it can be written.
 
 Judging takes the collection's writer lock, which may be held while images are indexed. The user never waits for it: one
-thread stores the decisions in order, and takes back what was undone.
+thread stores the decisions in order, and withdraws those that were undone.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ def shelves(
     name: str, root: Path, examples: Sequence[LabelExamples], *, of: int, none: str = NONE
 ) -> tuple[Shelf, ...]:
     """Return a shelf for each label that images have, in their order; ``of`` is the number of images labelled."""
-    filled = [one for one in examples if one.images][:SHELVES]
-    places = overview.find_places(root, (i for one in filled for pairs in (one.surest, one.unsurest) for i, _ in pairs))
+    labels = [one for one in examples if one.images][:SHELVES]
+    places = overview.find_places(root, (i for one in labels for pairs in (one.surest, one.unsurest) for i, _ in pairs))
 
     def row(title: str, pairs: Sequence[tuple[int, float]]) -> Row:
         return Row(title, tuple(card(name, i, places.get(i), f"{share:.2f}") for i, share in pairs))
@@ -47,7 +47,7 @@ def shelves(
                 if pairs
             ),
         )
-        for one in filled
+        for one in labels
     )
 
 

@@ -70,7 +70,7 @@ def parse_set(text: str, name: str = "") -> LabelSet:
         raise UsageError("no classes are named", hint="such as: cat, dog")
     if len(classes_by_tag) > MAX_CLASSES:
         raise UsageError(f"{len(classes_by_tag)} classes, and there are keys for {MAX_CLASSES}", hint="leave some out")
-    if any(len(label_set) > 100 or not label_set.isprintable() for label_set in classes_by_tag.values()):
+    if any(len(name) > 100 or not name.isprintable() for name in classes_by_tag.values()):
         raise UsageError("a class is one line of 100 characters at most")
     classes = tuple(classes_by_tag.values())
     label_set = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)

@@ -124,9 +124,9 @@ def _choose_view(
 
 def _chosen_colour(ways: dict[str, ColourBy]) -> str:
     """Return the coming value of the colour widget before it is drawn; the URL holds the titles of its choices."""
-    selected = st.session_state.get(_COLOUR)
+    choice = st.session_state.get(_COLOUR)
     title = st.query_params.get(_COLOUR)
-    return str(selected or next((one for one, by in ways.items() if by.title == title), "none"))
+    return str(choice or next((one for one, by in ways.items() if by.title == title), "none"))
 
 
 def _tag(collection: Collection) -> str:

@@ -209,7 +209,7 @@ def _read(condition: str) -> Filter | None:
         prefixes = (_unquote(one) for one in re.findall(_TEXT, condition))
         return Filter(FOLDER, below=tuple(one.removesuffix("/") or one for one in prefixes))
     if _BOXES.fullmatch(condition):
-        numbers = ([float(one) for one in match] for match in re.findall(_BOX, condition))
+        numbers = ([float(one) for one in box] for box in re.findall(_BOX, condition))
         return Filter(LOCATION, boxes=tuple(Box(west, south, east, north) for south, north, west, east in numbers))
     if match := _IN.fullmatch(condition):
         return Filter(_unquote(match[1]), tuple(_unquote(one) for one in re.findall(_TEXT, match[2])))
