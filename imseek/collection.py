@@ -388,11 +388,11 @@ class Collection:
         from imseek.analysis.space_vectors import Vectors, image_space
 
         def read(reader: Reader) -> ImageVectors:
-            stored = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
-            rows = np.empty((len(stored), stored.dim), np.float32)
-            for part, block in stored.blocks():
+            space_vectors = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+            rows = np.empty((len(space_vectors), space_vectors.dim), np.float32)
+            for part, block in space_vectors.blocks():
                 rows[part] = block
-            return ImageVectors(stored.ids, rows)
+            return ImageVectors(space_vectors.ids, rows)
 
         return self._read(read)
 
@@ -409,8 +409,8 @@ class Collection:
         if size < 1:
             raise UsageError("a block holds at least one image")
         reader = self._reader
-        stored = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
-        return (ImageVectors(stored.ids[part], rows) for part, rows in stored.blocks(size))
+        space_vectors = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+        return (ImageVectors(space_vectors.ids[part], rows) for part, rows in space_vectors.blocks(size))
 
     def metadata(self, columns: Sequence[str] | None = None, *, where: str | None = None) -> pa.Table:
         """Return the metadata of all images, or of those that meet ``where``, as an Arrow table in the order of ids.

@@ -158,17 +158,17 @@ class Embedder:
     def _encode(self, some: Sequence[_Prepared], on_error: OnError | None) -> Float32:
         """Encode a batch; the rows of pictures that could not be used are NaN."""
         rows = np.full((len(some), self.dim), np.nan, np.float32)
-        good = []
+        usable = []
         for row, one in enumerate(some):
             if one.error is None:
-                good.append(row)
+                usable.append(row)
             elif on_error is None:
                 raise one.error
             else:
                 on_error(one.position, one.error)
-        if good:
+        if usable:
             elements = [one.element for one in some if one.element is not None]
-            rows[good] = self.encoder.encode_images(np.stack(elements))
+            rows[usable] = self.encoder.encode_images(np.stack(elements))
         return rows
 
     def _prepare(self, position: int, picture: PictureSource) -> _Prepared:
@@ -310,9 +310,9 @@ def _write_parquet(
     start = 0
     with pq.ParquetWriter(output, schema, compression="zstd", use_dictionary=False) as writer:
         for block in blocks:
-            good = np.flatnonzero(np.isfinite(block).all(axis=1))
-            names = [inputs[start + int(row)] for row in good]
-            rows = pa.FixedSizeListArray.from_arrays(pa.array(block[good].reshape(-1)), encoder.dim)
+            finite_rows = np.flatnonzero(np.isfinite(block).all(axis=1))
+            names = [inputs[start + int(row)] for row in finite_rows]
+            rows = pa.FixedSizeListArray.from_arrays(pa.array(block[finite_rows].reshape(-1)), encoder.dim)
             if kind == "images":
                 places = [path_json(os.fsencode(expand_user(path).absolute())) for path in names]
                 columns = [pa.array([one.get(name) for one in places], pa.string()) for name in ("path", "path_b64")]

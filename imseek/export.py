@@ -225,12 +225,12 @@ def _reindex_notes(reader: Reader, target: Path | None) -> tuple[str, ...]:
 def _check_ids(ids: Sequence[int]) -> Ids:
     """Return the unique ids in their order. Raises UsageError for a non-integer, ImageNotFoundError if out of range."""
     try:
-        whole = dict.fromkeys(map(operator.index, ids))
+        numbers = dict.fromkeys(map(operator.index, ids))
     except TypeError as error:
         raise UsageError(f"ids are whole numbers: {error}") from error
-    if out := [one for one in whole if not 0 <= one < 2**63]:
+    if out := [one for one in numbers if not 0 <= one < 2**63]:
         raise ImageNotFoundError(f"no image {out[0]} in this collection")
-    return np.array(list(whole), np.int64)
+    return np.array(list(numbers), np.int64)
 
 
 def _record(output_format: Format, selection: Selection, result: WriteResult) -> dict[str, object]:

@@ -72,9 +72,9 @@ class _Publisher:
         with self._hold_lease() as lease:
             target, left_out = self._target(before)
             anew = before is not None and before.rows != target.rows
-            same = before is not None and not left_behind and before.text() == target.text()
+            is_unchanged = before is not None and not left_behind and before.text() == target.text()
             # A Milvus that lost power may have lost rows.
-            if same and self._client.count(target.rows) == target.images:
+            if is_unchanged and self._client.count(target.rows) == target.images:
                 return self._report("already", before, anew=False, left_out=left_out)
             if not self._send(target, lease):
                 self._completed = False

@@ -285,7 +285,7 @@ class RemoteCollection:
             headers["Content-Type"] = "application/json"
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
-        for again in (True, False):
+        for may_retry in (True, False):
             connection = self._connection()
             try:
                 connection.request(method, path, payload, headers)
@@ -297,7 +297,7 @@ class RemoteCollection:
             except (http.client.HTTPException, OSError) as error:
                 self._drop(connection)
                 # The server may have closed an idle connection. Requests are safe to repeat.
-                if again and isinstance(error, _CLOSED_CONNECTION_ERRORS):
+                if may_retry and isinstance(error, _CLOSED_CONNECTION_ERRORS):
                     continue
                 hint = "is `imseek serve` running there?"
                 if isinstance(error, ssl.SSLCertVerificationError):

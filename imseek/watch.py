@@ -364,7 +364,7 @@ class _FolderWatcher:
                 self._deaf = True
         roots = [root for root in roots if root.path in source_of_folder]
         wholes = {path for path, place in source_of_folder.items() if place is None or place.source.root == path}
-        rest = set()
+        single_paths = set()
         for path in paths:
             if any(below(root.path, path) for root in roots):
                 continue
@@ -372,16 +372,16 @@ class _FolderWatcher:
             if place is not None and place.is_container:
                 wholes.add(place.source.root)
             elif place is not None:
-                rest.add(path)
+                single_paths.add(path)
             else:
                 self._settling.forget([path])
-        parts = cover(rest, restless, {root.path for root in self._roots}, MAX_PATHS)
+        parts = cover(single_paths, restless, {root.path for root in self._roots}, MAX_PATHS)
         if len(parts) > MAX_PATHS:
             # Some of these folders hold files still being written, so scan whole folders later.
             for path in parts:
                 if (followed := self._folder_of(path)) is not None:
                     followed.due = min(followed.due, now)
-            parts, paths = set(), paths - rest
+            parts, paths = set(), paths - single_paths
         parts |= source_of_folder.keys() - wholes
         return _Batch(roots, wholes, parts, paths) if wholes or parts else None
 

@@ -82,9 +82,9 @@ def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Sca
     """Return whether an array must be opened: it is new, has changed, lost vectors, or everything is read again."""
     source_id = target.source.source_id
     before = catalog.known_containers(source_id).get(array.path)
-    same = before is not None and before.same_as(array.stat)
+    is_unchanged = before is not None and before.same_as(array.stat)
     lost = catalog.count_within(source_id, array.path)[1]
-    return not same or lost > 0 or settings.rehash or settings.retry_failed
+    return not is_unchanged or lost > 0 or settings.rehash or settings.retry_failed
 
 
 def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder]) -> bool:

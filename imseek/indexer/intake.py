@@ -104,8 +104,8 @@ class Intake:
                 self._tally.changes.suspended.append(old.image_id)
                 self._missing.add(old.content_hash, MissingImage(old.image_id, old.stored, expires=False))
         before = candidate.failure
-        again = before is not None and before.reason == failed.reason in RETRIED_REASONS
-        self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=again)
+        is_repeated = before is not None and before.reason == failed.reason in RETRIED_REASONS
+        self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=is_repeated)
 
     def _take_loaded(self, loaded: LoadedPicture) -> None:
         candidate, old = loaded.candidate, loaded.candidate.known

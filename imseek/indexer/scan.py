@@ -249,8 +249,8 @@ class _SourceScan:
         broken = failure is not None and is_final(failure, container.stat)
         retry = self.settings.retry_failed and (failed or failure is not None)
         before = self.containers.get(container.path)
-        same = before is not None and before.same_as(container.stat)
-        if ((same and not lost) or broken) and not self.settings.rehash and not retry:
+        is_unchanged = before is not None and before.same_as(container.stat)
+        if ((is_unchanged and not lost) or broken) and not self.settings.rehash and not retry:
             self.result.seen += images + failed
             self.result.unchanged += images
             self.result.known_failures += failed + broken

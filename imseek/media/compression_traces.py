@@ -174,8 +174,8 @@ def _cosine_transform() -> _Floats:
     n = np.arange(8)
     matrix = np.sqrt(2 / 8) * np.cos((2 * n[None] + 1) * n[:, None] * np.pi / 16)
     matrix[0] /= np.sqrt(2)
-    found: _Floats = matrix.astype(np.float32)
-    return found
+    transform: _Floats = matrix.astype(np.float32)
+    return transform
 
 
 def detail_share(pixels: Pixels, factor: float) -> float:
@@ -184,10 +184,12 @@ def detail_share(pixels: Pixels, factor: float) -> float:
     It is the energy of what is lost by shrinking and enlarging, over that of the same in the smaller copy. Pictures
     have about as much of it at all scales, those that were enlarged by this factor next to none.
     """
-    whole = _luminance(pixels)
-    small = _resized(whole, 1 / factor)
+    luminance = _luminance(pixels)
+    small = _resized(luminance, 1 / factor)
     smaller = _resized(small, 1 / factor)
-    finest, coarser = (_energy(one - _resized(less, 1, one.shape)) for one, less in ((whole, small), (small, smaller)))
+    finest, coarser = (
+        _energy(one - _resized(less, 1, one.shape)) for one, less in ((luminance, small), (small, smaller))
+    )
     return finest / coarser if coarser else 1.0
 
 

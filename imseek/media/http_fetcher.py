@@ -161,8 +161,8 @@ class HttpFetcher:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _shut_down(self) -> None:
-        mine = asyncio.current_task()
-        others = {task for task in asyncio.all_tasks() if task is not mine}
+        current = asyncio.current_task()
+        others = {task for task in asyncio.all_tasks() if task is not current}
         for task in others:
             task.cancel()
         if others:

@@ -338,8 +338,8 @@ class Dispatcher:
             elif picture is None:
                 piece.put(n, loaded)
             else:
-                whole = self._picture(picture, rows, encoded.precisions)
-                piece.put(n, replace(loaded, picture=whole))
+                complete = self._picture(picture, rows, encoded.precisions)
+                piece.put(n, replace(loaded, picture=complete))
 
     def _picture(
         self, picture: EncodedPicture, rows: npt.NDArray[np.float16] | None, precisions: Mapping[int, str]

@@ -219,8 +219,10 @@ def _plugins() -> Iterator[Check]:
     from imseek.maintenance import check_plugins
 
     checks = check_plugins()
-    if good := [check.plugin for check in checks if check.problem is None]:
-        yield Check("plugins", "ok", ", ".join(f"{plugin.name} ({plugin.package} {plugin.version})" for plugin in good))
+    if usable := [check.plugin for check in checks if check.problem is None]:
+        yield Check(
+            "plugins", "ok", ", ".join(f"{plugin.name} ({plugin.package} {plugin.version})" for plugin in usable)
+        )
     for check in checks:
         if check.problem is not None:
             plugin = check.plugin

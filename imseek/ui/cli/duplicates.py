@@ -375,8 +375,8 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(confidences)
     if plan.refused:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
-        mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
-        where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
+        own_members = (m for group in report.groups for m in group.members if m.collection == report.collection)
+        where = {member.image_id: format_place(member.place, member.image_id) for member in own_members}
         rows = [
             (printable(one.reason), str(one.image_id), where.get(one.image_id, ""))
             for one in plan.refused[:_MAX_REFUSED]
@@ -466,18 +466,18 @@ def _offer_links(report: DuplicateReport) -> list[str]:
     def is_file(member: Duplicate) -> bool:
         return member.place is not None and place_kind(member.place) == "file"
 
-    same = [
+    freed_bytes = [
         other.bytes
         for group in report.groups
         if is_file(group.keeper)
         for other in group.surplus
         if other.pair is not None and other.pair.kind == "exact" and other.link is None and is_file(other)
     ]
-    if not same or report.against is not None:
+    if not freed_bytes or report.against is not None:
         return []
-    files = format_count(len(same), "identical file")
+    files = format_count(len(freed_bytes), "identical file")
     return [
-        f"--kind exact --plan FILE --action hard-link (or reflink) frees the {format_size(sum(same))} of "
+        f"--kind exact --plan FILE --action hard-link (or reflink) frees the {format_size(sum(freed_bytes))} of "
         f"{files} and leaves every name in place"
     ]
 

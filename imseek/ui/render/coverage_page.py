@@ -23,10 +23,10 @@ def write(file: TextIO, report: CoverageReport, collections: Sequence[ResolvedCo
     a, b = collections
     with ExitStack() as stack:
         sides = []
-        for side, mine, other in ((report.a, a, b), (report.b, b, a)):
+        for side, own, other in ((report.a, a, b), (report.b, b, a)):
             ids = [image.image_id for group in side.groups for image in group.images]
-            thumbnail = stack.enter_context(thumbnails(mine.path, ids, _THUMBNAIL_SIDE))
-            sides.append((side, mine.name, other.name, thumbnail))
+            thumbnail = stack.enter_context(thumbnails(own.path, ids, _THUMBNAIL_SIDE))
+            sides.append((side, own.name, other.name, thumbnail))
         file.writelines(
             render(
                 "coverage.html.j2",

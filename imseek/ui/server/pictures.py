@@ -126,10 +126,10 @@ class ThumbnailCache:
         if side < MAX_SIDE and await served.threads.read(_is_costly, served, image_id):
             largest = await self.thumbnail(served, image_id, MAX_SIDE)
             return await served.threads.look(self._make, largest.data, side)
-        whole = await original(served, image_id)
-        picture = await served.threads.look(self._make, whole.data, side)
+        full_picture = await original(served, image_id)
+        picture = await served.threads.look(self._make, full_picture.data, side)
         # A picture that was not read at indexing may be a different one next time.
-        if key not in self._cache and whole.digest == place.content_hash.hex():
+        if key not in self._cache and full_picture.digest == place.content_hash.hex():
             self._cache[key] = picture
             self._bytes += len(picture.data)
         while self._bytes > _CACHE_BYTES:

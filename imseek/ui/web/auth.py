@@ -42,10 +42,10 @@ class OneTimeCode:
 
     def take(self, token: str) -> bool:
         """Return whether the code is right and still valid, and invalidate it."""
-        right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
-        good = right and time.monotonic() < self._deadline
-        self._deadline = -1.0 if right else self._deadline
-        return good
+        is_right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
+        is_valid = is_right and time.monotonic() < self._deadline
+        self._deadline = -1.0 if is_right else self._deadline
+        return is_valid
 
 
 class AuthMiddleware:

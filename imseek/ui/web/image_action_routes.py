@@ -213,8 +213,8 @@ async def _download_response(
 ) -> Response:
     name = f"{selection.name}-{len(selection.ids)}"
     if file == "pictures.zip":
-        stored = await run_in_threadpool(stored_bytes, collection, selection.ids[: downloads.MAX_PICTURES + 1])
-        if (why := downloads.size_refusal(len(selection.ids), stored)) is not None:
+        size = await run_in_threadpool(stored_bytes, collection, selection.ids[: downloads.MAX_PICTURES + 1])
+        if (why := downloads.size_refusal(len(selection.ids), size)) is not None:
             raise UsageError(why)
         pieces = downloads.stream_zip(collection, selection.ids)
         return StreamingResponse(

@@ -105,15 +105,17 @@ class SearchStore:
         self._change(uuid, change)
 
     def delete(self, uuid: str, name: str) -> None:
-        self._change(uuid, lambda mine: replace(mine, saved={k: v for k, v in mine.saved.items() if k != name}))
+        self._change(
+            uuid, lambda searches: replace(searches, saved={k: v for k, v in searches.saved.items() if k != name})
+        )
 
     def _change(self, uuid: str, change: Callable[[CollectionSearches], CollectionSearches]) -> None:
         """Apply a change to a collection's searches. Raises StorageError if the file cannot be read or written."""
         with self._lock:
             everything = self._read()
-            mine = change(everything.pop(uuid, CollectionSearches()))
+            searches = change(everything.pop(uuid, CollectionSearches()))
             # Most recently used collection last; the first are dropped when there are too many.
-            everything = dict([*everything.items(), (uuid, mine)][-_COLLECTIONS:])
+            everything = dict([*everything.items(), (uuid, searches)][-_COLLECTIONS:])
             self._write(everything)
 
     def _read(self) -> dict[str, CollectionSearches]:
@@ -164,10 +166,10 @@ def _searches_json(searches: CollectionSearches) -> dict[str, Any]:
 def _parse_document(document: Any) -> dict[str, CollectionSearches]:
     return {
         str(uuid): CollectionSearches(
-            tuple(PastSearch(_parse_search(one["asked"]), str(one["at"])) for one in mine["history"]),
-            {str(name): _parse_search(state) for name, state in mine["saved"].items()},
+            tuple(PastSearch(_parse_search(one["asked"]), str(one["at"])) for one in searches["history"]),
+            {str(name): _parse_search(state) for name, state in searches["saved"].items()},
         )
-        for uuid, mine in document["collections"].items()
+        for uuid, searches in document["collections"].items()
     }
 
 

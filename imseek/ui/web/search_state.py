@@ -182,17 +182,17 @@ class SearchState:
 
     def mark(self, image_id: int, *, right: bool) -> SearchState:
         """Mark an image as right or wrong; repeating it removes the mark."""
-        mine, other = (self.more, self.less) if right else (self.less, self.more)
-        mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
-        other = tuple(one for one in other if one != image_id)
-        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+        ids, opposite = (self.more, self.less) if right else (self.less, self.more)
+        ids = tuple(one for one in ids if one != image_id) if image_id in ids else (*ids, image_id)
+        opposite = tuple(one for one in opposite if one != image_id)
+        return self.with_changes(more=ids, less=opposite) if right else self.with_changes(more=opposite, less=ids)
 
     def mark_all(self, image_ids: Sequence[int], *, right: bool) -> SearchState:
         """Mark images as right or wrong; the latest ones stay if there are more than an address holds."""
-        mine, other = (self.more, self.less) if right else (self.less, self.more)
-        mine = tuple(dict.fromkeys([*mine, *image_ids]))[-MAX_FEEDBACK:]
-        other = tuple(one for one in other if one not in mine)
-        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+        ids, opposite = (self.more, self.less) if right else (self.less, self.more)
+        ids = tuple(dict.fromkeys([*ids, *image_ids]))[-MAX_FEEDBACK:]
+        opposite = tuple(one for one in opposite if one not in ids)
+        return self.with_changes(more=ids, less=opposite) if right else self.with_changes(more=opposite, less=ids)
 
 
 @dataclass(frozen=True, slots=True)

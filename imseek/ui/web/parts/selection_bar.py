@@ -85,7 +85,7 @@ def _draw(
         st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
         return None
     choice = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
-    stored = _measure(collection, ids, hits)
+    size = _measure(collection, ids, hits)
     events = component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
         key=key,
         data={
@@ -98,8 +98,8 @@ def _draw(
             "base": app_state.images_url(name),
             # Ids of selected pictures that can be shown side by side.
             "compared": list(ids) if floating and 2 <= len(ids) <= _MAX_COMPARED else None,
-            "size": format_size(stored),
-            "refused": downloads.size_refusal(len(ids), stored),
+            "size": format_size(size),
+            "refused": downloads.size_refusal(len(ids), size),
             "album": album,
             "single": len(ids) == 1,
             "likes": floating and len(ids) <= MAX_FEEDBACK,

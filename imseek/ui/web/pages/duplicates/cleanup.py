@@ -286,10 +286,10 @@ def _show_files(files: Iterable[AppliedFile]) -> None:
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
     """Draw rows as plain text."""
     records = list(rows)
-    empty = {name for row in records[:1] for name in row} - {
+    empty_columns = {name for row in records[:1] for name in row} - {
         name for row in records for name, value in row.items() if value
     }
-    records = [{name: value for name, value in row.items() if name not in empty} for row in records]
+    records = [{name: value for name, value in row.items() if name not in empty_columns} for row in records]
     if len(records) > _ROWS:
         st.text(f"The first {_ROWS:,} of {len(records):,}:")
     st.dataframe(records[:_ROWS], hide_index=True, alt=f"{len(records)} files")

@@ -164,18 +164,18 @@ class Workspace:
     def report(self) -> DuplicateReport | None:
         """The latest result, without images whose files have been moved since; during a first search, the groups so
         far. None before that."""
-        whole = self._result
-        if whole is None:
+        result = self._result
+        if result is None:
             return self._report_so_far()
         present = self._present
         if present is None:
-            return whole
+            return result
         if (
             self._present_report is None
-            or self._present_report[0] is not whole
+            or self._present_report[0] is not result
             or self._present_report[1] is not present
         ):
-            self._present_report = whole, present, _without_missing(whole, present)
+            self._present_report = result, present, _without_missing(result, present)
         return self._present_report[2]
 
     @property

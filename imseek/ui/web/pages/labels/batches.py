@@ -44,8 +44,8 @@ class Batch:
 
     def keep(self, collection: Collection, label_set: LabelSet, keys: Mapping[int, str]) -> None:
         """Store the keys that have changed. After an error they remain to be stored later."""
-        mine = {card.id for card in self.cards}
-        self.skipped = (self.skipped - mine) | {image_id for image_id, key in keys.items() if key == SKIP}
+        card_ids = {card.id for card in self.cards}
+        self.skipped = (self.skipped - card_ids) | {image_id for image_id, key in keys.items() if key == SKIP}
         new = changes(self.stored_keys, keys)
         self.error = None
         if new:
@@ -98,11 +98,11 @@ def sample_condition(collection: Collection, number: int, tags_: Sequence[str]) 
     parts = images // POOL
     if parts < 2:
         return None, ()
-    mine = [
+    conditions = [
         f"image_id % {parts} = {number % parts}",
         *(f"tag({search_state.sql_literal(tag)})" for tag in tags_),
     ]
-    return " OR ".join(mine), (f"Chosen from one picture in {parts}; from others next time.",)
+    return " OR ".join(conditions), (f"Chosen from one picture in {parts}; from others next time.",)
 
 
 def search_batch(
@@ -115,8 +115,8 @@ def search_batch(
 ) -> Batch:
     """Return unlabelled images found by words. Raises as :meth:`imseek.Collection.search`."""
     skipped = set() if previous is None else previous.skipped
-    mine = [tag for tag in label_set.tags if tag in counts]
-    where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in mine) or None
+    used_tags = [tag for tag in label_set.tags if tag in counts]
+    where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in used_tags) or None
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
     cards = tuple(label_shelves.card(name, hit.image_id, hit.place) for hit in hits)

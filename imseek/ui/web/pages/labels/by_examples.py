@@ -112,10 +112,10 @@ def _label(
         st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, request
 
     def keep() -> None:
-        mine: Batch = st.session_state[slot]
-        now = given_keys(key, mine.number)
-        if now is not None:
-            mine.keep(collection, label_set, now)
+        current: Batch = st.session_state[slot]
+        keys = given_keys(key, current.number)
+        if keys is not None:
+            current.keep(collection, label_set, keys)
 
     if batch.error is not None:
         errors.show_error(batch.error)

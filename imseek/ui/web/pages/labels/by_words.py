@@ -197,8 +197,8 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := label_shelves.unused_labels(examples):
-        st.text(f"No pictures: {one_line(', '.join(empty))}")
+    if unused := label_shelves.unused_labels(examples):
+        st.text(f"No pictures: {one_line(', '.join(unused))}")
     if like is not None:
         results.search_like(*like)
     return preview

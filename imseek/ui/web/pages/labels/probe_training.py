@@ -130,8 +130,8 @@ def _show_predictions(name: str, collection: Collection, training: TrainedProbe)
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := label_shelves.unused_labels(applied.examples):
-        st.text(f"No pictures: {one_line(', '.join(empty))}")
+    if unused := label_shelves.unused_labels(applied.examples):
+        st.text(f"No pictures: {one_line(', '.join(unused))}")
     if like is not None:
         results.search_like(*like)
 

@@ -46,8 +46,8 @@ class MapPoints:
 
 def current_view(root: Path, name: str, where: str | None) -> MapView:
     """Return the view in the current generation."""
-    now = read_state(root)
-    return MapView(root, name, where, now.uuid, now.generation)
+    state = read_state(root)
+    return MapView(root, name, where, state.uuid, state.generation)
 
 
 @lru_cache(maxsize=8)

@@ -65,8 +65,8 @@ def _others(state: SearchState, facets: dict[str, Facet]) -> None:
         return
     facet, label = facets[column], escape_markdown(column)
     if facet.is_flag:
-        now = where_conditions.filter_on(state.where, column).true
-        page_state.set_widget("search-flag", "" if now is None else "yes" if now else "no")
+        current = where_conditions.filter_on(state.where, column).true
+        page_state.set_widget("search-flag", "" if current is None else "yes" if current else "no")
         st.selectbox(
             label,
             list(_FLAGS),
@@ -94,8 +94,8 @@ def _condition(state: SearchState) -> None:
 
 
 def _source(state: SearchState, roots: dict[int, str]) -> None:
-    now = where_conditions.filter_on(state.where, "source").low
-    page_state.set_widget("search-source", now if now in roots else 0)
+    current = where_conditions.filter_on(state.where, "source").low
+    page_state.set_widget("search-source", current if current in roots else 0)
     st.selectbox(
         "Source",
         [0, *roots],
@@ -115,12 +115,12 @@ def _values_or_text(state: SearchState, facet: Facet, label: str) -> None:
 
 def _choose(state: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
     key = f"search-values-{column}"
-    now = where_conditions.filter_on(state.where, column).values
+    current = where_conditions.filter_on(state.where, column).values
     counts = dict(values)
-    page_state.set_widget(key, list(now))
+    page_state.set_widget(key, list(current))
     st.multiselect(
         label,
-        [*counts, *(value for value in now if value not in counts)],
+        [*counts, *(value for value in current if value not in counts)],
         key=key,
         placeholder="Any",
         format_func=lambda one: f"{one_line(one) or '(empty)'} ({counts.get(one, 0):,})",
@@ -135,7 +135,7 @@ def _holds(state: SearchState, column: str, label: str) -> None:
 
 
 def _range(state: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
-    now = where_conditions.filter_on(state.where, column)
+    current = where_conditions.filter_on(state.where, column)
     keys = (f"search-least-{column}", f"search-most-{column}")
 
     def put() -> None:
@@ -143,7 +143,7 @@ def _range(state: SearchState, column: str, label: str, low: float | None, high:
         _apply_filter(Filter(column, low=least, high=most))
 
     for place, key, word, value, bound in zip(
-        st.columns(2), keys, ("from", "to"), (now.low, now.high), (low, high), strict=True
+        st.columns(2), keys, ("from", "to"), (current.low, current.high), (low, high), strict=True
     ):
         page_state.set_widget(key, value)
         place.number_input(

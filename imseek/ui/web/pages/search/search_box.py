@@ -105,12 +105,12 @@ def more_words() -> None:
 def show_chips(state: SearchState, name: str, collection: Collection) -> None:
     """Draw the chips of the query."""
     ids = [*(int(one.what) for one in state.parts if one.kind == "image"), *state.more, *state.less]
-    stored = results.hits_by_id(collection, ids) if ids else ()
+    hits = results.hits_by_id(collection, ids) if ids else ()
     pictures = {
         hit.image_id: query_chip_data.Picture(
             results.title_of(hit), app_state.thumbnail_url(name, hit.image_id), results.pixels_of(hit.metadata)
         )
-        for hit in stored
+        for hit in hits
     }
     chip_data = query_chip_data.chips(state, pictures, _upload_thumbnail)
     if chip_data:
