@@ -62,8 +62,8 @@ class Predictor:
         """Score unit rows: (n, dim) → (n,)."""
         for weight, bias in self.layers:
             rows = rows @ weight.T + bias
-        found: Float32 = rows[:, 0]
-        return found
+        scores: Float32 = rows[:, 0]
+        return scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -162,17 +162,17 @@ class RemoteCollection:
         parsed = as_queries(queries, **options)
         bodies = [self._body(query, vectors) for query in parsed]
 
-        def results(found: Mapping[str, Any]) -> list[SearchResult]:
-            return [self._result(answer, metadata=metadata) for answer in found["answers"]]
+        def parse(document: Mapping[str, Any]) -> list[SearchResult]:
+            return [self._result(answer, metadata=metadata) for answer in document["answers"]]
 
-        found: list[SearchResult] = []
+        results: list[SearchResult] = []
         for start, stop in _batch_ranges(parsed, vectors):
             body = {"queries": bodies[start:stop]}
-            answers = self._read("POST", f"{self._path}/batch", results, body)
+            answers = self._read("POST", f"{self._path}/batch", parse, body)
             if len(answers) != stop - start:
                 raise self._unexpected_response()
-            found += answers
-        return found
+            results += answers
+        return results
 
     def suggest(
         self, text: str, *, limit: int = 10, kinds: Sequence[SuggestionKind] | None = None

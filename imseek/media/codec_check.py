@@ -22,8 +22,8 @@ def codecs() -> dict[str, bool]:
 
 
 def formats_hint(known: Mapping[str, bool]) -> str | None:
-    """Return how to install what formats in ``known`` (:func:`codecs`) lack here; None where no extra would help."""
-    return FORMATS_HINT if any(needs_extra(name) for name, there in known.items() if not there) else None
+    """Return how to install the codecs that ``known`` (:func:`codecs`) lacks; None if no extra would help."""
+    return FORMATS_HINT if any(needs_extra(name) for name, can_read in known.items() if not can_read) else None
 
 
 def codec_refusals() -> dict[str, str]:

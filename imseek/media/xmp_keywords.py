@@ -37,12 +37,12 @@ def add_keywords(packet: bytes | None, keywords: Sequence[str], beside: Sequence
     """
     if packet is None:
         return _NEW % _subject(_lines([*beside, *keywords]))
-    position = _find(packet)
+    positions = _find(packet)
     lines = _lines(keywords if read_xmp(packet).keywords else [*beside, *keywords])
-    if position.subject is None:
-        edited = _insert_subject(packet, position, lines)
-    elif missing := [keyword for keyword in lines if keyword not in position.items]:
-        edited = _extend_subject(packet, position, missing)
+    if positions.subject is None:
+        edited = _insert_subject(packet, positions, lines)
+    elif missing := [keyword for keyword in lines if keyword not in positions.items]:
+        edited = _extend_subject(packet, positions, missing)
     else:
         return packet
     if len(edited) > MAX_BYTES or not read_xmp(edited).keywords:
@@ -66,7 +66,7 @@ class _Span:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Positions:
     """Positions in a packet: its first description, the ``dc:subject`` in it if any, the list in that, its items."""
 
     description: _Span | None = None
@@ -78,7 +78,7 @@ class _Found:
     has_attributes: bool = False
 
 
-def _find(packet: bytes) -> _Found:
+def _find(packet: bytes) -> _Positions:
     """Find the places to edit. Raises MediaError."""
     from defusedxml.ElementTree import fromstring
 
@@ -95,18 +95,18 @@ def _find(packet: bytes) -> _Found:
         walk.parse()
     except expat.ExpatError as error:  # a namespace with a space in it
         raise refuse(str(error)) from error
-    if walk.found.description is None:
+    if walk.positions.description is None:
         raise refuse("it describes nothing")
-    if walk.found.is_attribute:
+    if walk.positions.is_attribute:
         raise refuse("its keywords are an attribute")
-    return walk.found
+    return walk.positions
 
 
 class _Walk:
     """Follows the elements of a packet, each with its positions."""
 
     def __init__(self, packet: bytes) -> None:
-        self.found = _Found()
+        self.positions = _Positions()
         self._packet = packet
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._open: list[tuple[str, _Span]] = []
@@ -137,17 +137,17 @@ class _Walk:
         self._position_calls.append((span.start, lambda at: setattr(span, "inside", at)))
         above = self._open[-1][0] if self._open else ""
         is_property = [name for name, _ in self._open[-2:]] == [_RDF, _DESCRIPTION]  # not one of another picture in it
-        position = self.found
+        positions = self.positions
         if name == _DESCRIPTION and above == _RDF:
-            position.description = position.description or span
-            position.is_attribute |= _SUBJECT in attributes
-        elif name == _SUBJECT and is_property and position.subject is None:
-            position.subject = span
-            position.has_attributes |= bool(attributes)
-        elif name in _CONTAINERS and above == _SUBJECT and self._open[-1][1] is position.subject:
-            position.container = position.container or span
-            position.has_attributes |= bool(attributes)
-        elif name == _ITEM and position.container is not None and self._open[-1][1] is position.container:
+            positions.description = positions.description or span
+            positions.is_attribute |= _SUBJECT in attributes
+        elif name == _SUBJECT and is_property and positions.subject is None:
+            positions.subject = span
+            positions.has_attributes |= bool(attributes)
+        elif name in _CONTAINERS and above == _SUBJECT and self._open[-1][1] is positions.subject:
+            positions.container = positions.container or span
+            positions.has_attributes |= bool(attributes)
+        elif name == _ITEM and positions.container is not None and self._open[-1][1] is positions.container:
             self._text = []
         self._open.append((name, span))
 
@@ -160,7 +160,7 @@ class _Walk:
             span.end = at
             self._position_calls.append((at, lambda behind: setattr(span, "behind", behind)))
         if name == _ITEM and self._text is not None:
-            self.found.items.append(tidy("".join(self._text)) or "")
+            self.positions.items.append(tidy("".join(self._text)) or "")
             self._text = None
 
     def _characters(self, text: str) -> None:
@@ -169,8 +169,8 @@ class _Walk:
             self._text.append(text)
 
 
-def _insert_subject(packet: bytes, position: _Found, keywords: Sequence[str]) -> bytes:
-    span = position.description
+def _insert_subject(packet: bytes, positions: _Positions, keywords: Sequence[str]) -> bytes:
+    span = positions.description
     assert span is not None
     if not span.is_empty:
         return packet[: span.end] + _subject(keywords) + packet[span.end :]
@@ -181,11 +181,11 @@ def _insert_subject(packet: bytes, position: _Found, keywords: Sequence[str]) ->
     return packet[: span.start] + start_tag + _subject(keywords) + b"</" + name[1] + b">" + packet[span.behind :]
 
 
-def _extend_subject(packet: bytes, position: _Found, missing: Sequence[str]) -> bytes:
-    subject, container = position.subject, position.container
+def _extend_subject(packet: bytes, positions: _Positions, missing: Sequence[str]) -> bytes:
+    subject, container = positions.subject, positions.container
     assert subject is not None
     if container is None or container.is_empty:
-        if position.has_attributes or not _is_blank(packet, subject, container):
+        if positions.has_attributes or not _is_blank(packet, subject, container):
             raise refuse("its keywords are not a list")
         return packet[: subject.start] + _subject(missing) + packet[subject.behind :]
     name = _TAG_NAME.match(packet[container.start :])

@@ -78,8 +78,8 @@ def _count_values(column: Any) -> Counter[str]:
 
 
 def _floats(column: Any) -> Floats:
-    found: Floats = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
-    return found
+    numbers: Floats = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _most_frequent(counter: Counter[str]) -> list[tuple[str, int]]:

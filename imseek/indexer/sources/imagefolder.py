@@ -122,8 +122,8 @@ class ImageFolder:
         return replace(found, where=self._annotations_of(found))
 
     def find(self, path: bytes) -> FoundImage:
-        found = self._folder.find(path)
-        return replace(found, where=_Annotations({}, _MetadataRow()))
+        image = self._folder.find(path)
+        return replace(image, where=_Annotations({}, _MetadataRow()))
 
     def is_gone(self, path: bytes) -> bool:
         return self._folder.is_gone(path)

@@ -123,8 +123,8 @@ class PlaceReader:
                 except PluginError as error:
                     raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
             source = self._sources[key]
-            found = source.find(place.path)
-        return source.load(found)
+            image = source.find(place.path)
+        return source.load(image)
 
 
 def _is_indexed_file(place: IndexedPlace) -> bool:

@@ -75,7 +75,7 @@ class ImageLabels:
 class LabelAnswer:
     """Labels as ``imseek label`` shows them."""
 
-    found: Annotated[Labels, Json(inline=True)]
+    result: Annotated[Labels, Json(inline=True)]
     images: Count
     """Number of images that were labelled."""
     classes: Count
@@ -283,7 +283,7 @@ def _csv_rows(labels: Labels, target: ResolvedCollection) -> Iterator[dict[str, 
 
 
 def _lines(answer: LabelAnswer) -> list[str]:
-    labels, counts = answer.found, answer.counts
+    labels, counts = answer.result, answer.counts
     label_rows = [
         (shorten(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}") for one in counts[:_MAX_LABELS]
     ]

@@ -56,7 +56,7 @@ class FlaggedImage:
 class ModerateAnswer:
     """Flags as ``imseek moderate`` shows them."""
 
-    found: Annotated[Moderation, Json(inline=True)]
+    result: Annotated[Moderation, Json(inline=True)]
     images: Count
     """Number of images that were looked at."""
     flagged: Count
@@ -169,7 +169,7 @@ def _flagged_first(moderation: Moderation) -> list[int]:
 
 
 def _lines(answer: ModerateAnswer) -> list[str]:
-    moderation = answer.found
+    moderation = answer.result
     concepts = [(one.name, f"{one.threshold:g}", f"{one.images:,}") for one in moderation.concepts]
     out = [table(("concept", "threshold", "images"), concepts, right=(1,))]
     if answer.hits:
