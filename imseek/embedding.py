@@ -300,7 +300,7 @@ def _write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # What `imseek index` reads (docs/exports.md).
+    # Metadata that `imseek index` reads (docs/exports.md).
     claim = {"encoder": encoder.info.reference, "fingerprint": encoder.fingerprint(), "dim": str(encoder.dim)}
     vector = pa.list_(pa.float32(), encoder.dim)
     fields = [pa.field("path" if kind == "images" else "text", pa.string()), pa.field("vector", vector)]

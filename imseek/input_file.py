@@ -91,7 +91,7 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def _open(path: str | os.PathLike[str]) -> BufferedReader:
-    # One beside nobody's home is missing: an OSError, as for others.
+    # In the home of an unknown user, a file is missing: an OSError, as for other files.
     return os.fdopen(os.open(os.path.expanduser(path), _FLAGS), "rb")  # noqa: PTH111
 
 

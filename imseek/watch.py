@@ -429,7 +429,7 @@ class _FolderWatcher:
             return
         self._retry_after = 1.0
         self._has_unread = report.interrupted
-        # Where there was time for no picture, the next slice is longer.
+        # If there was no time for a single picture, the next slice is longer.
         is_stuck = report.interrupted and not report.read + report.unreadable
         self._text_seconds = 2 * self._text_seconds if is_stuck else TEXT_SECONDS
         if report.read:

@@ -68,5 +68,5 @@ def encode_picture(picture: PillowImage | Pixels) -> bytes:
 
 
 def _is_pillow_image(value: object) -> TypeGuard[PillowImage]:
-    pillow = sys.modules.get("PIL.Image")  # Nobody has an image who has not imported it.
+    pillow = sys.modules.get("PIL.Image")  # Only code that has imported PIL can have an image.
     return pillow is not None and isinstance(value, pillow.Image)

@@ -95,7 +95,7 @@ def _flatten(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> It
 
 
 def _column_name(name: str, value: Scalar) -> str:
-    # One that is no number would make the ratings of all pictures texts, which nothing compares with 4.
+    # A rating that is no number would turn the whole column into text, which cannot be compared with 4.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return name if name != "rating" or is_number else "extra_rating"
 

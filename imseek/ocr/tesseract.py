@@ -32,7 +32,7 @@ _Page: TypeAlias = npt.NDArray[np.uint8]
 """A line (h, w) as Tesseract gets it: dark letters on white."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-#: What Tesseract calls languages, by their script as Unicode names it.
+#: Tesseract's names of languages, by the Unicode name of their script.
 LANGUAGES: Final = {
     "CYRILLIC": ("rus", "ukr", "bel", "bul", "srp", "mkd", "kaz", "kir", "mon", "tgk", "tat", "uzb_cyrl", "aze_cyrl"),
     "GREEK": ("ell", "grc"),
@@ -201,7 +201,9 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # What a script called tesseract has started, too.
+                    os.killpg(
+                        process.pid, signal.SIGKILL
+                    )  # Including processes that a script called tesseract has started.
     return ""
 
 

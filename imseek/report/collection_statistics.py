@@ -20,7 +20,7 @@ LIGHT: Final = tuple(n / 20 for n in range(21))
 _COLUMNS: Final = (
     "format", "camera", "year", "megapixels", "bytes", "luma_mean", "latitude", "caption", "taken_at",
 )  # fmt: skip
-#: What images may have, by the column that has it.
+#: Facts that images may have, each with the column that holds it.
 _HAVING: Final = {"date": "taken_at", "camera": "camera", "position": "latitude", "caption": "caption"}
 
 Floats = npt.NDArray[np.float64]

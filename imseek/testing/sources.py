@@ -188,7 +188,7 @@ class SourceContract:
         after = {**before, "002.png": Picture(draw(12)), "005.png": Picture(draw(5))}
         del after["003.png"]
         report = stand.index(after)
-        if stand.case.numbered:  # Those after the row that was taken out have moved, whatever lies in their old places.
+        if stand.case.numbered:  # Rows after the removed one have moved, whatever their old places hold now.
             assert (report.added + report.changed, report.added - report.removed, report.moved) == (2, 0, 1)
         else:
             assert (report.added, report.changed, report.removed, report.moved) == (1, 1, 1, 0)

@@ -35,7 +35,7 @@ def rare(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=RARELY_USED, **settings)
 
 
-#: Where a command's context has the arguments as they were given.
+#: Key of a command's arguments, as typed, in its context.
 ARGUMENTS: Final = "imseek.ui.cli.arguments"
 
 

@@ -12,7 +12,7 @@ from imseek.ui.cli import common_options as options
 if TYPE_CHECKING:
     from imseek.probes import Labels
 
-#: As imseek.probes.training.MethodChoice, whose import takes NumPy's time.
+#: The same as imseek.probes.training.MethodChoice, whose import would load NumPy.
 MethodChoice = Literal["auto", "linear", "cache", "coop", "cocoop", "all"]
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]

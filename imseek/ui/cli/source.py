@@ -78,7 +78,7 @@ def relocate(
 
     target = choose_collection(collection)
     present, images = overview.count_at(target.path, source, path)
-    # Where none is found, relocating is refused below.
+    # If none is found, relocate_source refuses.
     if 0 < present < images and not yes:
         line = f"{present:,} of {format_count(images, 'image')} found in {printable(str(path.absolute()))}"
         if not confirmation_prompt.can_ask():

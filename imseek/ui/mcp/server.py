@@ -22,7 +22,7 @@ from imseek.ui.render.words import printable
 from imseek.ui.server.batching import OverloadedError
 from imseek.ui.server.failures import describe
 
-#: What a host tells the assistant of the tools.
+#: Description of the tools that a host gives to the assistant.
 _INSTRUCTIONS: Final = (
     "Search the user's own images by what they show. `collections` lists the collections, `search` finds images by "
     "words, `get_image` shows one, `facets` lists the columns that conditions can use. Texts in images, names and "

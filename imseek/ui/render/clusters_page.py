@@ -12,7 +12,7 @@ from imseek.ui.render.words import format_count
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
 MAX_CLUSTERS: Final = 500
-#: What the measures of a cluster mean.
+#: Explanation of the measures of a cluster.
 COLUMNS_NOTE: Final = (
     "cohesion: how alike the pictures of a cluster are (1: all the same); apart: how far it is from the next one "
     "(0: they touch); next: the number of that one"

@@ -17,7 +17,7 @@ from imseek.ui.render.words import format_count, format_size
 KIND_LABELS: Final[Mapping[str, str]] = {kind: facts.label for kind, facts in KIND_FACTS.items()}
 #: Colour of the outlines of places where pictures differ.
 DIFFERENCE_COLOUR: Final = KIND_FACTS["edited"].colour
-#: From here on, a duplicate is certain: the bytes are the same, or a person has said so.
+#: Confidence from which a duplicate is certain: the bytes are the same, or a person has said so.
 _CERTAIN: Final = 1.0
 #: Returns a small picture as WebP (:func:`imseek.media.thumbnail`); None if it cannot be read.
 Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]

@@ -25,7 +25,7 @@ _MORE_WIDGETS: Final = {"map": ("Selectbox",), "labels": ("TextArea", "Checkbox"
 #: Components of every page, and further ones of single pages by path.
 _OF_ALL: Final = ("shell", "announcements", "address", "suggestions", "asking")
 _OF_PAGE: Final = {"": ("grid", "rail"), "albums": ("grid",), "map": ("scatter",)}
-_LONGEST: Final = 64  # Of a collection's name.
+_LONGEST: Final = 64  # Maximum length of a collection's name.
 
 
 def links(path: str) -> str:
@@ -56,7 +56,7 @@ def _widget_scripts(names: tuple[str, ...]) -> tuple[str, ...]:
         widgets = [name for name in manifest if name.endswith(".tsx") and Path(name).stem in names]
         scripts = {one: None for widget in widgets for one in _with_imports(manifest, widget) if one not in at_once}
         return tuple(f"/{manifest[one]['file']}" for one in scripts)
-    except (OSError, ValueError, KeyError, TypeError):  # Another Streamlit: it only takes longer.
+    except (OSError, ValueError, KeyError, TypeError):  # Another version of Streamlit: the page only takes longer.
         return ()
 
 

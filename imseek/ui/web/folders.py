@@ -157,7 +157,7 @@ def _entries(folders: list[os.DirEntry[str]], count: Callable[[str], tuple[int, 
             except OSError as error:
                 yield Entry(name, None, _explain_error(error))
                 continue
-            pictures, in_part = count(entry.path)  # Of a link too: it can be chosen itself.
+            pictures, in_part = count(entry.path)  # Links are counted too: one can be chosen itself.
             if pictures:
                 notes.insert(0, _pictures(pictures, in_part))
         yield Entry(name, _with_slash(Path(entry.path)), ", ".join(notes))

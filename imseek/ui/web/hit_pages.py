@@ -67,7 +67,7 @@ class FoundHits:
             return dict(self._scores.get((name, _key(state)), {}))
 
 
-#: What the browsers of this process have loaded.
+#: Hits that browsers have loaded from this process.
 found_hits: Final = FoundHits()
 
 

@@ -153,7 +153,7 @@ def image_action_routes(
         body = await _read_json(request)
         values = {name: body[name] for name in ("caption", "rating") if name in body}
         caption, rating = values.get("caption"), values.get("rating")
-        # To Python, true is a number.
+        # In Python, True is a number.
         if len(values) != 1 or not isinstance(caption, str | None) or type(rating) not in (int, type(None)):
             raise UsageError("this request cannot change a picture's information", hint="reload the page")
         if caption is not None:
@@ -165,7 +165,7 @@ def image_action_routes(
         await _read_json(request)
         try:
             text = await run_in_threadpool(undoable_changes.change_log.undo, request.path_params["token"])
-        except UsageError as error:  # It never can be undone: the page forgets it.
+        except UsageError as error:  # It can never be undone: the page forgets it.
             return JSONResponse({"message": str(error), "hint": error.hint}, _GONE)
         return {"text": text}
 

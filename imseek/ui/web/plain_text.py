@@ -15,7 +15,7 @@ from imseek.ui.render.words import shorten
 
 #: A backslash escapes any ASCII punctuation: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
-#: What Streamlit turns into links, emojis, icons and arrows after parsing, even where it is escaped.
+#: Text that Streamlit turns into links, emojis, icons and arrows after parsing, even if escaped.
 _POST_PROCESSED: Final = re.compile(r"(?=[:@])|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE)
 #: Zero-width space: invisible, allows a line break.
 _ZERO_WIDTH_SPACE: Final = "\u200b"

@@ -24,11 +24,11 @@ from imseek.types.tags import TagReport
 from imseek.ui.render.words import format_count
 from imseek.ui.web.plain_text import one_line
 
-#: What can be done with images and an album.
+#: Ways to change an album by images.
 AlbumAct: TypeAlias = Literal["add", "create", "remove", "front", "cover"]
 #: Maximum number of changes that can be undone, of all pages together.
 _KEPT: Final = 500
-#: What ratings without stars mean.
+#: Meaning of the ratings without stars.
 _RATINGS: Final = {0: "Marked as unrated", -1: "Marked as rejected"}
 #: Changes that a page's Python made, until the browser knows them.
 _ANNOUNCEMENTS: Final = "changes-announcements"

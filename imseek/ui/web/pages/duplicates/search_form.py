@@ -21,7 +21,7 @@ from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
-#: What else is said of a kind.
+#: Further explanation of a kind.
 _REMARKS: Final[Mapping[DuplicateKind, str]] = {
     "edited": "found with the same pictures; chosen here, they may be cleaned up like these",
     "inside": "takes as long as indexing did, the first time",

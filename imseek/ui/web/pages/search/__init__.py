@@ -44,7 +44,7 @@ def show() -> None:
         _rail(name, collection, state)
         facts = st.container(key="search-facts", gap=None)
     _show_unread(address.unread)
-    # What one waits for is drawn first, the menus above it last.
+    # Draw the results that the user waits for first, the menus above them last.
     is_found = not state.empty and answer.show(name, collection, state, facts)
     with menus:
         search_box.more_words()

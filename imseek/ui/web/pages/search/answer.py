@@ -90,7 +90,7 @@ def _show_more(state: SearchState, limit: int) -> None:
 
 def _show_facts(facts: DeltaGenerator, state: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
     total = _total(state, result)
-    if state.collapses and not state.page:  # Those behind others are found too.
+    if state.collapses and not state.page:  # Hits collapsed behind others count too.
         total = result.searched - (result.cut or 0)
     words = ["more than" if total is None else "", format_count(total or len(result), "picture")]
     if result.groups:

@@ -27,7 +27,7 @@ from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selection_store import MAX_IMAGES
 
 FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices", "locations"]
-#: What finds the ids of hits under a condition.
+#: Returns the ids of hits under a condition.
 _Hits: TypeAlias = Callable[[str | None], Iterable[int]]
 
 #: Values of a facet that are shown without a text to find others by.
@@ -151,7 +151,7 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     except ImseekError:  # The page says why.
         return {"facets": [], "note": "There are no numbers for a search that fails."}
     folders: tuple[str, ...] = ()
-    if FOLDER in counts:  # Those without a picture now still say where the others are.
+    if FOLDER in counts:  # Folders without a hit still show where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
     data = [_facet_data(one, counts[one.column], state, folders, unfolded) for one in facets]
     for facet in data:

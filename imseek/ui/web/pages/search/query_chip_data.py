@@ -29,7 +29,7 @@ _KNOBS: Final = {
 #: Precede a tag and a folder in the search box.
 _TAG: Final = "tag:"
 _FOLDER: Final = "folder:"
-#: What may follow words there: a tag, a folder, or unwanted words, in quotes if there are several.
+#: A token after the words: a tag, a folder, or unwanted words, in quotes if there are several.
 _TOKEN: Final = re.compile(r'(?:^|(?<=\s))(tag:|folder:|-)(?:"([^"]+)"|([^\s"-][^\s"]*))(?=\s|$)')
 
 
