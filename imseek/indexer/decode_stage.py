@@ -52,7 +52,7 @@ class FailedPicture:
 
     @classmethod
     def of(cls, candidate: Candidate, trouble: Trouble) -> FailedPicture:
-        stat = candidate.found.stat if trouble.stat is None else trouble.stat
+        stat = candidate.image.stat if trouble.stat is None else trouble.stat
         return cls(without_bytes(candidate), stat, trouble.reason, trouble.message)
 
 
@@ -61,9 +61,9 @@ class LoadedPicture:
     """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
     ``caption`` and ``extra`` come from its source, ``beside`` from files beside it, whose state ``sidecar_stat``
-    identifies. ``known`` says where the content is already stored if the picture is
-    to be skipped. ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it
-    must be encoded; otherwise None.
+    identifies. ``known_content`` says where the content is already stored if the picture is to be skipped.
+    ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it must be
+    encoded; otherwise None.
     """
 
     candidate: Candidate
@@ -72,7 +72,7 @@ class LoadedPicture:
     size: int
     caption: str | None
     extra: Mapping[str, Scalar]
-    known: KnownContent | None
+    known_content: KnownContent | None
     absent_at: int | None
     picture: Picture | None = None
     beside: Annotations = field(default_factory=Annotations)
@@ -121,7 +121,7 @@ class Loader:
     def __call__(self, item: Item) -> Result:
         if not isinstance(item, Candidate):
             return item
-        content = read(item.source.load, item.found)
+        content = read(item.source.load, item.image)
         if isinstance(content, Trouble):
             return FailedPicture.of(item, content)
         if content.taken is not None:
@@ -203,9 +203,9 @@ def picture_of(
 
 def without_bytes(candidate: Candidate) -> Candidate:
     """Return the candidate without what its source needs to read it, which may be the bytes themselves."""
-    if candidate.found.where is None:
+    if candidate.image.where is None:
         return candidate
-    return replace(candidate, found=replace(candidate.found, where=None))
+    return replace(candidate, image=replace(candidate.image, where=None))
 
 
 def _merge_source_facts(facts: ImageFacts, content: Content) -> ImageFacts:

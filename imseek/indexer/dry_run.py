@@ -44,8 +44,8 @@ def plan(
         )
         for item in (*scan_result.candidates, *entries):
             if isinstance(item, Candidate):
-                new += item.known is None
-                changed += item.known is not None
+                new += item.known_place is None
+                changed += item.known_place is not None
             elif isinstance(item, EditedSidecars):
                 edited += 1
             elif isinstance(item, ContainerResult):

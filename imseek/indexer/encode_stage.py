@@ -201,7 +201,7 @@ class EncodeStage:
         copied: bool,
     ) -> None:
         """Add an image with this ``metadata``, and the columns from files ``beside`` it, to the next commit."""
-        candidate, old = loaded.candidate, loaded.candidate.known
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         new = NewImage(
             candidate.source_id,
             candidate.path,

@@ -34,7 +34,7 @@ class Intake:
         Images without a place are removed only if their last source is in ``whole_sources``, which are scanned
         completely.
         """
-        self._missing.unread.update(c.known.image_id for c in scan.candidates if c.known is not None)
+        self._missing.unread.update(c.known_place.image_id for c in scan.candidates if c.known_place is not None)
         changes = self._tally.changes
         for opening in scan.openings:
             source_id, path = opening.target.source.source_id, opening.container.path
@@ -86,9 +86,9 @@ class Intake:
             self._tally.changes.containers += self._tally.containers.take_read()
 
     def _take_edited(self, edited: EditedSidecars) -> None:
-        content = edited.source.load_sidecars(edited.found)
+        content = edited.source.load_sidecars(edited.image)
         values = self._storing.columns_beside(edited.source_id, content.beside)
-        self._tally.annotate(edited.known.image_id, SidecarValues(values, content.sidecar_stat))
+        self._tally.annotate(edited.known_place.image_id, SidecarValues(values, content.sidecar_stat))
 
     def _annotate(self, loaded: LoadedPicture, image_id: int) -> None:
         """Store the columns from the files beside a stored image, which may have changed."""
@@ -96,7 +96,7 @@ class Intake:
         self._tally.changes.sidecars[image_id] = SidecarValues(values, loaded.sidecar_stat)
 
     def _take_failed(self, failed: FailedPicture) -> None:
-        candidate, old = failed.candidate, failed.candidate.known
+        candidate, old = failed.candidate, failed.candidate.known_place
         if old is not None:
             self._missing.unread.discard(old.image_id)
             if failed.reason not in TRANSIENT and not old.quarantined:
@@ -108,7 +108,7 @@ class Intake:
         self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=is_repeated)
 
     def _take_loaded(self, loaded: LoadedPicture) -> None:
-        candidate, old = loaded.candidate, loaded.candidate.known
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         self._tally.count("files_opened")
         self._tally.count("bytes_read", loaded.size)
         if candidate.failure is not None:
@@ -148,15 +148,15 @@ class Intake:
 
     def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
-        if loaded.known is not None or not self._contents.skips_own:
-            return loaded.known
+        if loaded.known_content is not None or not self._contents.skips_own:
+            return loaded.known_content
         if self._storing.holds(loaded.content_hash):
             return self._contents.known_here(None)
         image_id = self._contents.find(loaded.content_hash, loaded.absent_at)
         return None if image_id is None else self._contents.known_here(image_id)
 
     def _skip(self, loaded: LoadedPicture, known_content: KnownContent) -> None:
-        candidate, old = loaded.candidate, loaded.candidate.known
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         if old is not None:
             self._missing.mark_vanished(old.content_hash, old.image_id)
         location = locate(candidate.target.root, candidate.path)
@@ -174,6 +174,6 @@ class Intake:
 
 
 def _placement(loaded: LoadedPicture, image_id: int) -> Placement:
-    candidate, old = loaded.candidate, loaded.candidate.known
+    candidate, old = loaded.candidate, loaded.candidate.known_place
     replaces = None if old is None else old.image_id
     return Placement(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)

@@ -34,12 +34,12 @@ RETRIED_REASONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A picture that must be read: new (``known`` is None), or possibly changed."""
+    """A picture that must be read: new (``known_place`` is None), or possibly changed."""
 
     target: Target
     source: Source
-    found: FoundImage
-    known: KnownPlace | None
+    image: FoundImage
+    known_place: KnownPlace | None
     failure: KnownFailure | None = None
 
     @property
@@ -48,7 +48,7 @@ class Candidate:
 
     @property
     def path(self) -> bytes:
-        return self.found.path
+        return self.image.path
 
     @property
     def is_named(self) -> bool:
@@ -66,8 +66,8 @@ class EditedSidecars:
 
     target: Target
     source: Source
-    found: FoundImage
-    known: KnownPlace
+    image: FoundImage
+    known_place: KnownPlace
 
     @property
     def source_id(self) -> int:
@@ -144,7 +144,7 @@ def scan(
         )
         _scan_one(catalog, target, inside, settings, result, stop)
     # Changed files come first: a new file may hold the former content of one of them.
-    result.candidates.sort(key=lambda c: c.known is None)
+    result.candidates.sort(key=lambda c: c.known_place is None)
     return result
 
 
@@ -216,7 +216,7 @@ class _SourceScan:
     source: Source
     settings: ScanSettings
     result: ScanResult
-    known: Mapping[bytes, KnownPlace]
+    known_places: Mapping[bytes, KnownPlace]
     failures: Mapping[bytes, KnownFailure]
     containers: Mapping[bytes, FileStat]
 
@@ -230,7 +230,7 @@ class _SourceScan:
             self._container(entry)
         else:
             self.result.seen += 1
-            sorted_out = compare(self.target, self.source, entry, self.known, self.failures, self.settings)
+            sorted_out = compare(self.target, self.source, entry, self.known_places, self.failures, self.settings)
             if isinstance(sorted_out, Candidate):
                 self.result.candidates.append(sorted_out)
             elif isinstance(sorted_out, EditedSidecars):

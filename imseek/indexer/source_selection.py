@@ -65,7 +65,7 @@ def select_targets(
     """
     selection = _TargetSelection(writer, options, follow_symlinks)
     if not paths and not names:
-        return selection.known()
+        return selection.recorded_targets()
     kinds = [selection.kind_of(path) for path in paths]
     several = bool(names) or sum(kind in ("file", LIST_KIND) for kind in kinds) > 1
     single_files = []
@@ -76,7 +76,7 @@ def select_targets(
             selection.add(path, kind)
     if single_files or names:
         selection.add_names([*single_files, *names])
-    targets = selection.found()
+    targets = selection.targets()
     for target in targets:
         check_source(target.source.kind, target.root, target.options)
     return targets
@@ -115,10 +115,10 @@ class _TargetSelection:
         if kind is not None and kind not in KINDS and kind not in (kinds := known_kinds()):
             raise UsageError(f"{kind!r} is not a kind of source", hint=f"kinds are {', '.join(kinds)}")
 
-    def known(self) -> list[Target]:
+    def recorded_targets(self) -> list[Target]:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]
 
-    def found(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         """Return the targets, without those contained in another one."""
         wholes = {source_id for source_id, below in self._targets if not below}
         return [t for (i, below), t in self._targets.items() if not below or i not in wholes]

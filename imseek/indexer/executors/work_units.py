@@ -124,7 +124,7 @@ class WorkUnit:
 
     def timed(self, n: int, stat: FileStat) -> FileStat:
         """Return ``stat`` with the run's time of assignment, because a worker's clock may be ahead."""
-        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.clock_ns)
+        return stat if stat == self.candidates[n].image.stat else replace(stat, checked_ns=self.clock_ns)
 
     def alone(self, number: Callable[[], int]) -> list[WorkUnit]:
         """Split into single pictures, so that one that kills workers affects no other."""
@@ -144,7 +144,7 @@ def split_into_units(
     batch: list[tuple[Item, FoundImage | Content | Trouble | None]] = []
     candidates = weight = 0
     for item in items:
-        payload = read(item.source.portable, item.found) if isinstance(item, Candidate) else None
+        payload = read(item.source.portable, item.image) if isinstance(item, Candidate) else None
         batch.append((item, payload))
         candidates += isinstance(item, Candidate)
         weight += _payload_bytes(payload)

@@ -164,7 +164,7 @@ def arguments_of(cls: type) -> dict[str, Any]:
     return schema
 
 
-#: To JSON Schema 1.0 is an integer, to ids and limits it is not.
+#: JSON Schema takes 1.0 for an integer; ids and limits do not.
 _Validator: Final = extend(
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
