@@ -62,8 +62,8 @@ class Predictor:
         """Score unit rows: (n, dim) → (n,)."""
         for weight, bias in self.layers:
             rows = rows @ weight.T + bias
-        found: Float32 = rows[:, 0]
-        return found
+        scores: Float32 = rows[:, 0]
+        return scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +102,10 @@ def load(path: Path) -> Predictor:
     """
     if not path.is_file():
         raise UsageError(f"no file {path}", hint=WEIGHTS_HINT)
-    held = checkpoint.read_arrays(path)
-    predictor = _build_version_2(held) or _build_version_1(held, path.name)
+    arrays = checkpoint.read_arrays(path)
+    predictor = _build_version_2(arrays) or _build_version_1(arrays, path.name)
     if predictor is None:
-        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(held.items())[:4])
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in list(arrays.items())[:4])
         raise UsageError(f"{path} is none of LAION's predictors: it holds {shapes} …", hint=WEIGHTS_HINT)
     if not all(np.isfinite(part).all() for layer in predictor.layers for part in layer):
         raise EncoderError(f"{path} holds numbers that are not finite")
@@ -115,14 +115,14 @@ def load(path: Path) -> Predictor:
 def space_for(reader: Reader, predictor: Predictor) -> SpaceInfo:
     """Return the image space that the predictor was trained for. Raises UsageError where the collection has none."""
     spaces = reader.current.image_spaces
-    wanted = tuple(f"openclip:{name}" for name in _MODELS[predictor.model])
+    references = tuple(f"openclip:{name}" for name in _MODELS[predictor.model])
     for space in spaces:
-        if space.encoder in wanted and space.dim == predictor.dim:
+        if space.encoder in references and space.dim == predictor.dim:
             return space
     raise UsageError(
         f"these weights are for OpenAI's {predictor.model}, and the pictures of this collection are encoded by "
         + ", ".join(space.encoder for space in spaces),
-        hint=f"imseek maintain --add-space {wanted[1]} makes its vectors beside the others",
+        hint=f"imseek maintain --add-space {references[1]} makes its vectors beside the others",
     )
 
 
@@ -130,17 +130,17 @@ def score(reader: Reader, predictor: Predictor, where: str | None = None, task: 
     """Score all images or those of a filter; see :func:`imseek.evaluate.aesthetic_scores`."""
     space = space_for(reader, predictor)
     vectors = Vectors(reader, space, filter_ids(reader, where))
-    found = np.zeros(len(vectors), np.float32)
-    there = np.zeros(len(vectors), np.bool_)
+    scores = np.zeros(len(vectors), np.float32)
+    has_vector = np.zeros(len(vectors), np.bool_)
     for part, rows in vectors.blocks():
         if task.is_cancelled:
             break
-        found[part] = predictor(rows)
-        there[part] = rows.any(axis=1)  # an image without a vector has no score
+        scores[part] = predictor(rows)
+        has_vector[part] = rows.any(axis=1)  # an image without a vector has no score
         task.report("scores", part.stop, len(vectors))
     return AestheticScores(
-        vectors.ids[there],
-        found[there],
+        vectors.ids[has_vector],
+        scores[has_vector],
         predictor.version,
         space.encoder,
         reader.generation,
@@ -173,10 +173,10 @@ def _build_version_1(arrays: dict[str, Float32], name: str) -> Predictor | None:
         return Predictor(layers, 1, "ViT-L/14")
     if arrays["weight"].shape != (1, 512):
         return None
-    named = _MODEL_IN_FILE_NAME.search(name)
-    if named is None:
+    match = _MODEL_IN_FILE_NAME.search(name)
+    if match is None:
         raise UsageError(
             f"{name} does not say whether it is for ViT-B/32 or ViT-B/16",
             hint="name it as its project does: sa_0_4_vit_b_32_linear.pth",
         )
-    return Predictor(layers, 1, f"ViT-B/{named[1]}")
+    return Predictor(layers, 1, f"ViT-B/{match[1]}")

@@ -32,7 +32,7 @@ _NAME: Final = "the name of an album"
 
 @dataclass(frozen=True, slots=True)
 class AlbumState:
-    """What :func:`restore` brings back: albums as they were, and tags of images as they were."""
+    """Former albums and tags of images, for :func:`restore`."""
 
     rows: Mapping[str, AlbumRow | None]
     tags: Mapping[tuple[int, str], str | None]
@@ -42,8 +42,8 @@ def every(collection: AnyCollection) -> tuple[AlbumInfo, ...]:
     """Return all albums, by name."""
 
     def read(reader: Reader) -> tuple[AlbumInfo, ...]:
-        found = ((row, album_reader.images(reader, row)) for row in album_reader.rows(reader))
-        return tuple(AlbumInfo(row.tag, len(ids), _cover(row, ids)) for row, ids in found)
+        albums = ((row, album_reader.images(reader, row)) for row in album_reader.rows(reader))
+        return tuple(AlbumInfo(row.tag, len(ids), _cover(row, ids)) for row, ids in albums)
 
     return run_with_reader(collection, read)
 
@@ -109,15 +109,15 @@ def arrange(collection: AnyCollection, name: str, images: Iterable[AnyImage]) ->
 
     def change(reader: Reader) -> _Change:
         row = album_reader.find(reader, name)
-        there = _check_members(reader, row, ids)
-        return {name: replace(row, positions=album_reader.order(there, ids))}, {}
+        members = _check_members(reader, row, ids)
+        return {name: replace(row, positions=album_reader.order(members, ids))}, {}
 
     return _write(collection, "album arrange", name, change)
 
 
 def set_cover(collection: AnyCollection, name: str, image: AnyImage | None) -> AlbumReport:
     """Choose the image that stands for an album, None for the first one. Raises as :func:`arrange`."""
-    ids = tags.image_ids(collection, () if image is None else (image,))[:1]  # A path may be that of several.
+    ids = tags.image_ids(collection, () if image is None else (image,))[:1]  # Several images may have one path.
 
     def change(reader: Reader) -> _Change:
         row = album_reader.find(reader, name)
@@ -135,8 +135,8 @@ def rename(collection: AnyCollection, name: str, to: str) -> AlbumReport:
     if any(other.tag == to for other in run_with_reader(collection, album_reader.rows)):
         raise UsageError(f"there is an album {to!r} already", hint="choose another name")
     if any(one.tag == name for one in tags.counts(collection)):
-        done = tags.rename(collection, name, to)
-        return AlbumReport(to, len(get(collection, to).image_ids), done.changed, done.generation)
+        report = tags.rename(collection, name, to)
+        return AlbumReport(to, len(get(collection, to).image_ids), report.changed, report.generation)
 
     def change(reader: Reader) -> _Change:  # No searchable image has the tag, but others may.
         states: dict[tuple[int, str], str | None] = {}
@@ -159,18 +159,18 @@ def delete(collection: AnyCollection, name: str) -> AlbumReport:
 
 def state(collection: AnyCollection, names: Iterable[str], images: Iterable[int] = ()) -> AlbumState:
     """Return albums and tags of these names for :func:`restore`; ``images`` are others that may get them."""
-    wanted = list(names)
+    name_list = list(names)
 
     def read(reader: Reader) -> dict[str, AlbumRow]:
-        # All positions, since what is removed and comes back would else stand at the end.
-        found = (row for row in album_reader.rows(reader) if row.tag in wanted)
-        return {row.tag: replace(row, positions=album_reader.images(reader, row)) for row in found}
+        # All positions: otherwise an image that is removed and restored would move to the end.
+        rows = (row for row in album_reader.rows(reader) if row.tag in name_list)
+        return {row.tag: replace(row, positions=album_reader.images(reader, row)) for row in rows}
 
-    there = run_with_reader(collection, read)
-    given = tags.states(collection, wanted)
-    ids = dict.fromkeys((*images, *(image_id for image_id, _ in given)))
-    lacking: dict[tuple[int, str], str | None] = {(image_id, name): None for image_id in ids for name in wanted}
-    return AlbumState({name: there.get(name) for name in wanted}, {**lacking, **given})
+    albums = run_with_reader(collection, read)
+    tag_states = tags.states(collection, name_list)
+    ids = dict.fromkeys((*images, *(image_id for image_id, _ in tag_states)))
+    untagged: dict[tuple[int, str], str | None] = {(image_id, name): None for image_id in ids for name in name_list}
+    return AlbumState({name: albums.get(name) for name in name_list}, {**untagged, **tag_states})
 
 
 def restore(collection: AnyCollection, before: AlbumState) -> None:
@@ -200,8 +200,8 @@ def _write(collection: AnyCollection, kind: str, name: str, change: Callable[[Re
         generation, changed = albums.replace(writer, rows, states) if rows or states else (generation, 0)
 
     def count(reader: Reader) -> int:
-        found = [row for row in album_reader.rows(reader) if row.tag == name]
-        return len(album_reader.images(reader, found[0])) if found else 0
+        rows_of_name = [row for row in album_reader.rows(reader) if row.tag == name]
+        return len(album_reader.images(reader, rows_of_name[0])) if rows_of_name else 0
 
     return AlbumReport(name, run_with_reader(root, count), changed, generation)
 
@@ -212,10 +212,10 @@ def _cover(row: AlbumRow, ids: tuple[int, ...]) -> int | None:
 
 def _check_members(reader: Reader, row: AlbumRow, ids: Iterable[int]) -> tuple[int, ...]:
     """Return the images of an album. Raises UsageError if ``ids`` are not among them."""
-    there = album_reader.images(reader, row)
-    members = set(there)
+    images = album_reader.images(reader, row)
+    members = set(images)
     if strange := [image_id for image_id in ids if image_id not in members]:
         raise UsageError(
             f"image {strange[0]} is not in the album {row.tag!r}", hint=f"imseek album add {row.tag!r} IMAGE…"
         )
-    return there
+    return images

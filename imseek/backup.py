@@ -63,15 +63,15 @@ def write(
 
     root, started = path_of(collection), time.monotonic()
     task = Task(progress, stop)
-    made: list[tuple[Manifest, int]] = []
+    results: list[tuple[Manifest, int]] = []
 
     def fill(work: Path, file: Sink) -> None:
-        counted = _CountingFile(file)
-        manifest = archive_writer.write(root, work, counted, index=index, task=task)
-        made.append((manifest, counted.size))
+        counting_file = _CountingFile(file)
+        manifest = archive_writer.write(root, work, counting_file, index=index, task=task)
+        results.append((manifest, counting_file.size))
 
     _write_archive(archive, root, replace, fill)
-    manifest, size = made[0]
+    manifest, size = results[0]
     return BackupReport(_info(manifest), size, time.monotonic() - started)
 
 
@@ -88,9 +88,9 @@ def verify(
     from imseek.data.archive import restore
 
     started = time.monotonic()
-    with _open_archive(archive) as (tape, read):
+    with _open_archive(archive) as (tape, counting_file):
         restore.check(tape, Task(progress, stop))
-        return BackupReport(_info(tape.manifest), read.size, time.monotonic() - started)
+        return BackupReport(_info(tape.manifest), counting_file.size, time.monotonic() - started)
 
 
 def restore(
@@ -149,9 +149,9 @@ def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[
         return
     if is_url(url := os.fsencode(archive)):
         remote_files.check_url(url, writing=True)
-        with translate_os_errors(shown := display_path(url)):
+        with translate_os_errors(location := display_path(url)):
             if not replace and remote_files.is_there(url):
-                raise UsageError(f"{shown} is there already", hint=_REPLACE_HINT)
+                raise UsageError(f"{location} is there already", hint=_REPLACE_HINT)
             with (
                 staging_folder(Path(tempfile.gettempdir()), "backup") as work,
                 remote_files.create_binary(url) as file,
@@ -169,10 +169,10 @@ def _write_archive(archive: Archive, root: Path, replace: bool, fill: Callable[[
             fill(work, device)
         return
     with staging_folder(path.parent, f"backup-{path.name}") as work:
-        made = work / "archive"
-        durable_files.stage_unhashed(made, lambda file: fill(work, file))
+        temporary = work / "archive"
+        durable_files.stage_unhashed(temporary, lambda file: fill(work, file))
         _check_new(path, replace)
-        durable_files.publish([(made, path)])
+        durable_files.publish([(temporary, path)])
 
 
 def _check_new(path: Path, replace: bool) -> None:
@@ -198,16 +198,16 @@ def _open_archive(archive: Archive) -> Iterator[tuple[ArchiveReader, _CountingFi
             name = display_path(raw)
             try:
                 if is_url(raw):
-                    opened: IO[bytes] = remote_files.open_binary(raw)
+                    stream: IO[bytes] = remote_files.open_binary(raw)
                 else:
-                    opened = open_stream(archive)
+                    stream = open_stream(archive)
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise UsageError(f"{name}: {error.strerror}") from error
             except OSError as error:
                 raise system_error(error, name) from error
-            file = stack.enter_context(opened)
-        counted = _CountingFile(file, name)
-        yield ArchiveReader(counted, name), counted
+            file = stack.enter_context(stream)
+        counting_file = _CountingFile(file, name)
+        yield ArchiveReader(counting_file, name), counting_file
 
 
 def _info(manifest: Manifest) -> BackupInfo:

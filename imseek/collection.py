@@ -88,25 +88,25 @@ def create(
 
     if isinstance(also, str):
         raise UsageError(f"also is a list of references, not {also!r}")
-    chosen = {}
+    resolutions = {}
     for reference in (encoder, *also):
         resolution = registry.resolve(reference)
-        if resolution.reference in chosen:
+        if resolution.reference in resolutions:
             raise UsageError(
                 f"two spaces with the encoder {resolution.reference}",
                 hint=space_compatibility.ANOTHER_ENCODER_HINT,
             )
-        chosen[resolution.reference] = resolution
+        resolutions[resolution.reference] = resolution
     loaded: dict[tuple[str, tuple[str, ...]], Encoder] = {}
     encoders: list[Encoder] = []
     spaces = []
-    for space_id, resolution in enumerate(chosen.values()):
+    for space_id, resolution in enumerate(resolutions.values()):
         modalities = ("image",) if space_id else ("image", "text")
-        made = space_compatibility.load_resolved(resolution, modalities, runtime, notify)
-        encoders.append(made)
+        model = space_compatibility.load_resolved(resolution, modalities, runtime, notify)
+        encoders.append(model)
         space_compatibility.check_compatible([space_compatibility.SpaceEncoder.of(encoder) for encoder in encoders])
-        loaded[made.fingerprint(), modalities] = made
-        spaces.append(space_compatibility.space_of(made, resolution.note))
+        loaded[model.fingerprint(), modalities] = model
+        spaces.append(space_compatibility.space_of(model, resolution.note))
     if captions:
         check_encodes_text(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
@@ -163,26 +163,26 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     return Collection(_find_folder(path), runtime, notify)
 
 
-def _find_folder(given: str | os.PathLike[str]) -> Path:
+def _find_folder(reference: str | os.PathLike[str]) -> Path:
     """Return the folder of the collection that a path, or a str without a slash as a name, stands for.
 
     Raises CollectionNotFoundError where a name is neither a folder with a collection nor a collection's name.
     """
-    path = path_of(given)
+    path = path_of(reference)
     if is_collection(path):
         return path
     if is_collection(path / LOCAL_FOLDER):
         return path / LOCAL_FOLDER
-    if not isinstance(given, str) or not COLLECTION_NAME.fullmatch(given):
+    if not isinstance(reference, str) or not COLLECTION_NAME.fullmatch(reference):
         return path
     if not path.exists():
         raise CollectionNotFoundError(
-            f"no folder {path}, and no collection named {given!r}", hint="`imseek collection list` shows the names"
+            f"no folder {path}, and no collection named {reference!r}", hint="`imseek collection list` shows the names"
         )
-    named = named_collections(os.environ) / given
+    folder = named_collections(os.environ) / reference
     raise CollectionNotFoundError(
         f"{path} holds no collection",
-        hint=f"the collection named {given!r} is at {named}" if is_collection(named) else None,
+        hint=f"the collection named {reference!r} is at {folder}" if is_collection(folder) else None,
     )
 
 
@@ -285,9 +285,9 @@ class Collection:
         return True
 
     def __contains__(self, image_id: object) -> bool:
-        if not isinstance(image_id, Integral) or not 0 <= (wanted := int(image_id)) < 1 << 63:
+        if not isinstance(image_id, Integral) or not 0 <= (number := int(image_id)) < 1 << 63:
             return False
-        return bool(self._read(lambda reader: reader.live_ids([wanted])))
+        return bool(self._read(lambda reader: reader.live_ids([number])))
 
     def __iter__(self) -> Iterator[Image]:
         """Yield every image of the newest generation, in the order of their ids; they are read in blocks.
@@ -336,8 +336,8 @@ class Collection:
         from imseek.search.query import as_query
         from imseek.search.result_pages import HitOptions
 
-        (found,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
-        return found
+        (result,) = self.engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
+        return result
 
     @with_query_keywords
     def search_many(
@@ -388,11 +388,11 @@ class Collection:
         from imseek.analysis.space_vectors import Vectors, image_space
 
         def read(reader: Reader) -> ImageVectors:
-            found = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
-            rows = np.empty((len(found), found.dim), np.float32)
-            for part, block in found.blocks():
+            space_vectors = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+            rows = np.empty((len(space_vectors), space_vectors.dim), np.float32)
+            for part, block in space_vectors.blocks():
                 rows[part] = block
-            return ImageVectors(found.ids, rows)
+            return ImageVectors(space_vectors.ids, rows)
 
         return self._read(read)
 
@@ -409,8 +409,8 @@ class Collection:
         if size < 1:
             raise UsageError("a block holds at least one image")
         reader = self._reader
-        found = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
-        return (ImageVectors(found.ids[part], rows) for part, rows in found.blocks(size))
+        space_vectors = Vectors(reader, image_space(reader, space), filter_ids(reader, where))
+        return (ImageVectors(space_vectors.ids[part], rows) for part, rows in space_vectors.blocks(size))
 
     def metadata(self, columns: Sequence[str] | None = None, *, where: str | None = None) -> pa.Table:
         """Return the metadata of all images, or of those that meet ``where``, as an Arrow table in the order of ids.
@@ -429,10 +429,10 @@ class Collection:
         """Return counts, sources, failures and encoders."""
         from imseek.data.summary import summarise
 
-        found = self._read(summarise)
-        noted = space_compatibility.with_upgrade_note
-        spaces = tuple(replace(summary, space=noted(summary.space)) for summary in found.spaces)
-        return replace(found, encoder=noted(found.encoder), spaces=spaces)
+        details = self._read(summarise)
+        with_note = space_compatibility.with_upgrade_note
+        spaces = tuple(replace(summary, space=with_note(summary.space)) for summary in details.spaces)
+        return replace(details, encoder=with_note(details.encoder), spaces=spaces)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -499,30 +499,30 @@ class Collection:
             raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
         if isinstance(names, str | bytes | os.PathLike):
             raise UsageError(f"names is a list of files, not {names!r}")
-        given = [paths] if isinstance(paths, str | bytes | os.PathLike) else paths
+        path_list = [paths] if isinstance(paths, str | bytes | os.PathLike) else paths
         others = () if isinstance(skip_known, bool) else skip_known
-        known = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (skip_known is True)
+        skip_folders = [Path(os.fsdecode(_absolute_path(path))) for path in others] + [self.path] * (skip_known is True)
         settings = ScanSettings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
-            wanted = select_targets(
+            targets = select_targets(
                 writer,
-                [_absolute_path(path) for path in given],
+                [_absolute_path(path) for path in path_list],
                 [_absolute_path(name) for name in names],
                 source,
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
                 encoder = self._reader.current.space.encoder
-                planned = plan(writer, wanted, settings, encoder, stop)
-                return replace(planned, notes=(*planned.notes, DRY_RUN_NOTE)) if known else planned
+                planned = plan(writer, targets, settings, encoder, stop)
+                return replace(planned, notes=(*planned.notes, DRY_RUN_NOTE)) if skip_folders else planned
             current = self._reader.current
             encoders = {space.space_id: self._checked_encoder(space, "image") for space in current.image_spaces}
             texts = current.caption_space
             captions = {} if texts is None else {texts.space_id: self._checked_encoder(texts, "text")}
             limits = Limits(untrusted=untrusted)
-            options = IndexOptions(settings, limit, known, executor, self._runtime, limits)
+            options = IndexOptions(settings, limit, skip_folders, executor, self._runtime, limits)
             task = writer.begin_task(progress, stop)
-            report = index(writer, encoders, wanted, options, captions=captions, task=task)
+            report = index(writer, encoders, targets, options, captions=captions, task=task)
             if report.interrupted or is_scanned(writer.current(), policy_of(self.path)):
                 return report
             from imseek.data.vectors import index_renewal  # FAISS
@@ -558,8 +558,8 @@ class Collection:
 
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
-            for (fingerprint, loaded), encoder in self._encoders.items():
-                if fingerprint == space.fingerprint and set(modalities) <= set(loaded):
+            for (fingerprint, loaded_modalities), encoder in self._encoders.items():
+                if fingerprint == space.fingerprint and set(modalities) <= set(loaded_modalities):
                     return encoder
             encoder = load_encoder(self.path, space, modalities, self._runtime, self._notify)
             self._encoders[space.fingerprint, modalities] = encoder
@@ -575,9 +575,9 @@ class Collection:
 def share_encoders(first: Collection, other: Collection) -> None:
     """Let a collection use the encoders that another has loaded, so that none is loaded twice."""
     with first._lock:
-        loaded = dict(first._encoders)
+        encoders = dict(first._encoders)
     with other._lock:
-        other._encoders = {**loaded, **other._encoders}
+        other._encoders = {**encoders, **other._encoders}
 
 
 def text_encoder(collection: Collection, space: SpaceInfo | None = None) -> Encoder:

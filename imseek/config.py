@@ -53,7 +53,7 @@ class Setting:
         raise UsageError(f"{self.name} is {_KIND_NAMES[self.kind]}, not {text!r}")
 
     def accepts(self, value: object) -> bool:
-        """Whether a value of the file is one of this setting."""
+        """Whether a value in the file is valid for this setting."""
         if self.kind is int:
             return type(value) is int and value > 0
         return type(value) is self.kind and value != ""
@@ -82,7 +82,7 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SettingValue:
-    """What holds for a setting, and where it comes from; ``value`` is None where the default holds."""
+    """The value in force for a setting, and its origin; ``value`` is None if that is the default."""
 
     setting: Setting
     value: Any
@@ -119,8 +119,8 @@ def read(environ: Mapping[str, str]) -> ConfigFile:
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = _AT_LINE.search(str(error))
-        line = f", line {found[1]}" if found else ""
+        match = _AT_LINE.search(str(error))
+        line = f", line {match[1]}" if match else ""
         return ConfigFile(path, {}, (f"{path}{line}: {_AT_LINE.sub('', str(error))}",), broken=True)
     values, problems = {}, []
     for name, value in _flatten(document):
@@ -213,5 +213,5 @@ def _flatten(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _near(name: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, SETTINGS, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    matches = get_close_matches(name, SETTINGS, n=1)
+    return f" (did you mean {matches[0]}?)" if matches else ""

@@ -85,8 +85,8 @@ def put(collection: AnyCollection, edits: Mapping[int, ImageEdit]) -> int:
     from imseek.data.writing.writer_wait import open_writer
 
     root = path_of(collection)
-    if gone := sorted(edits.keys() - image_refs.filter_live(root, set(edits))):
-        raise ImageNotFoundError(f"no image {gone[0]} in this collection")
+    if unknown := sorted(edits.keys() - image_refs.filter_live(root, set(edits))):
+        raise ImageNotFoundError(f"no image {unknown[0]} in this collection")
     if not edits:
         return 0
     values = {image_id: asdict(edit) for image_id, edit in edits.items()}

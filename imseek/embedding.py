@@ -109,9 +109,9 @@ class Embedder:
         """
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
             raise UsageError("texts are a list of str", hint='for one text: texts(["a red car"])')
-        given = iter(texts)
+        remaining = iter(texts)
         rows = [np.empty((0, self.dim), np.float32)]
-        while some := list(islice(given, _TEXTS)):
+        while some := list(islice(remaining, _TEXTS)):
             rows.append(self.encoder.encode_texts(some))
         return np.concatenate(rows)
 
@@ -151,24 +151,24 @@ class Embedder:
                 error=_named(*numbered, MediaError(SkipReason.TIMEOUT, "reading and decoding took too long")),
             ),
         )
-        with closing(preparing(enumerate(pictures))) as found:
-            while some := list(islice(found, batch)):
+        with closing(preparing(enumerate(pictures))) as prepared:
+            while some := list(islice(prepared, batch)):
                 yield self._encode(some, on_error)
 
     def _encode(self, some: Sequence[_Prepared], on_error: OnError | None) -> Float32:
         """Encode a batch; the rows of pictures that could not be used are NaN."""
         rows = np.full((len(some), self.dim), np.nan, np.float32)
-        good = []
+        usable = []
         for row, one in enumerate(some):
             if one.error is None:
-                good.append(row)
+                usable.append(row)
             elif on_error is None:
                 raise one.error
             else:
                 on_error(one.position, one.error)
-        if good:
+        if usable:
             elements = [one.element for one in some if one.element is not None]
-            rows[good] = self.encoder.encode_images(np.stack(elements))
+            rows[usable] = self.encoder.encode_images(np.stack(elements))
         return rows
 
     def _prepare(self, position: int, picture: PictureSource) -> _Prepared:
@@ -226,7 +226,7 @@ def encode_file(
     Raises UsageError for no input and for another ending, whatever :meth:`Embedder.texts` raises, OSError, and
     InterruptedError once ``stop`` is set.
     """
-    chosen = check_request(inputs, target, kind, file_format)
+    output_format = check_request(inputs, target, kind, file_format)
     task, skipped = Task(progress, stop), list[SkippedInput]()
 
     def note(position: int, error: MediaError) -> None:
@@ -236,24 +236,24 @@ def encode_file(
     def blocks() -> Iterator[Float32]:
         done = 0
         if kind == "images":
-            found = encoder.image_blocks(inputs, on_error=note)
+            row_blocks = encoder.image_blocks(inputs, on_error=note)
         else:
-            found = (encoder.texts(inputs[n : n + _TEXTS]) for n in range(0, len(inputs), _TEXTS))
-        for rows in found:
+            row_blocks = (encoder.texts(inputs[n : n + _TEXTS]) for n in range(0, len(inputs), _TEXTS))
+        for rows in row_blocks:
             yield rows
             done += len(rows)
             task.step("encoding", done, len(inputs), skipped=len(skipped))
 
-    write = _write_npy if chosen == "npy" else _write_parquet
-    written = target if made is None else made
-    write(written, encoder, inputs, kind, blocks())
+    write = _write_npy if output_format == "npy" else _write_parquet
+    output = target if made is None else made
+    write(output, encoder, inputs, kind, blocks())
     vectors = len(inputs) - len(skipped)
     if not vectors:
-        written.unlink()
+        output.unlink()
     return EncodeReport(
         kind=kind,
         target=os.fsencode(target) if vectors else None,
-        format=chosen,
+        format=output_format,
         vectors=vectors,
         dim=encoder.dim,
         encoder=encoder.info.reference,
@@ -284,48 +284,48 @@ def check_request(
 
 
 def _write_npy(
-    made: Path, encoder: Embedder, inputs: Sequence[str], kind: EncodedKind, blocks: Iterator[Float32]
+    path: Path, encoder: Embedder, inputs: Sequence[str], kind: EncodedKind, blocks: Iterator[Float32]
 ) -> None:
-    rows = np.lib.format.open_memmap(made, "w+", np.float32, (len(inputs), encoder.dim))
-    done = 0
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, (len(inputs), encoder.dim))
+    start = 0
     for block in blocks:
-        rows[done : done + len(block)] = block
-        done += len(block)
+        rows[start : start + len(block)] = block
+        start += len(block)
     rows.flush()
 
 
 def _write_parquet(
-    made: Path, encoder: Embedder, inputs: Sequence[str], kind: EncodedKind, blocks: Iterator[Float32]
+    output: Path, encoder: Embedder, inputs: Sequence[str], kind: EncodedKind, blocks: Iterator[Float32]
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # What `imseek index` reads (docs/exports.md).
+    # Metadata that `imseek index` reads (docs/exports.md).
     claim = {"encoder": encoder.info.reference, "fingerprint": encoder.fingerprint(), "dim": str(encoder.dim)}
     vector = pa.list_(pa.float32(), encoder.dim)
     fields = [pa.field("path" if kind == "images" else "text", pa.string()), pa.field("vector", vector)]
     if kind == "images":
         fields.insert(1, pa.field("path_b64", pa.string()))
     schema = pa.schema(fields, {f"imseek.{name}": value for name, value in {"vector": "vector", **claim}.items()})
-    done = 0
-    with pq.ParquetWriter(made, schema, compression="zstd", use_dictionary=False) as writer:
+    start = 0
+    with pq.ParquetWriter(output, schema, compression="zstd", use_dictionary=False) as writer:
         for block in blocks:
-            good = np.flatnonzero(np.isfinite(block).all(axis=1))
-            given = [inputs[done + int(row)] for row in good]
-            rows = pa.FixedSizeListArray.from_arrays(pa.array(block[good].reshape(-1)), encoder.dim)
+            finite_rows = np.flatnonzero(np.isfinite(block).all(axis=1))
+            names = [inputs[start + int(row)] for row in finite_rows]
+            rows = pa.FixedSizeListArray.from_arrays(pa.array(block[finite_rows].reshape(-1)), encoder.dim)
             if kind == "images":
-                places = [path_json(os.fsencode(expand_user(path).absolute())) for path in given]
+                places = [path_json(os.fsencode(expand_user(path).absolute())) for path in names]
                 columns = [pa.array([one.get(name) for one in places], pa.string()) for name in ("path", "path_b64")]
             else:
-                columns = [pa.array(given, pa.string())]
+                columns = [pa.array(names, pa.string())]
             writer.write_table(pa.table([*columns, rows], schema=schema))
-            done += len(block)
+            start += len(block)
 
 
 def _named(position: int, picture: object, error: MediaError) -> MediaError:
     """Return the error of a picture with its position, and its path if it has one."""
-    shown = f" ({display_path(os.fsencode(picture))})" if isinstance(picture, str | os.PathLike) else ""
-    return MediaError(error.reason, f"picture {position}{shown}: {error}", hint=error.hint)
+    suffix = f" ({display_path(os.fsencode(picture))})" if isinstance(picture, str | os.PathLike) else ""
+    return MediaError(error.reason, f"picture {position}{suffix}: {error}", hint=error.hint)
 
 
 def _describe(value: object) -> str:

@@ -84,50 +84,50 @@ def write(
         raise UsageError(f"{target} is a URL", hint="name a file or a folder of this machine, and copy that")
     stream = None if isinstance(target, str | os.PathLike) else target
     path = expand_user(target).absolute() if isinstance(target, str | os.PathLike) else None
-    chosen, options = format_of(format, path), options or ExportOptions()
-    check_options(chosen, options)
-    if stream is not None and not chosen.streams:
-        raise UsageError(f"{chosen.name} cannot be written to a stream", hint=f"name a {chosen.shape}")
+    output_format, options = format_of(format, path), options or ExportOptions()
+    check_options(output_format, options)
+    if stream is not None and not output_format.streams:
+        raise UsageError(f"{output_format.name} cannot be written to a stream", hint=f"name a {output_format.shape}")
     if ids is not None and query is not None:
         raise UsageError("ids and a query both say which images go out", hint="leave out one of them")
     root, condition = path_of(collection), _condition(where, tags)
-    folder = chosen.shape == "folder"
+    folder = output_format.shape == "folder"
     if path is not None:
         output_target.check_target(path, folder=folder, force=force, collection=root)
     hits = None if query is None else _run_query(collection, query, limit, condition)
     task = Task(progress, stop)
 
     def work(reader: Reader) -> ExportReport:
-        selection, notes = _select_images(reader, chosen, condition, ids, hits, space)
+        selection, notes = _select_images(reader, output_format, condition, ids, hits, space)
         with ExitStack() as stack:
             files, size = 1, 0
             if path is None:
                 assert stream is not None
                 counting = _CountingStream(stream)
-                written = chosen.write(ExportJob(selection, counting, None, options, task))  # type: ignore[arg-type]
+                result = output_format.write(ExportJob(selection, counting, None, options, task))  # type: ignore[arg-type]
                 size = counting.written
             else:
-                made, finish = stack.enter_context(
+                staging, finish = stack.enter_context(
                     output_target.stage_export(path, folder=folder, force=force, collection=root)
                 )
                 with translate_os_errors(path):
-                    written = chosen.write(ExportJob(selection, made, path, options, task))
+                    result = output_format.write(ExportJob(selection, staging, path, options, task))
                 if folder:
-                    output_target.write_record(made, _record(chosen, selection, written))
-                files, size = output_target.measure_size(made)
+                    output_target.write_record(staging, _record(output_format, selection, result))
+                files, size = output_target.measure_size(staging)
                 finish()
         return ExportReport(
             collection=reader.identity.uuid,
             generation=reader.generation,
-            format=chosen.name,
+            format=output_format.name,
             target=b"-" if path is None else os.fsencode(path),
-            images=written.images,
+            images=result.images,
             files=files,
             bytes=size,
-            linked=written.linked,
-            encoder=selection.space.encoder if chosen.vectors else None,
-            skipped=written.skipped,
-            notes=notes + written.notes + _reindex_notes(reader, path if chosen.loose else None),
+            linked=result.linked,
+            encoder=selection.space.encoder if output_format.vectors else None,
+            skipped=result.skipped,
+            notes=notes + result.notes + _reindex_notes(reader, path if output_format.loose else None),
         )
 
     if stream is not None:  # A stream cannot be rewound for a second attempt.
@@ -154,14 +154,14 @@ class _CountingStream:
 def _condition(where: str | None, tags: Sequence[str]) -> str | None:
     if isinstance(tags, str):
         raise UsageError(f"tags is a list, not {tags!r}")
-    quoted = [tag.replace("'", "''") for tag in tags]
-    return _conjunction(*(f"tag('{tag}')" for tag in quoted), where)
+    names = [tag.replace("'", "''") for tag in tags]
+    return _conjunction(*(f"tag('{tag}')" for tag in names), where)
 
 
 def _conjunction(*conditions: str | None) -> str | None:
     """Join conditions with AND. A single one stays unchanged, so that error messages quote what was typed."""
-    given = [one for one in conditions if one is not None]
-    return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
+    parts = [one for one in conditions if one is not None]
+    return " AND ".join(f"({one})" for one in parts) if len(parts) > 1 else next(iter(parts), None)
 
 
 def _run_query(collection: AnyCollection, question: Question, limit: int, condition: str | None) -> tuple[Ids, Float32]:
@@ -169,42 +169,42 @@ def _run_query(collection: AnyCollection, question: Question, limit: int, condit
     query = question if isinstance(question, Query) else as_query(question, limit=limit)
     query = replace(query, where=_conjunction(query.where, condition))
     with ExitStack() as stack:
-        opened = collection if isinstance(collection, Collection) else None
-        if opened is None:
-            opened = stack.enter_context(open_collection(path_of(collection)))
-        hits = opened.search(query, metadata=False).hits
+        source = collection if isinstance(collection, Collection) else None
+        if source is None:
+            source = stack.enter_context(open_collection(path_of(collection)))
+        hits = source.search(query, metadata=False).hits
     return np.array([h.image_id for h in hits], np.int64), np.array([h.score for h in hits], np.float32)
 
 
 def _select_images(
     reader: Reader,
-    chosen: Format,
+    output_format: Format,
     condition: str | None,
     ids: Sequence[int] | None,
     hits: tuple[Ids, Float32] | None,
     space: int | None,
 ) -> tuple[Selection, tuple[str, ...]]:
     """Select the images to export from a generation; also returns notes for the report."""
-    of = partial(Selection, reader, image_space(reader, space))
+    select = partial(Selection, reader, image_space(reader, space))
     notes: list[str] = []
     if hits is not None:
         live = IdSet(live_ids(reader)).marks(hits[0])
         if not live.all():
             notes.append(f"{int((~live).sum()):,} hits have left the collection meanwhile")
-        selection = of(hits[0][live], hits[1][live])
+        selection = select(hits[0][live], hits[1][live])
     elif ids is not None:
-        wanted = _check_ids(ids)
-        missing = wanted[~IdSet(live_ids(reader)).marks(wanted)]
+        id_array = _check_ids(ids)
+        missing = id_array[~IdSet(live_ids(reader)).marks(id_array)]
         if missing.size:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
         meets = filter_ids(reader, condition)
-        selection = of(wanted if meets is None else wanted[meets.marks(wanted)])
+        selection = select(id_array if meets is None else id_array[meets.marks(id_array)])
     else:
         meets = filter_ids(reader, condition)
-        selection = of(None if meets is None else meets.ids)
-    if chosen.vectors and len(narrowed := selection.with_vectors()) < len(selection):
-        without = len(selection) - len(narrowed)
-        notes.append(f"{without:,} images without a vector of {selection.space.encoder} are left out")
+        selection = select(None if meets is None else meets.ids)
+    if output_format.vectors and len(narrowed := selection.with_vectors()) < len(selection):
+        count = len(selection) - len(narrowed)
+        notes.append(f"{count:,} images without a vector of {selection.space.encoder} are left out")
         selection = narrowed
     return selection, tuple(notes)
 
@@ -217,29 +217,29 @@ def _reindex_notes(reader: Reader, target: Path | None) -> tuple[str, ...]:
     for source in reader.sources().values():
         is_folder = source.kind in FOLDER_KINDS
         if is_folder and real.is_relative_to(os.path.realpath(os.fsdecode(source.root))):
-            shown = display_path(source.root)
-            return (f"it lies in the source {shown}: the next `imseek index` takes its pictures in too",)
+            location = display_path(source.root)
+            return (f"it lies in the source {location}: the next `imseek index` takes its pictures in too",)
     return ()
 
 
 def _check_ids(ids: Sequence[int]) -> Ids:
     """Return the unique ids in their order. Raises UsageError for a non-integer, ImageNotFoundError if out of range."""
     try:
-        whole = dict.fromkeys(map(operator.index, ids))
+        numbers = dict.fromkeys(map(operator.index, ids))
     except TypeError as error:
         raise UsageError(f"ids are whole numbers: {error}") from error
-    if out := [one for one in whole if not 0 <= one < 2**63]:
+    if out := [one for one in numbers if not 0 <= one < 2**63]:
         raise ImageNotFoundError(f"no image {out[0]} in this collection")
-    return np.array(list(whole), np.int64)
+    return np.array(list(numbers), np.int64)
 
 
-def _record(chosen: Format, selection: Selection, written: WriteResult) -> dict[str, object]:
+def _record(output_format: Format, selection: Selection, result: WriteResult) -> dict[str, object]:
     space = selection.space
-    made = {"encoder": space.encoder, "fingerprint": space.fingerprint, "dim": space.dim}
+    encoder_facts = {"encoder": space.encoder, "fingerprint": space.fingerprint, "dim": space.dim}
     return {
-        "format": chosen.name,
+        "format": output_format.name,
         "collection": selection.reader.identity.uuid,
         "generation": selection.reader.generation,
-        "images": written.images,
-        **(made if chosen.vectors else {}),
+        "images": result.images,
+        **(encoder_facts if output_format.vectors else {}),
     }

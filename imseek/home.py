@@ -21,9 +21,9 @@ COLLECTION_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 def home(environ: Mapping[str, str]) -> Path:
     """Return ``IMSEEK_HOME``, or the platform's folder for user data. It need not exist yet."""
-    given = environ.get(HOME_VARIABLE)
-    if given:
-        return expand_user(given).absolute()
+    folder = environ.get(HOME_VARIABLE)
+    if folder:
+        return expand_user(folder).absolute()
     from platformdirs import user_data_path
 
     return user_data_path("imseek", appauthor=False)

@@ -35,10 +35,10 @@ def missing_path_hint(path: str) -> str:
 
     missing = expand_user(path)
     try:
-        close = get_close_matches(missing.name, os.listdir(missing.parent), 1)
+        matches = get_close_matches(missing.name, os.listdir(missing.parent), 1)
     except (OSError, ValueError):
-        close = []
-    return f"did you mean {Path(path).with_name(close[0])}?" if close else _MISSING_PATH
+        matches = []
+    return f"did you mean {Path(path).with_name(matches[0])}?" if matches else _MISSING_PATH
 
 
 def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
@@ -70,9 +70,9 @@ def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
     try:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode):
-            waiting = select.poll()
-            waiting.register(file, select.POLLIN | select.POLLHUP)
-            waiting.poll(1000 * _PIPE_TIMEOUT)
+            poll = select.poll()
+            poll.register(file, select.POLLIN | select.POLLHUP)
+            poll.poll(1000 * _PIPE_TIMEOUT)
         if not stat.S_ISREG(mode):
             os.set_blocking(file.fileno(), True)
     except BaseException:
@@ -91,7 +91,7 @@ def open_input(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def _open(path: str | os.PathLike[str]) -> BufferedReader:
-    # One beside nobody's home is missing: an OSError, as for others.
+    # In the home of an unknown user, a file is missing: an OSError, as for other files.
     return os.fdopen(os.open(os.path.expanduser(path), _FLAGS), "rb")  # noqa: PTH111
 
 

@@ -80,12 +80,12 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     launched = _launch(root, command, {})
     child = launched._child
     while True:
-        ended = child.ended.wait(_POLL_SECONDS)
+        has_ended = child.ended.wait(_POLL_SECONDS)
         with contextlib.suppress(LockedError):  # Another process is using the catalog.
             for row in run_reader.read_runs(root, limit=10):
                 if row.run_id > before and (row.pid, row.host) == (child.pid, host()):
                     return _job(root, row)
-        if ended:
+        if has_ended:
             raise _error_from_log(child.exit_code, launched.log)
 
 
@@ -168,36 +168,36 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
     root = _root(collection_path)
     row = _row(root, run_id)
     check_trusted(root, "stopping a process that it names")
-    what = f"job {run_id} ({row.kind})"
+    label = f"job {run_id} ({row.kind})"
     if (state := _state(row)) != RUNNING:
-        raise UsageError(f"{what} is not running: {state}", hint="`imseek jobs` shows what is")
+        raise UsageError(f"{label} is not running: {state}", hint="`imseek jobs` shows what is")
     if row.host != host():
-        raise JobError(f"{what} runs on {row.host}, process {row.pid}", hint="cancel it there")
+        raise JobError(f"{label} runs on {row.host}, process {row.pid}", hint="cancel it there")
     if row.pid == os.getpid():
-        raise UsageError(f"{what} runs in this very process", hint="set the event that it was given as `stop`")
+        raise UsageError(f"{label} runs in this very process", hint="set the event that it was given as `stop`")
     if row.pid_started is None:
         raise JobError(
-            f"{what}: this system, or the imseek that started it, does not tell process {row.pid} from a later one",
+            f"{label}: this system, or the imseek that started it, does not tell process {row.pid} from a later one",
             hint=f"if it is still that one: kill -INT {row.pid}",
         )
-    _interrupt(row, what)
+    _interrupt(row, label)
     return _job(root, row)
 
 
-def _interrupt(row: run_reader.RunRow, what: str) -> None:
+def _interrupt(row: run_reader.RunRow, label: str) -> None:
     """Send SIGINT through a pidfd, so that a later process with the same number is never hit."""
     try:
         process = os.pidfd_open(row.pid)
     except ProcessLookupError:
-        raise UsageError(f"{what} has just ended") from None
+        raise UsageError(f"{label} has just ended") from None
     try:
         if not row.may_be_alive:
-            raise UsageError(f"{what} has just ended")
+            raise UsageError(f"{label} has just ended")
         signal.pidfd_send_signal(process, signal.SIGINT)
     except ProcessLookupError:
-        raise UsageError(f"{what} has just ended") from None
+        raise UsageError(f"{label} has just ended") from None
     except PermissionError as error:
-        raise JobError(f"{what} is process {row.pid} of another user: {error.strerror}") from error
+        raise JobError(f"{label} is process {row.pid} of another user: {error.strerror}") from error
     finally:
         os.close(process)
 
@@ -328,15 +328,15 @@ def _error_from_log(exit_code: int | None, log: Path) -> ImseekError:
         lines = log.read_text("utf-8", "replace").splitlines()
     except OSError:
         lines = []
-    known = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
+    kinds = {LockedError.exit_code: LockedError, UsageError.exit_code: UsageError}
     for n in range(len(lines) - 1, -1, -1):
-        if isinstance(said := run_reader.parse_json_object(lines[n]).get("error"), dict):  # as `--json` prints it
-            kind = getattr(errors, str(said.get("type")), JobError)
-            return _make_error(kind, str(said.get("message")), said.get("hint"))
+        if isinstance(error := run_reader.parse_json_object(lines[n]).get("error"), dict):  # as `--json` prints it
+            kind = getattr(errors, str(error.get("type")), JobError)
+            return _make_error(kind, str(error.get("message")), error.get("hint"))
         if lines[n].startswith("imseek: "):
             after = lines[n + 1] if n + 1 < len(lines) else ""
             hint = after.removeprefix("hint: ") if after.startswith("hint: ") else None
-            return _make_error(known.get(exit_code or 0, JobError), lines[n].removeprefix("imseek: "), hint)
+            return _make_error(kinds.get(exit_code or 0, JobError), lines[n].removeprefix("imseek: "), hint)
     ending = "" if exit_code is None else f" with {exit_code}"
     return JobError(f"the process ended{ending} without a run", hint=f"its output is in {log}")
 

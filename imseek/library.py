@@ -105,10 +105,10 @@ def identity_stamp(path: Path) -> tuple[int, int] | None:
     It is the inode and the time of change, in nanoseconds, of a file that is written once, when a collection is made.
     """
     try:
-        found = (path / layout.COLLECTION).stat()
+        status = (path / layout.COLLECTION).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollection:
@@ -147,16 +147,16 @@ def resolve(
 
     Raises CollectionNotFoundError, with a hint how to create one, and AmbiguousCollectionError, with the names.
     """
-    chosen = _choose(given, cwd, environ, list_collections(environ), option)
-    if chosen is None:
+    choice = _choose(given, cwd, environ, list_collections(environ), option)
+    if choice is None:
         raise CollectionNotFoundError(NONE_YET, hint="`imseek index FOLDER` creates one")
-    if not chosen.exists:
-        known = ", ".join(c.name for c in list_collections(environ))
-        makes = f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it"
+    if not choice.exists:
+        names = ", ".join(c.name for c in list_collections(environ))
+        advice = f"there are: {names}" if names else f"`imseek index FOLDER -c {choice.name}` makes it"
         raise CollectionNotFoundError(
-            f"no collection {chosen.name!r} ({chosen.how})", hint=path_hint(chosen.name, cwd) or makes
+            f"no collection {choice.name!r} ({choice.how})", hint=path_hint(choice.name, cwd) or advice
         )
-    return chosen
+    return choice
 
 
 def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> ResolvedCollection:
@@ -166,10 +166,10 @@ def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str
     explicitly, so that no user's pictures end up in it.
     """
     candidates = tuple(c for c in list_collections(environ) if c.name != DEMO_NAME)
-    chosen = _choose(given, cwd, environ, candidates)
-    if chosen is None:
+    choice = _choose(given, cwd, environ, candidates)
+    if choice is None:
         return ResolvedCollection(path_for(DEFAULT_NAME, environ), DEFAULT_NAME, "new", exists=False)
-    return chosen
+    return choice
 
 
 def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
@@ -204,9 +204,9 @@ def delete(path: Path, name: str) -> None:
             f"{path} holds files that are not imseek's: {', '.join(strangers[:3])}",
             hint="move them away, then delete the collection",
         )
-    if held := [one for one in journal.list_undo_infos(path) if one.bytes]:
+    if records := [one for one in journal.list_undo_infos(path) if one.bytes]:
         raise UsageError(
-            f"{path} holds the only record of how to undo a clean-up of duplicates ({held[0].undo_id})",
+            f"{path} holds the only record of how to undo a clean-up of duplicates ({records[0].undo_id})",
             hint="undo it with `imseek duplicates undo`, or remove the folder `undo` in the collection "
             "if you no longer need it",
         )
@@ -237,32 +237,32 @@ def _drop_catalog(folder: Path) -> None:
 
 
 def _choose(
-    given: str | None,
+    name: str | None,
     cwd: Path,
     environ: Mapping[str, str],
-    named: tuple[NamedCollection, ...],
+    collections: tuple[NamedCollection, ...],
     option: str = COLLECTION_OPTION,
 ) -> ResolvedCollection | None:
     from_environment = environ.get(COLLECTION_VARIABLE)
-    for text, how in ((given, option), (from_environment, COLLECTION_VARIABLE)):
+    for text, how in ((name, option), (from_environment, COLLECTION_VARIABLE)):
         if text:
-            found = locate(text, cwd=cwd, environ=environ)
-            return ResolvedCollection(found.path, found.name, how, exists=is_collection(found.path))
+            location = locate(text, cwd=cwd, environ=environ)
+            return ResolvedCollection(location.path, location.name, how, exists=is_collection(location.path))
     for folder in (cwd, *cwd.parents):
         local = folder / LOCAL_FOLDER
         if is_collection(local):
             return ResolvedCollection(local, str(local), NEAREST)
     if (configured := config.read(environ).values.get("collection")) is not None:
-        found = locate(configured, cwd=cwd, environ=environ)
-        return ResolvedCollection(found.path, found.name, "config.toml", exists=is_collection(found.path))
-    if len(named) == 1:
-        return ResolvedCollection(named[0].path, named[0].name, ONLY_ONE)
-    for collection in named:
+        location = locate(configured, cwd=cwd, environ=environ)
+        return ResolvedCollection(location.path, location.name, "config.toml", exists=is_collection(location.path))
+    if len(collections) == 1:
+        return ResolvedCollection(collections[0].path, collections[0].name, ONLY_ONE)
+    for collection in collections:
         if collection.name == DEFAULT_NAME:
             return ResolvedCollection(collection.path, DEFAULT_NAME, "the default one")
-    if named:
+    if collections:
         raise AmbiguousCollectionError(
-            "there are several collections; choose one: " + ", ".join(c.name for c in named),
+            "there are several collections; choose one: " + ", ".join(c.name for c in collections),
             hint=f"add --collection NAME, or set {COLLECTION_VARIABLE}",
         )
     return None

@@ -8,10 +8,10 @@ from pathlib import Path
 
 def memory_bytes() -> int:
     """Return the bytes of physical memory, or the limit of the process's control group where that is lower."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            found = min(found, int(Path(name).read_text("ascii")))
+            limit = min(limit, int(Path(name).read_text("ascii")))
         except (OSError, ValueError):  # No such file, or "max".
             continue
-    return found
+    return limit

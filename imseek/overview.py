@@ -87,19 +87,19 @@ def read_state(collection: AnyCollection) -> CollectionState:
 def find_image(collection: AnyCollection, image: str | bytes | os.PathLike[str]) -> int:
     """Return the id of the image with a path or URL: of an indexed file, or of a copy of one.
 
-    Of several images, as with copies, it is the one with the lowest id. Raises ImageNotFoundError, StorageError.
+    If several images match, such as copies, the lowest id is returned. Raises ImageNotFoundError, StorageError.
     """
     path = os.fsencode(image)
-    found = image_refs.find_ids(path_of(collection), [path])[path]
-    if not found:
+    ids = image_refs.find_ids(path_of(collection), [path])[path]
+    if not ids:
         raise ImageNotFoundError(
             f"no image {display_path(path)!r} in this collection", hint="name an id, an indexed file, or a copy of one"
         )
-    return found[0]
+    return ids[0]
 
 
 def count_at(collection: AnyCollection, source_id: int, path: str | bytes | os.PathLike[str]) -> tuple[int, int]:
-    """Count the images of a source whose files are below ``path``, as if it had moved there, and all its images."""
+    """Count the images of a source that would be found if it had moved to ``path``, and all its images."""
     from imseek.data.catalog import path_lookup
 
     return path_lookup.count_at(path_of(collection), source_id, os.fsencode(Path(os.fsdecode(path)).absolute()))
@@ -130,7 +130,7 @@ def newest(
 
 
 def _below(ids: npt.NDArray[np.int64], before: int | None) -> npt.NDArray[np.int64]:
-    """Return those of ascending ``ids`` that are less than ``before``."""
+    """Return the ascending ``ids`` that are less than ``before``."""
     return ids if before is None else ids[: int(np.searchsorted(ids, before))]
 
 
@@ -168,8 +168,8 @@ def summarise_facets(
         allowed = filter_ids(reader, where)
         ids = None if allowed is None else allowed.ids
         hits = None if ids is None else lambda _: ids
-        found = summary.facets(reader, ids=ids)
-        chosen = summary.choose_facets(found, columns, summary.facets(reader) if hits and columns else ())
+        facets = summary.facets(reader, ids=ids)
+        selection = summary.choose_facets(facets, columns, summary.facets(reader) if hits and columns else ())
         (tags,) = counter.count(reader, [summary.TAG], hits=hits, limit=values)
         places: tuple[LocationCluster, ...] = ()
         if not columns or summary.LOCATION in columns:
@@ -178,7 +178,7 @@ def summarise_facets(
                 places = counter.locations(reader, hits=hits, view=around_all(places)).clusters
         return FacetSummary(
             tags.images,
-            tuple(replace(one, values=one.values[:values]) for one in chosen),
+            tuple(replace(one, values=one.values[:values]) for one in selection),
             tags.values if not columns or summary.TAG in columns else (),
             places[:values],
         )
@@ -247,18 +247,18 @@ class _Timelines:
 
         self._lock = threading.Lock()
         self._filters = Filters(memory=_FILTER_MEMORY)
-        self._known: tuple[int, Timeline] | None = None
+        self._cache: tuple[int, Timeline] | None = None
 
     def get(self, root: Path, where: str | None, hits: Iterable[int] | None) -> Timeline:
         from imseek.analysis.chronological_order import read_ids, read_timeline
 
         def look(reader: Reader) -> Timeline:
             with self._lock:
-                if self._known is None or self._known[0] != reader.generation:
-                    self._known = reader.generation, read_timeline(reader)
-                everything = self._known[1]
-            chosen = read_ids(reader, self._filters, where, hits)
-            return everything if chosen is None else everything.among(chosen)
+                if self._cache is None or self._cache[0] != reader.generation:
+                    self._cache = reader.generation, read_timeline(reader)
+                everything = self._cache[1]
+            ids = read_ids(reader, self._filters, where, hits)
+            return everything if ids is None else everything.among(ids)
 
         return run_with_reader(root, look)
 
@@ -301,12 +301,12 @@ def suggest(
 
     if limit < 1:
         raise UsageError("a limit is at least 1")
-    wanted = KINDS if kinds is None else tuple(kinds)
-    if strange := set(wanted) - set(KINDS):
+    allowed = KINDS if kinds is None else tuple(kinds)
+    if strange := set(allowed) - set(KINDS):
         raise UsageError(f"no kind {min(strange)!r}", hint=f"there are {', '.join(KINDS)}")
     if isinstance(collection, SuggestionSource):
-        return collection.suggest(text, limit=limit, kinds=wanted)
-    return _vocabularies().get(path_of(collection)).suggest(text, limit, wanted)
+        return collection.suggest(text, limit=limit, kinds=allowed)
+    return _vocabularies().get(path_of(collection)).suggest(text, limit, allowed)
 
 
 @cache
@@ -328,8 +328,8 @@ def find_places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int
 
     Raises CollectionNotFoundError, CorruptCollectionError.
     """
-    wanted = list(dict.fromkeys(image_ids))
-    return run_with_reader(collection, lambda reader: reader.places(wanted))
+    ids = list(dict.fromkeys(image_ids))
+    return run_with_reader(collection, lambda reader: reader.places(ids))
 
 
 def place_kind(place: Place) -> str:

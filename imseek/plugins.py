@@ -51,13 +51,13 @@ class Plugin:
 def find_plugins(group: PluginGroup) -> Mapping[str, Plugin]:
     """Return the plugins of a group by name, without importing them.
 
-    Of two with one name, that of the first package counts.
+    If two plugins have one name, the first package's counts.
     """
-    found: dict[str, Plugin] = {}
+    by_name: dict[str, Plugin] = {}
     for plugin in list_plugins(group):
         if is_name(plugin.name):
-            found.setdefault(plugin.name, plugin)
-    return found
+            by_name.setdefault(plugin.name, plugin)
+    return by_name
 
 
 @cache
@@ -65,12 +65,12 @@ def list_plugins(group: PluginGroup) -> tuple[Plugin, ...]:
     """Return all plugins of a group, by name and package."""
     from importlib.metadata import entry_points
 
-    found = [
+    plugins = [
         Plugin(group, entry.name, entry.dist.name, entry.dist.version, entry)
         for entry in entry_points(group=group)
         if entry.dist is not None
     ]
-    return tuple(sorted(found, key=lambda one: (one.name, one.package)))
+    return tuple(sorted(plugins, key=lambda one: (one.name, one.package)))
 
 
 def is_name(name: str) -> bool:

@@ -71,7 +71,7 @@ class Task:
         self._progress = progress
         self._interval = interval
         self._clock = clock
-        self._began = self._phase_began = self._seen = clock()
+        self._began = self._phase_began = self._last_report = clock()
         self._due = self._began
         self._phase, self._done = "", 0
 
@@ -102,8 +102,8 @@ class Task:
             return
         now = self._clock()
         if phase != self._phase or done < self._done:
-            self._phase, self._phase_began, self._due = phase, self._seen, now
-        self._seen, self._done = now, done
+            self._phase, self._phase_began, self._due = phase, self._last_report, now
+        self._last_report, self._done = now, done
         if now >= self._due or total in (done, done + skipped):
             self._due = now + self._interval
             self._progress(Progress(phase, done, total, skipped, now - self._phase_began, bytes_read))

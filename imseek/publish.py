@@ -50,7 +50,7 @@ def to_milvus(
     Raises UsageError (an invalid address, another collection's name), MissingExtraError, LockedError if another process
     is publishing there, ServerError, StorageError, StaleGenerationError.
     """
-    task = Task(progress, stop, interval=0)  # What is reported has been sent.
+    task = Task(progress, stop, interval=0)  # Every report counts: it says what has been sent.
     with closing(Client(parse(address), create=True)) as client:
         return run_with_reader(collection, lambda reader: _Publisher(client, reader, task).run())
 
@@ -72,9 +72,9 @@ class _Publisher:
         with self._hold_lease() as lease:
             target, left_out = self._target(before)
             anew = before is not None and before.rows != target.rows
-            same = before is not None and not left_behind and before.text() == target.text()
+            is_unchanged = before is not None and not left_behind and before.text() == target.text()
             # A Milvus that lost power may have lost rows.
-            if same and self._client.count(target.rows) == target.images:
+            if is_unchanged and self._client.count(target.rows) == target.images:
                 return self._report("already", before, anew=False, left_out=left_out)
             if not self._send(target, lease):
                 self._completed = False
@@ -88,16 +88,16 @@ class _Publisher:
     def _before(self) -> Record | None:
         """Read the record of the existing publication. Raises UsageError if it belongs to another collection."""
         try:
-            found = publication_record.read(self._client)
+            record = publication_record.read(self._client)
         except CollectionNotFoundError:
             return None
-        if found.uuid != self._reader.identity.uuid:
+        if record.uuid != self._reader.identity.uuid:
             name = self._client.address.name
             raise UsageError(
                 f"another collection is published at {self._client.address}",
                 hint=f"publish this one under another name than {name}, at the end of the address",
             )
-        return found
+        return record
 
     @contextmanager
     def _hold_lease(self) -> Iterator[Lease]:
@@ -127,12 +127,12 @@ class _Publisher:
             for space in current.spaces
             for most in (SAMPLE, CUTOFF_SAMPLE)
         }
-        spoken = {
+        captioned = {
             space.space_id: current.images - reader.count_without_caption(space.space_id)
             for space in current.spaces
             if space.modality == "text"
         }
-        made = Record(
+        record = Record(
             uuid=current.uuid,
             created=reader.identity.created,
             generation=current.generation,
@@ -143,33 +143,35 @@ class _Publisher:
             columns=columns,
             sources=reader.sources(),
             samples=samples,
-            spoken=spoken,
+            spoken=captioned,
         )
         if before is None:
-            return self._choose_collection(made, 1), left_out
-        if before.shape == made.shape:
-            return made.at(before.rows), left_out
+            return self._choose_collection(record, 1), left_out
+        if before.shape == record.shape:
+            return record.at(before.rows), left_out
         number = int(before.rows.removeprefix(layout.rows_collection(name, 0)[:-1]))
-        return self._choose_collection(made, number + 1), left_out
+        return self._choose_collection(record, number + 1), left_out
 
-    def _choose_collection(self, made: Record, number: int) -> Record:
+    def _choose_collection(self, record: Record, number: int) -> Record:
         """Choose a Milvus collection for the rows: a new one, or one that a killed run began for the same columns."""
-        made = made.at(layout.rows_collection(self._client.address.name, number))
-        begun = publication_record.read_begun_shape(self._client)
-        if self._client.has(made.rows) and begun != made.shape:
-            if begun is None:
-                raise UsageError(f"{made.rows} is there already, and not of imseek", hint="publish under another name")
-            self._client.drop(made.rows)
-        publication_record.mark_begun(self._client, made.shape)
-        if not self._client.has(made.rows):
-            self._client.create(made.rows, layout.row_fields(made.spaces, made.columns))
-        return made
+        record = record.at(layout.rows_collection(self._client.address.name, number))
+        begun_shape = publication_record.read_begun_shape(self._client)
+        if self._client.has(record.rows) and begun_shape != record.shape:
+            if begun_shape is None:
+                raise UsageError(
+                    f"{record.rows} is there already, and not of imseek", hint="publish under another name"
+                )
+            self._client.drop(record.rows)
+        publication_record.mark_begun(self._client, record.shape)
+        if not self._client.has(record.rows):
+            self._client.create(record.rows, layout.row_fields(record.spaces, record.columns))
+        return record
 
     def _send(self, target: Record, lease: Lease) -> bool:
         """Send the rows that differ, and delete those of removed images. Returns False if stopped."""
-        known: dict[int, int] = {}
+        digests: dict[int, int] = {}
         for rows in self._client.everything(target.rows, [layout.ID, layout.DIGEST]):
-            known.update({int(row[layout.ID]): int(row[layout.DIGEST]) for row in rows})
+            digests.update({int(row[layout.ID]): int(row[layout.DIGEST]) for row in rows})
         live: set[int] = set()
         renewed = time.monotonic()
         for block in blocks(self._reader, target.columns):
@@ -179,15 +181,15 @@ class _Publisher:
             if time.monotonic() - renewed > _RENEW_SECONDS:
                 lease.renew()
                 renewed = time.monotonic()
-            new = [row for row in block if known.get(row.image_id) != row.digest]
+            new = [row for row in block if digests.get(row.image_id) != row.digest]
             if new:
                 self._client.upsert(target.rows, [row.fields for row in new])
             self._sent += len(new)
             self._shortened += sum(row.shortened for row in block)
             live.update(row.image_id for row in block)
-        gone = sorted(known.keys() - live)
-        self._client.delete(target.rows, gone)
-        self._removed = len(gone)
+        removed_ids = sorted(digests.keys() - live)
+        self._client.delete(target.rows, removed_ids)
+        self._removed = len(removed_ids)
         self._client.flush(target.rows)
         lease.check()
         self._tell(len(live))

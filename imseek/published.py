@@ -95,8 +95,8 @@ class PublishedCollection:
         No words are published. Raises QueryError for a search by text, for a filter that Milvus cannot express and for
         hits beyond the best 16,384; ServerError or StorageError if Milvus fails.
         """
-        (found,) = self._engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
-        return found
+        (result,) = self._engine.search([as_query(query, **options)], HitOptions(metadata, vectors, self.pictures))
+        return result
 
     @with_query_keywords
     def search_many(
@@ -183,12 +183,12 @@ class PublishedPictures:
 
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
-        with connect(self.address) as opened:
+        with connect(self.address) as collection:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
-                if uuid != opened.uuid:
+                if uuid != collection.uuid:
                     raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
-                return opened.read(image_id)
+                return collection.read(image_id)
 
             yield read
 

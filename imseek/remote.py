@@ -99,21 +99,23 @@ class RemoteCollection:
         self._host, self._secure = parts.hostname or "", parts.scheme == "https"
         self._token = token
         self._local = threading.local()
-        self._opened: list[http.client.HTTPConnection] = []
+        self._connections: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         path = quote(parts.path.strip("/"), safe="/%")
         if path and (not path.startswith("collections/") or path.count("/") != 1):
             raise UsageError(f"{url!r} is not the address of a collection", hint=f"{self.url}/collections/NAME")
         try:
             if not path:
-                first = self._read("GET", "/collections", lambda found: str(found["collections"][0]))
+                first = self._read("GET", "/collections", lambda document: str(document["collections"][0]))
                 path = f"collections/{quote(first, safe='')}"
-            self._at = f"/{path}"
-            self.name, self.uuid = self._read("GET", self._at, lambda found: (str(found["name"]), str(found["uuid"])))
+            self._path = f"/{path}"
+            self.name, self.uuid = self._read(
+                "GET", self._path, lambda document: (str(document["name"]), str(document["uuid"]))
+            )
         except BaseException:
             self.close()
             raise
-        self.pictures = ServerPictures(f"{self.url}{self._at}", token)
+        self.pictures = ServerPictures(f"{self.url}{self._path}", token)
 
     def __repr__(self) -> str:
         return f"<imseek.RemoteCollection {self.pictures.url!r}>"
@@ -127,9 +129,9 @@ class RemoteCollection:
     def close(self) -> None:
         """Close all connections. Later requests open new ones."""
         with self._lock:
-            opened, self._opened = self._opened, []
+            connections, self._connections = self._connections, []
         self._local = threading.local()
-        for connection in opened:
+        for connection in connections:
             connection.close()
 
     @with_query_keywords
@@ -143,7 +145,9 @@ class RemoteCollection:
     ) -> SearchResult:
         """Search as :meth:`imseek.Collection.search`. Also raises ServerError."""
         body = self._body(as_query(query, **options), vectors)
-        return self._read("POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body)
+        return self._read(
+            "POST", f"{self._path}/search", lambda document: self._result(document, metadata=metadata), body
+        )
 
     @with_query_keywords
     def search_many(
@@ -158,17 +162,17 @@ class RemoteCollection:
         parsed = as_queries(queries, **options)
         bodies = [self._body(query, vectors) for query in parsed]
 
-        def results(found: Mapping[str, Any]) -> list[SearchResult]:
-            return [self._result(answer, metadata=metadata) for answer in found["answers"]]
+        def parse(document: Mapping[str, Any]) -> list[SearchResult]:
+            return [self._result(answer, metadata=metadata) for answer in document["answers"]]
 
-        found: list[SearchResult] = []
+        results: list[SearchResult] = []
         for start, stop in _batch_ranges(parsed, vectors):
             body = {"queries": bodies[start:stop]}
-            answers = self._read("POST", f"{self._at}/batch", results, body)
+            answers = self._read("POST", f"{self._path}/batch", parse, body)
             if len(answers) != stop - start:
                 raise self._unexpected_response()
-            found += answers
-        return found
+            results += answers
+        return results
 
     def suggest(
         self, text: str, *, limit: int = 10, kinds: Sequence[SuggestionKind] | None = None
@@ -187,43 +191,45 @@ class RemoteCollection:
             return ()
         query = urlencode({"q": text, "limit": int(limit), "kind": kinds or ()}, doseq=True, errors="replace")
 
-        def parse(found: Mapping[str, Any]) -> tuple[Suggestion, ...]:
-            return tuple(Suggestion(str(one["text"]), one["kind"]) for one in found["suggestions"])
+        def parse(document: Mapping[str, Any]) -> tuple[Suggestion, ...]:
+            return tuple(Suggestion(str(one["text"]), one["kind"]) for one in document["suggestions"])
 
-        return self._read("GET", f"{self._at}/suggest?{query}", parse)
+        return self._read("GET", f"{self._path}/suggest?{query}", parse)
 
     def get(self, image_id: int) -> Image:
         """Return everything known about one image. Raises ImageNotFoundError, ServerError."""
-        return self._read("GET", f"{self._at}/images/{int(image_id)}", _image_of)
+        return self._read("GET", f"{self._path}/images/{int(image_id)}", _image_of)
 
     def read(self, image_id: int) -> bytes:
         """Read the original bytes of a picture. Raises ImageNotFoundError, MediaError, ServerError."""
-        return self._request("GET", f"{self._at}/images/{int(image_id)}/file")
+        return self._request("GET", f"{self._path}/images/{int(image_id)}/file")
 
     def thumbnail(self, image_id: int, side: int = 256) -> bytes:
         """Return a WebP thumbnail whose longer side is at most ``side`` pixels, 32 to 1024. Raises as :meth:`read`."""
-        return self._request("GET", f"{self._at}/images/{int(image_id)}/thumbnail?side={int(side)}")
+        return self._request("GET", f"{self._path}/images/{int(image_id)}/thumbnail?side={int(side)}")
 
     def info(self) -> CollectionInfo:
         """Return counts and the encoder; servers do not disclose sources and failures."""
-        return self._read("GET", self._at, self._info)
+        return self._read("GET", self._path, self._info)
 
-    def _info(self, found: Mapping[str, Any]) -> CollectionInfo:
-        space = SpaceInfo(0, found["encoder"], found["fingerprint"], found["dim"], "image", found["quality"])
+    def _info(self, document: Mapping[str, Any]) -> CollectionInfo:
+        space = SpaceInfo(
+            0, document["encoder"], document["fingerprint"], document["dim"], "image", document["quality"]
+        )
         return CollectionInfo(
-            path=f"{self.url}{self._at}",
-            uuid=found["uuid"],
+            path=f"{self.url}{self._path}",
+            uuid=document["uuid"],
             format=1,
             created="",
-            generation=found["generation"],
-            images=found["images"],
+            generation=document["generation"],
+            images=document["images"],
             dead_rows=0,
             shards=0,
             bytes_on_disk=0,
             encoder=space,
             sources=(),
             failures=(),
-            index=found["index"],
+            index=document["index"],
         )
 
     def _body(self, query: Query, vectors: bool) -> dict[str, Any]:
@@ -236,26 +242,26 @@ class RemoteCollection:
         document.pop("schema", None)
         return {**document, "vectors": True} if vectors else document
 
-    def _result(self, found: Mapping[str, Any], *, metadata: bool) -> SearchResult:
-        uuid = found["uuid"]
-        hits = tuple(_hit_of(hit, uuid, metadata=metadata) for hit in found["hits"])
-        groups, at = [], 0
-        for group in found["groups"]:
-            groups.append(HitGroup(group["name"], group["size"], hits[at : at + group["hits"]]))
-            at += group["hits"]
+    def _result(self, document: Mapping[str, Any], *, metadata: bool) -> SearchResult:
+        uuid = document["uuid"]
+        hits = tuple(_hit_of(hit, uuid, metadata=metadata) for hit in document["hits"])
+        groups, start = [], 0
+        for group in document["groups"]:
+            groups.append(HitGroup(group["name"], group["size"], hits[start : start + group["hits"]]))
+            start += group["hits"]
         return SearchResult(
             hits=hits,
-            generation=found["generation"],
-            searched=found["searched"],
-            encoder=found["encoder"],
-            notes=tuple(found["notes"]),
-            spaces=tuple(SpaceShare(s["space_id"], s["encoder"], s["weight"]) for s in found["spaces"]),
-            next_page=found["next_page"],
-            cut=found["cut"],
-            lost=found.get("lost"),  # Earlier versions have none.
-            approximate=found["approximate"],
+            generation=document["generation"],
+            searched=document["searched"],
+            encoder=document["encoder"],
+            notes=tuple(document["notes"]),
+            spaces=tuple(SpaceShare(s["space_id"], s["encoder"], s["weight"]) for s in document["spaces"]),
+            next_page=document["next_page"],
+            cut=document["cut"],
+            lost=document.get("lost"),  # Earlier versions have none.
+            approximate=document["approximate"],
             groups=tuple(groups),
-            collections=(Searched(uuid, found["generation"], found["searched"]),),
+            collections=(Searched(uuid, document["generation"], document["searched"]),),
             pictures=self.pictures,
         )
 
@@ -273,16 +279,16 @@ class RemoteCollection:
         return ServerError(f"{self.url} answers, but not like an imseek server", hint="imseek serve")
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
-        sent = None if body is None else json.dumps(body, allow_nan=False).encode()
+        payload = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = {"Accept": "*/*", "User-Agent": f"imseek/{__version__}"}
-        if sent is not None:
+        if payload is not None:
             headers["Content-Type"] = "application/json"
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
-        for again in (True, False):
+        for may_retry in (True, False):
             connection = self._connection()
             try:
-                connection.request(method, path, sent, headers)
+                connection.request(method, path, payload, headers)
                 response = connection.getresponse()
                 data = response.read(_MAX_RESPONSE_BYTES + 1)
                 if response.length and len(data) <= _MAX_RESPONSE_BYTES:
@@ -291,7 +297,7 @@ class RemoteCollection:
             except (http.client.HTTPException, OSError) as error:
                 self._drop(connection)
                 # The server may have closed an idle connection. Requests are safe to repeat.
-                if again and isinstance(error, _CLOSED_CONNECTION_ERRORS):
+                if may_retry and isinstance(error, _CLOSED_CONNECTION_ERRORS):
                     continue
                 hint = "is `imseek serve` running there?"
                 if isinstance(error, ssl.SSLCertVerificationError):
@@ -310,24 +316,24 @@ class RemoteCollection:
         return data
 
     def _connection(self) -> http.client.HTTPConnection:
-        held: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if held is None:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
             if self._secure:
-                held = http.client.HTTPSConnection(
+                connection = http.client.HTTPSConnection(
                     self._host, self._port, timeout=_TIMEOUT, context=ssl.create_default_context()
                 )
             else:
-                held = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
-            self._local.connection = held
+                connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
+            self._local.connection = connection
             with self._lock:
-                self._opened.append(held)
-        return held
+                self._connections.append(connection)
+        return connection
 
     def _drop(self, connection: http.client.HTTPConnection) -> None:
         connection.close()
         self._local.connection = None
         with self._lock:
-            self._opened = [one for one in self._opened if one is not connection]
+            self._connections = [one for one in self._connections if one is not connection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +352,12 @@ class ServerPictures:
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
         """Yield a reader of thumbnails made by the server."""
-        with connect(self.url, self.token) as opened:
+        with connect(self.url, self.token) as collection:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
-                if uuid != opened.uuid:
+                if uuid != collection.uuid:
                     raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
-                return opened.thumbnail(image_id, min(max(side, 32), _MAX_THUMBNAIL_SIDE))
+                return collection.thumbnail(image_id, min(max(side, 32), _MAX_THUMBNAIL_SIDE))
 
             yield read
 
@@ -366,11 +372,11 @@ def _batch_ranges(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int
     """Yield slices of the queries, each small enough for one request."""
     start = hits = 0
     for n, query in enumerate(queries):
-        wanted = query.limit * (query.per_group if query.group_by else 1) * (VECTOR_COST if vectors else 1)
-        if n > start and (hits + wanted > MAX_HITS_PER_RESPONSE or n - start == _BATCH_SIZE):
+        size = query.limit * (query.per_group if query.group_by else 1) * (VECTOR_COST if vectors else 1)
+        if n > start and (hits + size > MAX_HITS_PER_RESPONSE or n - start == _BATCH_SIZE):
             yield start, n
             start, hits = n, 0
-        hits += wanted
+        hits += size
     if start < len(queries):
         yield start, len(queries)
 
@@ -408,31 +414,37 @@ def _read_picture(path: Path) -> bytes:
         raise QueryError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _image_of(found: Mapping[str, Any]) -> Image:
-    return Image(found["image_id"], _place_of(found), found["content_hash"], found["metadata"], tuple(found["tags"]))
+def _image_of(document: Mapping[str, Any]) -> Image:
+    return Image(
+        document["image_id"],
+        _place_of(document),
+        document["content_hash"],
+        document["metadata"],
+        tuple(document["tags"]),
+    )
 
 
-def _hit_of(found: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
-    vector = found.get("vector")
+def _hit_of(document: Mapping[str, Any], uuid: str, *, metadata: bool) -> Hit:
+    vector = document.get("vector")
     return Hit(
         collection=uuid,
-        image_id=found["image_id"],
-        score=found["score"],
-        place=_place_of(found),
-        metadata=found["metadata"] if metadata else {},
-        duplicates=tuple(found["duplicates"]),
-        group=found["group"],
+        image_id=document["image_id"],
+        score=document["score"],
+        place=_place_of(document),
+        metadata=document["metadata"] if metadata else {},
+        duplicates=tuple(document["duplicates"]),
+        group=document["group"],
         matches=tuple(
             Match(one["field"], tuple(one["words"]), one.get("excerpt"), one.get("score"))
-            for one in found.get("matches", ())  # Earlier versions have none.
+            for one in document.get("matches", ())  # Earlier versions have none.
         ),
         vector=None if vector is None else np.asarray(vector, np.float32),
     )
 
 
-def _place_of(found: Mapping[str, Any]) -> Place | None:
-    if found["path"] is None:
+def _place_of(document: Mapping[str, Any]) -> Place | None:
+    if document["path"] is None:
         return None
-    coded = found.get("path_b64")
-    path = base64.b64decode(coded) if coded else found["path"].encode()
-    return Place(found["source_id"], path, found["uri"] or "")
+    coded = document.get("path_b64")
+    path = base64.b64decode(coded) if coded else document["path"].encode()
+    return Place(document["source_id"], path, document["uri"] or "")

@@ -65,15 +65,15 @@ def search_all(
         for collection, number in zip(others, window.generations[1:], strict=True):
             share_encoders(first, collection)
             engine = collection.engine
-            made = engine.prepare(
+            prepared_query = engine.prepare(
                 parsed, window, number=number, query_vectors=head.query_vectors, reranker=head.reranker
             )
-            prepared.append((engine, made))
+            prepared.append((engine, prepared_query))
         engines = [engine for engine, _ in prepared]
         comparable = compare_collections([one for _, one in prepared])
-        found = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
+        rankings = [engine.find([one])[0] for engine, one in zip(engines, comparable, strict=True)]
         pictures = FolderPictures({one.uuid: one.path for one in collections})
-        return build_result(found, HitOptions(metadata, vectors, pictures))
+        return build_result(rankings, HitOptions(metadata, vectors, pictures))
 
     return reduce(_retry_if_purged, (collection.engine for collection in collections), ask)()
 
@@ -94,14 +94,14 @@ def _check_encoders(collections: Sequence[Collection], query: Query) -> None:
     """Raise UsageError if the scores of two collections are not comparable."""
     first, *others = collections
     spaces = [answering_spaces(one.engine.reader.current, query) for one in (first, *others)]
-    for collection, theirs in zip(others, spaces[1:], strict=True):
-        if [space.fingerprint for space in theirs] != [space.fingerprint for space in spaces[0]]:
-            ours, other = (" and ".join(space.encoder for space in one) for one in (spaces[0], theirs))
+    for collection, other_spaces in zip(others, spaces[1:], strict=True):
+        if [space.fingerprint for space in other_spaces] != [space.fingerprint for space in spaces[0]]:
+            names, other_names = (" and ".join(space.encoder for space in one) for one in (spaces[0], other_spaces))
             hint = "`imseek maintain --reencode` takes a collection to another encoder"
-            if ours == other and len(theirs) == 1:
-                hint = f"`imseek maintain --reencode {ours}` in each takes both to the weights that are installed"
+            if names == other_names and len(other_spaces) == 1:
+                hint = f"`imseek maintain --reencode {names}` in each takes both to the weights that are installed"
             raise UsageError(
-                f"{first.path} answers with {ours}, {collection.path} with {name_beside(other, ours)}: "
+                f"{first.path} answers with {names}, {collection.path} with {name_beside(other_names, names)}: "
                 "their scores cannot be compared",
                 hint=hint,
             )

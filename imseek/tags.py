@@ -133,14 +133,14 @@ def choose(
     strange = next((tag for tag in chosen.values() if tag is not None and tag not in classes), None)
     if strange is not None:
         raise UsageError(f"{strange!r} is none of the tags to choose from", hint=", ".join(classes))
-    if gone := sorted(chosen.keys() - image_refs.filter_live(root, set(chosen))):
-        raise ImageNotFoundError(f"no image {gone[0]} in this collection")
+    if unknown := sorted(chosen.keys() - image_refs.filter_live(root, set(chosen))):
+        raise ImageNotFoundError(f"no image {unknown[0]} in this collection")
     if not chosen:
         return TagReport(0, 0, Reader(root).generation)
     others = [(image_id, tag) for image_id, one in chosen.items() for tag in classes if tag != one]
-    given = {(image_id, one): provenance for image_id, one in chosen.items() if one is not None}
+    assignments = {(image_id, one): provenance for image_id, one in chosen.items() if one is not None}
     with open_writer(root, "tag choose", patience) as writer:
-        generation, changed = stored.replace_tags(writer, others, given, over=provenance == PERSON)
+        generation, changed = stored.replace_tags(writer, others, assignments, over=provenance == PERSON)
     return TagReport(len(chosen), changed, generation)
 
 
@@ -163,11 +163,13 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
         tag_reader.check_known(root, [tag])
         reader = Reader(root)
         rows = tag_reader.rows(reader, [tag])
-        said = {image_id for image_id, _, by in rows if tag_reader.is_manual(by)}
-        learned = [one for one in tag_reader.rows(reader, [to]) if one[0] in said and not tag_reader.is_manual(one[2])]
-        taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
+        manual_ids = {image_id for image_id, _, by in rows if tag_reader.is_manual(by)}
+        learned = [
+            one for one in tag_reader.rows(reader, [to]) if one[0] in manual_ids and not tag_reader.is_manual(one[2])
+        ]
+        removals = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
         generation, _ = stored.replace_tags(
-            writer, taken, {(i, to): by for i, _, by in rows}, also=albums.rename_change(reader, tag, to)
+            writer, removals, {(i, to): by for i, _, by in rows}, also=albums.rename_change(reader, tag, to)
         )
     return TagReport(len(rows), len(rows), generation)
 
@@ -187,12 +189,12 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
     """Return the tags of images, by id; empty for images without tags. Raises ImageNotFoundError."""
     root = path_of(collection)
     pairs, _ = _resolve_images(root, ((image, "any") for image in images), strict=True)
-    found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
+    tags_by_id: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
     for image_id, tag, provenance in run_with_reader(
-        root, lambda reader: tag_reader.rows_of_images(reader, list(found))
+        root, lambda reader: tag_reader.rows_of_images(reader, list(tags_by_id))
     ):
-        found[image_id].append(Tag(tag, provenance))
-    return {image_id: tuple(tags) for image_id, tags in found.items()}
+        tags_by_id[image_id].append(Tag(tag, provenance))
+    return {image_id: tuple(tags) for image_id, tags in tags_by_id.items()}
 
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
@@ -204,13 +206,13 @@ def states(
     collection: AnyCollection, names: Iterable[str], images: Iterable[int] | None = None
 ) -> dict[tuple[int, str], str]:
     """Return who gave these tags (to ``images``), by image and tag: which :func:`restore` brings back."""
-    wanted = list(names)
+    name_list = list(names)
     ids = None if images is None else list(images)
 
     def read(reader: Reader) -> Iterable[tuple[int, str, str]]:
-        return tag_reader.rows(reader, wanted) if ids is None else tag_reader.rows_of_images(reader, ids)
+        return tag_reader.rows(reader, name_list) if ids is None else tag_reader.rows_of_images(reader, ids)
 
-    return {(image_id, tag): by for image_id, tag, by in run_with_reader(collection, read) if tag in wanted}
+    return {(image_id, tag): by for image_id, tag, by in run_with_reader(collection, read) if tag in name_list}
 
 
 def restore(collection: AnyCollection, before: Mapping[tuple[int, str], str | None]) -> TagReport:
@@ -257,39 +259,39 @@ def _given_tags(root: Path, tag: str, images: Iterable[AnyImage], where: str | N
 
 
 def _resolve_images(
-    root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
+    root: Path, tagged: Iterable[tuple[AnyImage, str]], strict: bool
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
     """Resolve images to unique (id, tag) pairs; also returns unknown images. Raises UsageError, ImageNotFoundError."""
-    references = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
+    references = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in tagged]
     for tag in {tag for _, tag in references}:
         _check_text("a tag", tag)
     ids = {image for image, _ in references if isinstance(image, int)}
-    there = image_refs.filter_live(root, ids)
+    live = image_refs.filter_live(root, ids)
     paths = {image: os.fsencode(image) for image, _ in references if not isinstance(image, int)}
-    placed = image_refs.find_ids(root, paths.values())
+    ids_by_path = image_refs.find_ids(root, paths.values())
     pairs: dict[tuple[int, str], None] = {}
     missing: dict[str, None] = {}
     for image, tag in references:
         if isinstance(image, int):
-            found: Iterable[int] = (image,) if image in there else ()
+            matches: Iterable[int] = (image,) if image in live else ()
         else:
-            found = placed[paths[image]]
-        if not found:
+            matches = ids_by_path[paths[image]]
+        if not matches:
             missing[str(image) if isinstance(image, int) else os.fsdecode(image)] = None
-        pairs.update(dict.fromkeys((image_id, tag) for image_id in found))
+        pairs.update(dict.fromkeys((image_id, tag) for image_id in matches))
     if missing and strict:
         first = next(iter(missing))
         more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-        what = f"image {first}" if first.isdecimal() else f"image {first!r}"
+        subject = f"image {first}" if first.isdecimal() else f"image {first!r}"
         raise ImageNotFoundError(
-            f"no {what} in this collection{more}", hint="name ids, indexed files, or copies of indexed files"
+            f"no {subject} in this collection{more}", hint="name ids, indexed files, or copies of indexed files"
         )
     return list(pairs), tuple(missing)
 
 
-def _check_text(what: str, text: str) -> None:
+def _check_text(subject: str, text: str) -> None:
     """Raise UsageError for an invalid tag or provenance."""
     if not text.strip() or text != text.strip():
-        raise UsageError(f"{what} must not be empty, nor begin or end with a space")
+        raise UsageError(f"{subject} must not be empty, nor begin or end with a space")
     if len(text) > _MAX_LENGTH or not text.isprintable():
-        raise UsageError(f"{what} is one line of {_MAX_LENGTH} characters at most")
+        raise UsageError(f"{subject} is one line of {_MAX_LENGTH} characters at most")

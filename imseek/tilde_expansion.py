@@ -11,7 +11,8 @@ from imseek.errors import UsageError
 def expand_user(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:
     """Replace ``~`` or ``~name`` at the beginning of a path by that user's home folder.
 
-    A file whose own name begins with a tilde is itself. Raises UsageError if there is no such file, and no such user.
+    A file whose own name begins with a tilde is left as it is. Raises UsageError if neither that file nor such a user
+    exists.
     """
     text = os.fsdecode(path)
     try:

@@ -73,14 +73,16 @@ def watch(
     _watchfiles()
     stop = stop or threading.Event()
     say = on_notice or (lambda _line: None)
-    given = [os.path.abspath(os.fsencode(expand_user(path))) for path in paths]
-    for path in given:
+    absolute_paths = [os.path.abspath(os.fsencode(expand_user(path))) for path in paths]
+    for path in absolute_paths:
         if not os.path.isdir(path) and (
             os.path.exists(path) or not path_lookup.paths_with_images(collection.path, [path])
         ):
             trouble = "is not a folder" if os.path.exists(path) else "does not exist"
             raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
-    folders = given or [source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)]
+    folders = absolute_paths or [
+        source.root for source in path_lookup.local_sources(collection.path) if _is_folder(source)
+    ]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
     watching = _FolderWatcher(collection, dict.fromkeys(folders), settle, rescan, skip_known, untrusted, stop, say)
@@ -96,12 +98,12 @@ def watch(
 class _WatchedFolder:
     """A watched folder. ``away`` says why it is unavailable; a full scan is due at ``due``.
 
-    ``held`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
+    ``has_source`` is False until the folder belongs to a source: before the first run, if it was not indexed yet.
     """
 
     path: bytes
     due: float
-    held: bool = False
+    has_source: bool = False
     identity: tuple[int, int] | None = None
     away: str | None = None
 
@@ -110,13 +112,13 @@ class _WatchedFolder:
 class _Batch:
     """The work of one run: ``wholes`` are whole sources, ``parts`` paths within sources.
 
-    ``roots`` are the folders scanned completely, ``taken`` the settled paths that this run covers.
+    ``roots`` are the folders scanned completely, ``paths`` the settled paths that this run covers.
     """
 
     roots: list[_WatchedFolder]
     wholes: set[bytes]
     parts: set[bytes]
-    taken: set[bytes]
+    paths: set[bytes]
 
 
 class _Slice(threading.Event):
@@ -124,10 +126,10 @@ class _Slice(threading.Event):
 
     def __init__(self, stop: threading.Event, seconds: float) -> None:
         super().__init__()
-        self._other, self._end = stop, time.monotonic() + seconds
+        self._stop_event, self._end = stop, time.monotonic() + seconds
 
     def is_set(self) -> bool:
-        return self._other.is_set() or time.monotonic() >= self._end
+        return self._stop_event.is_set() or time.monotonic() >= self._end
 
 
 class _FolderWatcher:
@@ -219,16 +221,16 @@ class _FolderWatcher:
         return identity, None
 
     def _folder_of(self, path: bytes) -> _WatchedFolder | None:
-        holding = [root for root in self._roots if below(root.path, path)]
-        return max(holding, key=lambda root: len(root.path), default=None)
+        holders = [root for root in self._roots if below(root.path, path)]
+        return max(holders, key=lambda root: len(root.path), default=None)
 
     # -- events ----------------------------------------------------------------------------------------
 
     def _reopen_events(self) -> None:
         """Reopen the event stream for the available folders. The old one is closed only then."""
-        here = [root for root in self._roots if root.away is None]
+        available = [root for root in self._roots if root.away is None]
         self._deaf = False
-        old, self._events = self._events, self._open(here)
+        old, self._events = self._events, self._open(available)
         if old is not None:
             self._take(old)
             old.close()
@@ -305,28 +307,28 @@ class _FolderWatcher:
         for root in self._roots:
             root.due = min(root.due, due)
 
-    def _note(self, happened: set[tuple[object, str]]) -> None:
-        if not happened:
+    def _note(self, events: set[tuple[object, str]]) -> None:
+        if not events:
             return
         now = time.monotonic()
         sources = path_lookup.local_sources(self._collection.path)
-        for _, name in happened:
+        for _, name in events:
             path = os.fsencode(name)
             root = self._folder_of(path)
             if root is None or path == root.path:
                 continue
-            held = find_source(sources, path)
+            place = find_source(sources, path)
             # Files of a collection, such as this one, are not pictures.
-            if held is None or lies_in_collection(root.path, os.path.dirname(path)):
+            if place is None or lies_in_collection(root.path, os.path.dirname(path)):
                 continue
-            if held.whole or not os.path.isdir(path):
+            if place.is_container or not os.path.isdir(path):
                 # A path that is gone may have been a folder of any name.
-                if held.whole or looks_like_picture(path) or not os.path.lexists(path):
+                if place.is_container or looks_like_picture(path) or not os.path.lexists(path):
                     self._settling.touch(path, now)
-                for picture in pictures_beside(path) if is_sidecar(path) and not held.whole else ():
+                for picture in pictures_beside(path) if is_sidecar(path) and not place.is_container else ():
                     self._settling.touch(picture, now)
                 continue
-            for n, picture in enumerate(pictures_below(held, path)):
+            for n, picture in enumerate(pictures_below(place, path)):
                 if n == RESCAN_THRESHOLD:
                     root.due = min(root.due, now + self._settle)
                     break
@@ -336,12 +338,12 @@ class _FolderWatcher:
 
     def _next_batch(self, now: float) -> _Batch | None:
         """Return what must be indexed now, if anything."""
-        ready = self._settling.ready(now)
-        gone = {path for path, there in ready.items() if not there}
-        strangers = gone - path_lookup.paths_with_images(self._collection.path, gone) if gone else set()
+        stable = self._settling.ready(now)
+        vanished = {path for path, exists in stable.items() if not exists}
+        strangers = vanished - path_lookup.paths_with_images(self._collection.path, vanished) if vanished else set()
         self._settling.forget(strangers)
-        taken = ready.keys() - strangers
-        restless = [path for path in self._settling if path not in ready]
+        paths = stable.keys() - strangers
+        restless = [path for path in self._settling if path not in stable]
         roots = [
             root
             for root in self._roots
@@ -349,46 +351,46 @@ class _FolderWatcher:
             and now >= root.due
             and (now >= root.due + MAX_HOLD or not any(below(root.path, path) for path in restless))
         ]
-        if not roots and not taken:
+        if not roots and not paths:
             return None
         sources = path_lookup.local_sources(self._collection.path)
         # A folder without a source becomes one; any other is indexed as part of its source.
-        held = {root.path: find_source(sources, root.path) for root in roots}
+        source_of_folder = {root.path: find_source(sources, root.path) for root in roots}
         for root in roots:
-            if root.held and held[root.path] is None:  # It must not come back by itself.
+            if root.has_source and source_of_folder[root.path] is None:  # It must not come back by itself.
                 self._say(f"{display_path(root.path)} was taken out of the collection: not followed any more")
                 self._roots.remove(root)
-                del held[root.path]
+                del source_of_folder[root.path]
                 self._deaf = True
-        roots = [root for root in roots if root.path in held]
-        wholes = {path for path, found in held.items() if found is None or found.source.root == path}
-        rest = set()
-        for path in taken:
+        roots = [root for root in roots if root.path in source_of_folder]
+        wholes = {path for path, place in source_of_folder.items() if place is None or place.source.root == path}
+        single_paths = set()
+        for path in paths:
             if any(below(root.path, path) for root in roots):
                 continue
-            found = find_source(sources, path)
-            if found is not None and found.whole:
-                wholes.add(found.source.root)
-            elif found is not None:
-                rest.add(path)
+            place = find_source(sources, path)
+            if place is not None and place.is_container:
+                wholes.add(place.source.root)
+            elif place is not None:
+                single_paths.add(path)
             else:
                 self._settling.forget([path])
-        parts = cover(rest, restless, {root.path for root in self._roots}, MAX_PATHS)
+        parts = cover(single_paths, restless, {root.path for root in self._roots}, MAX_PATHS)
         if len(parts) > MAX_PATHS:
             # Some of these folders hold files still being written, so scan whole folders later.
             for path in parts:
                 if (followed := self._folder_of(path)) is not None:
                     followed.due = min(followed.due, now)
-            parts, taken = set(), taken - rest
-        parts |= held.keys() - wholes
-        return _Batch(roots, wholes, parts, taken) if wholes or parts else None
+            parts, paths = set(), paths - single_paths
+        parts |= source_of_folder.keys() - wholes
+        return _Batch(roots, wholes, parts, paths) if wholes or parts else None
 
     def _index(self, batch: _Batch) -> IndexReport | None:
         """Run the index for a batch; returns None if that was impossible, and the batch stays due."""
         if self._look():  # A disk that has just gone must not look emptied.
             self._reopen_events()
-        asked = batch.wholes | batch.parts
-        if any(root.away and any(below(root.path, path) for path in asked) for root in self._roots):
+        paths = batch.wholes | batch.parts
+        if any(root.away and any(below(root.path, path) for path in paths) for root in self._roots):
             return None
         began = time.monotonic()
         try:
@@ -400,9 +402,9 @@ class _FolderWatcher:
             self._retry_later(error)
             return None
         self._retry_after = 1.0
-        self._settling.forget(batch.taken)
+        self._settling.forget(batch.paths)
         for root in batch.roots:
-            root.due, root.held = began + self._rescan, True
+            root.due, root.has_source = began + self._rescan, True
         return report
 
     def _retry_later(self, error: Exception) -> None:
@@ -427,7 +429,7 @@ class _FolderWatcher:
             return
         self._retry_after = 1.0
         self._has_unread = report.interrupted
-        # Where there was time for no picture, the next slice is longer.
+        # If there was no time for a single picture, the next slice is longer.
         is_stuck = report.interrupted and not report.read + report.unreadable
         self._text_seconds = 2 * self._text_seconds if is_stuck else TEXT_SECONDS
         if report.read:

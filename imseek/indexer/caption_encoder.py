@@ -37,19 +37,19 @@ class CaptionEncoder:
         """
         rows = np.zeros((len(captions), self._encoder.info.dim), np.float16)
         texts = [stored_text(caption) for caption in captions]
-        wanted = list(dict.fromkeys(filter(None, texts)))
-        found: dict[str, Float16] = {}
-        for start in range(0, len(wanted), BATCH):
-            found.update(self._encode(wanted[start : start + BATCH]))
-        self.encoded += len(found)
+        distinct = list(dict.fromkeys(filter(None, texts)))
+        row_of_text: dict[str, Float16] = {}
+        for start in range(0, len(distinct), BATCH):
+            row_of_text.update(self._encode(distinct[start : start + BATCH]))
+        self.encoded += len(row_of_text)
         for row, text in zip(rows, texts, strict=True):
-            if text in found:
-                row[:] = found[text]
+            if text in row_of_text:
+                row[:] = row_of_text[text]
         return rows
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """By caption, the reason why it has no vector."""
+        """The reasons why captions have no vector, by caption."""
         return self._failed
 
     def notes(self) -> tuple[str, ...]:
@@ -69,13 +69,13 @@ class CaptionEncoder:
                 self._failed[texts[0]] = f"{type(error).__name__}: {error}"
                 return {}
             return {text: row for one in texts for text, row in self._encode([one]).items()}
-        found = {}
+        row_of_text = {}
         for text, row in zip(texts, rows.astype(np.float16), strict=True):
             if np.isfinite(row).all() and row.any():
-                found[text] = row
+                row_of_text[text] = row
             else:
                 self._failed[text] = "its vector is zero or not finite"
-        return found
+        return row_of_text
 
 
 def stored_text(caption: str | None) -> str:

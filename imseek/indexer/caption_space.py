@@ -91,6 +91,6 @@ def _drop_others(writer: Writer) -> None:
 
     Embedding again is cheap, and the image spaces may never return to their encoders.
     """
-    for stored in spaces.list_spaces(writer):
-        if stored.info.modality == "text" and not stored.is_current:
-            spaces.drop(writer, stored.info.space_id)
+    for space in spaces.list_spaces(writer):
+        if space.info.modality == "text" and not space.is_current:
+            spaces.drop(writer, space.info.space_id)

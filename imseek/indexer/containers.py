@@ -52,16 +52,16 @@ class ContainerLog:
     """Containers of a run that may be recorded as read to their end, so that the next run need not open them."""
 
     def __init__(self) -> None:
-        self._read: list[ScannedContainer] = []
+        self._complete: list[ScannedContainer] = []
         self._with_losses: list[ScannedContainer] = []
         self._unfinished: set[tuple[int, bytes]] = set()
 
-    def end(self, ended: ContainerResult) -> None:
+    def end(self, result: ContainerResult) -> None:
         """Add a container after its last picture, unless it was not read to its end."""
-        if ended.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
-            read = ScannedContainer(ended.source_id, ended.path, ended.stat)
+        if result.stat != UNKNOWN_STAT:  # otherwise that was recorded at the start of the run
+            container = ScannedContainer(result.source_id, result.path, result.stat)
             # Until its lost images are found elsewhere or removed, an interrupted run must open it again.
-            (self._with_losses if ended.lost else self._read).append(read)
+            (self._with_losses if result.lost else self._complete).append(container)
 
     def open_again(self, source_id: int, path: bytes) -> None:
         """Have the next run open the container of a picture that may be readable then; other places do not matter."""
@@ -70,8 +70,8 @@ class ContainerLog:
 
     def take_read(self) -> list[ScannedContainer]:
         """Take the containers that lost no image."""
-        read, self._read = self._read, []
-        return read
+        complete, self._complete = self._complete, []
+        return complete
 
     def take_with_losses(self) -> list[ScannedContainer]:
         """Take the containers that lost images, once all of these are found elsewhere or removed."""
@@ -87,41 +87,41 @@ class ContainerLog:
 
 
 def expand(
-    catalog: Catalog, opening: PendingContainer, settings: ScanSettings, ended: ContainerResult
+    catalog: Catalog, opening: PendingContainer, settings: ScanSettings, result: ContainerResult
 ) -> Iterator[Candidate | EditedSidecars | FailedFile | ContainerResult]:
-    """Yield the pictures of a container that must be read, then ``ended``, which is updated along the way.
+    """Yield the pictures of a container that must be read, then ``result``, which is updated along the way.
 
     Raises Cancelled if the run is stopped.
     """
     target, source, container = opening.target, opening.source, opening.container
     source_id = target.source.source_id
-    known = catalog.known_places(source_id, container.path)
+    known_places = catalog.known_places(source_id, container.path)
     failures = catalog.known_failures(source_id, container.path)
-    seen: set[bytes] = set()
+    visited: set[bytes] = set()
     failing: set[bytes] = set()
-    whole = True
+    is_complete = True
     try:
         for entry in source.expand(container):
-            before = known.get(entry.path)
+            before = known_places.get(entry.path)
             if isinstance(entry, UnreachableEntry):
                 if before is not None and entry.reason is SkipReason.VANISHED and source.is_gone(entry.path):
                     continue
                 if before is not None and entry.reason is not SkipReason.EMPTY_FILE:
-                    seen.add(entry.path)
-                    ended.seen += 1
-                    ended.settled.append(before.image_id)
+                    visited.add(entry.path)
+                    result.seen += 1
+                    result.settled.append(before.image_id)
                 failing.add(entry.path)
                 if entry.path in failures and failures[entry.path].reason == entry.reason:
-                    ended.known_failures += 1
-                    whole = whole and entry.reason not in RETRIED_REASONS
+                    result.known_failures += 1
+                    is_complete = is_complete and entry.reason not in RETRIED_REASONS
                 else:
                     yield failed_file(target, entry)
                 continue
-            seen.add(entry.path)
-            ended.seen += 1
-            sorted_out = compare(target, source, entry, known, failures, settings)
+            visited.add(entry.path)
+            result.seen += 1
+            sorted_out = compare(target, source, entry, known_places, failures, settings)
             if sorted_out is True or isinstance(sorted_out, EditedSidecars):
-                ended.settled.append(known[entry.path].image_id)
+                result.settled.append(known_places[entry.path].image_id)
                 if isinstance(sorted_out, EditedSidecars):
                     yield sorted_out
                 continue
@@ -129,7 +129,7 @@ def expand(
             if isinstance(sorted_out, Candidate):
                 yield sorted_out
             else:
-                ended.known_failures += 1
+                result.known_failures += 1
     except Cancelled:
         raise
     except (MediaError, OSError) as error:
@@ -137,14 +137,14 @@ def expand(
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
         message = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
         yield failed_file(target, UnreachableEntry(container.path, SkipReason(reason), message, container.stat))
-        ended.settled += [place.image_id for path, place in known.items() if path not in seen]
-        yield ended
+        result.settled += [place.image_id for path, place in known_places.items() if path not in visited]
+        yield result
         return
-    ended.stat = container.stat if whole else UNKNOWN_STAT
-    ended.cleared = [(source_id, path) for path in failures if path not in failing]
+    result.stat = container.stat if is_complete else UNKNOWN_STAT
+    result.cleared = [(source_id, path) for path in failures if path not in failing]
     if opening.failed:
-        ended.cleared.append((source_id, container.path))
-    for path, place in known.items():
-        if path not in seen:
-            ended.lost.setdefault(place.content_hash, []).append(MissingImage(place.image_id, place.stored))
-    yield ended
+        result.cleared.append((source_id, container.path))
+    for path, place in known_places.items():
+        if path not in visited:
+            result.lost.setdefault(place.content_hash, []).append(MissingImage(place.image_id, place.stored))
+    yield result

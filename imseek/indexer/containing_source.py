@@ -17,10 +17,10 @@ from imseek.indexer.sources.folder import path_below, place_in, reaches
 
 @dataclass(frozen=True, slots=True)
 class SourcePath:
-    """The source that contains a path. ``whole`` is True if it can only be scanned as a whole: archives and tables."""
+    """The source that contains a path. With ``is_container`` (archives, tables) it can only be scanned as a whole."""
 
     source: LocalSource
-    whole: bool
+    is_container: bool
 
 
 def find_source(sources: Sequence[LocalSource], path: bytes) -> SourcePath | None:
@@ -28,23 +28,23 @@ def find_source(sources: Sequence[LocalSource], path: bytes) -> SourcePath | Non
 
     Only names and links are considered, not the content.
     """
-    holding = [source for source in sources if below(source.root, path) and _scan_reaches(source, path)]
-    if not holding:
+    holders = [source for source in sources if below(source.root, path) and _scan_reaches(source, path)]
+    if not holders:
         return None
-    source = max(holding, key=lambda source: len(source.root))
+    source = max(holders, key=lambda source: len(source.root))
     return SourcePath(source, source.kind in CONTAINER_KINDS)
 
 
-def pictures_below(held: SourcePath, folder: bytes) -> Iterator[bytes]:
+def pictures_below(place: SourcePath, folder: bytes) -> Iterator[bytes]:
     """Yield the absolute paths of what a scan would find in a folder of the source."""
-    source = held.source
-    opened = open_source(source.kind, source.root, options_of(source.options), below=path_below(source.root, folder))
+    source = place.source
+    scanner = open_source(source.kind, source.root, options_of(source.options), below=path_below(source.root, folder))
     try:
-        for entry in opened.scan():
+        for entry in scanner.scan():
             if isinstance(entry, FoundImage):
                 yield place_in(source.root, entry.path)
     finally:
-        opened.close()
+        scanner.close()
 
 
 def lies_in_collection(root: bytes, path: bytes) -> bool:
@@ -65,5 +65,7 @@ def _scan_reaches(source: LocalSource, path: bytes) -> bool:
     inner = path_below(source.root, path)
     if not inner or source.kind in CONTAINER_KINDS:
         return True
-    chosen = filter_of(options_of(source.options))
-    return reaches(source.root, path, follow_symlinks=False) and chosen.reaches(inner, folder=not os.path.isfile(path))
+    path_filter = filter_of(options_of(source.options))
+    return reaches(source.root, path, follow_symlinks=False) and path_filter.reaches(
+        inner, folder=not os.path.isfile(path)
+    )

@@ -40,41 +40,41 @@ class PathDebouncer:
     def __init__(self, quiet: float, look: Callable[[bytes], FileState] = read_file_state) -> None:
         self._quiet = quiet
         self._look = look
-        self._waiting: dict[bytes, _PendingPath] = {}
+        self._pending: dict[bytes, _PendingPath] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._waiting)
+        return iter(self._pending)
 
     def touch(self, path: bytes, now: float) -> None:
         """Record an event on ``path``."""
-        before = self._waiting.get(path)
-        self._waiting[path] = _PendingPath(now if before is None else before.first, now, self._look(path))
+        before = self._pending.get(path)
+        self._pending[path] = _PendingPath(now if before is None else before.first, now, self._look(path))
 
     def ready(self, now: float) -> dict[bytes, bool]:
         """Return the stable paths, each with whether something exists there."""
         settled: dict[bytes, bool] = {}
         restless: list[_PendingPath] = []
-        for path, waiting in self._waiting.items():
-            if now - waiting.last < self._quiet:
-                restless.append(waiting)
-            elif (look := self._look(path)) != waiting.look:
-                waiting.last, waiting.look = now, look
-                restless.append(waiting)
+        for path, pending in self._pending.items():
+            if now - pending.last < self._quiet:
+                restless.append(pending)
+            elif (look := self._look(path)) != pending.look:
+                pending.last, pending.look = now, look
+                restless.append(pending)
             else:
                 settled[path] = look is not None
-        arriving = [waiting.first for waiting in restless if waiting.look is not None]
-        for path in [path for path, there in settled.items() if not there]:
-            gone = self._waiting[path].last
-            if any(abs(first - gone) <= self._quiet for first in arriving):
+        arriving = [pending.first for pending in restless if pending.look is not None]
+        for path in [path for path, exists in settled.items() if not exists]:
+            vanished_at = self._pending[path].last
+            if any(abs(first - vanished_at) <= self._quiet for first in arriving):
                 del settled[path]
         return settled
 
     def forget(self, paths: Iterable[bytes]) -> None:
         for path in list(paths):
-            self._waiting.pop(path, None)
+            self._pending.pop(path, None)
 
 
 def below(folder: bytes, path: bytes) -> bool:
@@ -82,22 +82,22 @@ def below(folder: bytes, path: bytes) -> bool:
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
-def cover(ready: Collection[bytes], waiting: Iterable[bytes], roots: Collection[bytes], most: int) -> set[bytes]:
-    """Return at most ``most`` paths that include all ``ready`` paths, each within one of the ``roots``.
+def cover(stable: Collection[bytes], pending: Iterable[bytes], roots: Collection[bytes], most: int) -> set[bytes]:
+    """Return at most ``most`` paths that include all ``stable`` paths, each within one of the ``roots``.
 
-    Folders replace the paths inside them, deepest first, unless something inside is still ``waiting``. The result has
-    more than ``most`` paths if waiting paths prevent further merging.
+    Folders replace the paths inside them, deepest first, unless something inside is still ``pending``. The result has
+    more than ``most`` paths if pending paths prevent further merging.
     """
-    blocked = {folder for path in waiting for folder in _above(path)}
-    chosen, fixed = _outermost(ready), set[bytes]()
-    while len(chosen) + len(fixed) > most and chosen:
-        depth = max(path.count(b"/") for path in chosen)
-        for path in [path for path in chosen if path.count(b"/") == depth]:
-            chosen.discard(path)
+    blocked = {folder for path in pending for folder in _above(path)}
+    paths, fixed = _outermost(stable), set[bytes]()
+    while len(paths) + len(fixed) > most and paths:
+        depth = max(path.count(b"/") for path in paths)
+        for path in [path for path in paths if path.count(b"/") == depth]:
+            paths.discard(path)
             folder = os.path.dirname(path)
             free = path not in roots and folder not in blocked and os.path.isdir(folder)
-            (chosen if free else fixed).add(folder if free else path)
-    return _outermost(chosen | fixed)
+            (paths if free else fixed).add(folder if free else path)
+    return _outermost(paths | fixed)
 
 
 def _outermost(paths: Collection[bytes]) -> set[bytes]:

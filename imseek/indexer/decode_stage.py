@@ -34,7 +34,7 @@ Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a picture cannot be used; ``stat`` is that of the file read, None if nothing was read."""
+    """Reason why a picture cannot be used; ``stat`` is of the file that was read, None if none was."""
 
     reason: str
     message: str
@@ -52,7 +52,7 @@ class FailedPicture:
 
     @classmethod
     def of(cls, candidate: Candidate, trouble: Trouble) -> FailedPicture:
-        stat = candidate.found.stat if trouble.stat is None else trouble.stat
+        stat = candidate.image.stat if trouble.stat is None else trouble.stat
         return cls(without_bytes(candidate), stat, trouble.reason, trouble.message)
 
 
@@ -61,9 +61,9 @@ class LoadedPicture:
     """A picture that was read, of ``size`` bytes. ``picture`` is None if its content needs no encoding.
 
     ``caption`` and ``extra`` come from its source, ``beside`` from files beside it, whose state ``sidecar_stat``
-    identifies. ``known`` says where the content is already stored if the picture is
-    to be skipped. ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it
-    must be encoded; otherwise None.
+    identifies. ``known_content`` says where the content is already stored if the picture is to be skipped.
+    ``absent_at`` is the number of the run's commits when no vector of the content was found, so that it must be
+    encoded; otherwise None.
     """
 
     candidate: Candidate
@@ -72,7 +72,7 @@ class LoadedPicture:
     size: int
     caption: str | None
     extra: Mapping[str, Scalar]
-    known: KnownContent | None
+    known_content: KnownContent | None
     absent_at: int | None
     picture: Picture | None = None
     beside: Annotations = field(default_factory=Annotations)
@@ -98,7 +98,7 @@ class Picture:
         return None if isinstance(self.vectors, str) or self.precisions else self.vectors
 
 
-#: What an executor receives, and what it returns for it. All but candidates pass through unchanged.
+#: Input and output of an executor. Items other than candidates pass through unchanged.
 Item: TypeAlias = Candidate | EditedSidecars | FailedFile | ContainerResult
 Result: TypeAlias = LoadedPicture | FailedPicture | EditedSidecars | FailedFile | ContainerResult
 
@@ -121,7 +121,7 @@ class Loader:
     def __call__(self, item: Item) -> Result:
         if not isinstance(item, Candidate):
             return item
-        content = read(item.source.load, item.found)
+        content = read(item.source.load, item.image)
         if isinstance(content, Trouble):
             return FailedPicture.of(item, content)
         if content.taken is not None:
@@ -134,23 +134,25 @@ class Loader:
             return FailedPicture.of(item, picture)
         return replace(loaded, picture=picture)
 
-    def take(self, item: Candidate, content: Content, taken: ImportedVector) -> LoadedPicture:
+    def take(self, item: Candidate, content: Content, imported: ImportedVector) -> LoadedPicture:
         """Return a picture with a row imported from another tool; the picture itself is not read."""
-        known = self._contents.find_skipped(taken.content_hash)
-        picture = Picture(_merge_source_facts(taken.facts, content), vectors=dict.fromkeys(self.encoders, taken.row))
+        known_content = self._contents.find_skipped(imported.content_hash)
+        picture = Picture(
+            _merge_source_facts(imported.facts, content), vectors=dict.fromkeys(self.encoders, imported.row)
+        )
         return LoadedPicture(
-            without_bytes(item), content.stat, taken.content_hash, taken.size, content.caption, content.extra,
-            known, None, picture, content.beside, content.sidecar_stat,
+            without_bytes(item), content.stat, imported.content_hash, imported.size, content.caption, content.extra,
+            known_content, None, picture, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     def look_up(self, candidate: Candidate, content: Content, content_hash: bytes, size: int) -> LoadedPicture:
         """Return a picture of ``size`` bytes that was read, not decoded yet, and whether its content is stored."""
         as_of = self._contents.commits  # read first: a commit in between must not be missed
-        known = self._contents.find_skipped(content_hash)
-        absent_at = as_of if self._contents.needs_vector(content_hash, known) else None
+        known_content = self._contents.find_skipped(content_hash)
+        absent_at = as_of if self._contents.needs_vector(content_hash, known_content) else None
         return LoadedPicture(
             without_bytes(candidate), content.stat, content_hash, size, content.caption, content.extra,
-            known, absent_at, None, content.beside, content.sidecar_stat,
+            known_content, absent_at, None, content.beside, content.sidecar_stat,
         )  # fmt: skip
 
     @staticmethod
@@ -201,13 +203,13 @@ def picture_of(
 
 def without_bytes(candidate: Candidate) -> Candidate:
     """Return the candidate without what its source needs to read it, which may be the bytes themselves."""
-    if candidate.found.where is None:
+    if candidate.image.where is None:
         return candidate
-    return replace(candidate, found=replace(candidate.found, where=None))
+    return replace(candidate, image=replace(candidate.image, where=None))
 
 
 def _merge_source_facts(facts: ImageFacts, content: Content) -> ImageFacts:
-    """Merge a picture's facts with those from its source, which take precedence; what lies beside it is kept apart."""
+    """Merge a picture's facts with those of its source, which take precedence; values from sidecars stay separate."""
     caption = content.caption or facts.caption
     return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
 
@@ -218,16 +220,16 @@ def _with_hint(error: MediaError) -> str:
 
 def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:
     """Return the rows of each prepared picture in all spaces, or the reason why an encoder failed on it."""
-    found: list[Vectors | str] = [{} for _ in batch]
+    results: list[Vectors | str] = [{} for _ in batch]
     for n, (space_id, encoder) in enumerate(encoders.items()):
-        sound = [(at, vectors) for at, vectors in enumerate(found) if not isinstance(vectors, str)]
+        sound = [(at, vectors) for at, vectors in enumerate(results) if not isinstance(vectors, str)]
         rows = unit_rows(encoder, [batch[at][n] for at, _ in sound])
         for (at, vectors), row in zip(sound, rows, strict=True):
             if not isinstance(row, str):
-                found[at] = {**vectors, space_id: row}
+                results[at] = {**vectors, space_id: row}
             else:
-                found[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
-    return found
+                results[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
+    return results
 
 
 def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:

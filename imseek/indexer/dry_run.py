@@ -29,36 +29,36 @@ def plan(
     If ``stop`` is set, it returns at once with an incomplete report (``interrupted``).
     """
     started = time.monotonic()
-    found = scan(writer.catalog, targets, settings, stop)
-    seen, unchanged, known_failures = found.seen, found.unchanged, found.known_failures
+    scan_result = scan(writer.catalog, targets, settings, stop)
+    seen, unchanged, known_failures = scan_result.seen, scan_result.unchanged, scan_result.known_failures
     new = changed = 0
-    gone = sum(map(len, found.lost.values()))
+    removed = sum(map(len, scan_result.lost.values()))
     interrupted = False
-    skipped = list(found.skipped)
-    edited = len(found.edited)
+    skipped = list(scan_result.skipped)
+    edited = len(scan_result.edited)
     try:
-        opened = (
+        entries = (
             item
-            for opening in found.openings
+            for opening in scan_result.openings
             for item in expand(writer.catalog, opening, settings, ContainerResult.of(opening))
         )
-        for item in (*found.candidates, *opened):
+        for item in (*scan_result.candidates, *entries):
             if isinstance(item, Candidate):
-                new += item.known is None
-                changed += item.known is not None
+                new += item.known_place is None
+                changed += item.known_place is not None
             elif isinstance(item, EditedSidecars):
                 edited += 1
             elif isinstance(item, ContainerResult):
                 seen += item.seen
                 unchanged += len(item.settled)
                 known_failures += item.known_failures
-                gone += sum(map(len, item.lost.values()))
+                removed += sum(map(len, item.lost.values()))
             else:
                 skipped.append(item)
     except Cancelled:
         interrupted = True
     finally:
-        for source in found.sources:
+        for source in scan_result.sources:
             source.close()
     return IndexReport(
         seen=seen,
@@ -67,7 +67,7 @@ def plan(
         changed=changed,
         moved=0,
         copied=0,
-        removed=gone,
+        removed=removed,
         skipped=known_failures + len(skipped),
         live=writer.current().images,
         bytes_read=0,
@@ -77,6 +77,6 @@ def plan(
         encoder=encoder,
         interrupted=interrupted,
         failures=tuple(Failure(one.source_id, one.full, one.reason, one.message) for one in skipped),
-        notes=tuple(found.notes),
+        notes=tuple(scan_result.notes),
         sidecars=edited,
     )

@@ -63,8 +63,8 @@ class EncodeStage:
         self._columns = columns
         self._contents = contents
         self._tally = tally
-        self._waiting: list[tuple[LoadedPicture, Picture, int | None]] = []
-        self._new: dict[bytes, NewImage] = {}
+        self._queue: list[tuple[LoadedPicture, Picture, int | None]] = []
+        self._new_images: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
         #: Precisions used by other processes, by space.
         self._precisions: dict[int, set[str]] = {space_id: set() for space_id in encoders}
@@ -73,16 +73,16 @@ class EncodeStage:
 
     def __len__(self) -> int:
         """Number of pictures waiting for the next batch."""
-        return len(self._waiting)
+        return len(self._queue)
 
     def holds(self, content_hash: bytes) -> bool:
         """Return whether an image with this content was stored since the last commit.
 
         If a picture with this content waits, the batch is encoded to find out.
         """
-        if any(loaded.content_hash == content_hash for loaded, _, _ in self._waiting):
+        if any(loaded.content_hash == content_hash for loaded, _, _ in self._queue):
             self.encode()
-        return content_hash in self._new
+        return content_hash in self._new_images
 
     @property
     def spaces(self) -> tuple[SpaceRun, ...]:
@@ -100,22 +100,22 @@ class EncodeStage:
 
     def forget_committed(self) -> None:
         """Forget the images stored so far: after the commit they are found by their hash."""
-        self._new.clear()
+        self._new_images.clear()
         self._reader = None
 
     def add(self, loaded: LoadedPicture, image_id: int | None) -> None:
         """Store an image at once or with the next batch, under its old id if given."""
         content_hash = loaded.content_hash
-        if content_hash in self._new:
-            twin = self._new[content_hash]
+        if content_hash in self._new_images:
+            twin = self._new_images[content_hash]
             self._copy(loaded, image_id, twin.metadata if twin.row is None else twin.row, twin.metadata, twin.vectors)
             return
-        if (held := self._contents.find(content_hash, loaded.absent_at)) is not None:
+        if (stored_id := self._contents.find(content_hash, loaded.absent_at)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
             spaces = (*self._encoders, *self._captions.space_ids)
-            vectors = {space_id: self._reader.vector(held, space_id) for space_id in spaces}
-            shown = self._reader.intrinsics([held])[held]
-            self._copy(loaded, image_id, self._reader.intrinsic(held), shown, vectors)
+            vectors = {space_id: self._reader.vector(stored_id, space_id) for space_id in spaces}
+            stored_metadata = self._reader.intrinsics([stored_id])[stored_id]
+            self._copy(loaded, image_id, self._reader.intrinsic(stored_id), stored_metadata, vectors)
             return
         # A worker omits only pictures whose content is stored, and that stays stored until the run ends.
         assert loaded.picture is not None
@@ -124,39 +124,41 @@ class EncodeStage:
             caption = self._captions.of([{**row, **beside}])[0]
             self._store(loaded, image_id, row, beside, {**imported, **caption}, copied=False)
         else:
-            self._waiting.append((loaded, loaded.picture, image_id))
-            if len(self._waiting) >= self.batch:
+            self._queue.append((loaded, loaded.picture, image_id))
+            if len(self._queue) >= self.batch:
                 self.encode()
 
     def encode(self) -> None:
         """Encode and store the waiting pictures."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
+        queue, self._queue = self._queue, []
+        if not queue:
             return
-        made = {loaded.content_hash: p for loaded, p, _ in waiting if p.vectors is not None}
-        for picture in made.values():
+        with_vectors = {loaded.content_hash: p for loaded, p, _ in queue if p.vectors is not None}
+        for picture in with_vectors.values():
             for space_id, precision in picture.precisions.items():
                 self._precisions[space_id].add(precision)
         prepared = {
-            loaded.content_hash: picture.prepared for loaded, picture, _ in waiting if loaded.content_hash not in made
+            loaded.content_hash: picture.prepared
+            for loaded, picture, _ in queue
+            if loaded.content_hash not in with_vectors
         }
         encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
-        encoded.update((h, picture.vectors) for h, picture in made.items() if picture.vectors is not None)
+        encoded.update((h, picture.vectors) for h, picture in with_vectors.items() if picture.vectors is not None)
         self._writer.detail = {"spaces": [asdict(space) for space in self.spaces]}
-        rows = [self._row(loaded, picture) for loaded, picture, _ in waiting]
-        sidecars = [self.sidecar_row(loaded) for loaded, _, _ in waiting]
+        rows = [self._row(loaded, picture) for loaded, picture, _ in queue]
+        sidecars = [self.sidecar_row(loaded) for loaded, _, _ in queue]
         captions = self._captions.of([{**row, **beside} for row, beside in zip(rows, sidecars, strict=True)])
-        for (loaded, _, image_id), row, beside, caption in zip(waiting, rows, sidecars, captions, strict=True):
+        for (loaded, _, image_id), row, beside, caption in zip(queue, rows, sidecars, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 failed = loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors)
                 self._tally.fail(failed)
             else:
-                copied = loaded.content_hash in self._new
+                copied = loaded.content_hash in self._new_images
                 self._store(loaded, image_id, row, beside, {**vectors, **caption}, copied=copied)
 
     def sidecar_row(self, loaded: LoadedPicture) -> dict[str, Any]:
-        """Return the columns of what lies beside a picture."""
+        """Return the columns from the files beside a picture."""
         if loaded.beside == _NOTHING:
             return {}
         return self.columns_beside(loaded.candidate.source_id, loaded.beside)
@@ -175,18 +177,18 @@ class EncodeStage:
         loaded: LoadedPicture,
         image_id: int | None,
         twin: Mapping[str, Any],
-        shown: Mapping[str, Any],
+        twin_metadata: Mapping[str, Any],
         vectors: Vectors,
     ) -> None:
         """Store an image with the vectors of an image of the same content.
 
-        ``twin`` is its metadata row, ``shown`` the same with what lies beside it.
+        ``twin`` is its metadata row, ``twin_metadata`` the same with the columns from files beside it.
         """
         row = row_of_copy(twin, loaded.caption, loaded.extra)
         row = self._columns[loaded.candidate.source_id].of(row)
         beside = self.sidecar_row(loaded)
-        found = self._captions.of_copy({**row, **beside}, shown, vectors)
-        self._store(loaded, image_id, row, beside, found, copied=True)
+        caption_vectors = self._captions.of_copy({**row, **beside}, twin_metadata, vectors)
+        self._store(loaded, image_id, row, beside, caption_vectors, copied=True)
 
     def _store(
         self,
@@ -198,8 +200,8 @@ class EncodeStage:
         *,
         copied: bool,
     ) -> None:
-        """Add an image of this ``metadata`` and what lies ``beside`` it to the next commit."""
-        candidate, old = loaded.candidate, loaded.candidate.known
+        """Add an image with this ``metadata``, and the columns from files ``beside`` it, to the next commit."""
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         new = NewImage(
             candidate.source_id,
             candidate.path,
@@ -214,7 +216,7 @@ class EncodeStage:
             sidecar=beside,
             sidecar_stat=loaded.sidecar_stat,
         )
-        self._new[loaded.content_hash] = new
+        self._new_images[loaded.content_hash] = new
         self._tally.store(new, old, copied=copied)
 
 
@@ -232,11 +234,11 @@ class CaptionRows:
     def of(self, metadata: Sequence[Mapping[str, Any]]) -> list[dict[int, npt.NDArray[np.float16]]]:
         """Return for each metadata row the row (dim,) of its caption, by space id."""
         captions = [row.get("caption") for row in metadata]
-        found: list[dict[int, npt.NDArray[np.float16]]] = [{} for _ in metadata]
+        by_image: list[dict[int, npt.NDArray[np.float16]]] = [{} for _ in metadata]
         for space_id, encoder in self._encoders.items():
-            for rows, vector in zip(found, encoder(captions), strict=True):
+            for rows, vector in zip(by_image, encoder(captions), strict=True):
                 rows[space_id] = vector
-        return found
+        return by_image
 
     def of_copy(
         self, metadata: Mapping[str, Any], twin: Mapping[str, Any], vectors: Mapping[int, npt.NDArray[np.float16]]
@@ -277,8 +279,8 @@ class ColumnSelection:
         if name in INTRINSIC_SCHEMA.names and name not in _OPTIONAL:
             return True
         # A time is wrong without its zone.
-        named = {name, "taken_at"} if name == "taken_at_zone" else {name}
-        return not named & self._dropped and (self._names is None or bool(named & self._names))
+        names = {name, "taken_at"} if name == "taken_at_zone" else {name}
+        return not names & self._dropped and (self._names is None or bool(names & self._names))
 
 
 def row_of_copy(row: Mapping[str, Any], caption: str | None, extra: Mapping[str, Scalar]) -> dict[str, Any]:

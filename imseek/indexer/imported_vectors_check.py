@@ -49,11 +49,11 @@ def check(
     encoder is left as it is. Raises UsageError if the encoder of a new source is not named, is not the only one of
     the collection, or did not make the vectors.
     """
-    left: list[Target] = []
+    usable: list[Target] = []
     notes: list[str] = []
     for target in targets:
         if target.source.kind != "vectors":
-            left.append(target)
+            usable.append(target)
             continue
         source = open_vectors(target.root, target.options)
         claim = source.claim()
@@ -64,27 +64,27 @@ def check(
                 raise
             notes.append(f"{error}: what was taken over is kept as it is")
             continue
-        left.append(target)
+        usable.append(target)
         (encoder,) = encoders.values()
         try:
             arrays = [entry for entry in source.scan() if isinstance(entry, Container)]
-            opened = [array for array in arrays if _is_opened(catalog, target, array, settings)]
-            if opened:
-                notes += _check_evidence(target, source, opened, encoder, limits, proven=proven)
+            to_open = [array for array in arrays if _is_opened(catalog, target, array, settings)]
+            if to_open:
+                notes += _check_evidence(target, source, to_open, encoder, limits, proven=proven)
         except OSError:
             continue  # the run reports what cannot be read
         finally:
             source.close()
-    return left, tuple(notes)
+    return usable, tuple(notes)
 
 
 def _is_opened(catalog: Catalog, target: Target, array: Container, settings: ScanSettings) -> bool:
     """Return whether an array must be opened: it is new, has changed, lost vectors, or everything is read again."""
     source_id = target.source.source_id
     before = catalog.known_containers(source_id).get(array.path)
-    same = before is not None and before.same_as(array.stat)
+    is_unchanged = before is not None and before.same_as(array.stat)
     lost = catalog.count_within(source_id, array.path)[1]
-    return not same or lost > 0 or settings.rehash or settings.retry_failed
+    return not is_unchanged or lost > 0 or settings.rehash or settings.retry_failed
 
 
 def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder]) -> bool:
@@ -95,15 +95,15 @@ def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder
             hint="make another collection for them",
         )
     (encoder,) = encoders
-    named = target.options.encoder or (None if claim is None else claim.encoder)
-    if named is None:
+    reference = target.options.encoder or (None if claim is None else claim.encoder)
+    if reference is None:
         raise UsageError(
             f"{target.shown} holds vectors, and nothing in it says which encoder made them",
             hint="name it with --encoder (SourceOptions.encoder)",
         )
-    if canonical(named) != encoder.info.reference:
+    if canonical(reference) != encoder.info.reference:
         raise UsageError(
-            f"{target.shown}: vectors of {named} cannot join a collection that is encoded with "
+            f"{target.shown}: vectors of {reference} cannot join a collection that is encoded with "
             f"{encoder.info.reference}",
             hint="make another collection for them",
         )
@@ -158,7 +158,7 @@ def _check_evidence(
 
 
 def _compare(
-    target: Target, source: Vectors, container: Container, encoder: Encoder, limits: Limits, wanted: int
+    target: Target, source: Vectors, container: Container, encoder: Encoder, limits: Limits, count: int
 ) -> list[float]:
     """Return the cosines between imported rows and what the encoder makes of their pictures.
 
@@ -167,20 +167,20 @@ def _compare(
     rows: list[npt.NDArray[np.float16]] = []
     prepared: list[npt.NDArray[Any]] = []
     try:
-        for n, found in enumerate(source.expand(container)):
-            if n >= MAX_TRIES or len(rows) >= wanted:
+        for n, entry in enumerate(source.expand(container)):
+            if n >= MAX_TRIES or len(rows) >= count:
                 break
-            if isinstance(found, FoundImage) and isinstance(found.where, VectorRow):
-                picture = _picture(locate(target.root, found.path), found.path, encoder, limits)
+            if isinstance(entry, FoundImage) and isinstance(entry.where, VectorRow):
+                picture = _picture(locate(target.root, entry.path), entry.path, encoder, limits)
                 if picture is not None:
-                    rows.append(found.where.vector)
+                    rows.append(entry.where.vector)
                     prepared.append(picture)
     except (MediaError, OSError):
         pass  # Reported by the run.
-    made = unit_rows(encoder, prepared)
+    encoded_rows = unit_rows(encoder, prepared)
     return [
         float(np.dot(row.astype(np.float32), other.astype(np.float32)))
-        for row, other in zip(rows, made, strict=True)
+        for row, other in zip(rows, encoded_rows, strict=True)
         if not isinstance(other, str)
     ]
 

@@ -34,7 +34,7 @@ class Intake:
         Images without a place are removed only if their last source is in ``whole_sources``, which are scanned
         completely.
         """
-        self._missing.unread.update(c.known.image_id for c in scan.candidates if c.known is not None)
+        self._missing.unread.update(c.known_place.image_id for c in scan.candidates if c.known_place is not None)
         changes = self._tally.changes
         for opening in scan.openings:
             source_id, path = opening.target.source.source_id, opening.container.path
@@ -69,34 +69,34 @@ class Intake:
             yield
 
     def remove_missing(self) -> None:
-        """Remove the images whose content did not turn up anywhere."""
-        gone = self._missing.gone()
-        self._tally.changes.gone += [image.image_id for image in gone]
-        self._tally.count("removed", sum(not image.replaced for image in gone))
+        """Remove the images whose content was not found anywhere."""
+        lost = self._missing.gone()
+        self._tally.changes.gone += [image.image_id for image in lost]
+        self._tally.count("removed", sum(not image.replaced for image in lost))
 
-    def _end(self, ended: ContainerResult) -> None:
+    def _end(self, result: ContainerResult) -> None:
         """Finish a container: images that it no longer holds may turn up elsewhere."""
-        self._missing.update(ended.lost)
-        for lost in ended.lost.values():
+        self._missing.update(result.lost)
+        for lost in result.lost.values():
             self._missing.unread.difference_update(image.image_id for image in lost)
-        self._missing.unread.difference_update(ended.settled)
-        self._tally.changes.cleared += ended.cleared
-        self._tally.containers.end(ended)
+        self._missing.unread.difference_update(result.settled)
+        self._tally.changes.cleared += result.cleared
+        self._tally.containers.end(result)
         if not self._deferred:  # no picture of a container recorded as read may still be waiting
             self._tally.changes.containers += self._tally.containers.take_read()
 
     def _take_edited(self, edited: EditedSidecars) -> None:
-        content = edited.source.load_sidecars(edited.found)
+        content = edited.source.load_sidecars(edited.image)
         values = self._storing.columns_beside(edited.source_id, content.beside)
-        self._tally.annotate(edited.known.image_id, SidecarValues(values, content.sidecar_stat))
+        self._tally.annotate(edited.known_place.image_id, SidecarValues(values, content.sidecar_stat))
 
     def _annotate(self, loaded: LoadedPicture, image_id: int) -> None:
-        """Take over what lies beside a stored image, which may have changed."""
+        """Store the columns from the files beside a stored image, which may have changed."""
         values = self._storing.sidecar_row(loaded)
         self._tally.changes.sidecars[image_id] = SidecarValues(values, loaded.sidecar_stat)
 
     def _take_failed(self, failed: FailedPicture) -> None:
-        candidate, old = failed.candidate, failed.candidate.known
+        candidate, old = failed.candidate, failed.candidate.known_place
         if old is not None:
             self._missing.unread.discard(old.image_id)
             if failed.reason not in TRANSIENT and not old.quarantined:
@@ -104,11 +104,11 @@ class Intake:
                 self._tally.changes.suspended.append(old.image_id)
                 self._missing.add(old.content_hash, MissingImage(old.image_id, old.stored, expires=False))
         before = candidate.failure
-        again = before is not None and before.reason == failed.reason in RETRIED_REASONS
-        self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=again)
+        is_repeated = before is not None and before.reason == failed.reason in RETRIED_REASONS
+        self._tally.fail(candidate.failed(failed.stat, failed.reason, failed.message), recorded=is_repeated)
 
     def _take_loaded(self, loaded: LoadedPicture) -> None:
-        candidate, old = loaded.candidate, loaded.candidate.known
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         self._tally.count("files_opened")
         self._tally.count("bytes_read", loaded.size)
         if candidate.failure is not None:
@@ -137,30 +137,30 @@ class Intake:
 
     def _settle(self, loaded: LoadedPicture) -> None:
         """Decide what a content new to its place is: a move, known content to skip, a copy, or a new image."""
-        found = self._missing.claim(loaded.content_hash)
-        if found is None and (known := self._find_known(loaded)) is not None:
-            self._skip(loaded, known)
-        elif found is None or not found.stored:
-            self._storing.add(loaded, None if found is None else found.image_id)
+        missing_image = self._missing.claim(loaded.content_hash)
+        if missing_image is None and (known_content := self._find_known(loaded)) is not None:
+            self._skip(loaded, known_content)
+        elif missing_image is None or not missing_image.stored:
+            self._storing.add(loaded, None if missing_image is None else missing_image.image_id)
         else:
-            self._tally.move(_placement(loaded, found.image_id))
-            self._annotate(loaded, found.image_id)
+            self._tally.move(_placement(loaded, missing_image.image_id))
+            self._annotate(loaded, missing_image.image_id)
 
     def _find_known(self, loaded: LoadedPicture) -> KnownContent | None:
         """Return where the content of a picture to skip is stored, or None; this run may have stored it meanwhile."""
-        if loaded.known is not None or not self._contents.skips_own:
-            return loaded.known
+        if loaded.known_content is not None or not self._contents.skips_own:
+            return loaded.known_content
         if self._storing.holds(loaded.content_hash):
             return self._contents.known_here(None)
-        held = self._contents.find(loaded.content_hash, loaded.absent_at)
-        return None if held is None else self._contents.known_here(held)
+        image_id = self._contents.find(loaded.content_hash, loaded.absent_at)
+        return None if image_id is None else self._contents.known_here(image_id)
 
-    def _skip(self, loaded: LoadedPicture, known: KnownContent) -> None:
-        candidate, old = loaded.candidate, loaded.candidate.known
+    def _skip(self, loaded: LoadedPicture, known_content: KnownContent) -> None:
+        candidate, old = loaded.candidate, loaded.candidate.known_place
         if old is not None:
             self._missing.mark_vanished(old.content_hash, old.image_id)
-        full = locate(candidate.target.root, candidate.path)
-        picture = KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known)
+        location = locate(candidate.target.root, candidate.path)
+        picture = KnownPicture(candidate.source_id, location, loaded.content_hash.hex(), *known_content)
         self._tally.skip(picture, candidate.path)
 
     def _displace(self, old: KnownPlace) -> None:
@@ -174,6 +174,6 @@ class Intake:
 
 
 def _placement(loaded: LoadedPicture, image_id: int) -> Placement:
-    candidate, old = loaded.candidate, loaded.candidate.known
+    candidate, old = loaded.candidate, loaded.candidate.known_place
     replaces = None if old is None else old.image_id
     return Placement(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)

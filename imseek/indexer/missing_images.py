@@ -42,14 +42,14 @@ class MissingImages:
             self._images[content_hash] += images
 
     def claim(self, content_hash: bytes) -> MissingImage | None:
-        """Take out and return one missing image with this content, or None."""
+        """Remove and return one missing image with this content; None if there is none."""
         images = self._images.get(content_hash)
         if not images:
             return None
-        found = images.pop()
+        image = images.pop()
         if not images:
             del self._images[content_hash]
-        return found
+        return image
 
     def mark_vanished(self, content_hash: bytes, image_id: int) -> None:
         """Count an image as vanished, not replaced, because the run does not index the content now at its place."""

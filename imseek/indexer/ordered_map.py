@@ -54,18 +54,18 @@ class OrderedMap(Generic[T, R]):
         """Yield the results. Errors of ``function`` are raised at the item that caused them."""
         for _ in range(self._workers):
             self._start()
-        waiting: deque[_Task[T, R]] = deque()
+        tasks: deque[_Task[T, R]] = deque()
         try:
             for item in items:
                 task: _Task[T, R] = _Task(item)
-                waiting.append(task)
+                tasks.append(task)
                 self._queue.put(task)
-                if len(waiting) >= self._lookahead:
-                    yield self._take(waiting.popleft())
-            while waiting:
-                yield self._take(waiting.popleft())
+                if len(tasks) >= self._lookahead:
+                    yield self._take(tasks.popleft())
+            while tasks:
+                yield self._take(tasks.popleft())
         finally:
-            for task in waiting:
+            for task in tasks:
                 task.done.set()
             for _ in range(self._workers):
                 self._queue.put(None)

@@ -66,7 +66,7 @@ class IndexOptions:
 def index(
     writer: Writer,
     encoders: Mapping[int, Encoder],
-    wanted: Sequence[Target],
+    selection: Sequence[Target],
     options: IndexOptions,
     *,
     captions: Mapping[int, Encoder] = MappingProxyType({}),
@@ -80,13 +80,15 @@ def index(
     # Checked before a source is recorded: a wrong collection, or another encoder's vectors, must leave nothing behind.
     contents = StoredContents(writer.root, options.skip_known)
     notes: tuple[str, ...] = ()
-    if any(target.source.kind == "vectors" for target in wanted):
+    if any(target.source.kind == "vectors" for target in selection):
         from imseek.indexer import (
             imported_vectors_check,  # here: seldom needed, and it imports readers of tables and of the web
         )
 
-        wanted, notes = imported_vectors_check.check(writer.catalog, wanted, encoders, options.scan, options.limits)
-    targets = record_sources(writer, wanted)
+        selection, notes = imported_vectors_check.check(
+            writer.catalog, selection, encoders, options.scan, options.limits
+        )
+    targets = record_sources(writer, selection)
     task.report("scan", 0, None, skipped=0, bytes_read=0)
     scan = scanning.scan(writer.catalog, targets, options.scan, task.stop)
     columns = {t.source.source_id: ColumnSelection(t.options.columns) for t in targets}
@@ -168,8 +170,8 @@ class Run:
             yield f"{changed} changed since they were embedded: `imseek maintain --captions` embeds them again"
 
     def _executor(self, loader: Loader) -> Executor:
-        waiting = max((source.threads for source in self._scan.sources), default=0)
-        plan = Plan(loader, self._storing.batch, waiting, deadline=WEB_SECONDS if waiting else FILE_SECONDS)
+        read_threads = max((source.threads for source in self._scan.sources), default=0)
+        plan = Plan(loader, self._storing.batch, read_threads, deadline=WEB_SECONDS if read_threads else FILE_SECONDS)
         return executor_of(self._options.executor, self._options.runtime, self._writer, plan)
 
     def _items(self) -> Iterator[Item]:
@@ -188,11 +190,11 @@ class Run:
 
     def _expanded(self) -> Iterator[Item]:
         for opening in self._scan.openings:
-            ended = ContainerResult.of(opening)
+            result = ContainerResult.of(opening)
             try:
-                yield from expand(self._writer.catalog, opening, self._options.scan, ended)
+                yield from expand(self._writer.catalog, opening, self._options.scan, result)
             finally:  # also if it was not read to its end
-                self._tally.add(seen=ended.seen, unchanged=len(ended.settled), skipped=ended.known_failures)
+                self._tally.add(seen=result.seen, unchanged=len(result.settled), skipped=result.known_failures)
 
     def _commit_if_due(self) -> None:
         changes = self._tally.changes

@@ -90,7 +90,7 @@ class PictureRows:
         self._task = task
         self._reader = Reader(writer.root)
         self._pictures = PlaceReader()
-        self._first: dict[bytes, int] = {}  # first image of each content that several images share
+        self._first_images: dict[bytes, int] = {}  # first image of each content that several images share
         self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
         self._roots = {s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()}
 
@@ -103,16 +103,16 @@ class PictureRows:
             deadline=PICTURE_SECONDS,
             late=lambda w: _ReadResult(w, None, TIMED_OUT),
         )
-        waiting: list[_ReadResult] = []
+        batch: list[_ReadResult] = []
         pictures = 0
         with self._pictures:
-            for one in read(self._requests(ids)):
-                waiting.append(one)
-                pictures += one.prepared is not None
-                if pictures >= self._encode_at or len(waiting) >= _LOOKUP_BATCH:
-                    yield from self._answers(waiting)
-                    waiting, pictures = [], 0
-            yield from self._answers(waiting)
+            for result in read(self._requests(ids)):
+                batch.append(result)
+                pictures += result.prepared is not None
+                if pictures >= self._encode_at or len(batch) >= _LOOKUP_BATCH:
+                    yield from self._answers(batch)
+                    batch, pictures = [], 0
+            yield from self._answers(batch)
 
     def _requests(self, ids: Iterator[int]) -> Iterator[EncodeRequest]:
         while chunk := list(islice(ids, _LOOKUP_BATCH)):
@@ -133,9 +133,9 @@ class PictureRows:
 
     def _twin(self, image_id: int, content_hash: bytes, twins: Sequence[int]) -> int | None:
         """Return an image with the same content that has a row or was requested before, or None."""
-        if content_hash in self._first:
-            return self._first[content_hash]
-        self._first[content_hash] = image_id
+        if content_hash in self._first_images:
+            return self._first_images[content_hash]
+        self._first_images[content_hash] = image_id
         others = (twin for twin in twins if twin != image_id)
         return next((twin for twin in others if self._build.row_of(twin) is not None), None)
 
@@ -164,21 +164,21 @@ class PictureRows:
             message = f"{type(error).__name__}: {error}"
             raise MediaError(SkipReason.ENCODER_FAILED, message) from error
 
-    def _answers(self, waiting: Sequence[_ReadResult]) -> Iterator[tuple[int, Row | None]]:
+    def _answers(self, batch: Sequence[_ReadResult]) -> Iterator[tuple[int, Row | None]]:
         """Encode the pictures read and yield the row of each image, or None with an entry in ``missing``."""
-        pictures = [one for one in waiting if one.prepared is not None]
-        rows = unit_rows(self._encoder, [one.prepared for one in pictures if one.prepared is not None])
+        pictures = [result for result in batch if result.prepared is not None]
+        rows = unit_rows(self._encoder, [result.prepared for result in pictures if result.prepared is not None])
         if pictures:
             # Recorded only now, because encoding may have changed the precision.
             run = SpaceRun(self._build.space.space_id, self._encoder.info.reference, self._encoder.precision)
             self._writer.detail = {"spaces": [asdict(run)]}
-        made = {one.request.image_id: row for one, row in zip(pictures, rows, strict=True)}
-        for one in waiting:
-            request, trouble = one.request, one.trouble
-            found = made.get(request.image_id)
-            row = None if isinstance(found, str) else found
-            if isinstance(found, str):
-                trouble = Trouble(SkipReason.ENCODER_FAILED, found)
+        rows_by_image = {result.request.image_id: row for result, row in zip(pictures, rows, strict=True)}
+        for result in batch:
+            request, trouble = result.request, result.trouble
+            encoding = rows_by_image.get(request.image_id)
+            row = None if isinstance(encoding, str) else encoding
+            if isinstance(encoding, str):
+                trouble = Trouble(SkipReason.ENCODER_FAILED, encoding)
             elif row is not None:
                 self.encoded += 1
             elif request.twin is not None:
@@ -232,8 +232,8 @@ def reencode(
     started = time.monotonic()
     stored = spaces.list_spaces(writer)
     replaced = None if order.add else space_change_checks.space_to_replace(stored, order.replaces)
-    if (there := space_change_checks.find_existing(stored, encoder, replaced)) is not None:
-        build = SpaceBuild(writer, there.info)
+    if (existing := space_change_checks.find_existing(stored, encoder, replaced)) is not None:
+        build = SpaceBuild(writer, existing.info)
         rows = PictureRows(writer, encoder, build, task)
         return _report("already", build, rows, None, build.done, encoder, started, ())
     space_change_checks.check_new(stored, encoder, replaced)
@@ -243,9 +243,9 @@ def reencode(
     before = build.done
 
     task.report(PHASE, before, build.total)
-    whole = build.run(rows, task, PHASE, lambda: len(rows.missing))
+    is_complete = build.run(rows, task, PHASE, lambda: len(rows.missing))
     outcome: ReencodeOutcome = "interrupted"
-    if whole:
+    if is_complete:
         lost = tuple(rows.missing.values())
         bearable = order.allow_missing or _is_acceptable(lost, build.total, spaces.unsearched_images(writer))
         outcome = "switched" if bearable else "refused"

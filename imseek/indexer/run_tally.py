@@ -31,7 +31,7 @@ class RunTally:
         self.changes = Changeset()
         self._counts: Counter[str] = Counter()
         self._failures: list[Failure] = []
-        self._known: list[KnownPicture] = []
+        self._known_pictures: list[KnownPicture] = []
 
     def add(self, *, seen: int, unchanged: int, skipped: int) -> None:
         """Count pictures that need not be read, at once: there is nothing to commit."""
@@ -71,7 +71,7 @@ class RunTally:
     def skip(self, picture: KnownPicture, path: bytes) -> None:
         """Skip a known picture at a place. Nothing is recorded, so that a run without ``skip_known`` indexes it."""
         self.containers.open_again(picture.source_id, path)
-        self._known.append(picture)
+        self._known_pictures.append(picture)
         self.count("known")
 
     def fail(self, failed: FailedFile, *, recorded: bool = False) -> None:
@@ -84,7 +84,7 @@ class RunTally:
         self.count("skipped")
 
     def count_commit(self, generation: int, spaces: tuple[SpaceRun, ...]) -> None:
-        """Count the changes in the report, as ``generation``, and start those of the next commit."""
+        """Add the committed changes to the report, as ``generation``, and start the next changeset."""
         report = self.report
         self.report = replace(
             report,
@@ -92,8 +92,8 @@ class RunTally:
             precision=spaces[0].precision,
             spaces=spaces,
             failures=(*report.failures, *self._failures),
-            known_pictures=(*report.known_pictures, *self._known),
+            known_pictures=(*report.known_pictures, *self._known_pictures),
             **{name: getattr(report, name) + number for name, number in self._counts.items()},
         )
         self.done += sum(self._counts[name] for name in _DONE)
-        self.changes, self._counts, self._failures, self._known = Changeset(), Counter(), [], []
+        self.changes, self._counts, self._failures, self._known_pictures = Changeset(), Counter(), [], []

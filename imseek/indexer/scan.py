@@ -34,12 +34,12 @@ RETRIED_REASONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A picture that must be read: new (``known`` is None), or possibly changed."""
+    """A picture that must be read: new (``known_place`` is None), or possibly changed."""
 
     target: Target
     source: Source
-    found: FoundImage
-    known: KnownPlace | None
+    image: FoundImage
+    known_place: KnownPlace | None
     failure: KnownFailure | None = None
 
     @property
@@ -48,7 +48,7 @@ class Candidate:
 
     @property
     def path(self) -> bytes:
-        return self.found.path
+        return self.image.path
 
     @property
     def is_named(self) -> bool:
@@ -66,8 +66,8 @@ class EditedSidecars:
 
     target: Target
     source: Source
-    found: FoundImage
-    known: KnownPlace
+    image: FoundImage
+    known_place: KnownPlace
 
     @property
     def source_id(self) -> int:
@@ -90,7 +90,7 @@ class PendingContainer:
 
 @dataclass(slots=True)
 class ScanResult:
-    """The result of a scan. ``lost`` holds the images whose place is gone, by content hash.
+    """The result of a scan. ``lost`` holds images whose file has disappeared, by content hash.
 
     ``seen`` counts apparent pictures, ``unchanged`` those that need not be read, among them those of ``edited``, and
     ``known_failures`` those that failed before and are unchanged. ``cleared`` are recorded failures of files that no
@@ -121,7 +121,7 @@ class ScanSettings:
 
 
 def scan(
-    catalog: Catalog, wanted: Iterable[Target], settings: ScanSettings, stop: threading.Event | None = None
+    catalog: Catalog, targets: Iterable[Target], settings: ScanSettings, stop: threading.Event | None = None
 ) -> ScanResult:
     """Scan the targets and compare them with the catalog. A source that is missing entirely loses no images.
 
@@ -136,7 +136,7 @@ def scan(
         if source.kind == LIST_KIND
         for path in catalog.known_places(source.source_id)
     ]
-    for target in wanted:
+    for target in targets:
         inside = frozenset(
             root[len(target.root.rstrip(b"/")) + 1 :]
             for root in roots
@@ -144,7 +144,7 @@ def scan(
         )
         _scan_one(catalog, target, inside, settings, result, stop)
     # Changed files come first: a new file may hold the former content of one of them.
-    result.candidates.sort(key=lambda c: c.known is None)
+    result.candidates.sort(key=lambda c: c.known_place is None)
     return result
 
 
@@ -157,54 +157,54 @@ def _scan_one(
     stop: threading.Event | None,
 ) -> None:
     source_id = target.source.source_id
-    held = target.source.kind in place_paths.CONTAINER_KINDS
-    known = {} if held else catalog.known_places(source_id, below=target.below)
+    is_container = target.source.kind in place_paths.CONTAINER_KINDS
+    known_places = {} if is_container else catalog.known_places(source_id, below=target.below)
     failures = catalog.known_failures(source_id, below=target.below)
-    containers = catalog.known_containers(source_id) if held else {}
-    names = target.names if target.names is not None else sorted({*known, *failures})
+    containers = catalog.known_containers(source_id) if is_container else {}
+    names = target.names if target.names is not None else sorted({*known_places, *failures})
     try:
         source = open_source(
             target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
             follow_symlinks=settings.follow_symlinks,
-            read_ns=max((place.stat.checked_ns for place in known.values()), default=0), stop=stop,
+            read_ns=max((place.stat.checked_ns for place in known_places.values()), default=0), stop=stop,
         )  # fmt: skip
     except PluginError as error:  # Other sources need no plugin of this one.
-        kept = _kept_note(_count(catalog, target, known, containers))
-        result.notes.append(f"{target.shown}: {error}; {kept}; {error.hint}")
+        kept_note = _kept_note(_count(catalog, target, known_places, containers))
+        result.notes.append(f"{target.shown}: {error}; {kept_note}; {error.hint}")
         return
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:
-        note = f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known, containers))}"
+        note = f"{target.shown}: {trouble}; {_kept_note(_count(catalog, target, known_places, containers))}"
         hint = f"; `imseek source relocate {source_id} NEW` if it has moved"
         result.notes.append(note + hint * (trouble == MISSING))
         return
-    seen: set[bytes] = set()
-    scanning = _SourceScan(catalog, target, source, settings, result, known, failures, containers)
+    visited: set[bytes] = set()
+    scanning = _SourceScan(catalog, target, source, settings, result, known_places, failures, containers)
     for entry in source.scan():
         vanished = isinstance(entry, UnreachableEntry) and entry.reason is SkipReason.VANISHED
-        if vanished and (entry.path in known or target.names is None):
+        if vanished and (entry.path in known_places or target.names is None):
             continue  # For a name on a list: an indexed one is gone, an unknown one is a failure if the user named it.
-        seen.add(entry.path)
+        visited.add(entry.path)
         scanning.take(entry)
     result.notes += source.notes
     if target.names is not None:
-        asked = set(names)
-        known = {path: place for path, place in known.items() if path in asked}
-        failures = {path: failure for path, failure in failures.items() if path in asked}
-    missing = {path: place for path, place in known.items() if path not in seen and not place.quarantined}
-    chosen = filter_of(target.options)
-    left_out = bool(missing) and not any(map(chosen.reaches, missing))  # excluded by globs, as intended
-    if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
-        kept = _kept_note(_count(catalog, target, known, containers))
+        name_set = set(names)
+        known_places = {path: place for path, place in known_places.items() if path in name_set}
+        failures = {path: failure for path, failure in failures.items() if path in name_set}
+    missing = {path: place for path, place in known_places.items() if path not in visited and not place.quarantined}
+    path_filter = filter_of(target.options)
+    left_out = bool(missing) and not any(map(path_filter.reaches, missing))  # excluded by globs, as intended
+    if (missing or containers) and not visited and not left_out and (target.whole or is_empty(target.root)):
+        kept_note = _kept_note(_count(catalog, target, known_places, containers))
         result.notes.append(
-            f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
+            f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept_note}; "
             f"`imseek source relocate {source_id} NEW` if they have moved, "
             f"`imseek source remove {source_id}` if they are gone for good"
         )
         return
     _note_gone(target, source, missing, result)
-    _note_gone_containers(catalog, target, source, containers.keys() - seen, result)
-    result.cleared += [(source_id, path) for path in failures if place_paths.split(path)[0] not in seen]
+    _note_gone_containers(catalog, target, source, containers.keys() - visited, result)
+    result.cleared += [(source_id, path) for path in failures if place_paths.split(path)[0] not in visited]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class _SourceScan:
     source: Source
     settings: ScanSettings
     result: ScanResult
-    known: Mapping[bytes, KnownPlace]
+    known_places: Mapping[bytes, KnownPlace]
     failures: Mapping[bytes, KnownFailure]
     containers: Mapping[bytes, FileStat]
 
@@ -230,7 +230,7 @@ class _SourceScan:
             self._container(entry)
         else:
             self.result.seen += 1
-            sorted_out = compare(self.target, self.source, entry, self.known, self.failures, self.settings)
+            sorted_out = compare(self.target, self.source, entry, self.known_places, self.failures, self.settings)
             if isinstance(sorted_out, Candidate):
                 self.result.candidates.append(sorted_out)
             elif isinstance(sorted_out, EditedSidecars):
@@ -249,8 +249,8 @@ class _SourceScan:
         broken = failure is not None and is_final(failure, container.stat)
         retry = self.settings.retry_failed and (failed or failure is not None)
         before = self.containers.get(container.path)
-        same = before is not None and before.same_as(container.stat)
-        if ((same and not lost) or broken) and not self.settings.rehash and not retry:
+        is_unchanged = before is not None and before.same_as(container.stat)
+        if ((is_unchanged and not lost) or broken) and not self.settings.rehash and not retry:
             self.result.seen += images + failed
             self.result.unchanged += images
             self.result.known_failures += failed + broken
@@ -264,12 +264,12 @@ def compare(
     target: Target,
     source: Source,
     found: FoundImage,
-    known: Mapping[bytes, KnownPlace],
+    known_places: Mapping[bytes, KnownPlace],
     failures: Mapping[bytes, KnownFailure],
     settings: ScanSettings,
 ) -> Candidate | EditedSidecars | bool:
     """Return what to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
-    before = known.get(found.path)
+    before = known_places.get(found.path)
     settled = before is not None and before.stored and not before.quarantined
     if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
         is_edited = before.sidecar_stat != found.sidecar_stat
@@ -293,15 +293,15 @@ def failed_file(target: Target, entry: UnreachableEntry) -> FailedFile:
 
 def _note_gone(target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult) -> None:
     """Record as lost those unvisited places that the source confirms to be gone; keep the others with a note."""
-    kept = 0
+    remaining = 0
     for path, place in missing.items():
         if source.is_gone(path):
             result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
         else:
-            kept += 1
-    if kept:
+            remaining += 1
+    if remaining:
         result.notes.append(
-            f"{target.shown}: {_kept_note(kept)}, though this run did not come to them "
+            f"{target.shown}: {_kept_note(remaining)}, though this run did not come to them "
             "(no right to look, a hidden folder, or a link)"
         )
 
@@ -313,19 +313,19 @@ def _note_gone_containers(
     for path in sorted(missing):
         if not catalog_sources.contains(target.below, path) and target.below:
             continue
-        held = catalog.known_places(source_id, path)
+        places = catalog.known_places(source_id, path)
         if source.is_gone(path):
-            for place in held.values():
+            for place in places.values():
                 result.lost[place.content_hash].append(MissingImage(place.image_id, place.stored))
             result.emptied.append((source_id, path))
-        elif held:
+        elif places:
             where = display_path(place_paths.locate(target.root, path))
-            result.notes.append(f"{where}: {_kept_note(len(held))}, though this run did not come to it")
+            result.notes.append(f"{where}: {_kept_note(len(places))}, though this run did not come to it")
 
 
-def _count(catalog: Catalog, target: Target, known: Mapping[bytes, KnownPlace], containers: Iterable[bytes]) -> int:
+def _count(catalog: Catalog, target: Target, places: Mapping[bytes, KnownPlace], containers: Iterable[bytes]) -> int:
     source_id = target.source.source_id
-    return len(known) + sum(catalog.count_within(source_id, path)[0] for path in containers)
+    return len(places) + sum(catalog.count_within(source_id, path)[0] for path in containers)
 
 
 def _kept_note(count: int) -> str:

@@ -63,23 +63,23 @@ def select_targets(
     sources and replace those of the named sources. Raises UsageError for a path that does not exist and never did,
     for an unknown kind, and for a table without a recognisable column of pictures.
     """
-    chosen = _TargetSelection(writer, options, follow_symlinks)
+    selection = _TargetSelection(writer, options, follow_symlinks)
     if not paths and not names:
-        return chosen.known()
-    kinds = [chosen.kind_of(path) for path in paths]
+        return selection.recorded_targets()
+    kinds = [selection.kind_of(path) for path in paths]
     several = bool(names) or sum(kind in ("file", LIST_KIND) for kind in kinds) > 1
-    listed = []
+    single_files = []
     for path, kind in zip(paths, kinds, strict=True):
-        if kind == LIST_KIND or (kind == "file" and several and not chosen.holds(path)):
-            listed.append(path)
+        if kind == LIST_KIND or (kind == "file" and several and not selection.holds(path)):
+            single_files.append(path)
         else:
-            chosen.add(path, kind)
-    if listed or names:
-        chosen.add_names([*listed, *names])
-    found = chosen.found()
-    for target in found:
+            selection.add(path, kind)
+    if single_files or names:
+        selection.add_names([*single_files, *names])
+    targets = selection.targets()
+    for target in targets:
         check_source(target.source.kind, target.root, target.options)
-    return found
+    return targets
 
 
 def record_sources(writer: Writer, targets: Iterable[Target]) -> list[Target]:
@@ -110,18 +110,18 @@ class _TargetSelection:
         self._sources = [
             (source, catalog_sources.absolute_root(writer.root, source)) for source in writer.catalog.sources()
         ]
-        self._found: dict[tuple[int, bytes], Target] = {}
+        self._targets: dict[tuple[int, bytes], Target] = {}
         kind = None if options is None else options.kind
         if kind is not None and kind not in KINDS and kind not in (kinds := known_kinds()):
             raise UsageError(f"{kind!r} is not a kind of source", hint=f"kinds are {', '.join(kinds)}")
 
-    def known(self) -> list[Target]:
+    def recorded_targets(self) -> list[Target]:
         return [Target(source, root, options_of(source.options)) for source, root in self._sources]
 
-    def found(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         """Return the targets, without those contained in another one."""
-        wholes = {source_id for source_id, below in self._found if not below}
-        return [t for (i, below), t in self._found.items() if not below or i not in wholes]
+        wholes = {source_id for source_id, below in self._targets if not below}
+        return [t for (i, below), t in self._targets.items() if not below or i not in wholes]
 
     def kind_of(self, path: bytes) -> str:
         if self._options is not None and self._options.kind is not None:
@@ -155,37 +155,39 @@ class _TargetSelection:
 
     def add_names(self, names: Sequence[bytes]) -> None:
         """Assign single files to the sources that contain them, the rest and URLs to the collection's list."""
-        listed = []
+        unassigned = []
         for name in names:
             if not place_paths.is_url(name) and (holder := self._holder(name, _WALKED_KINDS)) is not None:
                 self._take(*holder, named=False)
             else:
-                listed.append(name)
-        if not listed:
+                unassigned.append(name)
+        if not unassigned:
             return
-        found = [source for source, _ in self._sources if source.kind == LIST_KIND]
-        source = found[0] if found else CatalogSource(-1 - len(self._sources), LIST_KIND, b"", relative=False)
-        target = Target(source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(listed)))
-        self._found[source.source_id, b""] = target
+        lists = [source for source, _ in self._sources if source.kind == LIST_KIND]
+        source = lists[0] if lists else CatalogSource(-1 - len(self._sources), LIST_KIND, b"", relative=False)
+        target = Target(
+            source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(unassigned))
+        )
+        self._targets[source.source_id, b""] = target
 
     def _holder(self, path: bytes, kinds: Sequence[str]) -> tuple[CatalogSource, bytes, bytes] | None:
         """Return the innermost source that contains ``path``, its root, and the path within it; or None."""
-        holding = []
+        holders = []
         for source, root in self._sources:
             if source.kind not in kinds or not catalog_sources.contains(root, path):
                 continue
             below = path_below(root, path)
             if source.kind in _WALKED_KINDS and below:
-                chosen = filter_of(options_of(source.options))
-                seen = chosen.reaches(below, folder=not os.path.isfile(path))
-                if not reaches(root, path, self._follow) or not seen:
+                path_filter = filter_of(options_of(source.options))
+                is_reached = path_filter.reaches(below, folder=not os.path.isfile(path))
+                if not reaches(root, path, self._follow) or not is_reached:
                     continue
-            holding.append((source, root, below))
-        return max(holding, key=lambda one: len(one[1]), default=None)
+            holders.append((source, root, below))
+        return max(holders, key=lambda one: len(one[1]), default=None)
 
     def _take(self, source: CatalogSource, root: bytes, below: bytes, *, named: bool = True) -> None:
         options = self._options if named and self._options is not None and not below else options_of(source.options)
-        self._found[source.source_id, below] = Target(source, root, options, below)
+        self._targets[source.source_id, below] = Target(source, root, options, below)
 
     def _check(self, path: bytes) -> None:
         """Raise UsageError if a path does not exist, unless a source has indexed it before."""
@@ -207,6 +209,6 @@ class _TargetSelection:
 
 def _document(options: SourceOptions) -> dict[str, Any]:
     """Return options for storage as JSON: only non-default values, and without the kind, which the source stores."""
-    given = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(options).items()}
+    values = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(options).items()}
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(SourceOptions()).items()}
-    return {n: v for n, v in given.items() if v != plain[n] and n != "kind"}
+    return {n: v for n, v in values.items() if v != plain[n] and n != "kind"}

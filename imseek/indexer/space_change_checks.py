@@ -28,9 +28,9 @@ def space_to_replace(stored: Sequence[StoredSpace], space_id: int | None) -> Sto
 def find_existing(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> StoredSpace | None:
     """Return the space in use that an earlier call with these arguments has built, or None."""
     fingerprint = encoder.fingerprint()
-    made = next((space for space in in_use(stored) if space.info.fingerprint == fingerprint), None)
-    done = replaced is None or replaced == made or not replaced.is_current
-    return made if done else None
+    existing = next((space for space in in_use(stored) if space.info.fingerprint == fingerprint), None)
+    is_complete = replaced is None or replaced == existing or not replaced.is_current
+    return existing if is_complete else None
 
 
 def check_new(stored: Sequence[StoredSpace], encoder: Encoder, replaced: StoredSpace | None) -> None:

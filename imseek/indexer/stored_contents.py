@@ -1,4 +1,4 @@
-"""Look up contents while a run stores more of them: in this collection, and in those whose pictures are skipped.
+"""Look up contents while a run stores more: in this collection, and in collections whose pictures are skipped.
 
 Each content is looked up in the catalogs themselves: about 10 µs with a million images, no memory, and commits of
 other processes are seen. (Sorted hashes in memory take 3 µs, but 32 bytes per image and a second to load.)
@@ -18,7 +18,7 @@ from imseek.types.indexing_runs import KnownReason
 
 
 class KnownContent(NamedTuple):
-    """Where a content is stored: the folder of the collection and the image, which is None if this run stored it."""
+    """Collection and image that hold a content; ``image_id`` is None if this run stored it."""
 
     reason: KnownReason
     collection: bytes
@@ -40,10 +40,10 @@ class StoredContents:
             read_identity(folder)
             with connect_read_only(folder):  # fail here, not in the middle of the run
                 pass
-            own = folder.samefile(root)
-            reason: KnownReason = "known_here" if own else "known_elsewhere"
-            found = (reason, os.fsencode(folder), HashLookup(folder, unsearchable=True))
-            self._skipped.insert(0 if own else len(self._skipped), found)
+            is_own = folder.samefile(root)
+            reason: KnownReason = "known_here" if is_own else "known_elsewhere"
+            entry = (reason, os.fsencode(folder), HashLookup(folder, unsearchable=True))
+            self._skipped.insert(0 if is_own else len(self._skipped), entry)
         #: Whether pictures are skipped whose content this collection has.
         self.skips_own = any(reason == "known_here" for reason, _, _ in self._skipped)
         #: Contents of this collection whose vectors must be recomputed.

@@ -34,7 +34,7 @@ PHASE: Final = "tokens"
 
 
 class TokenEncoder:
-    """An encoder whose vector of a picture is all of its tokens, one after another, of length 1 together."""
+    """An encoder whose vector of a picture is the concatenation of its tokens, of unit length as a whole."""
 
     def __init__(self, encoder: Encoder, model: Interaction) -> None:
         """Raises EncoderError for an encoder without patches or tokens that are longer than a row may be, and

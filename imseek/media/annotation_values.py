@@ -22,7 +22,7 @@ RATINGS: Final = range(-1, 6)
 class Annotations:
     """Title, caption, keywords, people, rating (-1: rejected, 0: unrated, up to 5) and colour label of a picture.
 
-    What is not stated is None or empty.
+    Annotations that are missing are None or empty.
     """
 
     caption: str | None = None
@@ -40,13 +40,13 @@ class Annotations:
 
 def tidy_list(values: Iterable[Any]) -> tuple[str, ...]:
     """Return tidy entries of a list from texts or IPTC's bytes; anything else is dropped."""
-    found: dict[str, None] = {}
+    entries: dict[str, None] = {}
     for value in values:
         if (text := shorten(decode_text(value))) is not None:
-            found[text] = None
-            if len(found) == MAX_ENTRIES:
+            entries[text] = None
+            if len(entries) == MAX_ENTRIES:
                 break
-    return tuple(found)
+    return tuple(entries)
 
 
 def shorten(text: str | None) -> str | None:
@@ -55,7 +55,7 @@ def shorten(text: str | None) -> str | None:
 
 
 def parse_rating(value: Any) -> int | None:
-    """Parse a rating of xmp:Rating or EXIF, fractions rounded down; None for anything that is none."""
+    """Parse a rating of xmp:Rating or EXIF, fractions rounded down; None for anything else."""
     try:
         rating = int(float(value))
     except (TypeError, ValueError, OverflowError):

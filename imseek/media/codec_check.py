@@ -22,20 +22,20 @@ def codecs() -> dict[str, bool]:
 
 
 def formats_hint(known: Mapping[str, bool]) -> str | None:
-    """Return how to install what formats in ``known`` (:func:`codecs`) lack here; None where no extra would help."""
-    return FORMATS_HINT if any(needs_extra(name) for name, there in known.items() if not there) else None
+    """Return how to install the codecs that ``known`` (:func:`codecs`) lacks; None if no extra would help."""
+    return FORMATS_HINT if any(needs_extra(name) for name, can_read in known.items() if not can_read) else None
 
 
 def codec_refusals() -> dict[str, str]:
     """Return the formats whose installed codec is refused or does not load, with reasons that say what to do."""
-    found: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     for kind in pool.KINDS.values():
         installed = [name for name in kind.formats if is_readable(name)]
         try:
-            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
+            refusals |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
         except pool.WorkerError as error:
-            found |= dict.fromkeys(installed, f"its decoder process does not start: {error}")
-    return found
+            refusals |= dict.fromkeys(installed, f"its decoder process does not start: {error}")
+    return refusals
 
 
 def sandbox_layers() -> tuple[str, ...]:

@@ -38,7 +38,7 @@ _SIDE: Final = 2048
 _BLOCKS: Final = 2048
 #: Steps of quantisation that leave a trace: finer ones drown in the rounding of pixels.
 _STEPS: Final = range(3, 100)
-#: Values are counted in so many bins for each level, up to the greatest that there can be.
+#: Bins for each level in which values are counted, up to the greatest possible value.
 _BINS: Final = 8
 _MAX_VALUE: Final = 1024
 #: Frequencies looked at, (row, column): lower ones have many values that are not 0.
@@ -54,13 +54,13 @@ _FACTORS: Final = (1.4, 1.5, 1.75, 2.0, 3.0, 4.0)
 _SHARES: Final = (0.29, 0.25, 0.135, 0.09, 0.05, 0.03)
 #: Least factor of an enlargement that can be seen.
 LEAST_FACTOR: Final = _FACTORS[0]
-#: Longer side of the middle of a picture that is enlarged to compare, the filters that it is enlarged by, and the least
-#: quality at which that tells.
+#: For comparison, the middle of a picture is enlarged: its longer side, the filters used, and the least quality at
+#: which the comparison is conclusive.
 _SIMULATED_SIDE: Final = 1024
 _FILTERS: Final = (Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)
 _LEAST_QUALITY: Final = 20
-#: A picture that was not enlarged by a factor has at least so many times the detail. Filters leave more between pixels
-#: where the factor is not whole.
+#: A picture that was not enlarged by a factor has at least this many times the detail. Filters leave more between
+#: pixels where the factor is not whole.
 _GAIN_FACTORS: Final = (2.0, 2.05, 2.75, 3.0, 4.0)
 _GAINS: Final = (2.0, 1.4, 1.4, 1.8, 1.9)
 #: Fewest blocks of 8 × 8 pixels that tell, and the energy of detail that cannot be seen.
@@ -101,7 +101,7 @@ def _find_first_table(tables: bytes) -> npt.NDArray[np.integer[Any]] | None:
 
 
 def _quality_of(scale: float) -> int:
-    """Return the quality whose table is ``scale`` per cent of that of quality 50."""
+    """Return the quality whose table is ``scale`` per cent of the table of quality 50."""
     quality = (200 - scale) / 2 if scale <= 100 else 5000 / scale
     return int(min(100, max(1, round(quality))))
 
@@ -132,8 +132,7 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
 
 
 def _steps_of(values: _Floats) -> list[int | None]:
-    """Return, of each of m frequencies, the largest step that its larger values (m, n) are multiples of; None if there
-    is none."""
+    """Return for each of m frequencies the largest step of which its larger values (m, n) are multiples, or None."""
     bins = np.minimum((values * _BINS).astype(np.int64), _MAX_VALUE * _BINS - 1)
     used = max(int(bins.max()) + 1, _STEPS[-1] * _BINS // 2)
     counts = np.stack([np.bincount(one, minlength=used) for one in bins])
@@ -150,7 +149,7 @@ def _steps_of(values: _Floats) -> list[int | None]:
 
 @cache
 def _waves() -> _Floats:
-    """Return the cosines whose period is a step, of the values that count for it, (steps, bins)."""
+    """Return cosines with each step as their period, (steps, bins); 0 at values too small to count for the step."""
     centres = (np.arange(_MAX_VALUE * _BINS, dtype=np.float32) + 0.5) / _BINS
     steps = np.array(_STEPS, np.float32)[:, None]
     waves: _Floats = np.where(centres > steps / 2, np.cos(2 * np.pi / steps * centres), 0).astype(np.float32)
@@ -175,8 +174,8 @@ def _cosine_transform() -> _Floats:
     n = np.arange(8)
     matrix = np.sqrt(2 / 8) * np.cos((2 * n[None] + 1) * n[:, None] * np.pi / 16)
     matrix[0] /= np.sqrt(2)
-    found: _Floats = matrix.astype(np.float32)
-    return found
+    transform: _Floats = matrix.astype(np.float32)
+    return transform
 
 
 def detail_share(pixels: Pixels, factor: float) -> float:
@@ -185,10 +184,12 @@ def detail_share(pixels: Pixels, factor: float) -> float:
     It is the energy of what is lost by shrinking and enlarging, over that of the same in the smaller copy. Pictures
     have about as much of it at all scales, those that were enlarged by this factor next to none.
     """
-    whole = _luminance(pixels)
-    small = _resized(whole, 1 / factor)
+    luminance = _luminance(pixels)
+    small = _resized(luminance, 1 / factor)
     smaller = _resized(small, 1 / factor)
-    finest, coarser = (_energy(one - _resized(less, 1, one.shape)) for one, less in ((whole, small), (small, smaller)))
+    finest, coarser = (
+        _energy(one - _resized(less, 1, one.shape)) for one, less in ((luminance, small), (small, smaller))
+    )
     return finest / coarser if coarser else 1.0
 
 
@@ -222,9 +223,9 @@ def _block_detail(luminance: _Floats, factor: float) -> float:
     """Return the energy of the frequencies that a copy smaller by ``factor`` lacks, over that of the octave below."""
     energies = np.square(_transform(_cut_blocks(luminance))).mean(axis=0)
     places = np.maximum(*np.indices(energies.shape))
-    lacking = math.ceil(8 / factor)
-    below = (places >= max(1, math.ceil(8 / factor**2))) & (places < lacking)
-    return (float(energies[places >= lacking].sum()) + _FAINT) / (float(energies[below].sum()) + _FAINT)
+    first_lost = math.ceil(8 / factor)
+    below = (places >= max(1, math.ceil(8 / factor**2))) & (places < first_lost)
+    return (float(energies[places >= first_lost].sum()) + _FAINT) / (float(energies[below].sum()) + _FAINT)
 
 
 def _stored(luminance: _Floats, quality: int) -> _Floats:
@@ -238,7 +239,7 @@ def _stored(luminance: _Floats, quality: int) -> _Floats:
 
 
 def _luminance(pixels: Pixels, most: int = _SIDE) -> _Floats:
-    """Return the luminance (h, w) of the middle of a picture, at most so many pixels wide and high."""
+    """Return the luminance (h, w) of the middle of a picture, at most ``most`` pixels wide and high."""
     starts = [max(0, side - most) // 16 * 8 for side in pixels.shape[:2]]
     middle = pixels[starts[0] : starts[0] + most, starts[1] : starts[1] + most]
     return middle.astype(np.float32) @ _LUMA_WEIGHTS

@@ -102,9 +102,9 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 
     ``name`` counts only for camera raw files, whose contents do not identify the maker.
     """
-    found = sniff(data)
-    if found != "camera raw":
-        return None if found is None else _ENDINGS[found]
+    kind = sniff(data)
+    if kind != "camera raw":
+        return None if kind is None else _ENDINGS[kind]
     suffix = name.rpartition(b".")[2].lower().decode("ascii", "replace")
     return suffix if suffix in _RAW_ENDINGS.split() else _RAW_ENDING
 

@@ -23,14 +23,14 @@ def plugin() -> Any:
 
     information = pillow_heif.libheif_info()
     versions = {"libheif": information["libheif"], "libde265": information["decoders"].get("libde265")}
-    for name, stated in versions.items():
-        if stated is None:  # another HEVC decoder
+    for name, version in versions.items():
+        if version is None:  # another HEVC decoder
             continue
-        number = _NUMBER.search(stated)
+        number = _NUMBER.search(version)
         if number is not None and tuple(map(int, number.groups())) >= MINIMUM_VERSIONS[name]:
             continue
-        needed = ".".join(map(str, MINIMUM_VERSIONS[name]))
-        found = stated if number is None else number[0]
-        message = f"HEIC images are not given to {name} {found}, which has known security holes"
-        raise MediaError(SkipReason.MISSING_CODEC, f"{message}: {needed} or newer is needed ({HINT})", hint=HINT)
+        least = ".".join(map(str, MINIMUM_VERSIONS[name]))
+        installed = version if number is None else number[0]
+        message = f"HEIC images are not given to {name} {installed}, which has known security holes"
+        raise MediaError(SkipReason.MISSING_CODEC, f"{message}: {least} or newer is needed ({HINT})", hint=HINT)
     return pillow_heif.HeifImageFile

@@ -125,13 +125,13 @@ class HttpFetcher:
 
     def fetch(self, url: str) -> FetchResult:
         """Download ``url``: see :meth:`imseek.media.fetcher.Fetcher.fetch`. Spaces in it count as ``%20``."""
-        waiting = self._submit(self._fetch(url.strip().replace(" ", "%20")))
+        future = self._submit(self._fetch(url.strip().replace(" ", "%20")))
         try:
-            return waiting.result()
+            return future.result()
         except CancelledError:
             raise RuntimeError("the fetcher is closed") from None
         except BaseException:
-            waiting.cancel()  # the caller was interrupted
+            future.cancel()  # the caller was interrupted
             raise
 
     def close(self) -> None:
@@ -161,8 +161,8 @@ class HttpFetcher:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _shut_down(self) -> None:
-        mine = asyncio.current_task()
-        others = {task for task in asyncio.all_tasks() if task is not mine}
+        current = asyncio.current_task()
+        others = {task for task in asyncio.all_tasks() if task is not current}
         for task in others:
             task.cancel()
         if others:
@@ -276,8 +276,8 @@ class HttpFetcher:
     def _host(self, name: str) -> _Host:
         if len(self._hosts) >= _MAX_HOSTS:
             now = self._loop.time()
-            kept = {n: h for n, h in self._hosts.items() if h.users or h.quiet_until > now}
-            self._hosts = kept
+            remaining = {n: h for n, h in self._hosts.items() if h.users or h.quiet_until > now}
+            self._hosts = remaining
         if name not in self._hosts:
             self._hosts[name] = _Host(asyncio.Semaphore(self._limits.per_host))
         return self._hosts[name]
@@ -285,8 +285,8 @@ class HttpFetcher:
 
 async def _body(response: httpx.Response, max_bytes: int) -> bytes:
     """Read the decompressed body, bounded by ``max_bytes`` whatever the stated length or the compressed size."""
-    stated = response.headers.get("Content-Length", "")
-    if stated.isascii() and stated.isdigit() and (len(stated) > 15 or int(stated) > max_bytes):
+    length = response.headers.get("Content-Length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > max_bytes):
         raise _too_large(max_bytes)
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):

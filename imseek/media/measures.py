@@ -64,7 +64,7 @@ def _reduce(luminance: Image.Image) -> Image.Image:
 
 
 def _measure_edges(levels: npt.NDArray[np.uint8]) -> tuple[float, float | None]:
-    """Return the share of the (h, w) pixels that lie on edges, and the width of edges (None where there are none)."""
+    """Return the share of the (h, w) pixels that lie on edges, and the width of edges (None without edges)."""
     height, width = levels.shape
     if min(height, width) < 3:
         return 0.0, None

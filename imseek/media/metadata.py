@@ -65,7 +65,7 @@ def exif_facts(image: Image) -> ImageFacts:
     except Exception:  # Pillow's parser raises almost any exception on malformed data
         exif = Exif()
     photo = _directory(exif, IFD.Exif)
-    said = annotate(
+    annotations = annotate(
         xmp=image.info.get("xmp"),
         iptc=iptc_of(image),
         description=_value(exif, Base.ImageDescription),
@@ -73,18 +73,18 @@ def exif_facts(image: Image) -> ImageFacts:
         note=image.info.get("Description"),
     )
     facts = ImageFacts(image.width, image.height, image.format or "", image.mode)
-    return _with_metadata(facts, exif, photo, _directory(exif, IFD.GPSInfo), said)
+    return _with_metadata(facts, exif, photo, _directory(exif, IFD.GPSInfo), annotations)
 
 
 def raw_facts(data: bytes, preview: ImageFacts) -> ImageFacts:
     """Read the metadata of a camera raw file, filling gaps from its embedded JPEG, ``preview``. Never raises."""
     main, photo, gps = _raw_directories(data)
-    said = annotate(
+    annotations = annotate(
         xmp=_value(main, _XMP),
         description=_value(main, Base.ImageDescription),
         comment=_value(photo, Base.UserComment),
     )
-    facts = _with_metadata(preview, main, photo, gps, said)
+    facts = _with_metadata(preview, main, photo, gps, annotations)
     gaps = {field.name for field in fields(facts) if getattr(facts, field.name) in (None, ())}
     if _value(main, Base.Orientation) is None:
         gaps.add("orientation")
@@ -118,7 +118,7 @@ def _with_metadata(
     main: Mapping[int, Any],
     photo: Mapping[int, Any],
     gps: Mapping[int, Any],
-    said: Annotations,
+    annotations: Annotations,
 ) -> ImageFacts:
     """Return the facts with all that metadata says, also where that is nothing."""
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
@@ -137,12 +137,12 @@ def _with_metadata(
         lens=decode_text(photo.get(Base.LensModel)),
         latitude=latitude,
         longitude=longitude,
-        caption=said.caption,
-        title=said.title,
-        keywords=said.keywords,
-        people=said.people,
-        rating=parse_rating(_value(main, _RATING)) if said.rating is None else said.rating,
-        colour_label=said.colour_label,
+        caption=annotations.caption,
+        title=annotations.title,
+        keywords=annotations.keywords,
+        people=annotations.people,
+        rating=parse_rating(_value(main, _RATING)) if annotations.rating is None else annotations.rating,
+        colour_label=annotations.colour_label,
     )
 
 
@@ -166,13 +166,13 @@ def _timestamp(value: Any, zone: Any) -> str | None:
     match = _TIMESTAMP.match(decode_text(value) or "")
     if match is None:
         return None
-    taken = "{}-{}-{}T{}:{}:{}".format(*match.groups())
+    text = "{}-{}-{}T{}:{}:{}".format(*match.groups())
     try:
-        datetime.fromisoformat(taken)
+        datetime.fromisoformat(text)
     except ValueError:
         return None
     offset = decode_text(zone) or ""
-    return taken + offset if _ZONE.fullmatch(offset) else taken
+    return text + offset if _ZONE.fullmatch(offset) else text
 
 
 def _camera(make: str | None, model: str | None) -> str | None:
@@ -183,8 +183,8 @@ def _camera(make: str | None, model: str | None) -> str | None:
     if make is None or model is None:
         return model or make
     # "NIKON CORPORATION" with "NIKON D850": the maker's first word is enough.
-    named = model.casefold().startswith(make.split()[0].casefold())
-    return model if named else f"{make} {model}"
+    has_make = model.casefold().startswith(make.split()[0].casefold())
+    return model if has_make else f"{make} {model}"
 
 
 def _degrees(value: Any, reference: Any, signs: str, bound: float) -> float | None:
@@ -210,16 +210,16 @@ def annotate(
     ``iptc`` maps record and data set to bytes, ``note`` is the description of a PNG. Rating, colour label and people
     come from XMP alone. Keywords of IPTC count where XMP has none.
     """
-    found, record = read_xmp(xmp), iptc or {}
+    xmp_values, record = read_xmp(xmp), iptc or {}
     return replace(
-        found.or_else(Annotations(keywords=tidy_list(_all(record.get(_IPTC_KEYWORDS))))),
-        caption=_choose(_texts(found.caption, record, description, comment, note)),
-        title=_choose((found.title, decode_text(_first(record.get(_IPTC_TITLE))))),
+        xmp_values.or_else(Annotations(keywords=tidy_list(_all(record.get(_IPTC_KEYWORDS))))),
+        caption=_choose(_texts(xmp_values.caption, record, description, comment, note)),
+        title=_choose((xmp_values.title, decode_text(_first(record.get(_IPTC_TITLE))))),
     )
 
 
 def _choose(texts: Iterable[str | None]) -> str | None:
-    """Return the first text that contains words which somebody wrote."""
+    """Return the first text that a person seems to have written."""
     for text in texts:
         if text is not None and any(c.isalpha() for c in text) and not _NO_CAPTION.fullmatch(text):
             return text

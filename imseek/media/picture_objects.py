@@ -15,7 +15,7 @@ from imseek.errors import MediaError
 from imseek.types.arrays import Pixels
 from imseek.types.pictures import SkipReason
 
-#: Modes that PNG stores without loss. TIFF stores the others, but for those that Pillow must convert.
+#: Modes that PNG and TIFF store without loss. Pillow must convert any other.
 _PNG_MODES: Final = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
 _TIFF_MODES: Final = frozenset(("CMYK", "F", "I", "LAB", "YCbCr"))
 
@@ -49,17 +49,17 @@ def encode_picture(picture: PillowImage | Pixels) -> bytes:
     """
     from PIL import Image
 
-    made: Any = Image.fromarray(np.ascontiguousarray(picture)) if isinstance(picture, np.ndarray) else picture
+    image: Any = Image.fromarray(np.ascontiguousarray(picture)) if isinstance(picture, np.ndarray) else picture
     try:
-        made.load()
-        if made.mode not in _PNG_MODES | _TIFF_MODES:
-            made = made.convert("RGBA" if made.has_transparency_data else "RGB")
+        image.load()
+        if image.mode not in _PNG_MODES | _TIFF_MODES:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         out = io.BytesIO()
-        more = {"exif": exif} if (exif := made.getexif()) else {}
-        if made.mode in _PNG_MODES:
-            made.save(out, "PNG", compress_level=1, icc_profile=made.info.get("icc_profile"), **more)
+        more = {"exif": exif} if (exif := image.getexif()) else {}
+        if image.mode in _PNG_MODES:
+            image.save(out, "PNG", compress_level=1, icc_profile=image.info.get("icc_profile"), **more)
         else:
-            made.save(out, "TIFF", icc_profile=made.info.get("icc_profile"), **more)
+            image.save(out, "TIFF", icc_profile=image.info.get("icc_profile"), **more)
     except MemoryError as error:
         raise MediaError(SkipReason.TOO_MANY_PIXELS, "not enough memory for the image") from error
     except Exception as error:  # a plugin may raise anything for a bad file
@@ -68,5 +68,5 @@ def encode_picture(picture: PillowImage | Pixels) -> bytes:
 
 
 def _is_pillow_image(value: object) -> TypeGuard[PillowImage]:
-    pillow = sys.modules.get("PIL.Image")  # Nobody has an image who has not imported it.
+    pillow = sys.modules.get("PIL.Image")  # Only code that has imported PIL can have an image.
     return pillow is not None and isinstance(value, pillow.Image)

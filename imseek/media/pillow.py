@@ -149,19 +149,19 @@ def _read(
     )
 
 
-def _load_upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ImageFacts]:
-    """Load ``stored`` and return it upright, with 8 bits per channel and no alpha, and what its metadata says."""
+def _load_upright(picture: Any, data: bytes, name: str) -> tuple[Image.Image, ImageFacts]:
+    """Load ``picture`` and return it upright, with 8 bits per channel and no alpha, and what its metadata says."""
     if name == "TIFF":
-        exif = exif_facts(stored)  # before loading: Pillow then turns a TIFF upright and drops the tag
-        stored.load()
-        return _flatten(stored, name), exif
-    stored.load()
-    exif = exif_facts(stored)  # after loading: a PNG may store EXIF behind its pixels
-    image = _flatten(stored, name)
+        exif = exif_facts(picture)  # before loading: Pillow then turns a TIFF upright and drops the tag
+        picture.load()
+        return _flatten(picture, name), exif
+    picture.load()
+    exif = exif_facts(picture)  # after loading: a PNG may store EXIF behind its pixels
+    image = _flatten(picture, name)
     if name in _AUTO_ROTATED:
         # pillow-heif removes the orientation from EXIF, since libheif has turned the picture as the container says.
-        stated = stored.info.get("original_orientation")
-        return image, replace(exif, orientation=stated) if stated in _TRANSPOSITIONS else exif
+        orientation = picture.info.get("original_orientation")
+        return image, replace(exif, orientation=orientation) if orientation in _TRANSPOSITIONS else exif
     if name == "camera raw":
         exif = raw_facts(data, exif)
     turn = _TRANSPOSITIONS.get(exif.orientation)
@@ -173,7 +173,7 @@ def _open(data: bytes, name: str, preview_side: int | None = None) -> Any:
     if name == "camera raw":
         data = largest_jpeg(data)
     elif name == "SVG":
-        # Twice as large, so that what is made of it is as smooth as if it had been drawn in full.
+        # Twice as large, so that a copy scaled down from it is as smooth as one from a full drawing.
         data = render(data) if preview_side is None else render(data, min(SIDE, 2 * preview_side))
     return plugin(name)(io.BytesIO(data))
 

@@ -107,12 +107,12 @@ def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
     order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
     if data[2:4] not in (b"*\x00", b"\x00*"):  # BigTIFF: no camera writes it
         return
-    waiting, seen = [int.from_bytes(data[4:8], order)], set[int]()
-    while waiting and len(seen) < _MAX_DIRECTORIES:
-        start = waiting.pop(0)
-        if start in seen or not 0 < start < len(data) - 2:
+    offsets, visited = [int.from_bytes(data[4:8], order)], set[int]()
+    while offsets and len(visited) < _MAX_DIRECTORIES:
+        start = offsets.pop(0)
+        if start in visited or not 0 < start < len(data) - 2:
             continue
-        seen.add(start)
+        visited.add(start)
         count = min(int.from_bytes(data[start : start + 2], order), _MAX_TAGS)
         end = start + 2 + 12 * count
         tags = {}
@@ -123,8 +123,8 @@ def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
             elif tag == _DNG_VERSION:
                 tags[tag] = ()
         yield tags
-        waiting += tags.get(_SUB_DIRECTORIES, ())
-        waiting.append(int.from_bytes(data[end : end + 4], order))
+        offsets += tags.get(_SUB_DIRECTORIES, ())
+        offsets.append(int.from_bytes(data[end : end + 4], order))
 
 
 def _integers(data: bytes, entry: int, order: Literal["little", "big"]) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ _ELLIPSIS: Final = "…"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A result: its picture, (h, w, 3) uint8, or the reason why there is none, and its caption.
+    """A result: its picture, (h, w, 3) uint8, or the reason why it has none, and its caption.
 
     The first line of the caption is dark, further ones are grey.
     """
@@ -154,13 +154,13 @@ def _wrap(text: str, font: _Font, width: int, most: int) -> list[str]:
     lines: list[str] = []
     words = _printable(text).split()
     while words and len(lines) < most:
-        taken = 1
-        while taken < len(words) and font.getlength(" ".join(words[: taken + 1])) <= width:
-            taken += 1
+        count = 1
+        while count < len(words) and font.getlength(" ".join(words[: count + 1])) <= width:
+            count += 1
         if len(lines) == most - 1:
-            taken = len(words)
-        lines.append(_shorten(" ".join(words[:taken]), font, width))
-        words = words[taken:]
+            count = len(words)
+        lines.append(_shorten(" ".join(words[:count]), font, width))
+        words = words[count:]
     return lines
 
 

@@ -31,7 +31,7 @@ _FILE_NAME: Final = re.compile(r".+\.\w{2,5}")
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What lies beside a picture: annotations, and columns for :attr:`imseek.types.ImageFacts.extra`."""
+    """Contents of the files beside a picture: annotations, and columns for :attr:`imseek.types.ImageFacts.extra`."""
 
     annotations: Annotations = field(default_factory=Annotations)
     extra: Mapping[str, Scalar] = field(default_factory=dict)
@@ -55,15 +55,15 @@ def read_sidecar(txt: bytes | None, json: bytes | None, xmp: bytes | None = None
     """
     columns = _parse_object(json)
     if "photoTakenTime" in columns:
-        found = _takeout(columns)
+        from_json = _takeout(columns)
     else:
         captions = (tidy(_string(columns.get(name))) for name in _CAPTIONS)
         caption = next((text for text in captions if text), None)
         keywords, people = (tidy_list(_list(columns.get(name))) for name in ("keywords", "people"))
         flat = ((_column_name(name, value), value) for name, value in _flatten(columns) if name not in _CAPTIONS)
-        found = Sidecar(Annotations(caption, keywords=keywords, people=people), _first_columns(flat))
-    written = Annotations(_parse_caption(txt)).or_else(read_xmp(xmp))
-    return Sidecar(written.or_else(found.annotations), found.extra)
+        from_json = Sidecar(Annotations(caption, keywords=keywords, people=people), _first_columns(flat))
+    annotations = Annotations(_parse_caption(txt)).or_else(read_xmp(xmp))
+    return Sidecar(annotations.or_else(from_json.annotations), from_json.extra)
 
 
 def _parse_caption(txt: bytes | None) -> str | None:
@@ -79,10 +79,10 @@ def _parse_object(text: bytes | None) -> dict[str, Any]:
     if text is None or len(text) > MAX_BYTES:
         return {}
     try:
-        found = json.loads(text.decode("utf-8-sig"))
+        value = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):  # includes UnicodeError and JSONDecodeError
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _flatten(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Scalar]]:
@@ -95,18 +95,18 @@ def _flatten(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> It
 
 
 def _column_name(name: str, value: Scalar) -> str:
-    # One that is no number would make the ratings of all pictures texts, which nothing compares with 4.
+    # A rating that is no number would turn the whole column into text, which cannot be compared with 4.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return name if name != "rating" or is_number else "extra_rating"
 
 
 def _first_columns(pairs: Iterator[tuple[str, Scalar]]) -> dict[str, Scalar]:
-    found: dict[str, Scalar] = {}
+    columns: dict[str, Scalar] = {}
     for name, value in pairs:
-        if len(found) == MAX_COLUMNS:
+        if len(columns) == MAX_COLUMNS:
             break
-        found.setdefault(name, value)
-    return found
+        columns.setdefault(name, value)
+    return columns
 
 
 def _scalar(value: Any) -> Scalar | None:
@@ -142,8 +142,8 @@ def _takeout_columns(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]
     for name in ("url", "favorited"):
         if (scalar := _scalar(columns.get(name))) is not None:
             yield name, scalar
-    if (taken := _parse_timestamp(columns["photoTakenTime"])) is not None:
-        yield "taken_utc", taken
+    if (time_taken := _parse_timestamp(columns["photoTakenTime"])) is not None:
+        yield "taken_utc", time_taken
     place = columns.get("geoData")
     if isinstance(place, dict) and (place.get("latitude") or place.get("longitude")):  # 0, 0 means unknown
         for name in ("latitude", "longitude", "altitude"):

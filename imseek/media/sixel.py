@@ -26,11 +26,11 @@ def sixels(picture: Image.Image) -> str:
     weights = 1 << np.arange(6, dtype=np.uint8)[:, None]
     for top in range(0, height, 6):
         band = indices[top : top + 6]
-        drawn = []
+        runs = []
         for colour in np.unique(band).tolist():
             bits = ((band == colour) * weights[: len(band)]).sum(axis=0, dtype=np.uint8)
             line = (bits + 63).astype(np.uint8).tobytes().rstrip(b"?")
             packed = _RUN.sub(lambda run: b"!%d%b" % (len(run[0]), run[1]), line)
-            drawn.append(b"#%d%b" % (colour, packed))
-        out.append(b"$".join(drawn) + b"-")
+            runs.append(b"#%d%b" % (colour, packed))
+        out.append(b"$".join(runs) + b"-")
     return (b"".join(out) + b"\x1b\\").decode("ascii")

@@ -53,14 +53,14 @@ def read_xmp(packet: Any) -> Annotations:
 
 def _properties(root: Element[str]) -> Mapping[str, _Property]:
     """Return the properties of the picture by name; the first of a name counts, so that none is walked twice."""
-    found: dict[str, _Property] = {}
+    properties: dict[str, _Property] = {}
     rdf = next(root.iter(f"{RDF}RDF"), None)
     for description in () if rdf is None else rdf:
         for name, text in description.items():
-            found.setdefault(name, text)
+            properties.setdefault(name, text)
         for element in description:
-            found.setdefault(element.tag, element)
-    return found
+            properties.setdefault(element.tag, element)
+    return properties
 
 
 def _annotations(properties: Mapping[str, _Property]) -> Annotations:
@@ -91,8 +91,8 @@ def _texts(value: _Property | None) -> Iterator[str]:
 def _alternative(value: _Property | None) -> str | None:
     """Return a text in the default language, else in the first that has one."""
     items = sorted(_items(value), key=lambda item: item.get(_LANGUAGE) != "x-default")
-    found = (tidy(text) for text in (*(item.text or "" for item in items), _text(value)))
-    return next((text for text in found if text), None)
+    texts = (tidy(text) for text in (*(item.text or "" for item in items), _text(value)))
+    return next((text for text in texts if text), None)
 
 
 def _flat_keywords(properties: Mapping[str, _Property]) -> Iterator[str]:

@@ -25,28 +25,28 @@ def set_values(packet: bytes | None, *, caption: str | None = None, rating: int 
     Without a packet, a new one is made. A packet that has both is returned as it is. Raises MediaError where it cannot
     be read, or would become too large.
     """
-    known = None if packet is None else read_xmp(packet)
-    if known is not None:
-        caption = None if caption == known.caption else caption
-        rating = None if rating == known.rating else rating
-    wanted = {
+    current = None if packet is None else read_xmp(packet)
+    if current is not None:
+        caption = None if caption == current.caption else caption
+        rating = None if rating == current.rating else rating
+    texts = {
         name: text
         for name, text in ((_CAPTION, None if caption is None else _caption(caption)), (_RATING, _rating(rating)))
         if text is not None
     }
-    if not wanted:
+    if not texts:
         return add_keywords(None, ()) if packet is None else packet
     # With an empty list of keywords, which is harmless, there is a description to write into.
-    edited = _edit(add_keywords(None, ()) if packet is None else packet, wanted)
-    found = read_xmp(edited)
-    if len(edited) > MAX_BYTES or (rating is not None and found.rating != rating):
+    edited = _edit(add_keywords(None, ()) if packet is None else packet, texts)
+    result = read_xmp(edited)
+    if len(edited) > MAX_BYTES or (rating is not None and result.rating != rating):
         raise refuse("it would become too large, or keeps another rating")
     return edited
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Collects the byte positions of what is to be replaced, and where the new properties go."""
+    """Collects the byte positions of the properties to replace, and the place for the new ones."""
 
     packet: bytes
     names: frozenset[str]
@@ -67,8 +67,8 @@ class _Walk:
             plain, at = _plain(name), parser.CurrentByteIndex
             if plain == _DESCRIPTION and above[-1:] == [f"{_RDF} RDF"]:
                 self.start = at if self.start < 0 else self.start
-                if named := [_qualified(one) for one in attributes if _plain(one) in self.names]:
-                    self.tags.append((at, named))
+                if names := [_qualified(one) for one in attributes if _plain(one) in self.names]:
+                    self.tags.append((at, names))
             elif plain in self.names and above[-2:] == [f"{_RDF} RDF", _DESCRIPTION] and not removing:
                 removing.append(at)
             above.append(plain)
@@ -82,13 +82,13 @@ class _Walk:
         parser.Parse(self.packet, True)
 
     def _behind(self, at: int) -> int:
-        """Return the position behind an end tag; expat gives that of an empty element's end behind it already."""
+        """Return the position behind an end tag; for an empty element, expat reports that position itself."""
         return self.packet.index(b">", at) + 1 if self.packet[at : at + 2] == b"</" else at
 
 
-def _edit(packet: bytes, wanted: dict[str, bytes]) -> bytes:
+def _edit(packet: bytes, texts: dict[str, bytes]) -> bytes:
     check_editable(packet)
-    walk = _Walk(packet, frozenset(wanted))
+    walk = _Walk(packet, frozenset(texts))
     walk.parse()
     cuts = list(walk.spans)
     for at, names in walk.tags:
@@ -100,7 +100,7 @@ def _edit(packet: bytes, wanted: dict[str, bytes]) -> bytes:
                 raise refuse("it has an attribute that cannot be replaced")
             cuts.append(match.span())
     end = _tag_end(packet, walk.start)
-    new = b"".join(wanted.values())
+    new = b"".join(texts.values())
     if packet[end - 2 : end] == b"/>":
         tag = re.compile(rb"<([^\s/>]+)").match(packet, walk.start)
         assert tag is not None
@@ -113,7 +113,7 @@ def _edit(packet: bytes, wanted: dict[str, bytes]) -> bytes:
 
 
 def _tag_end(packet: bytes, at: int) -> int:
-    """Return the position behind a start tag, in whose attributes there may be ``>``."""
+    """Return the position behind a start tag, whose attributes may contain ``>``."""
     match = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(packet, at)
     assert match is not None
     return match.end()
@@ -132,11 +132,11 @@ def _qualified(name: str) -> str:
 
 def _caption(text: str) -> bytes:
     # References are the same in every encoding that contains ASCII.
-    written = escape(text).encode("ascii", "xmlcharrefreplace")
+    content = escape(text).encode("ascii", "xmlcharrefreplace")
     names = f'xmlns:dc="{DC.strip("{}")}" xmlns:rdf="{_RDF}"'.encode()
     return (
         b'<dc:description %s><rdf:Alt><rdf:li xml:lang="x-default">%s</rdf:li></rdf:Alt></dc:description>'
-        % (names, written)
+        % (names, content)
     )  # fmt: skip
 
 

@@ -37,12 +37,12 @@ def add_keywords(packet: bytes | None, keywords: Sequence[str], beside: Sequence
     """
     if packet is None:
         return _NEW % _subject(_lines([*beside, *keywords]))
-    found = _find(packet)
-    wanted = _lines(keywords if read_xmp(packet).keywords else [*beside, *keywords])
-    if found.subject is None:
-        edited = _insert_subject(packet, found, wanted)
-    elif missing := [keyword for keyword in wanted if keyword not in found.items]:
-        edited = _extend_subject(packet, found, missing)
+    positions = _find(packet)
+    lines = _lines(keywords if read_xmp(packet).keywords else [*beside, *keywords])
+    if positions.subject is None:
+        edited = _insert_subject(packet, positions, lines)
+    elif missing := [keyword for keyword in lines if keyword not in positions.items]:
+        edited = _extend_subject(packet, positions, missing)
     else:
         return packet
     if len(edited) > MAX_BYTES or not read_xmp(edited).keywords:
@@ -66,8 +66,8 @@ class _Span:
 
 
 @dataclass(slots=True)
-class _Found:
-    """The first description of a packet, its ``dc:subject`` if there is one, the list in that, and the items."""
+class _Positions:
+    """Positions in a packet: its first description, the ``dc:subject`` in it if any, the list in that, its items."""
 
     description: _Span | None = None
     subject: _Span | None = None
@@ -78,7 +78,7 @@ class _Found:
     has_attributes: bool = False
 
 
-def _find(packet: bytes) -> _Found:
+def _find(packet: bytes) -> _Positions:
     """Find the places to edit. Raises MediaError."""
     from defusedxml.ElementTree import fromstring
 
@@ -95,23 +95,23 @@ def _find(packet: bytes) -> _Found:
         walk.parse()
     except expat.ExpatError as error:  # a namespace with a space in it
         raise refuse(str(error)) from error
-    if walk.found.description is None:
+    if walk.positions.description is None:
         raise refuse("it describes nothing")
-    if walk.found.is_attribute:
+    if walk.positions.is_attribute:
         raise refuse("its keywords are an attribute")
-    return walk.found
+    return walk.positions
 
 
 class _Walk:
     """Follows the elements of a packet, each with its positions."""
 
     def __init__(self, packet: bytes) -> None:
-        self.found = _Found()
+        self.positions = _Positions()
         self._packet = packet
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._open: list[tuple[str, _Span]] = []
         #: Calls that wait for the position of the next event.
-        self._waiting: list[tuple[int, Callable[[int], None]]] = []
+        self._position_calls: list[tuple[int, Callable[[int], None]]] = []
         self._text: list[str] | None = None
 
     def parse(self) -> None:
@@ -121,33 +121,33 @@ class _Walk:
         parser.CommentHandler = lambda _: self._arrive()
         parser.ProcessingInstructionHandler = lambda *_: self._arrive()
         parser.Parse(self._packet, True)
-        for _, call in self._waiting:
+        for _, call in self._position_calls:
             call(len(self._packet))
 
     def _arrive(self) -> int:
         at = self._parser.CurrentByteIndex
-        for since, call in self._waiting:
+        for since, call in self._position_calls:
             if since < at:
                 call(at)
-        self._waiting = [(since, call) for since, call in self._waiting if since >= at]
+        self._position_calls = [(since, call) for since, call in self._position_calls if since >= at]
         return at
 
     def _start(self, name: str, attributes: Any) -> None:
         span = _Span(self._arrive())
-        self._waiting.append((span.start, lambda at: setattr(span, "inside", at)))
+        self._position_calls.append((span.start, lambda at: setattr(span, "inside", at)))
         above = self._open[-1][0] if self._open else ""
         is_property = [name for name, _ in self._open[-2:]] == [_RDF, _DESCRIPTION]  # not one of another picture in it
-        found = self.found
+        positions = self.positions
         if name == _DESCRIPTION and above == _RDF:
-            found.description = found.description or span
-            found.is_attribute |= _SUBJECT in attributes
-        elif name == _SUBJECT and is_property and found.subject is None:
-            found.subject = span
-            found.has_attributes |= bool(attributes)
-        elif name in _CONTAINERS and above == _SUBJECT and self._open[-1][1] is found.subject:
-            found.container = found.container or span
-            found.has_attributes |= bool(attributes)
-        elif name == _ITEM and found.container is not None and self._open[-1][1] is found.container:
+            positions.description = positions.description or span
+            positions.is_attribute |= _SUBJECT in attributes
+        elif name == _SUBJECT and is_property and positions.subject is None:
+            positions.subject = span
+            positions.has_attributes |= bool(attributes)
+        elif name in _CONTAINERS and above == _SUBJECT and self._open[-1][1] is positions.subject:
+            positions.container = positions.container or span
+            positions.has_attributes |= bool(attributes)
+        elif name == _ITEM and positions.container is not None and self._open[-1][1] is positions.container:
             self._text = []
         self._open.append((name, span))
 
@@ -158,9 +158,9 @@ class _Walk:
             span.end, span.behind = span.start, at  # Expat's position is already that behind the tag.
         else:
             span.end = at
-            self._waiting.append((at, lambda behind: setattr(span, "behind", behind)))
+            self._position_calls.append((at, lambda behind: setattr(span, "behind", behind)))
         if name == _ITEM and self._text is not None:
-            self.found.items.append(tidy("".join(self._text)) or "")
+            self.positions.items.append(tidy("".join(self._text)) or "")
             self._text = None
 
     def _characters(self, text: str) -> None:
@@ -169,23 +169,23 @@ class _Walk:
             self._text.append(text)
 
 
-def _insert_subject(packet: bytes, found: _Found, keywords: Sequence[str]) -> bytes:
-    span = found.description
+def _insert_subject(packet: bytes, positions: _Positions, keywords: Sequence[str]) -> bytes:
+    span = positions.description
     assert span is not None
     if not span.is_empty:
         return packet[: span.end] + _subject(keywords) + packet[span.end :]
     tag = packet[span.start : span.behind]
     name = _TAG_NAME.match(tag)
     assert name is not None
-    opened = tag[: tag.rindex(b"/")].rstrip() + b">"
-    return packet[: span.start] + opened + _subject(keywords) + b"</" + name[1] + b">" + packet[span.behind :]
+    start_tag = tag[: tag.rindex(b"/")].rstrip() + b">"
+    return packet[: span.start] + start_tag + _subject(keywords) + b"</" + name[1] + b">" + packet[span.behind :]
 
 
-def _extend_subject(packet: bytes, found: _Found, missing: Sequence[str]) -> bytes:
-    subject, container = found.subject, found.container
+def _extend_subject(packet: bytes, positions: _Positions, missing: Sequence[str]) -> bytes:
+    subject, container = positions.subject, positions.container
     assert subject is not None
     if container is None or container.is_empty:
-        if found.has_attributes or not _is_blank(packet, subject, container):
+        if positions.has_attributes or not _is_blank(packet, subject, container):
             raise refuse("its keywords are not a list")
         return packet[: subject.start] + _subject(missing) + packet[subject.behind :]
     name = _TAG_NAME.match(packet[container.start :])

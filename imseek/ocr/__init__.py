@@ -52,7 +52,7 @@ def recogniser_name() -> str:
 def read_picture(data: bytes) -> tuple[TextLine, ...]:
     """Read the text in a picture, given as the bytes of its file: its lines, from the top. Thread-safe.
 
-    Raises MediaError for what is no picture that imseek reads, MissingExtraError.
+    Raises MediaError for anything but a picture that imseek reads, MissingExtraError.
     """
     from imseek.ocr import picture_text
     from imseek.ocr.pp_ocr import Recogniser

@@ -51,7 +51,7 @@ _Outcome: TypeAlias = tuple[TextLine, ...] | _Trouble
 
 
 def read_texts(writer: Writer, task: Task) -> OcrReport:
-    """Read what was not read; see :func:`imseek.ocr.recognise`."""
+    """Read the pictures that were not read before; see :func:`imseek.ocr.recognise`."""
     started = time.monotonic()
     recogniser = recogniser_name()
     with closing(Reader(writer.root)) as reader:
@@ -92,24 +92,24 @@ class _Batch:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._found: dict[int, tuple[TextLine, ...]] = {}
+        self._lines_by_id: dict[int, tuple[TextLine, ...]] = {}
         self._due = time.monotonic() + COMMIT_SECONDS
         self.done = self.with_text = 0
 
     def add(self, image_id: int, lines: tuple[TextLine, ...]) -> None:
         """Add a picture, and store all of them where it is time to."""
-        self._found[image_id] = lines
-        if len(self._found) >= COMMIT_IMAGES or time.monotonic() >= self._due:
+        self._lines_by_id[image_id] = lines
+        if len(self._lines_by_id) >= COMMIT_IMAGES or time.monotonic() >= self._due:
             self.store()
 
     def store(self) -> None:
-        if not self._found:
+        if not self._lines_by_id:
             return
         started = time.monotonic()
-        text_store.store(self._writer, self._found)
-        self.done += len(self._found)
-        self.with_text += sum(map(bool, self._found.values()))
-        self._found = {}
+        text_store.store(self._writer, self._lines_by_id)
+        self.done += len(self._lines_by_id)
+        self.with_text += sum(map(bool, self._lines_by_id.values()))
+        self._lines_by_id = {}
         ended = time.monotonic()
         self._due = ended + max(COMMIT_SECONDS, _COMMIT_SHARE * (ended - started))
 

@@ -18,9 +18,9 @@ from imseek.types.arrays import Pixels
 _MIN_SIDE: Final = 960
 #: Processor seconds after which no further line is read.
 MAX_SECONDS: Final = 30.0
-#: Seconds after which Tesseract, whose processor time is its own, reads no further line.
+#: Seconds after which Tesseract, a process of its own, reads no further line.
 _TESSERACT_SECONDS: Final = 240.0
-#: A picture that is longer than this, in shorter sides, is read in parts, up to so many; what is beyond them is not.
+#: Aspect above which a picture is read in parts, the aspect of a part, and the most parts to read of a picture.
 _MAX_ASPECT: Final = 3.0
 _PART_ASPECT: Final = 2.0
 _MAX_PARTS: Final = 12
@@ -44,15 +44,15 @@ def read_picture(
         return time.monotonic() > tesseract_ends
 
     pixels = decode(data, min_side=_MIN_SIDE, measured=False).pixels
-    found: list[TextLine] = []
+    lines: list[TextLine] = []
     is_wide = pixels.shape[1] > pixels.shape[0]
     for part, start, share in _parts(pixels):
         for line in recogniser.read(part, is_over, is_late) if not is_over() and recogniser.has_text(part) else ():
             if is_wide:
-                found.append(replace(line, x=start + line.x * share, width=line.width * share))
+                lines.append(replace(line, x=start + line.x * share, width=line.width * share))
             else:
-                found.append(replace(line, y=start + line.y * share, height=line.height * share))
-    return tuple(found)
+                lines.append(replace(line, y=start + line.y * share, height=line.height * share))
+    return tuple(lines)
 
 
 def _parts(pixels: Pixels) -> Iterator[tuple[Pixels, float, float]]:

@@ -55,7 +55,7 @@ BLOCK_PROBABILITY: Final = 0.995
 #: that is read of each.
 _GATE_LINES: Final = 2
 _GATE_ASPECT: Final = 8.0
-#: Lines that are read at most, those of the largest area first.
+#: Maximum number of lines to read, the largest ones.
 MAX_LINES: Final = 400
 #: Below this confidence, the classifier looks whether the line is upside down; lines below the second are dropped.
 _UNSURE: Final = 0.9
@@ -106,7 +106,7 @@ def recogniser_name() -> str:
 
 @dataclass(slots=True)
 class _ReadLine:
-    """A line as it was read. ``script`` is one that Tesseract has read it in; None where the networks have."""
+    """A line with its text. ``script`` is the one that Tesseract read it in; None if the networks read it."""
 
     corners: Corners
     picture: Pixels
@@ -149,7 +149,7 @@ class Recogniser:
         """Whether (h, w, 3) uint8 sRGB has text: a line can be read where it looks most as if text were there."""
         if min(pixels.shape[:2]) < _MIN_SIDE:
             return False
-        return any(self._has_line(part, seen) for part, seen in self._text_like_parts(pixels))
+        return any(self._has_line(part, text_map) for part, text_map in self._text_like_parts(pixels))
 
     def read(
         self,
@@ -162,24 +162,24 @@ class Recogniser:
         None is read once ``is_over`` is true, and none by Tesseract once ``is_late`` is.
         """
         pixels = _scale(pixels, min(1.0, READ_SIDE / max(pixels.shape[:2])))
-        found: list[_ReadLine] = []
+        readings: list[_ReadLine] = []
         for corners in self._find_lines(pixels):
             if is_over():
                 break
-            found.append(_ReadLine(corners, *self._read_line(_cut(pixels, corners))))
+            readings.append(_ReadLine(corners, *self._read_line(_cut(pixels, corners))))
         if self._tesseract is not None:
-            _read_other_scripts(self._tesseract, found, lambda: is_over() or is_late())
-        lines = (_line(one.corners, one.text, one.confidence, pixels, one.script) for one in found)
+            _read_other_scripts(self._tesseract, readings, lambda: is_over() or is_late())
+        lines = (_line(one.corners, one.text, one.confidence, pixels, one.script) for one in readings)
         return tuple(line for line in lines if line is not None)
 
     def _text_like_parts(self, pixels: Pixels) -> Iterator[tuple[Pixels, ProbabilityMap]]:
-        """Yield windows and blocks in which the detector sees text, the likeliest first, with its maps of them."""
+        """Yield windows and blocks in which the detector sees text, the likeliest first, each with its text map."""
         longer = max(pixels.shape[:2])
         copy = _scale(pixels, min(1.0, GATE_SIDE / longer), stride=_STRIDE)
-        (seen,) = self._detect(copy[np.newaxis])
-        zoom = max(1.0, _detection_scale(pixels) * longer / max(seen.shape))
-        ratio = np.array(pixels.shape[:2]) / seen.shape
-        for window in choose_windows(seen, zoom, GATE_PROBABILITY):
+        (text_map,) = self._detect(copy[np.newaxis])
+        zoom = max(1.0, _detection_scale(pixels) * longer / max(text_map.shape))
+        ratio = np.array(pixels.shape[:2]) / text_map.shape
+        for window in choose_windows(text_map, zoom, GATE_PROBABILITY):
             (top, left), (bottom, right) = np.multiply(window[:2], ratio), np.add(window[:2], window[2:]) * ratio
             part = pixels[int(top) : round(bottom), int(left) : round(right)]
             fit = min(_detection_scale(pixels), *(np.array(WINDOW) / part.shape[:2]))
@@ -192,17 +192,17 @@ class Recogniser:
                 if maps[at].max() >= BLOCK_PROBABILITY:
                     yield blocks[at], maps[at]
 
-    def _has_line(self, part: Pixels, seen: ProbabilityMap) -> bool:
+    def _has_line(self, part: Pixels, text_map: ProbabilityMap) -> bool:
         """Whether one of the likeliest lines of a part can be read."""
-        boxes, scores = self._engine.text_det.postprocess_op(seen[np.newaxis, np.newaxis], part.shape[:2])
+        boxes, scores = self._engine.text_det.postprocess_op(text_map[np.newaxis, np.newaxis], part.shape[:2])
         for at in np.argsort(scores)[::-1][:_GATE_LINES]:
             corners = np.asarray(boxes[at], np.float32)
             line = _cut(part, corners)
             spare = max(0, line.shape[1] - int(_GATE_ASPECT * line.shape[0])) // 2
-            read = _ReadLine(corners, *self._read_line(line[:, spare : line.shape[1] - spare]))
-            if _line(corners, read.text, read.confidence, part) is not None:
+            reading = _ReadLine(corners, *self._read_line(line[:, spare : line.shape[1] - spare]))
+            if _line(corners, reading.text, reading.confidence, part) is not None:
                 return True
-            if self._tesseract is not None and scores[at] >= _GATE_SCORE and read.is_doubtful():
+            if self._tesseract is not None and scores[at] >= _GATE_SCORE and reading.is_doubtful():
                 return True
         return False
 
@@ -211,17 +211,17 @@ class Recogniser:
         inputs = pictures[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
         inputs *= 2.0 / 255.0
         inputs -= 1.0
-        found: ProbabilityMap = self._engine.text_det.session(inputs)[:, 0]
-        return found
+        maps: ProbabilityMap = self._engine.text_det.session(inputs)[:, 0]
+        return maps
 
     def _find_lines(self, pixels: Pixels) -> Sequence[Corners]:
         """Return the corners of lines in ``pixels``, in the order of reading."""
         picture = _scale(pixels, _detection_scale(pixels))
-        found = self._engine.text_det(np.ascontiguousarray(picture[:, :, ::-1])).boxes
-        if found is None:
+        quads = self._engine.text_det(np.ascontiguousarray(picture[:, :, ::-1])).boxes
+        if quads is None:
             return ()
         ratio = np.array(pixels.shape[1::-1]) / np.array(picture.shape[1::-1])
-        boxes = [(np.asarray(box, np.float32) * ratio).astype(np.float32) for box in found]
+        boxes = [(np.asarray(box, np.float32) * ratio).astype(np.float32) for box in quads]
         if len(boxes) > MAX_LINES:
             largest = sorted(range(len(boxes)), key=lambda at: -np.prod(np.ptp(boxes[at], axis=0)))[:MAX_LINES]
             boxes = [boxes[at] for at in sorted(largest)]
@@ -244,15 +244,15 @@ class Recogniser:
         pieces = np.array_split(line, max(1, int(np.ceil(width / height / _MAX_ASPECT))), axis=1)
         texts, scores = [], []
         for piece in pieces:
-            read = self._engine.text_rec(TextRecInput(img=np.ascontiguousarray(piece[:, :, ::-1])))
-            texts += read.txts
-            scores += read.scores
+            recognition = self._engine.text_rec(TextRecInput(img=np.ascontiguousarray(piece[:, :, ::-1])))
+            texts += recognition.txts
+            scores += recognition.scores
         return "".join(texts), float(np.mean(scores))
 
 
 @cache
 def _load_engine() -> Any:
-    """Load the networks, one thread each. What they are given does not change them, so threads may share them."""
+    """Load the networks, one thread each. Running them changes no state, so threads may share them."""
     check_installed()
     from rapidocr import RapidOCR
 
@@ -297,15 +297,16 @@ def _cut(pixels: Pixels, corners: Corners) -> Pixels:
     """Cut out a line and turn it level; one that is taller than wide is turned by a quarter."""
     from rapidocr.utils.process_img import get_rotate_crop_image
 
-    found: Pixels = get_rotate_crop_image(pixels, corners)
-    return found
+    crop: Pixels = get_rotate_crop_image(pixels, corners)
+    return crop
 
 
 def _read_other_scripts(tesseract: Tesseract, lines: Sequence[_ReadLine], is_over: Callable[[], bool]) -> None:
     """Read doubtful lines again, and in a picture that has a script those that could be in it."""
     doubtful = [line for line in lines if line.is_doubtful()]
     _read_again(tesseract, doubtful, [line.candidates() for line in doubtful], is_over)
-    for script in sorted({line.script for line in doubtful if line.script is not None}):  # What is both is the first.
+    # A line that looks like several scripts goes to the first.
+    for script in sorted({line.script for line in doubtful if line.script is not None}):
         alike = [line for line in lines if line.script is None and line.is_alike(script)]
         _read_again(tesseract, alike, [{script: _LOOK_ALIKE_CONFIDENCE}] * len(alike), is_over)
 
@@ -317,10 +318,10 @@ def _read_again(
     is_over: Callable[[], bool],
 ) -> None:
     """Replace what lines say by what Tesseract reads in one of their scripts with the confidence that it needs."""
-    found = tesseract.read([line.picture for line in lines], candidates, is_over)
-    for line, needed, read in zip(lines, candidates, found, strict=True):
-        if read is not None and read.confidence >= needed[read.script]:
-            line.text, line.confidence, line.script = read.text, read.confidence, read.script
+    readings = tesseract.read([line.picture for line in lines], candidates, is_over)
+    for line, least, reading in zip(lines, candidates, readings, strict=True):
+        if reading is not None and reading.confidence >= least[reading.script]:
+            line.text, line.confidence, line.script = reading.text, reading.confidence, reading.script
 
 
 def _line(corners: Corners, text: str, confidence: float, pixels: Pixels, script: str | None = None) -> TextLine | None:

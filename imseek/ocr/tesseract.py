@@ -32,7 +32,7 @@ _Page: TypeAlias = npt.NDArray[np.uint8]
 """A line (h, w) as Tesseract gets it: dark letters on white."""
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-#: What Tesseract calls languages, by their script as Unicode names it.
+#: Tesseract's names of languages, by the Unicode name of their script.
 LANGUAGES: Final = {
     "CYRILLIC": ("rus", "ukr", "bel", "bul", "srp", "mkd", "kaz", "kir", "mon", "tgk", "tat", "uzb_cyrl", "aze_cyrl"),
     "GREEK": ("ell", "grc"),
@@ -76,7 +76,7 @@ class ScriptLine:
 
 @dataclass(frozen=True, slots=True)
 class Tesseract:
-    """An installed Tesseract, with those of its languages whose scripts the networks do not know, by script."""
+    """An installed Tesseract, and its languages in scripts that the networks do not know, by script."""
 
     program: str
     version: str
@@ -92,15 +92,15 @@ class Tesseract:
 
         A line is None where it is in none of them; so are all where the process fails, or once ``is_over`` is true.
         """
-        found: list[ScriptLine | None] = [None] * len(lines)
+        results: list[ScriptLine | None] = [None] * len(lines)
         for script, languages in self.languages:
             for pages in (_plain_page,), (_light_page, _dark_page):
-                left = [at for at in range(len(lines)) if script in scripts[at] and _confidence(found[at]) < _UNSURE]
-                read = self._read([page(lines[at]) for at in left for page in pages], languages, is_over)
-                for at, (text, confidence) in zip(np.repeat(left, len(pages)).tolist(), read, strict=True):
-                    if _is_in(script, text) and confidence > _confidence(found[at]):
-                        found[at] = ScriptLine(script, text, confidence)
-        return found
+                left = [at for at in range(len(lines)) if script in scripts[at] and _confidence(results[at]) < _UNSURE]
+                readings = self._read([page(lines[at]) for at in left for page in pages], languages, is_over)
+                for at, (text, confidence) in zip(np.repeat(left, len(pages)).tolist(), readings, strict=True):
+                    if _is_in(script, text) and confidence > _confidence(results[at]):
+                        results[at] = ScriptLine(script, text, confidence)
+        return results
 
     def _read(
         self, pages: Sequence[_Page], languages: Sequence[str], is_over: Callable[[], bool]
@@ -120,7 +120,7 @@ class Tesseract:
 
 @cache
 def find_tesseract() -> Tesseract | None:
-    """Return the Tesseract that is installed; None where there is none, or none that has a language to offer.
+    """Return the installed Tesseract; None if there is none, or if it has no language to offer.
 
     Relative folders of the PATH do not count: a program in a folder of pictures is not run.
     """
@@ -189,19 +189,21 @@ def _run(command: list[str], data: bytes, is_over: Callable[[], bool]) -> str:
         )
     except OSError:
         return ""
-    given: bytes | None = data
+    remaining: bytes | None = data
     with process:
         try:
             _limit_processor_time(process.pid)
             while not is_over() and time.monotonic() < ends:
                 with suppress(subprocess.TimeoutExpired):
-                    said, _ = process.communicate(given, timeout=_POLL_SECONDS)
-                    return said.decode("utf-8", "replace") if process.returncode == 0 else ""
-                given = None  # The rest is sent by the next call.
+                    output, _ = process.communicate(remaining, timeout=_POLL_SECONDS)
+                    return output.decode("utf-8", "replace") if process.returncode == 0 else ""
+                remaining = None  # The rest is sent by the next call.
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # What a script called tesseract has started, too.
+                    os.killpg(
+                        process.pid, signal.SIGKILL
+                    )  # Including processes that a script called tesseract has started.
     return ""
 
 
@@ -216,8 +218,8 @@ def _limit_processor_time(process: int) -> None:
 def _join(words: Sequence[tuple[str, float]]) -> tuple[str, float]:
     if not words:
         return "", 0.0
-    sure = np.average([confidence for _, confidence in words], weights=[len(text) for text, _ in words])
-    return unicodedata.normalize("NFKC", " ".join(text for text, _ in words)), float(sure)
+    mean_confidence = np.average([confidence for _, confidence in words], weights=[len(text) for text, _ in words])
+    return unicodedata.normalize("NFKC", " ".join(text for text, _ in words)), float(mean_confidence)
 
 
 def _plain_page(line: Pixels) -> _Page:

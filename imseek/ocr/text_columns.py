@@ -1,4 +1,4 @@
-"""Texts of pictures as a collection stores them: what the columns are called, and what is in them.
+"""Names and contents of the columns that store the texts of pictures.
 
 ``text`` is all lines, joined by newlines; null where there are none. ``has_text`` is null until a picture was read.
 ``text_lines`` is JSON: for each line [x, y, width, height, confidence, text], as :class:`imseek.ocr.results.TextLine`.
@@ -25,9 +25,9 @@ _DIGITS: Final = 4
 
 
 def is_active(root: Path) -> bool:
-    """Whether texts of this collection have been read, so that those of new pictures are to be read too."""
-    found = models.find(root, NAME)
-    return found is not None and found.kind == KIND
+    """Whether this collection stores texts of pictures, so that new pictures are to be read too."""
+    model = models.find(root, NAME)
+    return model is not None and model.kind == KIND
 
 
 def lines_of(metadata: Mapping[str, Any]) -> tuple[TextLine, ...] | None:

@@ -15,7 +15,7 @@ _COUNT: Final = 6
 #: Levels over two pixels: more is the edge of a stroke, less is ground.
 _STROKE: Final = 40
 _GROUND: Final = 8
-#: What a block without ground counts for, beside one that is all ground but for its strokes.
+#: Weight of a block without ground, relative to one that is all ground except for its strokes.
 _TEXTURE: Final = 0.2
 
 
@@ -47,9 +47,9 @@ def _score_blocks(pixels: Pixels, rows: int, columns: int) -> npt.NDArray[np.flo
 
 
 def _sum_blocks(marks: npt.NDArray[np.bool_], rows: int, columns: int) -> npt.NDArray[np.float64]:
-    """Return the share of marks in each block; what lies beyond the last whole block counts for none."""
-    whole = np.zeros((rows * BLOCK[0], columns * BLOCK[1]), np.bool_)
-    part = marks[: whole.shape[0], : whole.shape[1]]
-    whole[: part.shape[0], : part.shape[1]] = part
-    shares: npt.NDArray[np.float64] = whole.reshape(rows, BLOCK[0], columns, BLOCK[1]).mean(axis=(1, 3))
+    """Return the share of marks in each block; pixels beyond the last whole block are ignored."""
+    padded = np.zeros((rows * BLOCK[0], columns * BLOCK[1]), np.bool_)
+    part = marks[: padded.shape[0], : padded.shape[1]]
+    padded[: part.shape[0], : part.shape[1]] = part
+    shares: npt.NDArray[np.float64] = padded.reshape(rows, BLOCK[0], columns, BLOCK[1]).mean(axis=(1, 3))
     return shares

@@ -35,10 +35,10 @@ def begin(writer: Writer, recogniser: str, *, reads: bool = True) -> tuple[str, 
     columns are something else.
     """
     check_name(Reader(writer.root), NAME, KIND, COLUMNS, replace=True)
-    known = models.find(writer.root, NAME)
-    recognisers = [] if known is None else list(known.facts.get("recognisers", []))
+    model = models.find(writer.root, NAME)
+    recognisers = [] if model is None else list(model.facts.get("recognisers", []))
     others = [name for name in recognisers if name != recogniser]
-    if known is None or (reads and recognisers != [*others, recogniser]):
+    if model is None or (reads and recognisers != [*others, recogniser]):
         model_files.put(writer, Model(NAME, KIND, {"recognisers": [*others, recogniser]}))
     return tuple(others)
 
@@ -46,22 +46,22 @@ def begin(writer: Writer, recogniser: str, *, reads: bool = True) -> tuple[str, 
 def ids_without_text(reader: Reader) -> tuple[Ids, int]:
     """Return the ids (n,) of live images that were not read, shard by shard, and the number of all live images."""
     parts, total = [np.empty(0, np.int64)], 0
-    wanted = ["has_text"] if "has_text" in list_columns(reader) else []
-    for ids, columns in values(reader, wanted or ["image_id"]):
+    columns_read = ["has_text"] if "has_text" in list_columns(reader) else []
+    for ids, columns in values(reader, columns_read or ["image_id"]):
         total += len(ids)
-        unread = np.asarray(pc.is_null(columns[0])) if wanted else np.ones(len(ids), np.bool_)
+        unread = np.asarray(pc.is_null(columns[0])) if columns_read else np.ones(len(ids), np.bool_)
         parts.append(ids[unread])
     return np.concatenate(parts), total
 
 
-def store(writer: Writer, found: Mapping[int, Sequence[TextLine]]) -> int:
+def store(writer: Writer, lines_by_id: Mapping[int, Sequence[TextLine]]) -> int:
     """Store the lines of pictures, by image id, in one commit; returns the generation."""
-    found = {image_id: _fit(lines) for image_id, lines in found.items()}
-    texts = {image_id: "\n".join(line.text for line in lines) or None for image_id, lines in found.items()}
+    lines_by_id = {image_id: _fit(lines) for image_id, lines in lines_by_id.items()}
+    texts = {image_id: "\n".join(line.text for line in lines) or None for image_id, lines in lines_by_id.items()}
     columns: dict[str, dict[int, Any]] = {
         "text": texts,
         "has_text": {image_id: text is not None for image_id, text in texts.items()},
-        "text_lines": {image_id: encode_lines(lines) for image_id, lines in found.items() if lines},
+        "text_lines": {image_id: encode_lines(lines) for image_id, lines in lines_by_id.items() if lines},
     }
     return derived_results.update(writer, NAME, columns, also=[partial(documents.replace_texts, texts=texts)])
 

@@ -14,28 +14,28 @@ ProbabilityMap: TypeAlias = npt.NDArray[np.float32]
 #: Height and width of a window in pixels of the picture that lines are found in, multiples of the detector's stride.
 WINDOW: Final = (160, 256)
 _COUNT: Final = 3
-#: The detector marks the core of a line: the line is so many times as high. Above this, a pixel belongs to the core.
+#: The detector marks only the core of a line: how many times as high the line is, and the least value in a core.
 _LINE_BY_CORE: Final = 2.6
 _CORE: Final = 0.3
-#: A window is at least so many lines high; one of large letters is looked at in a smaller copy.
+#: Least height of a window in lines; a window of large letters is examined in a smaller copy.
 _LINES: Final = 1.5
 
 
-def choose_windows(seen: ProbabilityMap, zoom: float, lowest: float) -> Iterator[tuple[int, int, int, int]]:
-    """Yield top, left, height and width of at most 3 windows around the likeliest pixels, in pixels of ``seen``.
+def choose_windows(text_map: ProbabilityMap, zoom: float, lowest: float) -> Iterator[tuple[int, int, int, int]]:
+    """Yield top, left, height and width of at most 3 windows around the likeliest pixels, in pixels of ``text_map``.
 
     ``zoom`` is how much larger the picture is that lines are found in. Pixels below ``lowest`` get no window.
     """
-    rest = seen.copy()
+    rest = text_map.copy()
     for _ in range(_COUNT):
         y, x = (int(at) for at in np.unravel_index(rest.argmax(), rest.shape))
         if rest[y, x] < lowest:
             return
-        line = _LINE_BY_CORE * min(_core_length(seen[:, x], y), _core_length(seen[y], x))
+        line = _LINE_BY_CORE * min(_core_length(text_map[:, x], y), _core_length(text_map[y], x))
         scale = max(1.0 / zoom, line * _LINES / WINDOW[0])
-        height, width = (min(most, round(side * scale)) for most, side in zip(seen.shape, WINDOW, strict=True))
-        top = min(max(0, y - height // 2), seen.shape[0] - height)
-        left = min(max(0, x - width // 2), seen.shape[1] - width)
+        height, width = (min(most, round(side * scale)) for most, side in zip(text_map.shape, WINDOW, strict=True))
+        top = min(max(0, y - height // 2), text_map.shape[0] - height)
+        left = min(max(0, x - width // 2), text_map.shape[1] - width)
         rest[top : top + height, left : left + width] = 0.0
         yield top, left, height, width
 

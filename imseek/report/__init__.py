@@ -61,10 +61,10 @@ def gather(
         embedded = None if space is None else reader.current.images - missing
         return summarise(reader), collect_statistics(reader), embedded
 
-    info, counted, embedded = run_with_reader(collection, counting)
+    info, statistics, embedded = run_with_reader(collection, counting)
 
     def part(name: Part, work: Callable[[], T], least: int = 1) -> T | None:
-        if name in skip or stop.is_set() or counted.images < least:
+        if name in skip or stop.is_set() or statistics.images < least:
             return None
         try:
             return work()
@@ -76,8 +76,8 @@ def gather(
             notes.append(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
             return None
 
-    found = partial(CollectionReport, info=info, contents=counted, captions_embedded=embedded)
-    return found(
+    make_report = partial(CollectionReport, info=info, contents=statistics, captions_embedded=embedded)
+    return make_report(
         quality=part("quality", lambda: dataset.quality(collection, limit=_WORST)),
         clusters=part("clusters", lambda: clusters.find(collection, progress=progress, stop=stop), 3),
         outliers=part(

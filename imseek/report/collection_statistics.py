@@ -20,7 +20,7 @@ LIGHT: Final = tuple(n / 20 for n in range(21))
 _COLUMNS: Final = (
     "format", "camera", "year", "megapixels", "bytes", "luma_mean", "latitude", "caption", "taken_at",
 )  # fmt: skip
-#: What images may have, by the column that has it.
+#: Facts that images may have, each with the column that holds it.
 _HAVING: Final = {"date": "taken_at", "camera": "camera", "position": "latitude", "caption": "caption"}
 
 Floats = npt.NDArray[np.float64]
@@ -31,27 +31,27 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
 
     Raises StaleGenerationError, CorruptCollectionError.
     """
-    counted: dict[str, Counter[str]] = {name: Counter() for name in ("format", "camera", "year")}
+    counters: dict[str, Counter[str]] = {name: Counter() for name in ("format", "camera", "year")}
     numbers: dict[str, list[Floats]] = {name: [np.empty(0)] for name in ("megapixels", "bytes", "luma_mean")}
     having = dict.fromkeys(_HAVING, 0)
     images = 0
     for ids, columns in values(reader, _COLUMNS):
         images += len(ids)
         by_name = dict(zip(_COLUMNS, columns, strict=True))
-        for name, counter in counted.items():
+        for name, counter in counters.items():
             counter.update(_count_values(by_name[name]))
         for name, parts in numbers.items():
             parts.append(_floats(by_name[name]))
-        for what, name in _HAVING.items():
-            having[what] += len(ids) - by_name[name].null_count
+        for label, name in _HAVING.items():
+            having[label] += len(ids) - by_name[name].null_count
     tags = ClassMembership(reader, TAG)
     sizes = dict(zip(tags.names, tags.sizes().tolist(), strict=True))
     sized = np.concatenate(numbers["bytes"])
     return CollectionStatistics(
         images=images,
-        formats=_most_frequent(counted["format"]),
-        cameras=_most_frequent(counted["camera"]),
-        years=sorted(counted["year"].items()),
+        formats=_most_frequent(counters["format"]),
+        cameras=_most_frequent(counters["camera"]),
+        years=sorted(counters["year"].items()),
         megapixels=distribution_of(np.concatenate(numbers["megapixels"]), MEGAPIXELS),
         bytes=distribution_of(sized, BYTES),
         total_bytes=int(np.nansum(sized)),
@@ -61,26 +61,26 @@ def collect_statistics(reader: Reader) -> CollectionStatistics:
     )
 
 
-def distribution_of(found: Floats, edges: tuple[float, ...]) -> ValueDistribution:
+def distribution_of(numbers: Floats, edges: tuple[float, ...]) -> ValueDistribution:
     """Compute the distribution of values, ignoring NaN."""
-    known = found[~np.isnan(found)]
-    places = np.clip(np.searchsorted(edges, known, side="right") - 1, 0, len(edges) - 2)
+    finite = numbers[~np.isnan(numbers)]
+    places = np.clip(np.searchsorted(edges, finite, side="right") - 1, 0, len(edges) - 2)
     counts = np.bincount(places, minlength=len(edges) - 1)
-    return ValueDistribution(edges, tuple(counts.tolist()), float(np.median(known)) if len(known) else None)
+    return ValueDistribution(edges, tuple(counts.tolist()), float(np.median(finite)) if len(finite) else None)
 
 
 def _count_values(column: Any) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for pair in column.value_counts().to_pylist():
         if pair["values"] is not None:
-            found[str(pair["values"])] += pair["counts"]
-    return found
+            counts[str(pair["values"])] += pair["counts"]
+    return counts
 
 
 def _floats(column: Any) -> Floats:
-    found: Floats = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
-    return found
+    numbers: Floats = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)
+    return numbers
 
 
-def _most_frequent(counted: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+def _most_frequent(counter: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -30,17 +30,17 @@ class FolderPictures:
         from imseek.analysis.originals import Originals
         from imseek.data.reader import Reader
 
-        lock, known = threading.Lock(), dict[str, Originals]()
+        lock, originals = threading.Lock(), dict[str, Originals]()
         with ExitStack() as stack:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
                 with lock:
                     if uuid not in self.paths:
                         raise MediaError(SkipReason.VANISHED, OTHER_COLLECTION)
-                    if uuid not in known:
+                    if uuid not in originals:
                         reader = stack.enter_context(closing(Reader(self.paths[uuid])))
-                        known[uuid] = stack.enter_context(Originals(reader))
-                return known[uuid].load(image_id).data
+                        originals[uuid] = stack.enter_context(Originals(reader))
+                return originals[uuid].load(image_id).data
 
             yield read
 

@@ -52,18 +52,18 @@ class Section:
     tiles: tuple[Tile, ...]
 
 
-def render_page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: OpenPictures) -> str:
+def render_page(head: str, sections: Sequence[Section], foot: Sequence[str], open_pictures: OpenPictures) -> str:
     """Render a page. Never raises: an unreadable picture becomes an empty tile with the reason."""
     try:
-        return _render_page(head, sections, foot, opened)
+        return _render_page(head, sections, foot, open_pictures)
     except Exception as error:  # such as an odd response of a server: the notebook should show it and go on
         return render_error(error)
 
 
-def render_result(result: SearchResult, opened: OpenPictures) -> str:
+def render_result(result: SearchResult, open_pictures: OpenPictures) -> str:
     """Render a search result as a grid. Never raises."""
     try:
-        return render_page(*_result_parts(result), opened)
+        return render_page(*_result_parts(result), open_pictures)
     except Exception as error:  # as above
         return render_error(error)
 
@@ -91,27 +91,27 @@ def _result_parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
     return head, sections, [*foot, *result.notes[:_MAX_NOTES]]
 
 
-def _render_page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: OpenPictures) -> str:
-    shown = [tile for section in sections for tile in section.tiles][:MAX_TILES]
+def _render_page(head: str, sections: Sequence[Section], foot: Sequence[str], open_pictures: OpenPictures) -> str:
+    tiles_shown = [tile for section in sections for tile in section.tiles][:MAX_TILES]
     count = sum(len(section.tiles) for section in sections)
-    below = [f"and {count - len(shown):,} more"] if count > len(shown) else []
+    below = [f"and {count - len(tiles_shown):,} more"] if count > len(tiles_shown) else []
     try:
-        with opened() as read:
-            pictures = _load_thumbnails(shown, read)
+        with open_pictures() as read_picture:
+            pictures = _load_thumbnails(tiles_shown, read_picture)
     except Exception as error:  # anything may be wrong with the collection or server by now
-        pictures = ["cannot be read"] * len(shown)
+        pictures = ["cannot be read"] * len(tiles_shown)
         below.append(f"pictures cannot be read: {error or type(error).__name__}")
-    left, drawn = MAX_BYTES, iter(zip(shown, pictures, strict=True))
+    left, pairs = MAX_BYTES, iter(zip(tiles_shown, pictures, strict=True))
     parts = []
     for section in sections:
         tiles = []
-        for tile, picture in (next(drawn) for _ in section.tiles[: len(shown)]):
+        for tile, picture in (next(pairs) for _ in section.tiles[: len(tiles_shown)]):
             if isinstance(picture, bytes):
                 fits = len(picture) <= left
                 left -= len(picture) if fits else 0
                 picture = picture if fits else "left out"
             tiles.append(_render_tile(tile, picture))
-        shown = shown[len(tiles) :]
+        tiles_shown = tiles_shown[len(tiles) :]
         if tiles:
             parts += [] if section.heading is None else [_render_note(section.heading)]
             parts.append(f'<div style="{_GRID}">{"".join(tiles)}</div>')
@@ -123,17 +123,17 @@ def data_uri(webp: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
-def _load_thumbnails(tiles: Sequence[Tile], read: ReadPicture) -> list[bytes | str]:
+def _load_thumbnails(tiles: Sequence[Tile], read_picture: ReadPicture) -> list[bytes | str]:
     """Return a WebP thumbnail for each tile, or the reason why there is none."""
     from imseek.media import thumbnail
 
-    until = time.monotonic() + MAX_SECONDS
+    deadline = time.monotonic() + MAX_SECONDS
 
     def picture(tile: Tile) -> bytes | str:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return "left out: it took too long"
         try:
-            return thumbnail(load_small(read, tile.collection, tile.image_id, SIDE), SIDE)
+            return thumbnail(load_small(read_picture, tile.collection, tile.image_id, SIDE), SIDE)
         except MediaError as error:
             return short_reason(error)
 

@@ -24,16 +24,16 @@ def load_small(read: ReadPicture, uuid: str, image_id: int, side: int, region: R
     """
     from imseek.search.region import decode_region
 
-    whole = side if region is None else math.ceil(side / min(region[2:]))
+    least_side = side if region is None else math.ceil(side / min(region[2:]))
     try:
-        return decode_region(read(uuid, image_id, whole), region, side)
+        return decode_region(read(uuid, image_id, least_side), region, side)
     except MediaError:
         raise
     except ImseekError as error:
         raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
     except OSError as error:
-        gone = isinstance(error, FileNotFoundError)
-        reason = SkipReason.VANISHED if gone else SkipReason.UNREADABLE
+        is_gone = isinstance(error, FileNotFoundError)
+        reason = SkipReason.VANISHED if is_gone else SkipReason.UNREADABLE
         raise MediaError(reason, error.strerror or str(error)) from error
 
 

@@ -66,7 +66,7 @@ def _query_picture(query: Query, result: SearchResult, read: ReadPicture) -> Pix
             return None
         if first.image_id is not None:
             if first.region is not None and not is_shares(first.region):
-                return None  # A server sends smaller pictures, whose pixels are others.
+                return None  # A server sends smaller pictures, so a box in pixels does not fit them.
             return load_small(read, result.collections[0].collection, first.image_id, _SIDE, first.region)
         if first.picture is None:
             return None

@@ -65,8 +65,8 @@ def write(collection: AnyCollection, *, where: str | None = None, apply: bool = 
         plan = _Plan(Reader(root), where)
         journal: Journal | None = None
         edited = created = 0
-        waiting = plan.edits()
-        while batch := list(islice(waiting, _BATCH)):
+        remaining = plan.edits()
+        while batch := list(islice(remaining, _BATCH)):
             journal = journal or Journal.begin(root, writer.staging)
             journal.record((edit, files.digest(edit.after)) for edit in batch)
             for edit in batch:
@@ -77,7 +77,7 @@ def write(collection: AnyCollection, *, where: str | None = None, apply: bool = 
 
 
 def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
-    """Put back the files that :func:`write` has changed, unless somebody has changed them since.
+    """Restore the files that :func:`write` has changed, unless they have been changed again since.
 
     Once all are back, the journal is removed. Raises UsageError where there is no such journal, or another user's,
     LockedError, StorageError.
@@ -113,7 +113,7 @@ def undo(collection: AnyCollection, undo_id: str) -> SidecarUndo:
 
 
 class _Plan:
-    """What to write, and how it went."""
+    """Sidecars to write, and counts of what was written and refused."""
 
     def __init__(self, reader: Reader, where: str | None) -> None:
         self._refused: Counter[Refusal] = Counter()
@@ -171,10 +171,10 @@ class _Plan:
         self, reader: Reader, tags: Mapping[int, Iterable[str]], edits_by_id: Mapping[int, ImageEdit]
     ) -> Mapping[bytes, _Target]:
         """Group images by the file to write into; a raw and a JPEG, for example, may share one."""
-        found: dict[bytes, _Target] = defaultdict(_Target)
+        targets: dict[bytes, _Target] = defaultdict(_Target)
         ids = [*dict.fromkeys((*tags, *edits_by_id))]
         places = reader.indexed_places(ids)
-        known = reader.metadata(ids)
+        metadata = reader.metadata(ids)
         for image_id in ids:
             if (place := places.get(image_id)) is None:
                 self._refused["missing"] += 1
@@ -183,23 +183,23 @@ class _Plan:
             elif not os.path.isfile(place.file):
                 self._refused["missing"] += 1
             else:
-                target = found[_sidecar_of(place.file)]
+                target = targets[_sidecar_of(place.file)]
                 target.images += 1
                 target.tags.update(dict.fromkeys(tags.get(image_id, ())))
                 edit = edits_by_id.get(image_id, ImageEdit())
                 caption = target.edit.caption if edit.caption is None else edit.caption
                 rating = target.edit.rating if edit.rating is None else edit.rating
                 target.edit = ImageEdit(caption, rating)
-                target.keywords.update(dict.fromkeys(known.get(image_id, {}).get("keywords", ())))
-        return found
+                target.keywords.update(dict.fromkeys(metadata.get(image_id, {}).get("keywords", ())))
+        return targets
 
 
 def _tags_of(reader: Reader, among: Container[int] | None) -> Mapping[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    tags: dict[int, list[str]] = {}
     for image_id, tag in tag_reader.manual_tags(reader):
         if among is None or image_id in among:
-            found.setdefault(image_id, []).append(tag)
-    return found
+            tags.setdefault(image_id, []).append(tag)
+    return tags
 
 
 def _edits_of(reader: Reader, among: Container[int] | None) -> Mapping[int, ImageEdit]:

@@ -1,4 +1,4 @@
-"""Read, write and remove files beside pictures: each atomically, and only if it is what was looked at."""
+"""Read, write and remove files beside pictures: each atomically, and only if it is the file that was read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(path: bytes) -> bytes | None:
 
 
 def write(path: bytes, before: bytes | None, after: bytes, name: str) -> None:
-    """Replace a file that holds ``before``, or make a new one for None; ``name`` is that of unfinished ones beside it.
+    """Replace a file that holds ``before``, or create it for None; ``name`` names the unfinished file beside it.
 
     Raises ChangingError where it holds something else by now, and OSError.
     """
@@ -67,7 +67,7 @@ def remove(path: bytes, sha256: str) -> None:
 
 
 def discard_unfinished(path: bytes, name: str, contents: Container[str]) -> None:
-    """Remove what a killed :func:`write` may have left beside a file, if its content is one of these (sha256)."""
+    """Remove the unfinished file that a killed :func:`write` may have left, if its sha256 is among ``contents``."""
     with suppress(OSError, ChangingError), safe_path.open_parent(SafePath.of(path)) as at:
         part = FolderEntry(at.folder, _part_name(name))
         if safe_path.read_content(part).sha256.hex() in contents:
@@ -79,9 +79,10 @@ def _part_name(name: str) -> bytes:
 
 
 def _swap(part: FolderEntry, at: FolderEntry, content: Content) -> None:
-    """Put a new file in the place of the one that was read as ``content``, which ``part`` then is, or nothing.
+    """Put the new file ``part`` in the place of the one that was read as ``content``.
 
-    Raises ChangingError, with the other file in its place again, if that was not the one there.
+    ``part`` then holds the old file; it is gone if the file system cannot exchange two files. Raises ChangingError,
+    with the file at ``at`` in its place again, if that was not the one read.
     """
     _check_same(at, content)
     try:
@@ -124,7 +125,10 @@ def _read(at: FolderEntry) -> bytes | None:
 
 @contextmanager
 def _unfinished(part: FolderEntry) -> Iterator[Callable[[bytes, int | None], None]]:
-    """Yield what writes the file ``part`` durably, with a mode or that of new files; it is gone if it stays unused."""
+    """Yield a function that writes the file ``part`` durably; ``part`` is removed if it is left over.
+
+    A mode of None means the default mode of new files.
+    """
 
     def write_all(data: bytes, mode: int | None) -> None:
         with os.fdopen(os.open(part.name, _NEW_FLAGS, _MODES, dir_fd=part.folder), "wb") as file:

@@ -26,13 +26,13 @@ from imseek.media.xmp import MAX_BYTES
 
 #: Longest line in bytes: the content of a file, which base64 makes longer by a third, and a path.
 _MAX_LINE: Final = 2 * MAX_BYTES
-#: Ids that are named to somebody who does not know one.
+#: Maximum number of ids that an error lists.
 _MAX_LISTED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A file and what it is to hold, instead of ``before`` (None: it does not exist)."""
+    """A file with its content ``before`` (None: it does not exist) and ``after`` the change."""
 
     path: bytes
     before: bytes | None
@@ -41,7 +41,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A file, what it held before, packed (None: it did not exist), and the sha256 of what was written."""
+    """A file with its former content, compressed (None: it did not exist), and the sha256 of its new content."""
 
     path: bytes
     packed: bytes | None
@@ -49,7 +49,7 @@ class Record:
 
     @property
     def before(self) -> bytes | None:
-        """What the file held before. Raises ValueError where that is damaged."""
+        """The former content of the file. Raises ValueError if it is damaged."""
         if self.packed is None:
             return None
         try:
@@ -85,14 +85,14 @@ class Journal:
         durable_files.append(self.path, b"".join(lines))
 
     def records(self) -> list[Record]:
-        """Read what was recorded; an incomplete last line, before which nothing was written, is passed over.
+        """Read the records. An incomplete last line is skipped: its files had not been written yet.
 
         Raises UsageError where there is no such journal, or this user's imseek did not write it.
         """
         if not layout.UNDO_ID.fullmatch(self.undo_id) or not self.path.is_file() or self.path.is_symlink():
-            found = [path.stem for path in self._root.glob(layout.sidecar_journal("*"))]
-            known = sorted(filter(layout.UNDO_ID.fullmatch, found), reverse=True)[:_MAX_LISTED]
-            hint = f"the newest: {', '.join(known)}" if known else None  # nobody was told that of an interrupted run
+            names = [path.stem for path in self._root.glob(layout.sidecar_journal("*"))]
+            newest = sorted(filter(layout.UNDO_ID.fullmatch, names), reverse=True)[:_MAX_LISTED]
+            hint = f"the newest: {', '.join(newest)}" if newest else None  # an interrupted run has not printed its id
             raise UsageError(f"nothing written to sidecars has the id {self.undo_id!r}", hint=hint)
         with translate_os_errors(self.path):
             return list(self._read())

@@ -55,7 +55,7 @@ def encode_all(encoder: Encoder, batch: Array, texts: Sequence[str] = TEXTS) -> 
 class EncoderContract:
     """Tests that an encoder keeps its promises: derive a class ``Test…`` from it, and set ``reference``.
 
-    Of an encoder that knows pictures only, tests of texts are left out.
+    Tests of texts are skipped for an encoder that knows only pictures.
     """
 
     reference: str
@@ -111,9 +111,9 @@ class EncoderContract:
             assert np.abs(rows - again).max() < 1e-5
 
     def test_a_row_does_not_depend_on_its_batch_or_place(self, encoder: Encoder, batch: Array) -> None:
-        many = np.concatenate([batch] * 5)[:19]
-        together = encoder.encode_images(many)
-        for i, one in enumerate(many):
+        repeated = np.concatenate([batch] * 5)[:19]
+        together = encoder.encode_images(repeated)
+        for i, one in enumerate(repeated):
             assert np.abs(encoder.encode_images(one[None])[0] - together[i]).max() < 1e-5
 
     def test_the_row_of_a_text_does_not_depend_on_the_others(self, text_encoder: Encoder) -> None:
@@ -141,8 +141,8 @@ class EncoderContract:
         fresh = case.again()
         expected = encode_all(case.encoder, batch)
         with ThreadPoolExecutor(4) as pool:
-            for found in pool.map(lambda _: encode_all(fresh, batch), range(12)):
-                for rows, again in zip(expected, found, strict=True):
+            for arrays in pool.map(lambda _: encode_all(fresh, batch), range(12)):
+                for rows, again in zip(expected, arrays, strict=True):
                     assert np.abs(rows - again).max() < 1e-5
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (7, 5), (3, 4000)])

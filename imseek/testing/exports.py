@@ -45,12 +45,12 @@ class ExportContract:
         return tmp_path / f"out{next(iter(format_of(self.format, None).endings), '')}"
 
     def test_the_format_states_its_facts(self) -> None:
-        found = format_of(self.format, None)
-        assert found.name == self.format
-        assert found.shape in ("file", "folder")
-        assert found.summary
-        assert all(ending.startswith(".") and ending == ending.lower() for ending in found.endings)
-        assert found.shape == "file" or not found.streams
+        format_ = format_of(self.format, None)
+        assert format_.name == self.format
+        assert format_.shape in ("file", "folder")
+        assert format_.summary
+        assert all(ending.startswith(".") and ending == ending.lower() for ending in format_.endings)
+        assert format_.shape == "file" or not format_.streams
 
     def test_all_images_are_exported(self, exported_collection: Path, target: Path) -> None:
         report = export.write(exported_collection, target, format=self.format)

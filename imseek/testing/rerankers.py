@@ -82,13 +82,13 @@ class RerankerContract:
 
         whole = search(0)
         with ThreadPoolExecutor(4) as pool:
-            assert all(found.hits == whole.hits for found in pool.map(search, range(8)))
+            assert all(result.hits == whole.hits for result in pool.map(search, range(8)))
         page: str | None = None
         hits: list[Hit] = []
         for _ in PHOTOS:
-            found = photos.search(query, by="image", rerank=self.reranker, limit=1, page=page)
-            page = found.next_page
-            hits += found.hits
+            result = photos.search(query, by="image", rerank=self.reranker, limit=1, page=page)
+            page = result.next_page
+            hits += result.hits
         assert (tuple(hits), page) == (whole.hits, None)
 
     def test_one_candidate_and_none(self, photos: Collection, query: TermSource) -> None:

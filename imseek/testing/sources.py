@@ -73,20 +73,20 @@ class FolderCase:
     opens: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
-        """Only what differs is written, so that the rest keeps its times."""
+        """Write only the files that differ, so that the others keep their times."""
         folder = at / "pictures"
         folder.mkdir(exist_ok=True)
-        wanted: dict[str, bytes] = {}
+        files: dict[str, bytes] = {}
         for name, picture in pictures.items():
-            wanted[name] = picture.data
+            files[name] = picture.data
             if picture.caption is not None:
-                wanted[f"{Path(name).stem}.txt"] = picture.caption.encode()
+                files[f"{Path(name).stem}.txt"] = picture.caption.encode()
             if picture.extra:
-                wanted[f"{Path(name).stem}.json"] = json.dumps(dict(picture.extra)).encode()
+                files[f"{Path(name).stem}.json"] = json.dumps(dict(picture.extra)).encode()
         for path in folder.iterdir():
-            if path.name not in wanted:
+            if path.name not in files:
                 path.unlink()
-        for name, data in wanted.items():
+        for name, data in files.items():
             path = folder / name
             if not path.exists() or path.read_bytes() != data:
                 path.write_bytes(data)
@@ -112,9 +112,9 @@ class IndexedSource:
     def ids(self) -> dict[bytes, int]:
         """Return the ids of live images by their content, as ``read`` returns it."""
         result = self.collection.search(np.ones(64), limit=1000, metadata=False)
-        found = {self.collection.read(hit.image_id): hit.image_id for hit in result}
-        assert len(found) == len(result), "two images lead to the same bytes"
-        return found
+        ids_by_content = {self.collection.read(hit.image_id): hit.image_id for hit in result}
+        assert len(ids_by_content) == len(result), "two images lead to the same bytes"
+        return ids_by_content
 
 
 def pictures(*seeds: int) -> dict[str, Picture]:
@@ -135,21 +135,21 @@ class SourceContract:
 
     @pytest.fixture
     def stand(self, case: SourceCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexedSource]:
-        # Ten seconds later: what was written a moment ago is read again.
+        # A clock ten seconds ahead: files written a moment ago are read again.
         now = time.time_ns
         monkeypatch.setattr("imseek.indexer.sources.local_files.time.time_ns", lambda: now() + 10_000_000_000)
         with create(tmp_path / "collection", encoder="fake") as collection:
             yield IndexedSource(case, tmp_path, collection)
 
     def test_every_picture_is_there_and_leads_back(self, stand: IndexedSource) -> None:
-        made = pictures(1, 2, 3)
-        report = stand.index(made)
+        samples = pictures(1, 2, 3)
+        report = stand.index(samples)
         assert (report.seen, report.added, report.skipped, report.live) == (3, 3, 0, 3)
-        read = sum(len(picture.data) for picture in made.values()) if stand.case.opens else 0
-        assert report.bytes_read == read
+        bytes_read = sum(len(picture.data) for picture in samples.values()) if stand.case.opens else 0
+        assert report.bytes_read == bytes_read
         ids = stand.ids()
-        assert ids.keys() == {picture.data for picture in made.values()}
-        for picture in made.values():
+        assert ids.keys() == {picture.data for picture in samples.values()}
+        for picture in samples.values():
             best = stand.collection.search(picture.data, limit=1)[0]
             assert best.image_id == ids[picture.data]
             assert best.score == pytest.approx(1, abs=1e-3)
@@ -160,10 +160,10 @@ class SourceContract:
     def test_what_the_source_says_becomes_metadata(self, stand: IndexedSource) -> None:
         if not stand.case.tells:
             return  # It says nothing of its pictures.
-        made = pictures(1, 2)
-        stand.index(made)
+        samples = pictures(1, 2)
+        stand.index(samples)
         for data, image_id in stand.ids().items():
-            (picture,) = (one for one in made.values() if one.data == data)
+            (picture,) = (one for one in samples.values() if one.data == data)
             metadata = stand.collection.get(image_id).metadata
             assert metadata["caption"] == picture.caption
             assert {name: metadata[name] for name in picture.extra} == picture.extra
@@ -188,7 +188,7 @@ class SourceContract:
         after = {**before, "002.png": Picture(draw(12)), "005.png": Picture(draw(5))}
         del after["003.png"]
         report = stand.index(after)
-        if stand.case.numbered:  # Those after the row that was taken out have moved, whatever lies in their old places.
+        if stand.case.numbered:  # Rows after the removed one have moved, whatever their old places hold now.
             assert (report.added + report.changed, report.added - report.removed, report.moved) == (2, 0, 1)
         else:
             assert (report.added, report.changed, report.removed, report.moved) == (1, 1, 1, 0)
@@ -216,44 +216,44 @@ class SourceContract:
         hits = stand.collection.search(draw(1))
         assert [hit.score for hit in hits] == [pytest.approx(1, abs=1e-3)] * 2
         if stand.case.tells:
-            told = [(hit.metadata["caption"], hit.metadata["rank"]) for hit in hits]
-            assert told == [("the first", 1), ("the second", 2)]
+            metadata = [(hit.metadata["caption"], hit.metadata["rank"]) for hit in hits]
+            assert metadata == [("the first", 1), ("the second", 2)]
 
     def test_a_broken_picture_is_reported_once_and_costs_no_other(self, stand: IndexedSource) -> None:
         if not stand.case.opens:
             return  # It holds vectors; tests/integration/test_vectors.py has broken rows.
-        made = {**pictures(1, 2), "bad.png": Picture(draw(3)[:60])}
-        report = stand.index(made)
+        samples = {**pictures(1, 2), "bad.png": Picture(draw(3)[:60])}
+        report = stand.index(samples)
         assert (report.added, report.skipped) == (2, 1)
         (failure,) = report.failures
         assert failure.reason in ("truncated", "corrupt")
         places = {hit.path for hit in stand.collection.search(np.ones(64))}
         assert os.fsdecode(failure.path) not in places
-        again = stand.index(made)
+        again = stand.index(samples)
         assert (again.files_opened, again.skipped, again.failures) == (0, 1, ())
-        mended = stand.index({**made, "bad.png": Picture(draw(3))})
+        mended = stand.index({**samples, "bad.png": Picture(draw(3))})
         assert (mended.added, mended.skipped, mended.live) == (1, 0, 3)
         assert stand.collection.info().failures == ()
 
     def test_a_limited_run_is_gone_on_with(self, stand: IndexedSource) -> None:
-        made = pictures(*range(5))
-        first = stand.index(made, limit=2)
+        samples = pictures(*range(5))
+        first = stand.index(samples, limit=2)
         assert (first.added, first.live, first.interrupted) == (2, 2, False)
         ids = stand.ids()
-        second = stand.index(made, limit=2)
+        second = stand.index(samples, limit=2)
         assert (second.added, second.unchanged, second.removed, second.live) == (2, 2, 0, 4)
-        last = stand.index(made)
+        last = stand.index(samples)
         assert (last.added, last.unchanged, last.live) == (1, 4, 5)
         assert stand.ids().items() >= ids.items()
 
     def test_a_source_that_is_missing_loses_nothing(self, stand: IndexedSource) -> None:
-        made = pictures(1, 2)
-        stand.index(made)
+        samples = pictures(1, 2)
+        stand.index(samples)
         stand.case.lose(stand.at)
         report = stand.collection.index()
         assert (report.removed, report.live) == (0, 2)
         assert any("missing" in note or "not mounted" in note for note in report.notes)
-        assert stand.index(made).live == 2
+        assert stand.index(samples).live == 2
 
     def test_a_dry_run_tells_what_there_is_to_do_and_does_nothing(self, stand: IndexedSource) -> None:
         before = pictures(1, 2, 3)
@@ -266,7 +266,7 @@ class SourceContract:
         planned = stand.index(after, dry_run=True)
         if not stand.case.numbered:
             assert (planned.added, planned.removed) == (1, 1)
-        elif stand.case.named:  # Whether a row is one that has moved is known when its picture has been read.
+        elif stand.case.named:  # Only reading its picture tells whether a row has moved.
             assert (planned.added, planned.changed, planned.removed) == (3, 0, 3)
         else:
             assert (planned.added, planned.changed, planned.removed) == (0, 3, 0)

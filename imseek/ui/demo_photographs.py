@@ -49,10 +49,10 @@ def photographs() -> tuple[Path, ...]:
 
     Raises MissingExtraError if a package is missing.
     """
-    found = []
+    paths = []
     for package, distribution, folder, names in PHOTOGRAPHS:
         spec = find_spec(package)
         if spec is None or spec.origin is None:
             raise MissingExtraError(distribution, "demo")
-        found += [Path(spec.origin).parent / folder / name for name in names]
-    return tuple(path for path in found if path.is_file())
+        paths += [Path(spec.origin).parent / folder / name for name in names]
+    return tuple(path for path in paths if path.is_file())

@@ -24,7 +24,7 @@ _ENDINGS: Final = _PICTURES | _RAW
 _ENDING_BY_FORMAT: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF": ".tif"}
 
 
-def viewable_file(opened: Searchable, image: Image) -> Path:
+def viewable_file(collection: Searchable, image: Image) -> Path:
     """Return a file that a viewer can open: the picture's own file, or a copy.
 
     A copy is made of a picture inside another file, stored elsewhere, or without a picture's extension. Raises
@@ -33,14 +33,14 @@ def viewable_file(opened: Searchable, image: Image) -> Path:
     place = image.place
     if place is not None and place.uri.startswith("file:") and "#" not in place.uri:
         path = Path(os.fsdecode(place.path))
-        if isinstance(opened, Collection) and not os.path.lexists(path):
+        if isinstance(collection, Collection) and not os.path.lexists(path):
             raise ImseekError(
                 f"the file of image {image.image_id} is gone", hint="`imseek index` updates the collection"
             )
-        if isinstance(opened, Collection) and path.suffix.lower() in _ENDINGS:
-            opened.originals.load(image.image_id)  # Raises if the content has changed.
+        if isinstance(collection, Collection) and path.suffix.lower() in _ENDINGS:
+            collection.originals.load(image.image_id)  # Raises if the content has changed.
             return path
-    data = opened.read(image.image_id)
+    data = collection.read(image.image_id)
     kind = str(image.metadata.get("format") or "")
     ending = _ENDING_BY_FORMAT.get(kind, f".{kind.lower()}")
     if ending not in _ENDINGS:

@@ -43,7 +43,7 @@ class Driven:
 
         def shown() -> bool:
             room = len(app.window.shown)
-            return len(app._tiles.tiles) == room and len(self.tiles) == min(room, len(app.found.hits)) > 0
+            return len(app._tiles.tiles) == room and len(self.tiles) == min(room, len(app.results.hits)) > 0
 
         await self.until(shown, "hits in tiles")
 
@@ -120,7 +120,7 @@ def test_words_bring_thumbnails_with_scores(indexed) -> None:
         assert "type what you look for" in browser.status
         assert browser.app.focused.id == "words"
         await browser.ask("red")
-        assert [hit.image_id for hit in browser.app.found.hits] == [hit.image_id for hit in expected]
+        assert [hit.image_id for hit in browser.app.results.hits] == [hit.image_id for hit in expected]
         assert browser.names == [Path(hit.path).name for hit in expected]
         assert str(browser.tiles[0].query_one(".score", Static).content) == f"1  {expected[0].score:.3f}"
         assert browser.app.focused.id == "tiles"
@@ -136,7 +136,7 @@ def test_words_bring_thumbnails_with_scores(indexed) -> None:
 def test_a_thumbnail_is_the_picture(indexed) -> None:
     async def use(browser: Driven) -> None:
         await browser.until(lambda: len(browser.app._thumbs) == 8, "thumbnails")
-        for hit in browser.app.found.hits:
+        for hit in browser.app.results.hits:
             with Image.open(io.BytesIO(browser.app._thumbs[hit.collection, hit.image_id])) as made:
                 small = np.asarray(made.convert("RGB").resize((8, 8)), int)
             with Image.open(hit.path) as original:
@@ -174,7 +174,7 @@ def test_keys_move_select_and_end(indexed) -> None:
 def test_enter_shows_it_large_with_what_is_known(indexed, photos) -> None:
     async def use(browser: Driven) -> None:
         await browser.ready()
-        hit = browser.app.found.hits[0]
+        hit = browser.app.results.hits[0]
         await browser.press("enter")
         screen = browser.app.screen
         assert isinstance(screen, Large)
@@ -221,12 +221,12 @@ def test_more_and_less_like_this_are_asked_with_the_words(indexed) -> None:
 
     async def use(browser: Driven) -> None:
         await browser.ready()
-        first, second = (hit.image_id for hit in browser.app.found.hits[:2])
+        first, second = (hit.image_id for hit in browser.app.results.hits[:2])
         await browser.press("m")
         await browser.until(lambda: not browser.app._searching)
         assert (asked[-1].more, asked[-1].less, asked[-1].terms[0].text) == ((first,), (), "red")
         assert "more like 1" in browser.status
-        at = next(n for n, hit in enumerate(browser.app.found.hits) if hit.image_id == second)
+        at = next(n for n, hit in enumerate(browser.app.results.hits) if hit.image_id == second)
         await browser.press(*["right"] * at, "enter", "l")
         await browser.until(lambda: len(asked) == 3 and not browser.app._searching)
         assert (asked[-1].more, asked[-1].less) == ((first,), (second,))
@@ -248,11 +248,11 @@ def test_the_next_hits_come_as_one_scrolls(many) -> None:
         await browser.press(*["pagedown"] * 4)
         assert browser.app.window.top == 7
         assert browser.app.window.cursor == 32
-        await browser.until(lambda: len(browser.app.found.hits) == 120, "the second page")
+        await browser.until(lambda: len(browser.app.results.hits) == 120, "the second page")
         for _ in range(3):
             await browser.press("end")
             await browser.until(lambda: not browser.app._searching)
-        assert [hit.image_id for hit in browser.app.found.hits] == expected
+        assert [hit.image_id for hit in browser.app.results.hits] == expected
         assert browser.status == "150 of 150"
         assert browser.here == browser.names[-1]
         await browser.until(lambda: all(isinstance(tile._picture, bytes) for tile in browser.tiles), "thumbnails")
@@ -281,11 +281,13 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
         # A late answer to what is no longer asked changes nothing.
         browser.app.ask(BrowseQuery("blue"))
         await browser.until(lambda: not browser.app._searching)
-        blue = [hit.image_id for hit in browser.app.found.hits]
+        blue = [hit.image_id for hit in browser.app.results.hits]
         go.set()
         await asyncio.sleep(0.2)
         await browser.pilot.pause()
-        assert [hit.image_id for hit in browser.app.found.hits] == blue == [h.image_id for h in real("blue", limit=60)]
+        assert (
+            [hit.image_id for hit in browser.app.results.hits] == blue == [h.image_id for h in real("blue", limit=60)]
+        )
 
     drive(indexed, BrowseQuery("red"), use)
 
@@ -330,7 +332,7 @@ def test_a_picture_that_is_gone_says_so_in_its_tile(indexed, photos) -> None:
 def test_open_copy_and_write(indexed) -> None:
     async def use(browser: Driven) -> None:
         await browser.ready()
-        first = browser.app.found.hits[0]
+        first = browser.app.results.hits[0]
         await browser.press("y")
         assert browser.app.clipboard == first.path
         assert browser.status == f"copied {first.path}"
@@ -340,7 +342,7 @@ def test_open_copy_and_write(indexed) -> None:
         assert isinstance(browser.app.screen, WriteTo)
         await browser.press("enter")
         await browser.until(lambda: browser.written)
-        assert browser.written == [(Path("selected.txt"), [hit.path for hit in browser.app.found.hits[:2]])]
+        assert browser.written == [(Path("selected.txt"), [hit.path for hit in browser.app.results.hits[:2]])]
         assert browser.status == "wrote 2 paths to selected.txt"
 
     drive(indexed, BrowseQuery("red"), use)
@@ -389,10 +391,10 @@ def test_any_size(indexed, size) -> None:
         assert window.columns == max(1, size[0] // 26)
         assert len(browser.tiles) == min(8, window.columns * window.rows)
         await browser.press("end")
-        assert browser.here == Path(browser.app.found.hits[-1].path).name
+        assert browser.here == Path(browser.app.results.hits[-1].path).name
         await browser.pilot.resize_terminal(60, 40)
         await browser.until(lambda: browser.app.window.columns == 2)
-        assert browser.here == Path(browser.app.found.hits[-1].path).name
+        assert browser.here == Path(browser.app.results.hits[-1].path).name
         assert any(tile.has_class("-here") for tile in browser.tiles)
 
     drive(indexed, BrowseQuery("red"), use, size=size)

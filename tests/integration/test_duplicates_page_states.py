@@ -166,7 +166,7 @@ def test_groups_are_there_before_the_search_has_ended(
     of = open_workspace(place)
     assert of.finding is not None
     end = time.monotonic() + 60
-    while not of.found and time.monotonic() < end:
+    while not of.group_count and time.monotonic() < end:
         assert not of.finding.wait(0.05)
     shown = said(app.run())
     assert "1 group so far. You can begin to decide." in shown

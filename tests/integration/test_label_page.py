@@ -226,10 +226,10 @@ class TestBatches:
                 began = time.monotonic()
                 batch.keep(collection, one, {a: "1"})
                 assert time.monotonic() - began < 5
-                assert batch.refused is not None
+                assert batch.error is not None
                 assert batch.stored_keys == {}
             batch.keep(collection, one, {a: "1", b: "2"})
-            assert batch.refused is None
+            assert batch.error is None
             assert {t.tag: t.images for t in tags.counts(root)} == {"blue": 1, "red": 1}
 
     def test_words_find_what_is_not_labelled_yet(self, root: Path) -> None:

@@ -253,7 +253,7 @@ def test_what_waits_holds_no_bytes_of_rows(collection: imseek.Collection, tmp_pa
     candidate = Candidate(Target(CatalogSource(1, "table", root, False), root), source, found, None)
     loaded = Loader({0: FakeEncoder()}, StoredContents(collection.path))(candidate)
     assert isinstance(loaded, LoadedPicture)
-    assert (loaded.size, loaded.caption, loaded.candidate.found.where) == (len(draw(1)), "one", None)
+    assert (loaded.size, loaded.caption, loaded.candidate.image.where) == (len(draw(1)), "one", None)
 
 
 # -- rows that name pictures -----------------------------------------------------------------------------

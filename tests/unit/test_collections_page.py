@@ -158,8 +158,8 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
 )
 def test_progress_is_told(progress: dict[str, Any], how: str, share: float | None) -> None:
     told = run_descriptions.summarise_run(job(**progress), NOW)
-    assert told.what == "Indexing"
-    assert told.how.startswith(how)
+    assert told.title == "Indexing"
+    assert told.detail.startswith(how)
     assert told.share == share
 
 
@@ -174,13 +174,13 @@ def test_progress_is_told(progress: dict[str, Any], how: str, share: float | Non
 )
 def test_ends_are_told(state: str, code: int | None, what: str) -> None:
     told = run_descriptions.summarise_run(job(state, code=code, done=3, total=9, skipped=0), NOW)
-    assert told.what == what
-    assert told.how.startswith("3 files checked")
-    assert ("kept" in told.how) == (state == jobs.INTERRUPTED)
+    assert told.title == what
+    assert told.detail.startswith("3 files checked")
+    assert ("kept" in told.detail) == (state == jobs.INTERRUPTED)
 
 
 def test_kinds_that_are_not_known_are_text() -> None:
-    assert run_descriptions.summarise_run(job(kind="**later**\n"), NOW).what == "**later**\\n"
+    assert run_descriptions.summarise_run(job(kind="**later**\n"), NOW).title == "**later**\\n"
 
 
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) 
     assert work.wait(60)
     assert isinstance(work.result(), jobs.Job)
     ended = jobs.wait(library.path_for("new", environ), work.result().run_id, timeout=60)
-    assert run_descriptions.summarise_run(ended).what == "Indexing: failed"
+    assert run_descriptions.summarise_run(ended).title == "Indexing: failed"
     end = time.monotonic() + 30  # The run has ended before its process says why.
     while "/no/such/folder" not in (run_descriptions.log_of(ended) or "") and time.monotonic() < end:
         time.sleep(0.05)

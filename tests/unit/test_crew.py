@@ -90,7 +90,7 @@ def test_a_picture_that_ends_workers_is_reported_and_takes_no_other_with_it(
     monkeypatch: pytest.MonkeyPatch, collection: imseek.Collection, folder: Path
 ) -> None:
     def fate(worker: int, called: str, arguments: Sequence[Any], work: Work) -> Any:
-        if called == "read" and any(parcel.what.path == b"04.png" for parcel in arguments[1]):
+        if called == "read" and any(parcel.payload.path == b"04.png" for parcel in arguments[1]):
             raise WorkerDiedError
         return work()
 

@@ -63,9 +63,9 @@ class TestFound:
         assert not found.needs_next_page(69)
         found.take(result(200, 1), further=False)
         assert [one.image_id for one in found.hits] == [200]
-        assert list(found.chosen.values()) == [hit(2)]
+        assert list(found.selection.values()) == [hit(2)]
         found.toggle(hit(2))
-        assert found.chosen == {}
+        assert found.selection == {}
 
 
 class TestWindow:

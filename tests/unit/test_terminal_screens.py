@@ -52,7 +52,7 @@ def asked(monkeypatch):
 )
 def test_ways(asked, answer, way) -> None:
     screen = asked(answer)
-    assert (screen.way, screen.columns, screen.lines, screen.reason) == (way, 90, 40, "")
+    assert (screen.protocol, screen.columns, screen.lines, screen.reason) == (way, 90, 40, "")
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_cells(asked, cell, expected, monkeypatch) -> None:
 )
 def test_why_not(asked, environment, reason) -> None:
     screen = asked(terminals.PLAIN, **environment)
-    assert screen.way is None
+    assert screen.protocol is None
     assert reason in screen.reason

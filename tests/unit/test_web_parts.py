@@ -184,7 +184,7 @@ def test_a_choice_is_kept_under_one_name() -> None:
     hit = Hit("c", 2, 0.5, None, {}, (3,))
     made = make_selection("photos", [1, 2, 2], [hit, Hit("c", 9, 0.1, None)])
     assert made.ids == (1, 2)
-    assert dict(made.found) == {2: (0.5, (3,))}
+    assert dict(made.hit_data) == {2: (0.5, (3,))}
     token = kept.keep(made)
     assert kept.keep(make_selection("photos", [1, 2], [hit])) == token
     assert kept.keep(make_selection("photos", [2, 1], [hit])) != token

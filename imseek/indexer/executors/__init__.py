@@ -38,7 +38,7 @@ class ThreadExecutor:
     """Reads, hashes, decodes and prepares in threads. The run encodes, since its encoder uses all processors."""
 
     def __init__(self, plan: Plan) -> None:
-        workers = max(available_cpus(), plan.waiting)
+        workers = max(available_cpus(), plan.read_threads)
         self._map: OrderedMap[Item, Result] = OrderedMap(
             plan.loader,
             workers=workers,

@@ -11,15 +11,15 @@ from imseek.indexer.decode_stage import Item, Loader, Result
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run tells its executor.
+    """Instructions of a run to its executor.
 
-    ``batch`` is the number of pictures per encoder call; ``waiting`` is the number of threads worth reading with if
-    that exceeds the number for decoding (0 otherwise); ``deadline`` is the time limit for one file in seconds.
+    ``batch`` is the number of pictures per encoder call; ``read_threads`` is the number of threads worth reading with
+    if that exceeds the number for decoding (0 otherwise); ``deadline`` is the time limit for one file in seconds.
     """
 
     loader: Loader
     batch: int
-    waiting: int
+    read_threads: int
     deadline: float
 
 

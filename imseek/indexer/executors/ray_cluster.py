@@ -129,11 +129,11 @@ def _isolate_cluster(ray: Any) -> Iterator[None]:
 
 def _local_settings(options: Ray) -> dict[str, Any]:
     """Return the settings of a cluster for one run: large enough for the requested workers, local to this machine."""
-    here = available_cpus()
-    cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
-    if cpus > MAX_CPUS_PER_PROCESSOR * here:
+    own_cpus = available_cpus()
+    cpus = max(own_cpus, math.ceil((options.workers or 1) * options.cpus))
+    if cpus > MAX_CPUS_PER_PROCESSOR * own_cpus:
         raise UsageError(
-            f"workers that take {cpus:,} CPUs are too many for this machine, which has {here:,}",
+            f"workers that take {cpus:,} CPUs are too many for this machine, which has {own_cpus:,}",
             hint="a cluster of several machines is joined with --address; docs/scale.md",
         )
     return {

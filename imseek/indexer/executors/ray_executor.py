@@ -66,18 +66,18 @@ class RayExecutor:
 
     def __call__(self, items: Iterable[Item]) -> Generator[Result]:
         numbers = itertools.count().__next__
-        waiting: deque[Outcome] = deque()
+        outcomes: deque[Outcome] = deque()
         dispatch: Dispatcher | None = None
         with ExitStack() as stack:
             for outcome, piece in split_into_units(items, self._plan.loader, self._options.shard, numbers):
-                waiting.append(outcome)
+                outcomes.append(outcome)
                 if len(piece):
                     if dispatch is None:
                         dispatch = stack.enter_context(self._dispatch(numbers))
                     dispatch.give(piece)
-                if dispatch is None or len(waiting) > dispatch.ahead:
-                    yield from waiting.popleft().take()
-            for outcome in waiting:
+                if dispatch is None or len(outcomes) > dispatch.ahead:
+                    yield from outcomes.popleft().take()
+            for outcome in outcomes:
                 yield from outcome.take()
             if dispatch is not None:
                 self._lost = dispatch.lost
@@ -95,7 +95,7 @@ class RayExecutor:
             {space_id: Recipe.of(encoder) for space_id, encoder in plan.loader.encoders.items()},
             replace(self._runtime, threads=self._runtime.threads or threads),
             self._staging,
-            max(threads, plan.waiting),
+            max(threads, plan.read_threads),
             plan.batch,
             plan.deadline,
             plan.loader.limits,
@@ -294,8 +294,8 @@ class Dispatcher:
         elif len(piece) > 1:  # one of its pictures may be the cause
             self._pieces.extendleft(reversed(piece.alone(self._numbers)))
         else:
-            ended = f"{MAX_DEATHS} workers ended while they had it in hand"
-            piece.put(0, FailedPicture.of(piece.candidates[0], Trouble(SkipReason.ENCODER_FAILED, ended)))
+            message = f"{MAX_DEATHS} workers ended while they had it in hand"
+            piece.put(0, FailedPicture.of(piece.candidates[0], Trouble(SkipReason.ENCODER_FAILED, message)))
 
     # -- pieces ------------------------------------------------------------------------------------------
 
@@ -308,9 +308,9 @@ class Dispatcher:
                 content = replace(one.content, stat=piece.timed(n, one.content.stat))
                 loaded = self._loader.look_up(candidate, content, one.content_hash, one.size)
                 piece.loaded.append(loaded)
-        needed = [one.absent_at is not None for one in piece.loaded if not isinstance(one, Trouble)]
+        needs_row = [one.absent_at is not None for one in piece.loaded if not isinstance(one, Trouble)]
         name = f"{piece.number}.{piece.tries}.npy"
-        self._call(worker.actor.make.remote(piece.number, name, needed), _Call(worker, piece, name))
+        self._call(worker.actor.make.remote(piece.number, name, needs_row), _Call(worker, piece, name))
 
     def _finish(self, call: _Call, piece: WorkUnit, encoded: EncodedUnit) -> None:
         call.worker.pieces.remove(piece)
@@ -327,19 +327,19 @@ class Dispatcher:
                 return
             self._staging.remove(encoded.staged)
         self._open.discard(piece)
-        made = iter(encoded.pictures)
+        pictures = iter(encoded.pictures)
         for n, (candidate, loaded) in enumerate(zip(piece.candidates, piece.loaded, strict=True)):
             if isinstance(loaded, Trouble):
                 piece.put(n, FailedPicture.of(candidate, loaded))
                 continue
-            picture = next(made)
+            picture = next(pictures)
             if isinstance(picture, Trouble):
                 piece.put(n, FailedPicture.of(candidate, replace(picture, stat=loaded.stat)))
             elif picture is None:
                 piece.put(n, loaded)
             else:
-                whole = self._picture(picture, rows, encoded.precisions)
-                piece.put(n, replace(loaded, picture=whole))
+                complete = self._picture(picture, rows, encoded.precisions)
+                piece.put(n, replace(loaded, picture=complete))
 
     def _picture(
         self, picture: EncodedPicture, rows: npt.NDArray[np.float16] | None, precisions: Mapping[int, str]

@@ -22,7 +22,7 @@ SHARD_BYTES: Final = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class SourceKey:
-    """What a worker needs to open a source."""
+    """Kind, root and options of a source, with which a worker opens it."""
 
     kind: str
     root: bytes
@@ -34,7 +34,7 @@ class PictureInput:
     """One picture for a worker: what to load from which source, or the picture's content itself."""
 
     source: SourceKey
-    what: FoundImage | Content
+    payload: FoundImage | Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +71,17 @@ class Outcome:
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._results: list[Result | None] = [None if isinstance(i, Candidate) else i for i in items]
-        self._left = sum(isinstance(item, Candidate) for item in items)
+        self._remaining = sum(isinstance(item, Candidate) for item in items)
         self._done = threading.Event()
         self._error: BaseException | None = None
-        if not self._left:
+        if not self._remaining:
             self._done.set()
 
-    def put(self, at: int, result: Result) -> None:
-        assert self._results[at] is None, "each item has exactly one result"
-        self._results[at] = result
-        self._left -= 1
-        if not self._left:
+    def put(self, index: int, result: Result) -> None:
+        assert self._results[index] is None, "each item has exactly one result"
+        self._results[index] = result
+        self._remaining -= 1
+        if not self._remaining:
             self._done.set()
 
     def fail(self, error: BaseException) -> None:
@@ -124,7 +124,7 @@ class WorkUnit:
 
     def timed(self, n: int, stat: FileStat) -> FileStat:
         """Return ``stat`` with the run's time of assignment, because a worker's clock may be ahead."""
-        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.clock_ns)
+        return stat if stat == self.candidates[n].image.stat else replace(stat, checked_ns=self.clock_ns)
 
     def alone(self, number: Callable[[], int]) -> list[WorkUnit]:
         """Split into single pictures, so that one that kills workers affects no other."""
@@ -144,10 +144,10 @@ def split_into_units(
     batch: list[tuple[Item, FoundImage | Content | Trouble | None]] = []
     candidates = weight = 0
     for item in items:
-        what = read(item.source.portable, item.found) if isinstance(item, Candidate) else None
-        batch.append((item, what))
+        payload = read(item.source.portable, item.image) if isinstance(item, Candidate) else None
+        batch.append((item, payload))
         candidates += isinstance(item, Candidate)
-        weight += _payload_bytes(what)
+        weight += _payload_bytes(payload)
         if candidates >= size or weight >= SHARD_BYTES or len(batch) >= 16 * size:
             yield _shard(batch, loader, number())
             batch, candidates, weight = [], 0, 0
@@ -160,31 +160,31 @@ def _shard(
 ) -> tuple[Outcome, WorkUnit]:
     outcome = Outcome([item for item, _ in batch])
     piece = WorkUnit(number, outcome, [], [], [])
-    for at, (item, what) in enumerate(batch):
-        if what is None or not isinstance(item, Candidate):
+    for at, (item, payload) in enumerate(batch):
+        if payload is None or not isinstance(item, Candidate):
             continue
-        if isinstance(what, Trouble):
-            outcome.put(at, FailedPicture.of(item, what))
-        elif isinstance(what, Content) and what.taken is not None:
-            outcome.put(at, loader.take(item, what, what.taken))
+        if isinstance(payload, Trouble):
+            outcome.put(at, FailedPicture.of(item, payload))
+        elif isinstance(payload, Content) and payload.taken is not None:
+            outcome.put(at, loader.take(item, payload, payload.taken))
         else:
             target = item.target
             key = SourceKey(target.source.kind, target.root, target.options)
             piece.at.append(at)
             piece.candidates.append(item)
-            piece.parcels.append(PictureInput(key, what))
+            piece.parcels.append(PictureInput(key, payload))
     return outcome, piece
 
 
-def _payload_bytes(what: FoundImage | Content | Trouble | None) -> int:
+def _payload_bytes(payload: FoundImage | Content | Trouble | None) -> int:
     """Return the bytes of a picture as known before it is read.
 
     Inside a container the stat is that of the container's file, so only data at hand counts.
     """
-    if isinstance(what, Content):
-        return len(what.data)
-    if not isinstance(what, FoundImage):
+    if isinstance(payload, Content):
+        return len(payload.data)
+    if not isinstance(payload, FoundImage):
         return 0
-    if MEMBER_SEPARATOR in what.path:
-        return len(getattr(what.where, "data", b""))
-    return max(0, what.stat.size)
+    if MEMBER_SEPARATOR in payload.path:
+        return len(getattr(payload.where, "data", b""))
+    return max(0, payload.stat.size)

@@ -99,9 +99,9 @@ class Worker:
         """
         sources = [self._source(parcel.source) for parcel in parcels]
         pairs = list(zip(sources, parcels, strict=True))
-        found = self._each(_load_content, pairs)
-        self._contents[number] = [content for content in found if isinstance(content, Content)]
-        return [_describe_read(content) for content in found]
+        contents = self._each(_load_content, pairs)
+        self._contents[number] = [content for content in contents if isinstance(content, Content)]
+        return [_describe_read(content) for content in contents]
 
     def make(self, number: int, name: str, needed: Sequence[bool]) -> EncodedUnit:
         """Encode those held pictures of a piece that are ``needed``, and stage their rows as ``name``.
@@ -109,20 +109,20 @@ class Worker:
         ``needed`` has one flag per picture read.
         """
         contents = self._contents.pop(number)
-        wanted = [content for content, need in zip(contents, needed, strict=True) if need]
-        pictures = iter(self._each(self._picture, wanted))
-        made = [next(pictures) if need else None for need in needed]
+        to_encode = [content for content, need in zip(contents, needed, strict=True) if need]
+        pictures = iter(self._each(self._picture, to_encode))
+        outcomes = [next(pictures) if need else None for need in needed]
         hashes = [hash_of(content) for content in contents]
         prepared: dict[bytes, Prepared] = {
             content_hash: picture.prepared
-            for content_hash, picture in zip(hashes, made, strict=True)
+            for content_hash, picture in zip(hashes, outcomes, strict=True)
             if isinstance(picture, Picture)
         }
-        of, rows = self._encode(prepared)
+        row_numbers, rows = self._encode(prepared)
         staged = self._staging.write(name, np.stack(rows)) if rows else None
         results = tuple(
-            EncodedPicture(picture.facts, of[content_hash]) if isinstance(picture, Picture) else picture
-            for content_hash, picture in zip(hashes, made, strict=True)
+            EncodedPicture(picture.facts, row_numbers[content_hash]) if isinstance(picture, Picture) else picture
+            for content_hash, picture in zip(hashes, outcomes, strict=True)
         )
         return EncodedUnit(results, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
 
@@ -132,7 +132,7 @@ class Worker:
         Returns, by content hash, the index of its row or the reason for a failure; and the rows.
         """
         rows: list[Any] = []
-        of: dict[bytes, int | str] = {}
+        row_numbers: dict[bytes, int | str] = {}
         hashes = list(prepared)
         for start in range(0, len(hashes), self._setup.batch):
             batch = hashes[start : start + self._setup.batch]
@@ -140,11 +140,11 @@ class Worker:
                 encoded = encode(self._encoders, [prepared[one] for one in batch])
             for content_hash, vectors in zip(batch, encoded, strict=True):
                 if isinstance(vectors, str):
-                    of[content_hash] = vectors
+                    row_numbers[content_hash] = vectors
                 else:
-                    of[content_hash] = len(rows)
+                    row_numbers[content_hash] = len(rows)
                     rows.append(np.concatenate([vectors[space_id] for space_id in self._encoders]))
-        return of, rows
+        return row_numbers, rows
 
     def _picture(self, content: Content) -> Picture | Trouble:
         return picture_of(content, list(self._encoders.values()), self._draft_size, self._setup.limits)
@@ -175,7 +175,7 @@ class Worker:
 
 def _load_content(pair: tuple[Source, PictureInput]) -> Content | Trouble:
     source, parcel = pair
-    return parcel.what if isinstance(parcel.what, Content) else read(source.load, parcel.what)
+    return parcel.payload if isinstance(parcel.payload, Content) else read(source.load, parcel.payload)
 
 
 def _describe_read(content: Content | Trouble) -> ReadPicture | Trouble:

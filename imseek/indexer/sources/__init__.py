@@ -37,49 +37,50 @@ class SourceRequest:
     stop: threading.Event | None
 
 
-def _open_folder(one: SourceRequest) -> Source:
+def _open_folder(request: SourceRequest) -> Source:
     from imseek.indexer.sources.folder import Folder
 
     return Folder(
-        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
-        opener=one.opener,
+        request.root, choose=request.choose, follow_symlinks=request.follow_symlinks, below=request.below,
+        inside=request.inside, opener=request.opener,
     )  # fmt: skip
 
 
-def _open_list(one: SourceRequest) -> Source:
+def _open_list(request: SourceRequest) -> Source:
     from imseek.indexer.sources.named_files import FileList
 
-    return FileList(one.names, allow_private=one.options.allow_private, opener=one.opener)
+    return FileList(request.names, allow_private=request.options.allow_private, opener=request.opener)
 
 
-def _open_imagefolder(one: SourceRequest) -> Source:
+def _open_imagefolder(request: SourceRequest) -> Source:
     from imseek.indexer.sources.imagefolder import ImageFolder
 
     return ImageFolder(
-        one.root, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below, inside=one.inside,
-        caption_column=one.options.caption_column, read_ns=one.read_ns, opener=one.opener,
+        request.root, choose=request.choose, follow_symlinks=request.follow_symlinks, below=request.below,
+        inside=request.inside, caption_column=request.options.caption_column, read_ns=request.read_ns,
+        opener=request.opener,
     )  # fmt: skip
 
 
-def _open_table(one: SourceRequest) -> Source:
+def _open_table(request: SourceRequest) -> Source:
     from imseek.indexer.sources.table import Table
 
     return Table(
-        one.root, one.options, choose=one.choose, follow_symlinks=one.follow_symlinks, below=one.below,
-        opener=one.opener,
+        request.root, request.options, choose=request.choose, follow_symlinks=request.follow_symlinks,
+        below=request.below, opener=request.opener,
     )  # fmt: skip
 
 
-def _open_archive(one: SourceRequest) -> Source:
+def _open_archive(request: SourceRequest) -> Source:
     from imseek.indexer.sources.archive import Archives
 
-    return Archives(one.root, choose=one.choose, below=one.below, opener=one.opener, stop=one.stop)
+    return Archives(request.root, choose=request.choose, below=request.below, opener=request.opener, stop=request.stop)
 
 
-def _open_vectors(one: SourceRequest) -> Source:
+def _open_vectors(request: SourceRequest) -> Source:
     from imseek.indexer.sources.vectors import open_vectors
 
-    return open_vectors(one.root, one.options, one.choose, opener=one.opener)
+    return open_vectors(request.root, request.options, request.choose, opener=request.opener)
 
 
 #: How a source of each kind is opened. A new kind takes its place here, and in detect.py.
@@ -123,12 +124,12 @@ def open_source(
 
 
 def known_kinds() -> list[str]:
-    """Return the kinds that a user may name, ours and those of plugins."""
+    """Return the kinds of sources that a user may name: imseek's own, then those of plugins."""
     return [*sorted(KINDS), *find_plugins("imseek.sources")]
 
 
 def _opener(kind: str) -> Callable[[SourceRequest], Source]:
-    """Return what opens sources of a kind. Raises PluginError for one that neither imseek nor a plugin knows."""
+    """Return the function that opens sources of a kind. Raises PluginError if neither imseek nor a plugin knows it."""
     if kind in _OPENERS:
         return _OPENERS[kind]
     plugin = find_plugins("imseek.sources").get(kind)
@@ -173,14 +174,14 @@ def options_of(document: str) -> SourceOptions:
         raise CorruptCollectionError(f"options of a source are damaged: {error}") from error
     if not isinstance(stored, dict):
         raise CorruptCollectionError(f"options of a source are damaged: {stored!r:.80}")
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in fields(SourceOptions):
         if field.name in stored:
             value = stored[field.name]
-            given[field.name] = tuple(value) if isinstance(value, list) else value
-            if not _is_option(given[field.name], field.default):
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+            if not _is_option(values[field.name], field.default):
                 raise CorruptCollectionError(f"the option {field.name} of a source is damaged: {value!r:.80}")
-    return SourceOptions(**given)
+    return SourceOptions(**values)
 
 
 def _is_option(value: Any, default: Any) -> bool:

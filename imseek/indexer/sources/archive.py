@@ -85,9 +85,9 @@ class Archives:
             return trouble_at(self._root)
         self._elsewhere, missing, trouble = remote_files.try_list_files(self._root)
         if missing:
-            shown = f"{len(missing)} of the files it names are" if len(missing) > 1 else "1 file it names is"
+            subject = f"{len(missing)} of the files it names are" if len(missing) > 1 else "1 file it names is"
             first = display_path(missing[0])
-            self.notes.append(f"{display_path(self._root)}: {shown} missing or cannot be reached ({first})")
+            self.notes.append(f"{display_path(self._root)}: {subject} missing or cannot be reached ({first})")
         return trouble
 
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
@@ -134,29 +134,29 @@ class Archives:
         return FoundImage(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
     def _reopen(self, found: FoundImage) -> tuple[Archive, Member]:
-        """Open the archive of ``found`` again. Raises MediaError where it is not the one that was scanned."""
+        """Open the archive of ``found`` again. Raises MediaError if the archive has changed since the scan."""
         container, name, _ = split(found.path)
         place = join(self._root, container)
         with self._lock:
-            known = self._finders.get(container)
-            if known is None or not known[0].same_file(found.stat):
-                known = self._finder(container)
-            if not known[0].same_file(found.stat):
+            entry = self._finders.get(container)
+            if entry is None or not entry[0].same_file(found.stat):
+                entry = self._finder(container)
+            if not entry[0].same_file(found.stat):
                 raise MediaError(SkipReason.CHANGED, "its archive changed while it was read")
-            return known[1].archive, _find_member(known[1], place, name)
+            return entry[1].archive, _find_member(entry[1], place, name)
 
     def _finder(self, container: bytes) -> tuple[FileStat, Finder]:
         """Return the finder of an archive, reusing an earlier one unless the file has changed since."""
         place = join(self._root, container)
         stat = self._stat(container)
-        known = self._finders.pop(container, None)
-        if known is None or not known[0].same_file(stat):
+        entry = self._finders.pop(container, None)
+        if entry is None or not entry[0].same_file(stat):
             window = None if has_random_access(place) else _KEEP_BEHIND
-            known = (stat, Finder(lambda: self._open(container), window))
-        self._finders[container] = known
+            entry = (stat, Finder(lambda: self._open(container), window))
+        self._finders[container] = entry
         while len(self._finders) > _MAX_OPEN_ARCHIVES:
             self._finders.pop(next(iter(self._finders)))
-        return known
+        return entry
 
     def is_gone(self, path: bytes) -> bool:
         try:
@@ -224,8 +224,8 @@ def _find_member(finder: Finder, place: bytes, name: bytes) -> Member:
     """Find a member by name. Raises MediaError (``VANISHED``) where there is none."""
     member = finder.find(name)
     if member is None:
-        shown = f"{display_path(place)} holds no {display_path(name)} any more"
-        raise MediaError(SkipReason.VANISHED, shown)
+        message = f"{display_path(place)} holds no {display_path(name)} any more"
+        raise MediaError(SkipReason.VANISHED, message)
     return member
 
 

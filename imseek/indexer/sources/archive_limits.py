@@ -11,7 +11,7 @@ from typing import Final
 from imseek.errors import MediaError
 from imseek.types.pictures import SkipReason
 
-#: Largest expansion ratio: three times that of pages of plain text, and a fifth of deflate's maximum.
+#: Largest expansion ratio: three times the ratio of plain text, a fifth of deflate's maximum.
 MAX_RATIO: Final = 200
 #: Bytes allowed whatever the ratio: five A4 pages in colour, which may be blank.
 FREE_BYTES: Final = 128 * 2**20

@@ -69,7 +69,7 @@ def picture_members(files: Mapping[bytes, Any], takes: NameFilter) -> Iterator[M
     for name, where in files.items():
         if takes(name):
             beside = find_sidecars(name, files, sample_key(name))
-            yield Member(name, where, {ending: files[found] for ending, found in beside.items()})
+            yield Member(name, where, {ending: files[sidecar] for ending, sidecar in beside.items()})
 
 
 def sample_key(name: bytes) -> bytes:

@@ -52,20 +52,20 @@ def infer_roles(columns: Sequence[Column], options: SourceOptions) -> ColumnRole
         caption: str | None = _find_column(columns, options.caption_column).name
     else:
         caption = find_caption_column(columns, image.name)
-    taken = {image.name, caption}
-    extra, notes = select_extra_columns([column for column in columns if column.name not in taken])
+    used = {image.name, caption}
+    extra, notes = select_extra_columns([column for column in columns if column.name not in used])
     names_files = image.kind is Kind.TEXT and not any(image.name.lower() in tier for tier in _URLS)
     return ColumnRoles(image, names_files, caption, extra, notes)
 
 
 def find_caption_column(columns: Sequence[Column], image: str | None = None) -> str | None:
     """Return the text column that is most likely the caption, or None."""
-    found = {
+    texts = {
         column.name.lower(): column.name
         for column in reversed(columns)
         if column.kind in (Kind.TEXT, Kind.TEXTS) and column.name != image
     }
-    return next((found[name] for name in _CAPTIONS if name in found), None)
+    return next((texts[name] for name in _CAPTIONS if name in texts), None)
 
 
 def select_extra_columns(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -82,14 +82,14 @@ def select_extra_columns(columns: Sequence[Column]) -> tuple[tuple[str, ...], tu
 
 def _find_image_column(columns: Sequence[Column]) -> Column:
     """Find the image column: embedded pictures take precedence over files, and files over URLs."""
-    held = [column for column in columns if column.kind in (Kind.BYTES, Kind.PICTURE)]
+    embedded = [column for column in columns if column.kind in (Kind.BYTES, Kind.PICTURE)]
     text = [column for column in columns if column.kind is Kind.TEXT]
     tiers = [
         [column for column in columns if column.is_image],
-        [column for column in held if column.name.lower() in _PICTURES],
+        [column for column in embedded if column.name.lower() in _PICTURES],
         *([c for c in text if c.name.lower() in names] for names in _NAMES),
         *([c for c in text if c.name.lower() in names] for names in _URLS),
-        held,
+        embedded,
     ]
     for tier in tiers:
         if len(tier) > 1:

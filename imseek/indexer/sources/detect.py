@@ -55,19 +55,19 @@ def _is_listable(url: bytes) -> bool:
 
 def _kind_in_store(url: bytes) -> str:
     """Return the kind of a folder in an object store, from the names in it at any depth."""
-    shown = display_path(url)
+    location = display_path(url)
     try:
         names = [name for name, _ in remote_files.list_files(url)[0]]
     except FileNotFoundError as error:
-        raise UsageError(f"{shown}: {error.strerror}") from error
+        raise UsageError(f"{location}: {error.strerror}") from error
     except OSError as error:
-        raise StorageError(f"{shown}: {error.strerror}") from error
+        raise StorageError(f"{location}: {error.strerror}") from error
     if any(map(is_archive, names)):
         return "archive"
     if any(map(is_table, names)):
         return "table"
     raise UsageError(
-        f"{shown} holds neither archives nor tables",
+        f"{location} holds neither archives nor tables",
         hint="single pictures are taken from this machine and from the web",
     )
 
@@ -118,13 +118,13 @@ def _holds_tables(path: bytes, names: Mapping[str, bool]) -> bool:
     folders = {name for name, is_folder in names.items() if is_folder and not name.startswith(".")}
     if not folders <= {"data", *SPLITS}:
         return False
-    found = {os.fsencode(name) for name, is_folder in names.items() if not is_folder}
+    files = {os.fsencode(name) for name, is_folder in names.items() if not is_folder}
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(os.path.join(path, os.fsencode(folder))) as listing:
             entries = list(listing)
             if any(entry.is_dir() for entry in entries):
                 return False
-            found.update(entry.name for entry in entries)
-    shown = {name for name in found if not name.startswith(b".")}
-    tables = {name for name in shown if container_suffix(name) in TABLES}
-    return bool(tables) and all(os.path.splitext(name)[1].lower() in _DESCRIPTION_SUFFIXES for name in shown - tables)
+            files.update(entry.name for entry in entries)
+    visible = {name for name in files if not name.startswith(b".")}
+    tables = {name for name in visible if container_suffix(name) in TABLES}
+    return bool(tables) and all(os.path.splitext(name)[1].lower() in _DESCRIPTION_SUFFIXES for name in visible - tables)

@@ -86,8 +86,8 @@ def _bounded_integer(metadata: Mapping[str, Any], name: str, low: int, above: in
 
 
 def _luma(metadata: Mapping[str, Any]) -> Luma | None:
-    known = {name: value for name in _LUMA if (value := _typed(metadata, f"luma_{name}", float)) is not None}
-    return Luma(**known, blur=_typed(metadata, "luma_blur", float)) if len(known) == len(_LUMA) else None
+    values = {name: value for name in _LUMA if (value := _typed(metadata, f"luma_{name}", float)) is not None}
+    return Luma(**values, blur=_typed(metadata, "luma_blur", float)) if len(values) == len(_LUMA) else None
 
 
 def _taken_at(metadata: Mapping[str, Any]) -> str | None:

@@ -64,7 +64,7 @@ class Folder:
         self._what = what
         self._opener = FileOpener(root) if opener is None else opener
         self.notes: list[str] = []
-        self._others = 0
+        self._other_files = 0
         self._sidecars = SidecarNames()
 
     def trouble(self) -> str | None:
@@ -73,8 +73,8 @@ class Folder:
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Yield entries sorted by name, so that two scans of the same tree give the same order."""
         yield from self._start()
-        if self._others:
-            files = "1 other file does" if self._others == 1 else f"{self._others:,} other files do"
+        if self._other_files:
+            files = "1 other file does" if self._other_files == 1 else f"{self._other_files:,} other files do"
             self.notes.append(f"{display_path(self._root)}: {files} not look like {self._what}")
 
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
@@ -105,8 +105,8 @@ class Folder:
 
     def _start(self) -> Iterator[FoundImage | UnreachableEntry]:
         start = place_in(self._root, self._below)
-        if (marked := quarantine_of(start)) is not None:
-            self.notes.append(f"{display_path(marked)} {_QUARANTINE_NOTE}")
+        if (quarantine := quarantine_of(start)) is not None:
+            self.notes.append(f"{display_path(quarantine)} {_QUARANTINE_NOTE}")
             return
         try:
             info = os.stat(start)
@@ -125,7 +125,7 @@ class Folder:
     ) -> Iterator[FoundImage | UnreachableEntry]:
         full = place_in(self._root, relative)
         try:
-            here = os.stat(full)
+            info = os.stat(full)
             with os.scandir(full) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
@@ -139,10 +139,10 @@ class Folder:
             self.notes.append(f"{display_path(full)} {_QUARANTINE_NOTE}")
             return
         # Only links can lead back to a folder being walked; device and inode identify each ancestor.
-        ancestors |= {(here.st_dev, here.st_ino)}
+        ancestors |= {(info.st_dev, info.st_ino)}
         sidecars = SidecarNames(entry.name for entry in entries)
         for entry in entries:
-            self._sidecars = sidecars  # those of a folder within it were others
+            self._sidecars = sidecars  # a subfolder has set its own
             path = os.path.join(relative, entry.name)
             if path in self._inside:
                 continue
@@ -160,19 +160,19 @@ class Folder:
     def _link(
         self, entry: os.DirEntry[bytes], path: bytes, ancestors: frozenset[tuple[int, int]]
     ) -> Iterator[FoundImage | UnreachableEntry]:
-        takes = self._choose.takes(path)
+        is_chosen = self._choose.takes(path)
         try:
             target = entry.stat()
         except FileNotFoundError:
-            if takes and self._looks(path):
+            if is_chosen and self._looks(path):
                 yield UnreachableEntry(path, SkipReason.BROKEN_LINK, "the link leads nowhere")
             return
         except OSError as error:
-            if takes:
+            if is_chosen:
                 yield UnreachableEntry(path, SkipReason.LINK_LOOP, f"link: {error.strerror}")
             return
         if not stat.S_ISDIR(target.st_mode):
-            if takes and self._is_relevant(path):
+            if is_chosen and self._is_relevant(path):
                 yield self._file(path, target)
         elif self._follow_symlinks and self._choose.enters(path):
             if (target.st_dev, target.st_ino) in ancestors:
@@ -183,16 +183,16 @@ class Folder:
     def _is_relevant(self, path: bytes) -> bool:
         """Tell by its path whether a file is relevant. Others are counted, and cost no stat."""
         looks = self._looks(path or self._root)
-        self._others += not looks and not path.endswith(b".xmp")
+        self._other_files += not looks and not path.endswith(b".xmp")
         return looks
 
     def _file(self, path: bytes, info: os.stat_result) -> FoundImage | UnreachableEntry:
         if not stat.S_ISREG(info.st_mode):
             return UnreachableEntry(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
-        found = FoundImage(path, file_stat(info))
+        image = FoundImage(path, file_stat(info))
         if self._sidecars and (beside := sidecars_of(place_in(self._root, path), self._sidecars)):
-            return replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
-        return found
+            return replace(image, sidecars=beside, sidecar_stat=stat_sidecars(beside))
+        return image
 
 
 def quarantine_of(path: bytes) -> bytes | None:
@@ -217,9 +217,9 @@ def path_below(root: bytes, path: bytes) -> bytes:
 
 def reaches(root: bytes, path: bytes, follow_symlinks: bool) -> bool:
     """Tell whether a walk from ``root`` would reach ``path``; links to folders count only with ``follow_symlinks``."""
-    here = root
+    current = root
     for name in os.path.relpath(path, root).split(b"/"):
-        here = os.path.join(here, name)
-        if os.path.islink(here) and os.path.isdir(here) and not follow_symlinks:
+        current = os.path.join(current, name)
+        if os.path.islink(current) and os.path.isdir(current) and not follow_symlinks:
             return False
     return True

@@ -43,7 +43,7 @@ class _MetadataRow:
 class _Annotations:
     """Metadata known before a picture is read."""
 
-    named: Mapping[str, Scalar]
+    labels: Mapping[str, Scalar]
     row: _MetadataRow
 
 
@@ -88,14 +88,14 @@ class ImageFolder:
 
     def scan(self) -> Iterator[FoundImage | Container | UnreachableEntry]:
         """Scan the folder, then read metadata files: only then can rows that name missing pictures be counted."""
-        found: set[bytes] = set()
+        pictures: set[bytes] = set()
         for entry in self._folder.scan():
             if isinstance(entry, FoundImage):
-                found.add(entry.path)
+                pictures.add(entry.path)
             yield entry
         self.notes += self._folder.notes
         above = {b""}
-        for path in found:
+        for path in pictures:
             while (path := os.path.dirname(path)) not in above:
                 above.add(path)
         for folder in sorted(above):
@@ -103,16 +103,16 @@ class ImageFolder:
                 path = os.path.join(folder, os.fsencode(name))
                 if os.path.isfile(place_in(self._root, path)):
                     self._covered.add(folder)
-                    self._read(path, found)
+                    self._read(path, pictures)
                     self._note_change(place_in(self._root, path))
 
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
     def load(self, found: FoundImage) -> Content:
-        plain, named = self._plain(found)
+        plain, labels = self._plain(found)
         content = self._folder.load(plain)
-        return replace(content, extra={**named, **content.extra})
+        return replace(content, extra={**labels, **content.extra})
 
     def load_sidecars(self, found: FoundImage) -> SidecarContent:
         return self._folder.load_sidecars(self._plain(found)[0])
@@ -122,8 +122,8 @@ class ImageFolder:
         return replace(found, where=self._annotations_of(found))
 
     def find(self, path: bytes) -> FoundImage:
-        found = self._folder.find(path)
-        return replace(found, where=_Annotations({}, _MetadataRow()))
+        image = self._folder.find(path)
+        return replace(image, where=_Annotations({}, _MetadataRow()))
 
     def is_gone(self, path: bytes) -> bool:
         return self._folder.is_gone(path)
@@ -133,9 +133,9 @@ class ImageFolder:
 
     def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
-        known = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
-        row = known.row
-        return replace(found, where=None, caption=row.caption, extra=row.extra), known.named
+        metadata = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
+        row = metadata.row
+        return replace(found, where=None, caption=row.caption, extra=row.extra), metadata.labels
 
     def _annotations_of(self, found: FoundImage) -> _Annotations:
         return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))
@@ -143,19 +143,19 @@ class ImageFolder:
     def _folder_labels(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""
         parts = path.split(b"/")[:-1]
-        said: dict[str, Scalar] = {}
+        labels: dict[str, Scalar] = {}
         if parts and os.fsdecode(parts[0]) in SPLITS:
-            said["split"] = os.fsdecode(parts[0])
+            labels["split"] = os.fsdecode(parts[0])
             parts = parts[1:]
         if parts and not self._is_covered(path):
-            said["label"] = os.fsdecode(parts[-1])
-        return said
+            labels["label"] = os.fsdecode(parts[-1])
+        return labels
 
     def _is_covered(self, path: bytes) -> bool:
         folders = path.split(b"/")[:-1]
         return any(b"/".join(folders[:n]) in self._covered for n in range(len(folders), -1, -1))
 
-    def _read(self, path: bytes, found: set[bytes]) -> None:
+    def _read(self, path: bytes, pictures: set[bytes]) -> None:
         """Read one metadata file; files further down are read later and take precedence."""
         full = place_in(self._root, path)
         missing = malformed = 0
@@ -167,15 +167,15 @@ class ImageFolder:
                         continue
                     for name in names:
                         picture = os.path.normpath(os.path.join(os.path.dirname(path), name))
-                        if picture in found:
+                        if picture in pictures:
                             self._row_of[picture] = row
                         else:
                             missing += not os.path.isfile(place_in(self._root, picture))
         except (MediaError, OSError) as error:
             self.notes.append(f"{display_path(full)}: {getattr(error, 'strerror', None) or error}")
-        for count, what in ((missing, "name files that are not there"), (malformed, "cannot be read")):
+        for count, problem in ((missing, "name files that are not there"), (malformed, "cannot be read")):
             if count:
-                self.notes.append(f"{display_path(full)}: rows that {what}: {count:,}")
+                self.notes.append(f"{display_path(full)}: rows that {problem}: {count:,}")
 
     def _note_change(self, full: bytes) -> None:
         """Warn of a changed metadata file: its rows were stored with their pictures, so the change has no effect."""
@@ -190,22 +190,22 @@ class ImageFolder:
         """Yield the pictures that each row names, and their metadata; None for an unreadable row."""
         text = [column.name for column in sheet.columns if column.kind is Kind.TEXT]
         names = [name for name in text if name == "file_name" or name.endswith("_file_name")]
-        shown = display_path(full)
+        location = display_path(full)
         if not names:
-            self.notes.append(f"{shown}: it has no column file_name, so nothing is taken from it")
+            self.notes.append(f"{location}: it has no column file_name, so nothing is taken from it")
             return
         caption = self._caption_column or find_caption_column(sheet.columns)
         if caption not in {column.name for column in sheet.columns}:
             caption = None
         extra, notes = select_extra_columns([c for c in sheet.columns if c.name not in (*names, caption)])
-        self.notes += [f"{shown}: {note}" for note in notes]
+        self.notes += [f"{location}: {note}" for note in notes]
         for _, row in sheet.rows([*names, *([] if caption is None else [caption]), *extra]):
             if isinstance(row, MalformedRow):
                 yield [], None
                 continue
             values = {name: value for name in extra if (value := sheet.scalar(row[name])) is not None}
-            said = None if caption is None else format_caption(row[caption])
-            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(said, values)
+            caption_text = None if caption is None else format_caption(row[caption])
+            yield [_path(row[name]) for name in names if row[name]], _MetadataRow(caption_text, values)
 
 
 def _path(cell: Any) -> bytes:

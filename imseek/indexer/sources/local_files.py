@@ -200,15 +200,15 @@ def load_sidecars(found: FoundImage, full: bytes) -> SidecarContent:
 
 
 def _read_sidecars(found: FoundImage, full: bytes) -> Sidecar:
-    read = {os.path.splitext(path)[1]: _read_sidecar_file(full, path) for path in found.sidecars}
-    return read_sidecar(read.get(b".txt"), read.get(b".json"), read.get(b".xmp"))
+    contents = {os.path.splitext(path)[1]: _read_sidecar_file(full, path) for path in found.sidecars}
+    return read_sidecar(contents.get(b".txt"), contents.get(b".json"), contents.get(b".xmp"))
 
 
 def _unstated(beside: Annotations, found: FoundImage) -> Annotations:
     """Leave out the annotations that the source states."""
-    stated = {*(found.extra or {}), *(() if found.caption is None else ("caption",))}
+    names = {*(found.extra or {}), *(() if found.caption is None else ("caption",))}
     nothing = Annotations()
-    return replace(beside, **{f.name: getattr(nothing, f.name) for f in fields(beside) if f.name in stated})
+    return replace(beside, **{f.name: getattr(nothing, f.name) for f in fields(beside) if f.name in names})
 
 
 def open_binary(path: bytes) -> BinaryIO:

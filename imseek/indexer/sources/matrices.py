@@ -95,18 +95,18 @@ class _ParquetMatrix:
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
         import pyarrow.compute as pc
 
-        done = 0
+        first_row = 0
         for lists in self._batches():
-            there = np.asarray(lists.is_valid())
+            is_valid = np.asarray(lists.is_valid())
             lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), self.dim))
             if (odd := np.flatnonzero(lengths != self.dim)).size:
-                said = f"row {done + odd[0]} has a vector of {lengths[odd[0]]} numbers, not of {self.dim}"
-                raise MediaError(SkipReason.CORRUPT, said)
+                message = f"row {first_row + odd[0]} has a vector of {lengths[odd[0]]} numbers, not of {self.dim}"
+                raise MediaError(SkipReason.CORRUPT, message)
             numbers = pc.fill_null(lists.drop_null().flatten(), float("nan")).to_numpy(zero_copy_only=False)
             block = np.full((len(lists), self.dim), np.nan, numbers.dtype)
-            block[there] = numbers.reshape(-1, self.dim)
+            block[is_valid] = numbers.reshape(-1, self.dim)
             yield block
-            done += len(lists)
+            first_row += len(lists)
 
     def _batches(self) -> Iterator[pa.Array]:
         rows = min(BLOCK_ROWS, max(1, _MAX_NUMBERS // max(self.dim, 1)))
@@ -139,19 +139,19 @@ def _choose_column(path: bytes, schema: pa.Schema, name: str | None) -> str:
     name = name or (None if claim is None else claim.column)
     if name is not None and lists.count(name) == schema.names.count(name) == 1:
         return name
-    shown = display_path(path)
+    location = display_path(path)
     if name is not None and name in lists:
-        raise UsageError(f"{shown} has several columns {name!r}", hint="write it with a name for each")
+        raise UsageError(f"{location} has several columns {name!r}", hint="write it with a name for each")
     if name is not None:
         raise UsageError(
-            f"{shown} has no column {name!r} of vectors",
+            f"{location} has no column {name!r} of vectors",
             hint=f"there is {', '.join(lists)}" if lists else "no column holds lists of floating-point numbers",
         )
     if len(lists) != 1:
-        said = f"vectors may be in {' or '.join(lists)}" if lists else "no column holds vectors"
-        raise UsageError(f"{shown}: {said}", hint="name it with --vector-column (SourceOptions.vector_column)")
-    (found,) = lists
-    return str(found)
+        problem = f"vectors may be in {' or '.join(lists)}" if lists else "no column holds vectors"
+        raise UsageError(f"{location}: {problem}", hint="name it with --vector-column (SourceOptions.vector_column)")
+    (column,) = lists
+    return str(column)
 
 
 def _holds_vectors(kind: pa.DataType) -> bool:

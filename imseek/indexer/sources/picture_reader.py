@@ -25,7 +25,7 @@ from imseek.indexer.sources.local_files import GONE_ERRNOS, FileOpener
 from imseek.media.formats import sniff
 from imseek.types.pictures import SkipReason
 
-#: Error numbers for a link on the way to a file (or a file in the place of a folder).
+#: Error numbers of opening a path with a link in it, or with a file where a folder should be.
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 #: Reasons that mean another file has replaced the indexed one: it is no file, or an archive or table without the
 #: picture.
@@ -123,15 +123,15 @@ class PlaceReader:
                 except PluginError as error:
                     raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
             source = self._sources[key]
-            found = source.find(place.path)
-        return source.load(found)
+            image = source.find(place.path)
+        return source.load(image)
 
 
 def _is_indexed_file(place: IndexedPlace) -> bool:
     """Tell whether the link's target has the indexed size and time, without opening it. Raises OSError."""
     info = os.stat(place.file)
-    known = place.stat.size, place.stat.mtime_ns
-    return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == known
+    recorded = place.stat.size, place.stat.mtime_ns
+    return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == recorded
 
 
 def _verify(place: IndexedPlace, content: Content) -> bytes:
@@ -145,5 +145,5 @@ def _verify(place: IndexedPlace, content: Content) -> bytes:
 
 
 def _changed_error(place: IndexedPlace, reason: str) -> ContentChangedError:
-    what = "picture" if is_url(place.shown) else "file"
-    return ContentChangedError(reason, f"this {what} changed since it was indexed: index again")
+    kind = "picture" if is_url(place.shown) else "file"
+    return ContentChangedError(reason, f"this {kind} changed since it was indexed: index again")

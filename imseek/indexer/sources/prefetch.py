@@ -31,13 +31,13 @@ class ReadAhead(Generic[T]):
         self._stop = threading.Event() if stop is None else stop
 
     def __iter__(self) -> Iterator[T]:
-        waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(self._capacity)
+        buffer: queue.Queue[tuple[bool, Any]] = queue.Queue(self._capacity)
         stop = threading.Event()
-        thread = threading.Thread(target=self._run, args=(waiting, stop), daemon=True)
+        thread = threading.Thread(target=self._run, args=(buffer, stop), daemon=True)
         thread.start()
         try:
             while True:
-                more, value = self._take(waiting)
+                more, value = self._take(buffer)
                 if more:
                     yield value
                 elif value is None:
@@ -46,28 +46,28 @@ class ReadAhead(Generic[T]):
                     raise value
         finally:
             stop.set()
-            with waiting.mutex:  # frees a thread that waits for room, so that it ends
-                waiting.queue.clear()
-                waiting.not_full.notify_all()
+            with buffer.mutex:  # frees a thread that waits for room, so that it ends
+                buffer.queue.clear()
+                buffer.not_full.notify_all()
 
-    def _take(self, waiting: queue.Queue[tuple[bool, Any]]) -> tuple[bool, Any]:
+    def _take(self, buffer: queue.Queue[tuple[bool, Any]]) -> tuple[bool, Any]:
         while not self._stop.is_set():
             try:
-                return waiting.get(timeout=_TICK)
+                return buffer.get(timeout=_TICK)
             except queue.Empty:
                 continue
         raise Cancelled
 
-    def _run(self, waiting: queue.Queue[tuple[bool, Any]], stop: threading.Event) -> None:
+    def _run(self, buffer: queue.Queue[tuple[bool, Any]], stop: threading.Event) -> None:
         end: tuple[bool, Any] = (False, None)
         try:
             for item in self._items:
                 if stop.is_set():
                     return
-                waiting.put((True, item))
+                buffer.put((True, item))
         except BaseException as error:  # raised in the consumer
             end = (False, error)
-        waiting.put(end)
+        buffer.put(end)
 
 
 class MemoryBudget:

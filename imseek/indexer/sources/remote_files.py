@@ -62,30 +62,30 @@ def list_files(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     OSError (FileNotFoundError where none exists), MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
-    named = _expand_braces(path)
-    found: dict[str, dict[str, Any]] = {}
+    paths = _expand_braces(path)
+    infos: dict[str, dict[str, Any]] = {}
     missing = []
     trouble: OSError = FileNotFoundError(errno.ENOENT, "it is not there")
     with ThreadPoolExecutor(_MAX_REQUESTS) as pool:
-        for one, files in zip(named, pool.map(lambda one: _find_files(system, one), named), strict=True):
+        for one, files in zip(paths, pool.map(lambda one: _find_files(system, one), paths), strict=True):
             if not isinstance(files, OSError):
-                found.update(files)
+                infos.update(files)
                 continue
             missing.append(os.fsencode(system.unstrip_protocol(one)))
             if not isinstance(files, FileNotFoundError):
                 trouble = files
-    if len(missing) == len(named):
+    if len(missing) == len(paths):
         raise trouble
     stats = [
         (os.fsencode(system.unstrip_protocol(name)), _stat(info))
-        for name, info in sorted(found.items())
+        for name, info in sorted(infos.items())
         if info["type"] == "file"
     ]
     return stats, missing
 
 
 def _find_files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
-    """Return details of the files that a path without braces names, by path, or the error where there are none."""
+    """Return details, by path, of the files that a path without braces matches, or the error if it matches none."""
     # A question mark in a web address starts its query.
     magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
     try:
@@ -130,9 +130,9 @@ def open_binary(url: bytes) -> IO[bytes]:
     """Open a file, seekable if the server supports ranges. Opening and reading raise as :func:`stat`."""
     system, path = _file_system(os.fsdecode(url))
     with _translate_errors():
-        whole = "http" in system.protocol and not _supports_ranges(system, path)
-        opened = system.open(path, "rb", block_size=0) if whole else system.open(path, "rb")
-        return io.BufferedReader(_File(opened, seekable=not whole), _BUFFER_SIZE)
+        is_whole = "http" in system.protocol and not _supports_ranges(system, path)
+        stream = system.open(path, "rb", block_size=0) if is_whole else system.open(path, "rb")
+        return io.BufferedReader(_File(stream, seekable=not is_whole), _BUFFER_SIZE)
 
 
 @contextmanager
@@ -224,17 +224,17 @@ def _translate_errors() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if isinstance(error, PermissionError):
-            said = f"access is denied: {error} (are the credentials those of this server?)"
-            raise PermissionError(errno.EACCES, said) from error
+            message = f"access is denied: {error} (are the credentials those of this server?)"
+            raise PermissionError(errno.EACCES, message) from error
         raise OSError(errno.EIO, _error_text(error)) from error
 
 
 def _error_text(error: BaseException) -> str:
     """Describe an error in one line. S3 libraries report a missing bucket in several ways."""
-    said = str(error)
-    if "NoSuchBucket" in said or ("HeadBucket" in said and "404" in said):
+    text = str(error)
+    if "NoSuchBucket" in text or ("HeadBucket" in text and "404" in text):
         return "there is no such bucket"
-    return f"{type(error).__name__}: {said}"
+    return f"{type(error).__name__}: {text}"
 
 
 def _file_system(url: str, *, shared: bool = True) -> tuple[Any, str]:

@@ -15,7 +15,7 @@ from imseek.indexer.sources.filters import IMAGE_SUFFIXES, looks_like_picture
 #: Endings of files that lie beside a picture.
 SIDECAR_ENDINGS: Final = (b".txt", b".json", b".xmp")
 
-#: What Google Takeout puts between the name of a picture and ``.json``; names are cut after so many characters.
+#: Text that Google Takeout puts between the name of a picture and ``.json``, and the length to which it cuts names.
 _TAKEOUT: Final = ".supplemental-metadata"
 _TAKEOUT_LENGTH: Final = 46
 #: The number that Takeout gives to a second picture of the same name, and where it stands.
@@ -34,9 +34,9 @@ class SidecarNames(frozenset[bytes]):
 
     def __new__(cls, names: Iterable[bytes] = ()) -> SidecarNames:
         """Choose among ``names``, those of all files in the folder."""
-        chosen = super().__new__(cls, (name for name in names if name.endswith(SIDECAR_ENDINGS)))
-        chosen.endings = [ending for ending in SIDECAR_ENDINGS if any(name.endswith(ending) for name in chosen)]
-        return chosen
+        sidecars = super().__new__(cls, (name for name in names if name.endswith(SIDECAR_ENDINGS)))
+        sidecars.endings = [ending for ending in SIDECAR_ENDINGS if any(name.endswith(ending) for name in sidecars)]
+        return sidecars
 
 
 def find_sidecars(
@@ -48,7 +48,7 @@ def find_sidecars(
     Takeout gives it; ``a.jpg.xmp``, else ``a.xmp``. If none exists, files named ``key`` count, if given. Only those
     with one of ``endings`` are looked for.
     """
-    found = {}
+    sidecars = {}
     stem = os.path.splitext(picture)[0]
     for ending in endings:
         stems = [picture, stem] if ending == b".xmp" else [stem, picture]
@@ -56,16 +56,16 @@ def find_sidecars(
             stems += _takeout_stems(picture)
         for candidate in (*stems, key) if key else stems:
             if candidate + ending in names:
-                found[ending] = candidate + ending
+                sidecars[ending] = candidate + ending
                 break
-    return found
+    return sidecars
 
 
 def sidecars_of(full: bytes, names: SidecarNames) -> tuple[bytes, ...]:
     """Return the paths of the files beside the picture at ``full``, given the names in its folder."""
     folder, name = os.path.split(full)
-    found = find_sidecars(name, names, endings=names.endings)
-    return tuple(os.path.join(folder, beside) for beside in found.values())
+    sidecars = find_sidecars(name, names, endings=names.endings)
+    return tuple(os.path.join(folder, beside) for beside in sidecars.values())
 
 
 def pictures_beside(sidecar: bytes) -> list[bytes]:
@@ -78,10 +78,10 @@ def pictures_beside(sidecar: bytes) -> list[bytes]:
     while (stem := os.path.splitext(stem)[0]) != stems[-1]:
         stems.append(stem)
     endings = [b"", *IMAGE_SUFFIXES, *(ending.upper() for ending in IMAGE_SUFFIXES)]
-    found = (stem + ending for stem in stems for ending in (endings if stem == stems[0] else [b""]))
+    candidates = (stem + ending for stem in stems for ending in (endings if stem == stems[0] else [b""]))
     return [
         picture
-        for picture in found
+        for picture in candidates
         if looks_like_picture(picture) and os.path.exists(picture) and find_sidecars(picture, {sidecar})
     ]
 
@@ -95,7 +95,7 @@ def names_in(folder: bytes) -> SidecarNames:
 
 
 def stat_sidecars(paths: Sequence[bytes]) -> str:
-    """Return what identifies the state of these files without opening them; empty where there are none."""
+    """Return a digest of the stats of these files, which changes when one does; empty if there are none."""
     stats = list(_stats(paths))
     return hashlib.blake2b(repr(stats).encode(), digest_size=16).hexdigest() if stats else ""
 
@@ -124,7 +124,7 @@ def _takeout_stems(picture: bytes) -> Iterator[bytes]:
     text = name.decode("utf-8", "surrogateescape")
     numbered = _NUMBERED.fullmatch(text)
     for base, number in ((text, ""), *(((numbered[1] + numbered[3], numbered[2]),) if numbered else ())):
-        whole = base + _TAKEOUT
-        cut = range(min(_TAKEOUT_LENGTH, len(whole)), min(len(base), _TAKEOUT_LENGTH - 1), -1)
-        for length in (len(whole), *cut, *([len(base)] if number else [])):
-            yield folder + slash + (whole[:length] + number).encode("utf-8", "surrogateescape")
+        full_name = base + _TAKEOUT
+        shortened = range(min(_TAKEOUT_LENGTH, len(full_name)), min(len(base), _TAKEOUT_LENGTH - 1), -1)
+        for length in (len(full_name), *shortened, *([len(base)] if number else [])):
+            yield folder + slash + (full_name[:length] + number).encode("utf-8", "surrogateescape")

@@ -128,8 +128,8 @@ class Table:
                 self._look(entry.path)
                 return
             except UsageError as error:
-                shown = display_path(join(self._root, entry.path))
-                unclear = unclear or UsageError(f"{shown}: {error}", hint=error.hint)
+                location = display_path(join(self._root, entry.path))
+                unclear = unclear or UsageError(f"{location}: {error}", hint=error.hint)
             except (MediaError, OSError):
                 continue
         if unclear is not None:
@@ -144,7 +144,7 @@ class Table:
                 continue
             self._stats[entry.path] = entry.stat
             try:
-                roles, fetched = self._look(entry.path)
+                roles, is_fetched = self._look(entry.path)
             except UsageError as error:
                 yield UnreachableEntry(entry.path, SkipReason.NO_PICTURES, str(error), entry.stat)
                 continue
@@ -152,7 +152,7 @@ class Table:
                 # Opening it reports the error, unless it is on record.
                 yield Container(entry.path, entry.stat)
                 continue
-            if fetched:
+            if is_fetched:
                 self.threads = FETCH_THREADS
             for note in roles.notes:
                 skips.setdefault(note, []).append(entry.path)
@@ -171,10 +171,10 @@ class Table:
             for number, row in sheet.rows(roles.names):
                 check_rows(number + 1, rows.stat.size)
                 yield rows.entry(sheet, roles, number, row)
-        if rows.missing and rows.missing == rows.named:
+        if rows.missing_files and rows.missing_files == rows.file_rows:
             raise MediaError(
                 SkipReason.UNREADABLE,
-                f"none of the {rows.named:,} files that it names is there, perhaps not mounted",
+                f"none of the {rows.file_rows:,} files that it names is there, perhaps not mounted",
             )
 
     def load(self, found: FoundImage) -> Content:
@@ -299,15 +299,15 @@ class _Cursor:
 class _EntryBuilder:
     """Converts a table's rows to entries.
 
-    ``named`` counts rows that name files, ``missing`` those whose file does not exist.
+    ``file_rows`` counts rows that name files, ``missing_files`` those whose file does not exist.
     """
 
     container: bytes
     folder: bytes
     stat: FileStat
     beside: SidecarFinder
-    named: int = 0
-    missing: int = 0
+    file_rows: int = 0
+    missing_files: int = 0
 
     def entry(
         self, sheet: Sheet, roles: ColumnRoles, number: int, row: Row | MalformedRow
@@ -321,18 +321,18 @@ class _EntryBuilder:
         if not picture:
             return self._unreachable(at, SkipReason.EMPTY_FILE, "the cell is empty")
         if isinstance(picture, bytes):
-            found = FoundImage(member_path(self.container, at), self.stat, _Bytes(picture))
+            image = FoundImage(member_path(self.container, at), self.stat, _Bytes(picture))
         elif isinstance(picture, str):
-            located = self._locate(at, picture)
-            if isinstance(located, UnreachableEntry):
-                return located
-            found = located
+            target = self._locate(at, picture)
+            if isinstance(target, UnreachableEntry):
+                return target
+            image = target
         else:
             return self._unreachable(at, SkipReason.CORRUPT, f"neither text nor bytes: {picture!r:.80}")
         cells = {name: sheet.scalar(row[name]) for name in roles.extra}
         extra = {name: value for name, value in cells.items() if value is not None}
         caption = None if roles.caption is None else format_caption(row[roles.caption])
-        return replace(found, caption=caption, extra=extra)
+        return replace(image, caption=caption, extra=extra)
 
     def _locate(self, at: bytes, text: str) -> FoundImage | UnreachableEntry:
         try:
@@ -347,12 +347,12 @@ class _EntryBuilder:
             return self._unreachable(
                 at, SkipReason.FORBIDDEN_ADDRESS, "a table elsewhere names no files of this machine"
             )
-        self.named += is_file
+        self.file_rows += is_file
         try:
-            found = _resolve_reference(path, self.folder, location)
-            return self.beside.add(found, found.where.full) if is_file else found
+            image = _resolve_reference(path, self.folder, location)
+            return self.beside.add(image, image.where.full) if is_file else image
         except MediaError as error:
-            self.missing += error.reason == SkipReason.VANISHED
+            self.missing_files += error.reason == SkipReason.VANISHED
             return UnreachableEntry(path, SkipReason(error.reason), str(error))
         except OSError as error:
             return UnreachableEntry(path, SkipReason.UNREADABLE, str(error.strerror))
@@ -373,9 +373,9 @@ def _resolve_reference(path: bytes, folder: bytes, location: bytes) -> FoundImag
     full = join(folder, location)
     if is_url(full):
         return FoundImage(path, WEB_STAT, _Address(full))
-    found = find_file(path, full)
+    image = find_file(path, full)
     check_file_allowed(full, folder)
-    return replace(found, where=_File(full))
+    return replace(image, where=_File(full))
 
 
 def format_caption(cell: Any) -> str | None:

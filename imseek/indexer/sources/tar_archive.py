@@ -109,7 +109,7 @@ class TarStream:
         Of members with the same name the first counts. Closes the stream afterwards.
         """
         sample: dict[bytes, bytes | None] = {}
-        key, held = b"", 0
+        key, sample_bytes = b"", 0
         broken: MediaError | None = None
         files = self._files(takes)
         while True:
@@ -121,25 +121,29 @@ class TarStream:
                 broken = error
                 break
             size = len(data or b"")
-            if (own := sample_key(name)) != key or len(sample) >= _SAMPLE_FILES or held + size > MAX_STREAMED_BYTES:
+            if (
+                (own := sample_key(name)) != key
+                or len(sample) >= _SAMPLE_FILES
+                or sample_bytes + size > MAX_STREAMED_BYTES
+            ):
                 yield from picture_members(sample, takes)
-                sample, key, held = {}, own, 0
+                sample, key, sample_bytes = {}, own, 0
             sample[name] = data
-            held += size
+            sample_bytes += size
         yield from picture_members(sample, takes)
         if broken is not None:
             raise broken
 
     def _files(self, takes: NameFilter) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield pictures and texts with their bytes, None for those that are too large."""
-        seen: set[bytes] = set()
+        names: set[bytes] = set()
         with self._file, translate_errors():
             stream = StreamInput(self._file, self._stop)
             for member in tar_members(stream):
                 name = member.name
-                if not member.is_file or not is_valid_name(name) or name in seen:
+                if not member.is_file or not is_valid_name(name) or name in names:
                     continue
-                seen.add(name)
+                names.add(name)
                 limit = MAX_STREAMED_BYTES if takes(name) else MAX_BYTES if is_sidecar(name) else -1
                 if member.size <= limit:
                     data = stream.read(member.size)

@@ -56,7 +56,7 @@ class TarInput(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A member at whose first byte the input stands: ``is_file`` for a plain file, of ``size`` bytes at ``offset``.
+    """A member, of ``size`` bytes at ``offset``, where the input now stands: ``is_file`` for a plain file.
 
     Links, devices and folders are not files, nor are files with holes, which no camera writes.
     """
@@ -69,7 +69,7 @@ class TarMember:
 
 @dataclass(slots=True)
 class _Description:
-    """What headers before a member say about it; it overrides the member's own header."""
+    """Values that extension headers state about the next member; they override its own header."""
 
     name: bytes | None = None
     size: int | None = None

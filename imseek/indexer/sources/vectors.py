@@ -130,7 +130,7 @@ class Vectors:
         if not in_table and (rows := sum(1 for _ in _read_metadata(metadata))) != matrix.rows:
             raise MediaError(SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}")
         is_ours = in_table and claim_of(metadata) is not None
-        folder, others = _PictureLocator(self._root, container.path, self._names(in_table=in_table)), 0
+        folder, unnormalised = _PictureLocator(self._root, container.path, self._names(in_table=in_table)), 0
         start, metadata_rows = 0, _read_metadata(metadata)
         for block in matrix.blocks():
             block_metadata = list(islice(metadata_rows, len(block)))
@@ -139,18 +139,18 @@ class Vectors:
             vectors, lengths = unit_rows(block)
             if in_table:
                 vectors = _keep_exact_rows(block, vectors, lengths)
-            others += int(np.count_nonzero((lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)))
+            unnormalised += int(np.count_nonzero((lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)))
             for n, (vector, length, row) in enumerate(zip(vectors, lengths, block_metadata, strict=True)):
                 location = folder.location(row)
                 path = member_path(container.path, str(start + n).encode(), location)
                 if length > 0:
                     yield FoundImage(path, container.stat, VectorRow(vector, row, is_ours))
                 else:
-                    wrong = "all zeros" if length == 0 else "not finite"
-                    yield UnreachableEntry(path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat)
+                    fault = "all zeros" if length == 0 else "not finite"
+                    yield UnreachableEntry(path, SkipReason.BAD_VECTOR, f"the vector is {fault}", container.stat)
             start += len(block)
-        if others:
-            rows_were = "1 row was" if others == 1 else f"{others:,} rows were"
+        if unnormalised:
+            rows_were = "1 row was" if unnormalised == 1 else f"{unnormalised:,} rows were"
             self.notes.append(
                 f"{display_path(join(self._root, container.path))}: {rows_were} not of unit length: normalised"
             )
@@ -209,8 +209,8 @@ class Vectors:
 
     def _container(self, path: bytes) -> Container | UnreachableEntry:
         if self._metadata(path) is None:
-            said = "there are no metadata beside it (.parquet, .csv or .jsonl) that say what its rows are"
-            return UnreachableEntry(path, SkipReason.UNREADABLE, said)
+            message = "there are no metadata beside it (.parquet, .csv or .jsonl) that say what its rows are"
+            return UnreachableEntry(path, SkipReason.UNREADABLE, message)
         try:
             return Container(path, self._stat(path))
         except OSError as error:
@@ -218,10 +218,10 @@ class Vectors:
 
     def _metadata(self, path: bytes) -> bytes | None:
         """Return the metadata file of an array: ``metadata/metadata_0.parquet`` for ``img_emb/img_emb_0.npy``."""
-        whole = join(self._root, path)
-        if is_parquet(whole):
-            return whole if os.path.isfile(whole) else None
-        stem = os.path.splitext(whole)[0]
+        array_path = join(self._root, path)
+        if is_parquet(array_path):
+            return array_path if os.path.isfile(array_path) else None
+        stem = os.path.splitext(array_path)[0]
         if path:
             number = os.path.basename(stem).removeprefix(b"img_emb")
             stem = os.path.join(self._root, b"metadata", b"metadata" + number)
@@ -233,8 +233,8 @@ class Vectors:
         array = file_stat(os.stat(join(self._root, path)))
         metadata = self._metadata(path)
         other = array if metadata is None else file_stat(os.stat(metadata))
-        both = repr([(s.size, s.mtime_ns, s.ctime_ns, s.inode) for s in (array, other)]).encode()
-        digest = int.from_bytes(hashlib.sha256(both).digest()[:8], "big") >> 1
+        state = repr([(s.size, s.mtime_ns, s.ctime_ns, s.inode) for s in (array, other)]).encode()
+        digest = int.from_bytes(hashlib.sha256(state).digest()[:8], "big") >> 1
         times = max(array.mtime_ns, other.mtime_ns), max(array.ctime_ns, other.ctime_ns)
         return FileStat(array.size + other.size, *times, digest, array.checked_ns)
 
@@ -288,8 +288,8 @@ class _PictureLocator:
     def _base_of(self, path: bytes) -> bytes | None:
         """Return the first folder below which a picture was found; the others are expected there too."""
         if self._base is None:
-            found = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
-            self._base = next(found, None)
+            bases = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
+            self._base = next(bases, None)
         return self._base
 
 
@@ -343,11 +343,11 @@ def _imported_content(found: FoundImage, row: VectorRow) -> Content:
     caption = metadata.get("caption")
     # Equal vectors count as the same picture wherever it lies, so a moved picture keeps its id.
     digest = hashlib.sha256(_HASH_PREFIX + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
-    used = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
-    extra = {name: value for name, value in metadata.items() if value is not None and name not in used}
+    reserved = RESERVED_COLUMNS if row.is_ours else _RESERVED_COLUMNS
+    extra = {name: value for name, value in metadata.items() if value is not None and name not in reserved}
     facts, size = facts_of(metadata) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
-    said = caption if isinstance(caption, str) and caption else None
-    return Content(b"", found.stat, said, extra, ImportedVector(row.vector, facts, digest, size))
+    caption_text = caption if isinstance(caption, str) and caption else None
+    return Content(b"", found.stat, caption_text, extra, ImportedVector(row.vector, facts, digest, size))
 
 
 def _read_size(metadata: Mapping[str, Any], *names: str) -> tuple[int, int]:

@@ -37,7 +37,7 @@ _ENTRY_MAGIC: Final = b"PK\x01\x02"
 _HEADER_BYTES: Final = 30
 #: Memory to unpack an LZMA member, which could demand 4 GiB.
 _LZMA_MEMORY: Final = 256 * 2**20
-#: Larger reads are those of the list of members, which `zipfile` reads in one piece.
+#: A read larger than this is of the list of members, which `zipfile` reads in one piece.
 _LARGE_READ: Final = 2**20
 
 

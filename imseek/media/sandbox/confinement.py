@@ -81,6 +81,6 @@ def address_space() -> int:
     return pages * resource.getpagesize()
 
 
-def _limit(what: int, most: int) -> None:
+def _limit(resource_kind: int, most: int) -> None:
     with suppress(OSError, ValueError):  # macOS does not support all of them
-        resource.setrlimit(what, (most, most))
+        resource.setrlimit(resource_kind, (most, most))

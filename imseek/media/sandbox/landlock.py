@@ -52,10 +52,10 @@ def restrict(readable: Iterable[Path]) -> None:
     Also applies to its future threads and children; open descriptors keep their rights. Skips folders that cannot be
     opened. Raises OSError.
     """
-    known = version()
-    rights = (1 << _FILE_RIGHTS.get(known, _NEWEST_FILE_RIGHTS)) - 1
+    abi = version()
+    rights = (1 << _FILE_RIGHTS.get(abi, _NEWEST_FILE_RIGHTS)) - 1
     attributes = _Ruleset(rights, _NETWORK_RIGHTS, _SCOPES)
-    size = 8 if known < 4 else 16 if known < 6 else 24
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = system_call(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
     try:
         for folder in readable:

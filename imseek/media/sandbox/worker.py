@@ -42,7 +42,7 @@ END_SECONDS: Final = 5.0
 #: of full-size photographs, none. A new one costs some milliseconds.
 DECODER_PICTURES: Final = 16
 DECODER_PIXELS: Final = 5_000_000
-#: A decoder is also replaced after this share of its processor time, most of which stays reserved for its next picture.
+#: A decoder is also replaced once it has used this share of its processor time; the rest is for its next picture.
 DECODER_SHARE: Final = 0.1
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.worker_main import main; main()"
@@ -135,12 +135,12 @@ class Worker:
         self._control.allow(START_SECONDS)
         try:
             (size,) = LENGTH.unpack(self._control.receive(LENGTH.size))
-            found: dict[str, Any] = json.loads(self._control.receive(size))
+            greeting: dict[str, Any] = json.loads(self._control.receive(size))
         except (EOFError, OSError, ValueError) as error:
             raise WorkerError("it does not start") from error
-        if "error" in found:
-            raise WorkerError(f"it does not start: {found['error']}")
-        return found
+        if "error" in greeting:
+            raise WorkerError(f"it does not start: {greeting['error']}")
+        return greeting
 
     def _read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
         decoder = self._decoder_for(request.max_pixels)
@@ -273,12 +273,12 @@ def _environment() -> dict[str, str]:
 def _folders(kind: Kind) -> list[str]:
     """List the folders from which a worker imports: isolated, it sees neither the environment nor ``site-packages``."""
     modules = (*(formats.EXTRA_PACKAGES[name] for name in kind.formats), *_LIBRARIES)
-    found = []
+    folders = []
     for spec in map(find_spec, modules):
         if spec is not None and spec.origin is not None:
             is_package = spec.submodule_search_locations is not None
-            found.append(str(Path(spec.origin).parents[is_package]))
-    return list(dict.fromkeys(found))
+            folders.append(str(Path(spec.origin).parents[is_package]))
+    return list(dict.fromkeys(folders))
 
 
 def _failure(name: str, kind: Kind, status: int, max_pixels: int) -> MediaError:

@@ -57,24 +57,24 @@ def aesthetic(
         raise UsageError("no weights are given: add --weights FILE", hint=WEIGHTS_HINT)
     run = Run.on(collection, as_json=output.as_json)
     with run.work() as controls:
-        found = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)
-    if found.interrupted:
+        scores = evaluate.aesthetic_scores(run.path, weights, where=where, **controls)
+    if scores.interrupted:
         say(run.interrupted)
         return run.exit_code(interrupted=True)
     if save is not None:
-        evaluate.save(run.path, found, save)
-    ranked = found.best(limit)
+        evaluate.save(run.path, scores, save)
+    ranked = scores.best(limit)
     places = overview.find_places(run.path, [image_id for image_id, _ in ranked])
     best = tuple(Shown(image_id, score, places.get(image_id)) for image_id, score in ranked)
     stored = f"stored as the column {save}: imseek search … --where '{save} > 5'"
-    answer = ScoredPictures(found, best, save)
+    answer = ScoredPictures(scores, best, save)
     output.write(("score", *IMAGE_COLUMNS), map(to_json, best))
     return run.finish(answer, output.lines(lambda: _lines(answer)), notes=[] if save is None else [stored])
 
 
 def _lines(answer: ScoredPictures) -> list[str]:
-    found = answer.scores
-    scored = f"{format_count(len(found.ids), 'image')} scored by LAION's predictor"
+    result = answer.scores
+    summary = f"{format_count(len(result.ids), 'image')} scored by LAION's predictor"
     rows = [(f"{one.score:.3f}", str(one.image_id), format_place(one.place, one.image_id)) for one in answer.best]
     scores = [table(("score", "id", "image"), rows, right=(0, 1))] if rows else []
-    return [f"{scored}, version {found.version} ({found.encoder})", *scores]
+    return [f"{summary}, version {result.version} ({result.encoder})", *scores]

@@ -50,12 +50,12 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     from imseek import albums
 
     run = Run.on(collection, as_json=output.as_json)
-    found = albums.every(run.path)
-    output.write(("name", "images", "cover"), map(to_json, found))
-    rows = [(f"{one.images:,}", printable(one.name)) for one in found]
-    notes = [] if found else ["there is no album yet: `imseek album create NAME`"]
-    lines = [table(("images", "album"), rows, right=(0,))] if found else []
-    return run.finish(AlbumList(found), output.lines(lambda: lines), notes=notes)
+    every = albums.every(run.path)
+    output.write(("name", "images", "cover"), map(to_json, every))
+    rows = [(f"{one.images:,}", printable(one.name)) for one in every]
+    notes = [] if every else ["there is no album yet: `imseek album create NAME`"]
+    lines = [table(("images", "album"), rows, right=(0,))] if every else []
+    return run.finish(AlbumList(every), output.lines(lambda: lines), notes=notes)
 
 
 @app.command("imseek album show Lisbon", "imseek album show Lisbon --json | jq '.image_ids[]'")
@@ -63,8 +63,8 @@ def show(run: Run, name: NameArgument) -> int:
     """Print the ids of an album's images, in its order."""
     from imseek import albums
 
-    found: Album = albums.get(run.path, name)
-    return run.finish(found, lambda: [str(image_id) for image_id in found.image_ids])
+    album: Album = albums.get(run.path, name)
+    return run.finish(album, lambda: [str(image_id) for image_id in album.image_ids])
 
 
 @app.command("imseek album create Lisbon 17 harbour.jpg", "imseek album create best")
@@ -77,8 +77,8 @@ def create(
     """Create an album, empty or with images. A tag of that name becomes the album, with the images that have it."""
     from imseek import albums
 
-    listed = parse_images(images or ())
-    return _print_report(run, albums.create(run.path, name, listed, where=where))
+    references = parse_images(images or ())
+    return _print_report(run, albums.create(run.path, name, references, where=where))
 
 
 @app.command("imseek album add Lisbon 17 harbour.jpg", "imseek album add Lisbon --where 'year = 2024'")
@@ -111,11 +111,11 @@ def arrange(
 
     if not images and cover is None:
         raise UsageError("no images are given", hint="name ids or files in the order that they are to have, or --cover")
-    listed = parse_images(images or ())
-    chosen = None if cover is None else parse_image(cover)
-    report = albums.arrange(run.path, name, listed) if images else None
-    if chosen is not None:
-        report = albums.set_cover(run.path, name, chosen)
+    references = parse_images(images or ())
+    cover_image = None if cover is None else parse_image(cover)
+    report = albums.arrange(run.path, name, references) if images else None
+    if cover_image is not None:
+        report = albums.set_cover(run.path, name, cover_image)
     assert report is not None
     return _print_report(run, report)
 
@@ -146,8 +146,8 @@ def _change_members(
 ) -> int:
     if not images and where is None:
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
-    listed = parse_images(images or ())
-    return _print_report(run, change(run.path, name, listed, where=where))
+    references = parse_images(images or ())
+    return _print_report(run, change(run.path, name, references, where=where))
 
 
 def _print_report(run: Run, report: AlbumReport) -> int:

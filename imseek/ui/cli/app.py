@@ -107,7 +107,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "restore": "backup restore",
     "verify": "collection verify",
 }
-#: Words that name no command, and the command that does what they say.
+#: Words that users may try as commands, and the command that does that.
 _SUGGESTIONS: Final[Mapping[str, str]] = {
     "add": "index",
     "dedup": "duplicates",
@@ -129,23 +129,23 @@ class _Commands(MutableMapping[str, Any]):
 
     def __init__(self) -> None:
         self._declared = {name: one for section in SECTIONS.values() for name, one in section.items()}
-        self._loaded: dict[str, Any] = {}
+        self._commands: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
+        if name not in self._commands:
             path = f"imseek.ui.cli.{self._declared[name].module}"
             module = importlib.import_module(path)  # noqa: TID251 - a module of this package, named above
             group = Group()
             group.add_typer(module.app, name=name if module.app.is_family else None)
             group.callback()(_no_options)
-            self._loaded.update(typer.main.get_group(group).commands)
-        return self._loaded[name]
+            self._commands.update(typer.main.get_group(group).commands)
+        return self._commands[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._loaded[name] = value
+        self._commands[name] = value
 
     def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
+        del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._declared)
@@ -168,18 +168,20 @@ class _Sections(CommandGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] in ALIASES:
             args = [*ALIASES[args[0]].split(), *args[1:]]
-        if args and (found := _COLLECTION_FLAG.match(args[0])):
+        if args and (match := _COLLECTION_FLAG.match(args[0])):
             name = next((word for word in args[1:] if word in self.commands or word in ALIASES), "search")
-            ctx.fail(f"{found[0]} comes after the command: imseek {name} {found[0]} NAME …")
+            ctx.fail(f"{match[0]} comes after the command: imseek {name} {match[0]} NAME …")
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands and not ctx.resilient_parsing:
-            known = {**{name: name for name in self.commands}, **ALIASES, **_SUGGESTIONS}
-            close = dict.fromkeys(known[word] for word in get_close_matches(args[0], known))
-            if close and not any(map(str.isspace, args[0])):
-                meant = ", ".join(map(repr, close))
-                ctx.fail(f"No such command {args[0]!r}. Did you mean {meant}? (To search for it: imseek search …)")
+            meanings = {**{name: name for name in self.commands}, **ALIASES, **_SUGGESTIONS}
+            matches = dict.fromkeys(meanings[word] for word in get_close_matches(args[0], meanings))
+            if matches and not any(map(str.isspace, args[0])):
+                suggestions = ", ".join(map(repr, matches))
+                ctx.fail(
+                    f"No such command {args[0]!r}. Did you mean {suggestions}? (To search for it: imseek search …)"
+                )
             ctx.meta[BARE_QUERY] = True
             args = ["search", *args]
         return super().resolve_command(ctx, args)

@@ -76,15 +76,15 @@ def apply(
     alone."""
     from imseek import duplicates
 
-    read = duplicates.load_plan(plan)
-    chosen = _find_plan_collection(read.collection, collection)
+    parsed_plan = duplicates.load_plan(plan)
+    target = _find_plan_collection(parsed_plan.collection, collection)
     if not as_json:
-        say_collection(chosen)
-    run = Run(chosen, as_json)
+        say_collection(target)
+    run = Run(target, as_json)
     with run.work() as controls:
-        report = duplicates.apply(run.path, read, dry_run=not yes, **controls)
+        report = duplicates.apply(run.path, parsed_plan, dry_run=not yes, **controls)
     notes = _end_notes(report, "what was done is kept and can be undone")
-    run.finish(report, lambda: _apply_lines(report, read.refused, limit), notes=notes)
+    run.finish(report, lambda: _apply_lines(report, parsed_plan.refused, limit), notes=notes)
     return _exit_code(report, run)
 
 
@@ -117,8 +117,8 @@ def undo(
             hint="leave out ID, --yes and --trust-journal",
         )
     if listed:
-        known = duplicates.undoable(run.path)
-        return run.finish(UndoList(known), lambda: [_journal_table(known)])
+        entries = duplicates.undoable(run.path)
+        return run.finish(UndoList(entries), lambda: [_journal_table(entries)])
     agreed = None
     if yes and not trust_journal and confirmation_prompt.can_ask():
         agreed = duplicates.foreign_journal(run.path, undo_id)
@@ -129,7 +129,7 @@ def undo(
             run.path,
             undo_id,
             dry_run=not yes,
-            trust_journal=lambda found: trust_journal or found == agreed,
+            trust_journal=lambda journal: trust_journal or journal == agreed,
             **controls,
         )
     notes = _end_notes(report, "what was brought back stays")
@@ -139,23 +139,23 @@ def undo(
 
 def _journal_facts(journal: ForeignJournal) -> list[str]:
     """Describe what a person must know before trusting someone else's journal."""
-    done = ", ".join(
+    actions = ", ".join(
         f"{format_count(n, 'file')} {_ACTION_LABELS.get(action, action)}" for action, n in journal.actions.items()
     )
     return [
         f"The journal {journal.undo_id} was not written by you on this machine. It says that at {journal.created}:",
-        f"  {done or 'nothing was done'}",
+        f"  {actions or 'nothing was done'}",
         *_folder_lines("They would come out of", journal.sources),
         *_folder_lines("and go to", journal.targets),
     ]
 
 
-def _folder_lines(what: str, folders: Sequence[bytes]) -> list[str]:
+def _folder_lines(heading: str, folders: Sequence[bytes]) -> list[str]:
     from imseek.types.pictures import display_path
 
-    shown = [f"  {display_path(folder)}" for folder in folders[:_MAX_FOLDERS]]
+    lines = [f"  {display_path(folder)}" for folder in folders[:_MAX_FOLDERS]]
     more = [f"  and {len(folders) - _MAX_FOLDERS:,} more folders"] if len(folders) > _MAX_FOLDERS else []
-    return [f"{what}:", *(shown or ["  nowhere, as far as can be seen"]), *more]
+    return [f"{heading}:", *(lines or ["  nowhere, as far as can be seen"]), *more]
 
 
 def _end_notes(report: ApplyReport | UndoReport, stays: str) -> list[str]:
@@ -187,17 +187,17 @@ def _find_plan_collection(uuid: str, name: str | None) -> ResolvedCollection:
     if name is not None:
         # Applying the plan rejects a wrong one.
         return resolve_collection(name)
-    found: list[ResolvedCollection] = []
+    candidates: list[ResolvedCollection] = []
     with suppress(UsageError):
-        found.append(resolve_collection(None))
-    found += [
-        library.ResolvedCollection(named.path, named.name, "the plan's")
-        for named in library.list_collections(os.environ)
+        candidates.append(resolve_collection(None))
+    candidates += [
+        library.ResolvedCollection(entry.path, entry.name, "the plan's")
+        for entry in library.list_collections(os.environ)
     ]
-    for one in found:
+    for candidate in candidates:
         try:
-            if uuid_of(one.path) == uuid:
-                return one
+            if uuid_of(candidate.path) == uuid:
+                return candidate
         except ImseekError:
             continue
     raise UsageError("the plan is for a collection that is not here", hint="name that collection: --collection PATH")
@@ -211,11 +211,13 @@ def _apply_lines(report: ApplyReport, refused: Sequence[RefusedFile], limit: int
     out = _file_lines(report.files, limit)
     verb = "would be " if report.dry_run else ""
     acted = [file for file in report.files if file.outcome in _ACTED_OUTCOMES]
-    for action, done in _ACTION_LABELS.items():
-        if of := [file for file in acted if file.action == action]:
-            out.append(f"{format_count(len(of), 'file')} {verb}{done}, {format_size(sum(file.bytes for file in of))}")
-    if sure := describe_confidences(report.sure):
-        out.append(sure)
+    for action, label in _ACTION_LABELS.items():
+        if files := [file for file in acted if file.action == action]:
+            out.append(
+                f"{format_count(len(files), 'file')} {verb}{label}, {format_size(sum(file.bytes for file in files))}"
+            )
+    if confidences := describe_confidences(report.sure):
+        out.append(confidences)
     out += _rest_lines(report.counts)
     if report.freed and not report.dry_run:
         away = any(file.action in ("quarantine", "trash") for file in acted)
@@ -252,8 +254,8 @@ def _undo_lines(report: UndoReport, limit: int) -> list[str]:
 
 
 def _rest_lines(counts: Mapping[Outcome, int]) -> list[str]:
-    said: tuple[tuple[Outcome, str], ...] = (("already", "as it should be already"), ("left", "left alone"))
-    return [f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
+    labels: tuple[tuple[Outcome, str], ...] = (("already", "as it should be already"), ("left", "left alone"))
+    return [f"{format_count(counts[outcome], 'file')} {words}" for outcome, words in labels if counts.get(outcome)]
 
 
 def _file_lines(files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int, action: str = "action") -> list[str]:
@@ -273,8 +275,8 @@ def _file_lines(files: Sequence[AppliedFile] | Sequence[UndoneFile], limit: int,
     return out
 
 
-def _journal_table(known: Sequence[UndoInfo]) -> str:
-    if not known:
+def _journal_table(entries: Sequence[UndoInfo]) -> str:
+    if not entries:
         return "there is nothing to undo"
     rows = [
         (
@@ -284,7 +286,7 @@ def _journal_table(known: Sequence[UndoInfo]) -> str:
             format_size(info.bytes),
             ", ".join(f"{n:,} {_ACTION_LABELS.get(action, action)}" for action, n in info.actions.items()) or "none",
         )
-        for info in known
+        for info in entries
     ]
-    notes = [f"{info.undo_id}: {printable(note)}" for info in known for note in info.notes]
+    notes = [f"{info.undo_id}: {printable(note)}" for info in entries for note in info.notes]
     return "\n".join([table(("id", "when", "state", "size", "files"), rows, right=(3,)), *notes])

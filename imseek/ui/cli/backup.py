@@ -83,11 +83,11 @@ def create(
         verify(archive, as_json)
         return
     target = _target(archive, as_json)
-    chosen = choose_collection(collection, quiet=as_json)
+    source = choose_collection(collection, quiet=as_json)
     with stoppable("interrupted: no backup was made") as controls:
-        report = imseek.backup.write(chosen.path, target, index=not no_index, replace=force, **controls)
+        report = imseek.backup.write(source.path, target, index=not no_index, replace=force, **controls)
     if as_json:
-        print_json(BackupAnswer(CollectionName.of(chosen), os.fsencode(archive), report))
+        print_json(BackupAnswer(CollectionName.of(source), os.fsencode(archive), report))
         return
     line = f"backed up {_describe_backup(report.backup)}: {format_size(report.size)} in {report.seconds:.1f} s"
     if archive == "-":
@@ -174,15 +174,15 @@ def restore(
     if as_json:
         print_answer(RestoreAnswer(report, tuple(notes)), new, uuid=report.uuid)
         return
-    named = "" if new.name == str(new.path) else f"as {printable(new.name)} "
-    print(f"restored {_describe_backup(report.backup)} {named}in {printable(str(new.path))}")
+    alias = "" if new.name == str(new.path) else f"as {printable(new.name)} "
+    print(f"restored {_describe_backup(report.backup)} {alias}in {printable(str(new.path))}")
     for note in notes:
         say(f"note: {printable(note)}")
 
 
 def _describe_backup(info: BackupInfo) -> str:
-    without = "" if info.index else ", without indexes"
-    return f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
+    lack = "" if info.index else ", without indexes"
+    return f"{format_count(info.images, 'image')} as of {info.committed} (generation {info.generation}{lack})"
 
 
 def _target(archive: str, as_json: bool) -> str | IO[bytes]:
@@ -207,13 +207,13 @@ def _collections_with_uuid(uuid: str, new: NamedCollection) -> list[str]:
     """List other collections of the library with the same uuid."""
     from imseek.library import uuid_of
 
-    found = []
+    twins = []
     for other in library.list_collections(os.environ):
         if other.path == new.path:
             continue
         try:
             if uuid_of(other.path) == uuid:
-                found.append(other.name)
+                twins.append(other.name)
         except ImseekError:
             continue
-    return found
+    return twins

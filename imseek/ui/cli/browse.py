@@ -67,17 +67,17 @@ def browse(
         package = (error.name or "textual").partition(".")[0].replace("_", "-")
         raise MissingExtraError(package, "terminal") from error
     with ExitStack() as stack:
-        opened: Searchable
+        searchable: Searchable
         if server is not None:
             remote = connect_server(server, None if collection is None else [collection], runtime)
             stack.callback(remote.close)
-            opened = remote
+            searchable = remote
             say_collection(ServerCollection(remote.name, server, "--server"))
         else:
-            chosen = choose_collection(collection)
-            opened = stack.enter_context(imseek.open(chosen.path, runtime=runtime))
+            target = choose_collection(collection)
+            searchable = stack.enter_context(imseek.open(target.path, runtime=runtime))
         wish = BrowseQuery(TERM_SEPARATOR.join(text or ()), where=where, by=by)
-        selected = Browse(opened, wish, view=lambda hit: open_in_viewer(opened, hit), write=_write).run()
+        selected = Browse(searchable, wish, view=lambda hit: open_in_viewer(searchable, hit), write=_write).run()
     if paths or null:
         _print(selected or [], exact=null)
     return 0

@@ -123,56 +123,58 @@ def run(
     from imseek.ui.cli.score_answers import ScoredCaptions
 
     if not (score or references or where or keep or save):
-        found = api.summary(run.path, limit=limit)
-        output.write(_COLUMNS, map(to_json, found.worst))
-        return run.finish(found, output.lines(lambda: _agreement_lines(found)))
-    before = api.PREFIX if prefix is None else prefix
+        summary = api.summary(run.path, limit=limit)
+        output.write(_COLUMNS, map(to_json, summary.worst))
+        return run.finish(summary, output.lines(lambda: _agreement_lines(summary)))
+    prefix_text = api.PREFIX if prefix is None else prefix
     with run.work() as controls:
         if references is not None:
             scores = api.ref_clip_scores(
-                run.path, references, captions=captions, prefix=before, where=where, notify=say, **controls
+                run.path, references, captions=captions, prefix=prefix_text, where=where, notify=say, **controls
             )
         elif score:
-            scores = api.clip_scores(run.path, captions=captions, prefix=before, where=where, notify=say, **controls)
+            scores = api.clip_scores(
+                run.path, captions=captions, prefix=prefix_text, where=where, notify=say, **controls
+            )
         else:
             scores = api.cosines(run.path, where=where, notify=say, **controls)
     if scores.interrupted:
         say(run.interrupted)
         return run.exit_code(interrupted=True)
-    kept = None if share is None else api.keep(run.path, scores, share, basic=basic)
-    if export is not None and kept is not None:
-        pairs_file.write(export, api.pairs(run.path, kept), force=output.force)
+    best = None if share is None else api.keep(run.path, scores, share, basic=basic)
+    if export is not None and best is not None:
+        pairs_file.write(export, api.pairs(run.path, best), force=output.force)
     if save is not None:
         api.save(run.path, scores, save)
-    done = ScoredCaptions(scores, api.worst(run.path, scores, limit=limit), kept, export, save)
+    answer = ScoredCaptions(scores, api.worst(run.path, scores, limit=limit), best, export, save)
     notes = [] if export is None else [f"wrote {printable(str(export))}"]
     if save is not None:
         notes.append(f"stored as the column {save}: imseek search … --where '{save} > …'")
-    output.write(_COLUMNS, map(to_json, done.worst))
-    return run.finish(done, output.lines(lambda: _lines(done)), notes=notes)
+    output.write(_COLUMNS, map(to_json, answer.worst))
+    return run.finish(answer, output.lines(lambda: _lines(answer)), notes=notes)
 
 
-def _lines(done: ScoredCaptions) -> list[str]:
-    found = done.scores
-    lines = [f"{format_count(len(found.ids), 'caption')} of {format_count(found.images, 'image')}"]
-    if found.median is not None:
-        lines[0] += f"; median {_MEASURE_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"
-    lines += left_out_lines(found.left_out)
-    if (kept := done.kept) is not None:
+def _lines(answer: ScoredCaptions) -> list[str]:
+    scores = answer.scores
+    lines = [f"{format_count(len(scores.ids), 'caption')} of {format_count(scores.images, 'image')}"]
+    if scores.median is not None:
+        lines[0] += f"; median {_MEASURE_NAMES[scores.measure]} {scores.median:.3f} ({scores.encoder})"
+    lines += left_out_lines(scores.left_out)
+    if (best := answer.kept) is not None:
         lines.append(
-            f"kept {len(kept.ids):,} of {kept.captions:,}: the best {kept.share:.4g} ({kept.share_kept:,}), "
-            f"{_MEASURE_NAMES[found.measure]} {kept.threshold:.3f} and up"
-            + (", by the basic filter" if kept.basic else "")
+            f"kept {len(best.ids):,} of {best.captions:,}: the best {best.share:.4g} ({best.share_kept:,}), "
+            f"{_MEASURE_NAMES[scores.measure]} {best.threshold:.3f} and up"
+            + (", by the basic filter" if best.basic else "")
         )
-    return [*lines, *_worst_lines(done.worst)]
+    return [*lines, *_worst_lines(answer.worst)]
 
 
-def _agreement_lines(found: AgreementSummary) -> list[str]:
-    lines = [f"{found.captions:,} of {format_count(found.images, 'image')} have a caption"]
-    if found.median is None:
+def _agreement_lines(summary: AgreementSummary) -> list[str]:
+    lines = [f"{summary.captions:,} of {format_count(summary.images, 'image')} have a caption"]
+    if summary.median is None:
         return lines
-    lines[0] += f"; median agreement {found.median:.3f} (cosine, {found.encoder})"
-    return [*lines, *_worst_lines(found.worst)]
+    lines[0] += f"; median agreement {summary.median:.3f} (cosine, {summary.encoder})"
+    return [*lines, *_worst_lines(summary.worst)]
 
 
 def _worst_lines(worst: Sequence[Agreement]) -> list[str]:

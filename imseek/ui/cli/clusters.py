@@ -109,13 +109,13 @@ def clusters(
             seed=seed,
             **controls,
         )
-    written = _write(report, run.chosen, csv, html, force=force)
-    answer = ClusterAnswer(report, {what: path.absolute() for what, path in written.items()})
+    paths = _write(report, run.target, csv, html, force=force)
+    answer = ClusterAnswer(report, {kind: path.absolute() for kind, path in paths.items()})
     stored = f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"'
     return run.finish(
         answer,
         lambda: _lines(report, limit),
-        written=written,
+        written=paths,
         notes=[] if report.saved is None else [stored],
         uuid=report.collection,
     )
@@ -128,23 +128,23 @@ def _assigned_line(report: AssignReport) -> str:
 
 
 def _write(
-    report: ClusterReport, chosen: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
+    report: ClusterReport, target: ResolvedCollection, csv: Path | None, html: Path | None, *, force: bool
 ) -> dict[FileKind, Path]:
-    written: dict[FileKind, Path] = {}
+    paths: dict[FileKind, Path] = {}
     if csv is not None:
         with new_file(csv, force=force) as file:
             write_csv(report, file)
-        written["csv"] = csv
+        paths["csv"] = csv
     if html is not None:
         from imseek.overview import thumbnails
         from imseek.ui.render.clusters_page import page
 
         every = [*report.clusters, *([] if report.noise is None else [report.noise])]
         ids = [image.image_id for cluster in every for image in cluster.medoids]
-        with thumbnails(chosen.path, ids) as thumbnail, new_file(html, force=force) as file:
-            file.writelines(page(report, thumbnail, title=f"Clusters in {chosen.name}"))
-        written["html"] = html
-    return written
+        with thumbnails(target.path, ids) as thumbnail, new_file(html, force=force) as file:
+            file.writelines(page(report, thumbnail, title=f"Clusters in {target.name}"))
+        paths["html"] = html
+    return paths
 
 
 def write_csv(report: ClusterReport, file: TextIO) -> None:
@@ -157,16 +157,16 @@ def write_csv(report: ClusterReport, file: TextIO) -> None:
 def _lines(report: ClusterReport, limit: int) -> list[str]:
     from imseek.ui.render.clusters_page import COLUMNS_NOTE, totals
 
-    shown = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
+    rows = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
     out = []
-    if shown:
+    if rows:
         head = ("", "images", "cohesion", "apart", "next", "name", "id", "most central image")
-        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4, 6)))
+        out.append(table(head, [_row(cluster) for cluster in rows], right=(0, 1, 2, 3, 4, 6)))
     out.append(printable(totals(report)))
-    if shown:
+    if rows:
         out.append(COLUMNS_NOTE)
-    if hidden := len(report.clusters) - len(report.clusters[:limit]):
-        out.append(f"{format_count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
+    if more := len(report.clusters) - len(report.clusters[:limit]):
+        out.append(f"{format_count(more, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
     return out + [printable(note) for note in report.notes]
 
 

@@ -83,18 +83,18 @@ class TrustList:
 @with_groups(output=LIST_FLAGS)
 def list_(*, output: ListFlags) -> None:
     """List the named collections."""
-    found = [(named, _image_count(named)) for named in library.list_collections(os.environ)]
-    listed = tuple(ListedCollection(named.name, os.fsencode(named.path), *state) for named, state in found)
-    output.write(_COLUMNS, map(to_json, listed))
+    states = [(entry, _image_count(entry)) for entry in library.list_collections(os.environ)]
+    collections = tuple(ListedCollection(entry.name, os.fsencode(entry.path), *state) for entry, state in states)
+    output.write(_COLUMNS, map(to_json, collections))
     if output.as_json:
-        print_json(CollectionList(listed))
+        print_json(CollectionList(collections))
         return
-    if not found:
+    if not states:
         say("no collection yet: `imseek index FOLDER` creates one")
         return
     rows = [
-        (named.name, "?" if images is None else f"{images:,}", printable(problem or str(named.path)))
-        for named, (images, problem) in found
+        (entry.name, "?" if images is None else f"{images:,}", printable(problem or str(entry.path)))
+        for entry, (images, problem) in states
     ]
     output.print_list(table(("name", "images", "path"), rows, right=(1,)))
 
@@ -129,22 +129,22 @@ def create(
     ] = None,
 ) -> None:
     """Create an empty collection."""
-    new = library.locate(name, cwd=current_folder(), environ=os.environ)
-    if library.is_collection(new.path):
-        raise CollectionExistsError(f"there is already a collection {new.name!r}")
+    target = library.locate(name, cwd=current_folder(), environ=os.environ)
+    if library.is_collection(target.path):
+        raise CollectionExistsError(f"there is already a collection {target.name!r}")
     say_waiting("loading the encoder …")
     with download_bar():
-        made = imseek.create(
-            new.path,
+        collection = imseek.create(
+            target.path,
             encoder=encoder or configured_encoder(),
             also=also or (),
             captions=captions,
             catalog=catalog,
             notify=say,
         )
-    with made:
-        encoder_is = encoder_lines(made.info())
-    print(f"created {printable(new.name)} in {printable(str(new.path))}")
+    with collection:
+        encoder_is = encoder_lines(collection.info())
+    print(f"created {printable(target.name)} in {printable(str(target.path))}")
     print("\n".join(encoder_is))
     notice_history.record_basic(encoder_is)
 
@@ -166,18 +166,18 @@ def delete(
     collection: CollectionOption = None,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
-    given = merge_names(name, collection)
-    if given is None:  # a default would be a trap
+    name_or_path = merge_names(name, collection)
+    if name_or_path is None:  # a default would be a trap
         raise UsageError("no collection is named", hint="imseek collection delete NAME")
-    doomed = library.locate(given, cwd=current_folder(), environ=os.environ)
+    doomed = library.locate(name_or_path, cwd=current_folder(), environ=os.environ)
     if not library.is_collection(doomed.path):
         raise CollectionNotFoundError(
-            f"no collection {given!r}", hint="`imseek collection list` shows the existing ones"
+            f"no collection {name_or_path!r}", hint="`imseek collection list` shows the existing ones"
         )
     images, problem = _image_count(doomed)
-    held = problem if images is None else format_count(images, "image")
+    contents = problem if images is None else format_count(images, "image")
     if not yes:
-        typer.confirm(f"Delete the collection in {printable(str(doomed.path))} ({held})?", abort=True, err=True)
+        typer.confirm(f"Delete the collection in {printable(str(doomed.path))} ({contents})?", abort=True, err=True)
     library.delete(doomed.path, doomed.name)
     print(f"deleted {printable(doomed.name)}; the pictures are untouched")
 
@@ -187,10 +187,10 @@ def verify(name: NameArgument = None, collection: CollectionOption = None, as_js
     """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
     from imseek import maintenance
 
-    chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
-    report = maintenance.verify(chosen.path)
+    target = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
+    report = maintenance.verify(target.path)
     if as_json:
-        print_answer(report, chosen)
+        print_answer(report, target)
         return 0 if report.ok else 1
     for problem in report.problems:
         print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
@@ -218,32 +218,32 @@ def trust(
     """
     from imseek import maintenance
 
-    given = merge_names(name, collection)
+    name_or_path = merge_names(name, collection)
     if listing:
-        if given is not None or forget or force:
+        if name_or_path is not None or forget or force:
             raise UsageError(
                 "--list only lists, so other options have no effect",
                 hint="leave out COLLECTION, --forget and --force",
             )
-        found = maintenance.trusted_collections()
+        collections = maintenance.trusted_collections()
         if as_json:
-            print_json(TrustList(found))
+            print_json(TrustList(collections))
         else:
-            print("\n".join(printable(one.path) for one in found) or "none yet")
+            print("\n".join(printable(one.path) for one in collections) or "none yet")
         return 0
     if forget:
         if force:
             raise UsageError("--forget and --force exclude each other", hint="use one of the two")
-        return _forget_trust(given, as_json)
-    chosen = _find_for_maintenance(given, quiet=as_json)
-    problems = maintenance.trust(chosen.path, force=force).problems
-    trusted = maintenance.is_trusted(chosen.path)
+        return _forget_trust(name_or_path, as_json)
+    target = _find_for_maintenance(name_or_path, quiet=as_json)
+    problems = maintenance.trust(target.path, force=force).problems
+    trusted = maintenance.is_trusted(target.path)
     if as_json:
-        print_answer(TrustReport(trusted, problems), chosen)
+        print_answer(TrustReport(trusted, problems), target)
     else:
         for problem in problems:
             print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
-        print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
+        print(f"{printable(target.name)} is {'trusted' if trusted else 'not trusted'}")
         if problems and not trusted:
             say("hint: ask the person who gave you this collection, or trust it anyway with --force")
     return int(bool(problems) and not trusted)
@@ -253,13 +253,13 @@ def _forget_trust(name: str | None, as_json: bool) -> int:
     """Withdraw trust in a collection, which may be gone: whatever appears in its place must not be trusted."""
     from imseek import maintenance
 
-    chosen = _find_missing_trusted(name) or _find_for_maintenance(name, quiet=as_json)
-    maintenance.distrust(chosen.path)
-    trusted = chosen.path.is_dir() and maintenance.is_trusted(chosen.path)
+    target = _find_missing_trusted(name) or _find_for_maintenance(name, quiet=as_json)
+    maintenance.distrust(target.path)
+    trusted = target.path.is_dir() and maintenance.is_trusted(target.path)
     if as_json:
-        print_answer(TrustReport(trusted), chosen)
+        print_answer(TrustReport(trusted), target)
         return int(trusted)
-    print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
+    print(f"{printable(target.name)} is {'trusted' if trusted else 'not trusted'}")
     if trusted:
         say("hint: it is below a folder in IMSEEK_TRUSTED_FOLDERS: remove that folder from the list")
     return int(trusted)
@@ -271,11 +271,13 @@ def _find_missing_trusted(name: str | None) -> ResolvedCollection | None:
 
     if name is None:
         return None
-    named = library.locate(name, cwd=current_folder(), environ=os.environ)
-    known = {one.path for one in maintenance.trusted_collections()}
-    for path in (named.path, named.path / library.LOCAL_FOLDER):
-        if not path.exists() and os.path.realpath(path) in known:
-            return ResolvedCollection(path, named.name if path == named.path else str(path), "given", exists=False)
+    location = library.locate(name, cwd=current_folder(), environ=os.environ)
+    trusted_paths = {one.path for one in maintenance.trusted_collections()}
+    for path in (location.path, location.path / library.LOCAL_FOLDER):
+        if not path.exists() and os.path.realpath(path) in trusted_paths:
+            return ResolvedCollection(
+                path, location.name if path == location.path else str(path), "given", exists=False
+            )
     return None
 
 
@@ -284,10 +286,10 @@ def repair(name: NameArgument = None, collection: CollectionOption = None, as_js
     """Repair a collection. Reports what was restored from where and what is lost. Exits with 1 if problems remain."""
     from imseek import maintenance
 
-    chosen = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
-    report = maintenance.repair(chosen.path)
+    target = _find_for_maintenance(merge_names(name, collection), quiet=as_json)
+    report = maintenance.repair(target.path)
     if as_json:
-        print_answer(report, chosen)
+        print_answer(report, target)
         return 0 if report.after.ok else 1
     for line in report.restored:
         print(f"restored  {printable(line)}")
@@ -300,29 +302,29 @@ def repair(name: NameArgument = None, collection: CollectionOption = None, as_js
 def _find_for_maintenance(name: str | None, *, quiet: bool) -> ResolvedCollection:
     """Find the collection to check or repair; a given folder need not look like a collection any more."""
     if name is None:
-        chosen = resolve_collection(None)
+        target = resolve_collection(None)
     else:
-        named = library.locate(name, cwd=current_folder(), environ=os.environ)
-        if named.path.is_file():
+        location = library.locate(name, cwd=current_folder(), environ=os.environ)
+        if location.path.is_file():
             raise CollectionNotFoundError(
-                f"{named.path} is a file, and a collection is a folder",
+                f"{location.path} is a file, and a collection is a folder",
                 hint="`imseek backup restore` makes a collection from a backup",
             )
-        if not named.path.is_dir():
+        if not location.path.is_dir():
             hint = library.path_hint(name, current_folder())
             raise CollectionNotFoundError(
                 f"no collection {name!r}", hint=hint or "`imseek collection list` shows the existing ones"
             )
-        chosen = ResolvedCollection(named.path, named.name, "given")
+        target = ResolvedCollection(location.path, location.name, "given")
     if not quiet:
-        say_collection(chosen)
-    return chosen
+        say_collection(target)
+    return target
 
 
-def _image_count(named: NamedCollection) -> tuple[int | None, str | None]:
+def _image_count(entry: NamedCollection) -> tuple[int | None, str | None]:
     """Count the images of a collection, or say why that fails."""
     try:
-        with imseek.open(named.path) as opened:
-            return opened.info().images, None
+        with imseek.open(entry.path) as collection:
+            return collection.info().images, None
     except ImseekError as error:
         return None, str(error)

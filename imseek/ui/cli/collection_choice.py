@@ -10,28 +10,28 @@ from imseek.ui.cli.common_options import current_folder
 from imseek.ui.cli.output import say_collection
 
 
-def resolve_collection(given: str | None, option: str = library.COLLECTION_OPTION) -> library.ResolvedCollection:
-    """Resolve the collection from ``given`` (the value of ``option``), the environment and the current folder.
+def resolve_collection(name: str | None, option: str = library.COLLECTION_OPTION) -> library.ResolvedCollection:
+    """Resolve the collection from ``name`` (the value of ``option``), the environment and the current folder.
 
     Raises as :func:`imseek.library.resolve`, and UsageError if the current folder has been deleted.
     """
-    return library.resolve(given, cwd=current_folder(), environ=os.environ, option=option)
+    return library.resolve(name, cwd=current_folder(), environ=os.environ, option=option)
 
 
 def choose_two(
-    given: str | None, against: str | None, *, quiet: bool = False
+    name: str | None, against: str | None, *, quiet: bool = False
 ) -> tuple[library.ResolvedCollection, library.ResolvedCollection | None]:
     """Resolve the collection, and the one that ``--against`` names, if any; tell as :func:`choose_collection`."""
-    chosen = resolve_collection(given)
+    target = resolve_collection(name)
     other = None if against is None else resolve_collection(against, "--against")
     if not quiet:
-        say_collection(chosen)
-    return chosen, other
+        say_collection(target)
+    return target, other
 
 
-def choose_collection(given: str | None, *, quiet: bool = False) -> library.ResolvedCollection:
+def choose_collection(name: str | None, *, quiet: bool = False) -> library.ResolvedCollection:
     """Resolve the collection as :func:`resolve_collection`, and unless ``quiet`` tell the user which it is and why."""
-    return choose_two(given, None, quiet=quiet)[0]
+    return choose_two(name, None, quiet=quiet)[0]
 
 
 def merge_names(argument: str | None, option: str | None) -> str | None:

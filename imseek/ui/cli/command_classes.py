@@ -35,8 +35,8 @@ class Command(TyperCommand):
                     formatter.write_dl(lines)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = list(args)
-        ctx.meta[ARGUMENTS] = given
+        arguments = list(args)
+        ctx.meta[ARGUMENTS] = arguments
         if not (ctx.resilient_parsing or set(ctx.help_option_names) & set(args)):
             from imseek.ui.cli.configured_defaults import configured_defaults
 
@@ -50,11 +50,11 @@ class Command(TyperCommand):
             group = ctx.parent and ctx.parent.command
             too_many = type(error).__name__ == "UsageError"  # its subclasses are of wrong options and values
             if too_many and isinstance(group, CommandGroup) and group.default == self.name:
-                error.message = _say_other_command(error.message, group, ctx.parent.command_path, given)
+                error.message = _say_other_command(error.message, group, ctx.parent.command_path, arguments)
             raise
 
     def _refuse_names_as_values(self, args: list[str]) -> None:
-        """Raise UsageError for an option whose value is forgotten: it would take the next option's name for it."""
+        """Raise UsageError for an option without its value, which would take the next option's name for it."""
         options = [one for one in self.params if one.param_type_name == "option"]
         names = {name for one in options for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
         valued = {name for one in options if not getattr(one, "is_flag", False) for name in one.opts}
@@ -69,10 +69,10 @@ def _rank(parameter: Any) -> int:
 
 def _say_other_command(message: str, group: CommandGroup, path: str, arguments: list[str]) -> str:
     """Return the message of an error of the default command, with another command that may have been meant."""
-    if named := [word for word in arguments[1:] if word in group.commands]:
-        return f"the command comes first: {path} {named[0]} …"
-    close = get_close_matches(arguments[0], group.commands) if arguments else []
-    return f"{message}. Did you mean '{path} {close[0]}'?" if close else message
+    if commands := [word for word in arguments[1:] if word in group.commands]:
+        return f"the command comes first: {path} {commands[0]} …"
+    matches = get_close_matches(arguments[0], group.commands) if arguments else []
+    return f"{message}. Did you mean '{path} {matches[0]}'?" if matches else message
 
 
 class CommandGroup(TyperGroup):
@@ -99,8 +99,8 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         number = args[0]
         if number.isdecimal() and number not in self.commands and (names := self._commands_of_numbers()):
-            meant = ", ".join(f"{ctx.command_path} {name} {number}" for name in names)
-            ctx.fail(f"the command comes before {number}: {meant}")
+            suggestions = ", ".join(f"{ctx.command_path} {name} {number}" for name in names)
+            ctx.fail(f"the command comes before {number}: {suggestions}")
         return super().resolve_command(ctx, args)
 
     def _commands_of_numbers(self) -> list[str]:

@@ -49,12 +49,12 @@ class Run:
         return self.collection
 
     @property
-    def chosen(self) -> ResolvedCollection:
+    def target(self) -> ResolvedCollection:
         return self.choose()
 
     @property
     def path(self) -> Path:
-        return self.chosen.path
+        return self.target.path
 
     @contextmanager
     def work(self) -> Iterator[Controls]:
@@ -88,7 +88,7 @@ class Run:
         ``written`` maps kinds of files to those that were written, or to None.
         """
         if self.as_json:
-            print_answer(answer, self.chosen, uuid)
+            print_answer(answer, self.target, uuid)
         else:
             files = {kind: path for kind, path in (written or {}).items() if path is not None}
             if text := "\n".join(lines()):

@@ -35,14 +35,14 @@ def rare(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=RARELY_USED, **settings)
 
 
-#: Where a command's context has the arguments as they were given.
+#: Key of a command's arguments, as typed, in its context.
 ARGUMENTS: Final = "imseek.ui.cli.arguments"
 
 
 def refuse_both_forms(context: typer.Context, parameter: typer.CallbackParam, value: T) -> T:
     """Refuse a flag whose two forms stand in one command line, where each of them does something. Raises UsageError."""
-    given = context.meta.get(ARGUMENTS, ())
-    forms = [form for form in (*parameter.opts, *parameter.secondary_opts) if form in given]
+    arguments = context.meta.get(ARGUMENTS, ())
+    forms = [form for form in (*parameter.opts, *parameter.secondary_opts) if form in arguments]
     if len(forms) > 1:
         raise UsageError(f"{' and '.join(forms)} exclude each other")
     return value
@@ -96,7 +96,7 @@ space: Final = _option("--space", metavar="ID|ENCODER", rich_help_panel=RARELY_U
 strict: Final = _option("--strict", rich_help_panel=RARELY_USED)
 #: A result is stored as tags.
 tag: Final = _option("--tag")
-#: The probability from which on a result counts.
+#: The least probability at which a result counts.
 threshold: Final = _option("--threshold", metavar="P")
 #: A condition that images must meet.
 where: Final = _option("--where", metavar="EXPR")

@@ -45,11 +45,11 @@ class SettingState:
     """Its environment variable, which stands above the file."""
 
     @classmethod
-    def of(cls, found: config.SettingValue) -> SettingState:
-        setting = found.setting
-        in_file = "default" if found.value is None else "file"
-        origin: Any = "environment" if found.origin == setting.variable else in_file
-        return cls(setting.name, found.value, setting.default, origin, setting.variable)
+    def of(cls, value: config.SettingValue) -> SettingState:
+        setting = value.setting
+        in_file = "default" if value.value is None else "file"
+        origin: Any = "environment" if value.origin == setting.variable else in_file
+        return cls(setting.name, value.value, setting.default, origin, setting.variable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,16 @@ def list_(as_json: JsonOption = False) -> None:
 def get(name: NameArgument, as_json: JsonOption = False) -> int:
     """Print what holds for a setting. Exits with 1 if it is not set."""
     file = config.read(os.environ)
-    found = config.value_of(config.find_setting(name), os.environ, file)
-    if file.broken and found.value is None:
+    value = config.value_of(config.find_setting(name), os.environ, file)
+    if file.broken and value.value is None:
         raise ImseekError(file.problems[0], hint="correct it in an editor, or delete the file")
     if as_json:
-        print_json(SettingState.of(found))
-        return int(found.value is None)
-    if found.value is None:
-        say(f"{name} is not set: {found.setting.default}")
+        print_json(SettingState.of(value))
+        return int(value.value is None)
+    if value.value is None:
+        say(f"{name} is not set: {value.setting.default}")
         return 1
-    print(printable(_text(found.value)))
+    print(printable(_text(value.value)))
     return 0
 
 

@@ -10,7 +10,7 @@ from imseek import config
 from imseek.ui.cli.output import say
 from imseek.ui.render.words import printable
 
-#: Settings by the parameter whose default they are: of all commands that have it, and of those that index.
+#: Settings that supply a parameter's default, by parameter: for all commands that have it, and for those that index.
 _EVERYWHERE: Final = {"device": "device", "precision": "precision"}
 _INDEXING: Final = {
     "ocr": "index.ocr",
@@ -29,13 +29,13 @@ def configured_defaults(command: str, parameters: Sequence[str], *, quiet: bool)
     if not quiet:
         for problem in file.problems:
             say(f"note: {printable(problem)}; it is ignored")
-    wanted = {**_EVERYWHERE, **(_INDEXING if command in ("index", "watch") else {})}
-    found = {
+    settings = {**_EVERYWHERE, **(_INDEXING if command in ("index", "watch") else {})}
+    defaults = {
         name: config.value_of(config.SETTINGS[setting], os.environ, file).value
-        for name, setting in wanted.items()
+        for name, setting in settings.items()
         if name in parameters
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in defaults.items() if value is not None}
 
 
 def configured_encoder() -> str:

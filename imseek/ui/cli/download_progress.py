@@ -44,10 +44,10 @@ def download_bar() -> Iterator[None]:
     )
     task = bars.add_task("", total=None)
 
-    def show(now: Transfer) -> None:
+    def show(state: Transfer) -> None:
         if not bars.live.is_started:  # draw nothing unless something is downloaded
             bars.start()
-        bars.update(task, description=now.file, completed=now.done, total=now.total)
+        bars.update(task, description=state.file, completed=state.done, total=state.total)
 
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_DFL:

@@ -223,18 +223,18 @@ def find(
         raise UsageError("--json and --jsonl exclude each other", hint="choose one of them")
     quiet = as_json or as_lines
     files.check(rivals={"--json": as_json, "--jsonl": as_lines})
-    chosen, other = choose_two(collection, against, quiet=quiet)
+    target, other = choose_two(collection, against, quiet=quiet)
     unplanned = "" if action is None else ", so no plan was written"
-    run = Run(chosen, quiet, f"interrupted: there may be more{unplanned}; the same command goes on from here")
+    run = Run(target, quiet, f"interrupted: there may be more{unplanned}; the same command goes on from here")
     from imseek import duplicates
 
     kinds = cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])])
     group_progress = _GroupProgress(least, as_lines)
     with run.work() as controls:
         if other is None and not quiet and sys.stderr.isatty() and "exact" in kinds and set(kinds) != {"exact"}:
-            _say_identical(duplicates.find(chosen.path, kinds=["exact"], protect=protect or (), where=where))
+            _say_identical(duplicates.find(target.path, kinds=["exact"], protect=protect or (), where=where))
         report = duplicates.find(
-            chosen.path,
+            target.path,
             kinds=kinds,
             keep=keep,
             prefer=prefer or (),
@@ -248,31 +248,31 @@ def find(
         )
     unsure = 0
     if least is not None:
-        found = sum(len(group.others) for group in report.groups)
+        total = sum(len(group.others) for group in report.groups)
         report = report.at_least(least)
-        unsure = found - sum(len(group.others) for group in report.groups)
-    collections = [chosen] if other is None else [chosen, other]
+        unsure = total - sum(len(group.others) for group in report.groups)
+    collections = [target] if other is None else [target, other]
     names = dict(zip((report.collection, report.against or ""), (one.name for one in collections), strict=False))
     planned = None
     if action is not None and not report.interrupted:
         planned = duplicates.plan(
-            chosen.path,
+            target.path,
             report,
             action,
             to=to,
             tag=duplicates.TAG if tag is None else tag,
             protect=protect or (),
         )
-    written = files.write(report, planned, names, collections)
+    paths = files.write(report, planned, names, collections)
     rest = (
         None if other is None else CollectionName.of(other, report.against),
-        {what: path.absolute() for what, path in written.items()},
+        {file_kind: path.absolute() for file_kind, path in paths.items()},
         None
         if planned is None
         else PlanSummary(planned.action, len(planned.files), planned.bytes, planned.sure, planned.refused),
     )
     if as_lines:
-        name = CollectionName.of(chosen, report.collection)
+        name = CollectionName.of(target, report.collection)
         print_json(DuplicatesLine(summary=DuplicatesSummary(name, report.totals, *rest)), line=True)
         if report.interrupted:
             say(run.interrupted)
@@ -290,7 +290,7 @@ def find(
             ),
             *(_offer_links(report) if planned is None else _plan_lines(planned, report)),
         ],
-        written=written,
+        written=paths,
         notes=[next_step] if planned is not None and planned.files else [],
         uuid=report.collection,
         interrupted=report.interrupted,
@@ -310,24 +310,24 @@ class _GroupProgress:
         self._groups = self._bytes = 0
 
     def __call__(self, group: DuplicateGroup) -> None:
-        found = group if self._least is None else group.at_least(self._least)
-        if found is None:
+        sure_part = group if self._least is None else group.at_least(self._least)
+        if sure_part is None:
             return
         if self._as_lines:
-            print_json(DuplicatesLine(group=found), line=True)
+            print_json(DuplicatesLine(group=sure_part), line=True)
         self._groups += 1
-        self._bytes += found.surplus_bytes
+        self._bytes += sure_part.surplus_bytes
 
     def progress(self, show: ProgressCallback | None) -> ProgressCallback | None:
         """Return a callback that adds the numbers to what ``show`` shows on a terminal."""
         if show is None or not sys.stderr.isatty():
             return show
 
-        def add(now: Progress) -> None:
+        def add(progress: Progress) -> None:
             if self._groups:
-                found = f"{format_count(self._groups, 'group')}, {format_size(self._bytes)} so far"
-                now = replace(now, phase=f"{now.phase} ({found})")
-            show(now)
+                tally = f"{format_count(self._groups, 'group')}, {format_size(self._bytes)} so far"
+                progress = replace(progress, phase=f"{progress.phase} ({tally})")
+            show(progress)
 
         return add
 
@@ -358,9 +358,9 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
         raise UsageError("a tag must not be empty")
 
 
-def _check_folders(named: Sequence[str]) -> None:
+def _check_folders(folders: Sequence[str]) -> None:
     """Raise UsageError for a missing folder: a misspelt one would protect nothing."""
-    for folder in named:
+    for folder in folders:
         if "://" not in folder and not expand_user(folder).exists():
             raise UsageError(f"no folder {folder}")
 
@@ -371,12 +371,12 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     from imseek.ui.render.duplicates_page import describe_confidences
 
     out = [f"plan: {plan.action} {format_count(len(plan.files), 'file')}, {format_size(plan.bytes)}"]
-    if sure := describe_confidences(plan.sure):
-        out.append(sure)
+    if confidences := describe_confidences(plan.sure):
+        out.append(confidences)
     if plan.refused:
         out.append(f"{format_count(len(plan.refused), 'file')} it leaves alone:")
-        mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
-        where = {member.image_id: format_place(member.place, member.image_id) for member in mine}
+        own_members = (m for group in report.groups for m in group.members if m.collection == report.collection)
+        where = {member.image_id: format_place(member.place, member.image_id) for member in own_members}
         rows = [
             (printable(one.reason), str(one.image_id), where.get(one.image_id, ""))
             for one in plan.refused[:_MAX_REFUSED]
@@ -402,13 +402,13 @@ class _ReportFiles:
 
     def check(self, rivals: Mapping[str, bool]) -> None:
         """Check the files before the search; a CSV on stdout excludes ``rivals``. Raises UsageError and ImseekError."""
-        named = [path for path in (self.csv, self.html, self.plan) if path is not None]
-        if len({path.absolute() for path in named}) < len(named):
-            raise UsageError(f"{named[0]} is named twice")
+        paths = [path for path in (self.csv, self.html, self.plan) if path is not None]
+        if len({path.absolute() for path in paths}) < len(paths):
+            raise UsageError(f"{paths[0]} is named twice")
         if self.plan is not None and stream_of(self.plan) is not None:
             raise UsageError("the plan cannot be written to stdout", hint="name a file")
         check_csv(self.csv, force=self.force, rivals=rivals)
-        for path in named:
+        for path in paths:
             check_new(path, force=self.force)
 
     def write(
@@ -419,17 +419,17 @@ class _ReportFiles:
         collections: Sequence[ResolvedCollection],
     ) -> dict[_FileKind, Path]:
         """Write the files; returns them by kind."""
-        written: dict[_FileKind, Path] = {}
+        paths: dict[_FileKind, Path] = {}
         if plan is not None and self.plan is not None:
             check_new(self.plan, force=self.force)
             plan.save(self.plan)
-            written["plan"] = self.plan
+            paths["plan"] = self.plan
         if self.csv is not None:
             from imseek.duplicates import write_csv
 
             with new_file(self.csv, force=self.force) as file:
                 write_csv(report, file)
-            written["csv"] = self.csv
+            paths["csv"] = self.csv
         if self.html is not None:
             from imseek.ui.render.duplicates_page import page, pictures_of
 
@@ -440,8 +440,8 @@ class _ReportFiles:
                 file = stack.enter_context(new_file(self.html, force=self.force))
                 title = "Duplicates in " + ", against ".join(one.name for one in collections)
                 file.writelines(page(report, thumbnail, title=title, names=names))
-            written["html"] = self.html
-        return written
+            paths["html"] = self.html
+        return paths
 
 
 def _thumbnails(
@@ -466,18 +466,18 @@ def _offer_links(report: DuplicateReport) -> list[str]:
     def is_file(member: Duplicate) -> bool:
         return member.place is not None and place_kind(member.place) == "file"
 
-    same = [
+    freed_bytes = [
         other.bytes
         for group in report.groups
         if is_file(group.keeper)
         for other in group.surplus
         if other.pair is not None and other.pair.kind == "exact" and other.link is None and is_file(other)
     ]
-    if not same or report.against is not None:
+    if not freed_bytes or report.against is not None:
         return []
-    files = format_count(len(same), "identical file")
+    files = format_count(len(freed_bytes), "identical file")
     return [
-        f"--kind exact --plan FILE --action hard-link (or reflink) frees the {format_size(sum(same))} of "
+        f"--kind exact --plan FILE --action hard-link (or reflink) frees the {format_size(sum(freed_bytes))} of "
         f"{files} and leaves every name in place"
     ]
 
@@ -486,18 +486,18 @@ def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list
     """Format the first groups and the totals for the user."""
     from imseek.ui.render.duplicates_page import describe_confidences, totals
 
-    shown = report.groups[:limit]
-    out = _groups(shown, names if report.against is not None else {}) if shown else []
+    groups = report.groups[:limit]
+    out = _groups(groups, names if report.against is not None else {}) if groups else []
     out.append(totals(report))
-    if sure := describe_confidences(report.sure):
-        out.append(f"{sure} (--sure 95% leaves out what is less sure)")
+    if confidences := describe_confidences(report.sure):
+        out.append(f"{confidences} (--sure 95% leaves out what is less sure)")
     if report.judged:
         out.append(
             f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek duplicates judge`)"
         )
-    hidden = len(report.groups) - len(shown)
-    if hidden and limit:
-        out.append(f"{format_count(hidden, 'more group')} (-n shows more, --html and --csv have all)")
+    more = len(report.groups) - len(groups)
+    if more and limit:
+        out.append(f"{format_count(more, 'more group')} (-n shows more, --html and --csv have all)")
     return out + [printable(note) for note in report.notes]
 
 
@@ -512,9 +512,9 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     out = [first]
     for number, group in enumerate(groups, start=1):
         freed = format_size(group.surplus_bytes)
-        kept = f", {freed} could be freed; kept" if group.surplus else ""
+        surplus = f", {freed} could be freed; kept" if group.surplus else ""
         images = format_count(len(group.members), "image")
-        out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{kept}: {printable(group.reason)}")
+        out.append(f"{number}. {KIND_LABELS[group.kind]}, {images}{surplus}: {printable(group.reason)}")
         out += rest[: len(group.members[:_MEMBERS])]
         del rest[: len(group.members[:_MEMBERS])]
         if len(group.members) > _MEMBERS:

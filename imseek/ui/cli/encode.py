@@ -68,17 +68,17 @@ def encode(
     """Write the vectors of pictures or texts to a file, in their order, as unit rows of float32 (docs/python.md)."""
     if output is None:
         raise UsageError("no file is named to write to", hint="-o vectors.npy, or -o vectors.parquet")
-    given = [*(inputs or ()), *(() if source is None else _read_lines(source))]
-    if not texts and (folder := next((one for one in given if Path(one).is_dir()), None)) is not None:
+    names = [*(inputs or ()), *(() if source is None else _read_lines(source))]
+    if not texts and (folder := next((one for one in names if Path(one).is_dir()), None)) is not None:
         hint = f"find {shlex.quote(folder)} -name '*.jpg' | imseek encode --from - -o FILE"
         raise UsageError(f"{folder} is a folder", hint=hint)
     from imseek.embedding import check_request, encode_file, load_encoder
 
     kind: EncodedKind = "texts" if texts else "images"
-    check_request(given, output, kind)
-    with stoppable("interrupted: nothing was written") as controls, new_path(output, force=force) as made:
-        loaded = load_encoder(encoder, runtime=runtime, notify=_say_due)
-        report = encode_file(loaded, given, output, kind=kind, made=made, **controls)
+    check_request(names, output, kind)
+    with stoppable("interrupted: nothing was written") as controls, new_path(output, force=force) as temporary:
+        model = load_encoder(encoder, runtime=runtime, notify=_say_due)
+        report = encode_file(model, names, output, kind=kind, made=temporary, **controls)
     if as_json:
         print_json(report)
     else:

@@ -73,32 +73,32 @@ def list_(
     from imseek.encoders import EncoderList, list_encoders
     from imseek.plugins import find_plugins
 
-    chosen = tuple(
+    entries = tuple(
         entry
         for entry in list_encoders()
         if _matches(entry, word) and (family is None or _is_same_family(entry.family, family))
         if entry.any_use or not any_use
     )
-    if family is not None and not chosen:
+    if family is not None and not entries:
         _check_family(family)
     # A plugin's family and licence are known when it is loaded.
     plugins = () if family or any_use else tuple(p for p in find_plugins(_GROUP).values() if (word or "") in p.name)
-    output.write(_COLUMNS, ({**to_json(one), "modalities": " ".join(one.modalities)} for one in chosen))
+    output.write(_COLUMNS, ({**to_json(one), "modalities": " ".join(one.modalities)} for one in entries))
     if output.as_json:
-        print_json(EncoderList(chosen, plugins))
+        print_json(EncoderList(entries, plugins))
         return
     if word is not None and word.lower() in _BUILTIN and family is None:
         say(f"{_BUILTIN}: comes with imseek, needs no download, any use; basic quality (docs/encoders.md)")
-    elif not chosen and not plugins:
+    elif not entries and not plugins:
         say("no encoder matches; `imseek encoders` lists all")
-    if not chosen and not plugins:
+    if not entries and not plugins:
         return
-    if chosen:
-        output.print_list(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    if entries:
+        output.print_list(table(_HEAD, [_row(entry) for entry in entries], right=(0, 4)))
     for plugin in plugins:
         output.print_list(printable(f"plugin: {plugin.name} ({plugin.package} {plugin.version})"))
     say(
-        f"{format_count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
+        f"{format_count(len(entries), 'encoder')}; `imseek encoders get REFERENCE` downloads one, "
         "docs/encoders.md says more"
     )
 
@@ -120,15 +120,15 @@ def get(
 
     try:
         with download_bar():
-            fetched = download_encoder(reference, accept_license=accept_license, offered=show)
+            weights = download_encoder(reference, accept_license=accept_license, offered=show)
     except KeyboardInterrupt:
         say(f"interrupted; `imseek encoders get {reference}` resumes the download")
         return INTERRUPTED
     if as_json:
-        print_json(fetched)
+        print_json(weights)
         return 0
-    was = "was there before" if fetched.offer is None else "is there now"
-    print(f"{fetched.reference} {was}: {printable(str(fetched.path))}")
+    was = "was there before" if weights.offer is None else "is there now"
+    print(f"{weights.reference} {was}: {printable(str(weights.path))}")
     return 0
 
 
@@ -143,12 +143,12 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
         weights = resolution.download
         say(f"downloading {weights.reference}: {format_size(weights.download_bytes)}, licence {weights.licence}")
     with download_bar():
-        found = check_encoder(resolution.reference, runtime=runtime, notify=say)
+        report = check_encoder(resolution.reference, runtime=runtime, notify=say)
     if as_json:
-        print_json(found)
+        print_json(report)
     else:
-        print("\n".join(_check_lines(found)))
-    return 1 if found.problems else 0
+        print("\n".join(_check_lines(report)))
+    return 1 if report.problems else 0
 
 
 @app.command(
@@ -187,9 +187,9 @@ def compare(
         from imseek.ui.render import encoder_agreement_page
 
         ids = encoder_agreement_page.image_ids(report)
-        with overview.thumbnails(run.path, ids, _THUMBNAIL_SIDE) as read, new_file(html, force=force) as file:
+        with overview.thumbnails(run.path, ids, _THUMBNAIL_SIDE) as read_thumbnail, new_file(html, force=force) as file:
             title = f"{report.a.encoder} and {report.b.encoder}"
-            file.writelines(encoder_agreement_page.page(report, read, title=title))
+            file.writelines(encoder_agreement_page.page(report, read_thumbnail, title=title))
     return run.finish(
         report,
         lambda: _agreement_lines(report),
@@ -234,25 +234,25 @@ def _check_family(reference: str) -> None:
 
 
 def _offer_lines(offer: Offer) -> list[str]:
-    named = f" ({offer.licence_name})" if offer.licence_name and offer.licence != offer.licence_name else ""
+    licence_name = f" ({offer.licence_name})" if offer.licence_name and offer.licence != offer.licence_name else ""
     left = "" if offer.missing == offer.bytes else f", {format_size(offer.missing)} of it still to come"
     return [
         f"encoder: {offer.reference}, from {offer.repository}",
-        f"licence: {offer.licence}{named}",
+        f"licence: {offer.licence}{licence_name}",
         f"size: {format_size(offer.bytes)} in {format_count(offer.files, 'file')}{left}",
     ]
 
 
-def _check_lines(found: EncoderCheck) -> list[str]:
+def _check_lines(report: EncoderCheck) -> list[str]:
     lines = [
-        f"encoder      {found.info.reference}",
-        f"fingerprint  {found.fingerprint}",
-        f"precision    {found.precision}",
-        f"loaded in    {found.load_seconds:.1f} s",
-        f"pictures     {_rows_line(found.images)}",
+        f"encoder      {report.info.reference}",
+        f"fingerprint  {report.fingerprint}",
+        f"precision    {report.precision}",
+        f"loaded in    {report.load_seconds:.1f} s",
+        f"pictures     {_rows_line(report.images)}",
     ]
-    lines.append(f"texts        {'none: it knows pictures only' if found.texts is None else _rows_line(found.texts)}")
-    return [*lines, *(f"problem      {problem}" for problem in found.problems)]
+    lines.append(f"texts        {'none: it knows pictures only' if report.texts is None else _rows_line(report.texts)}")
+    return [*lines, *(f"problem      {problem}" for problem in report.problems)]
 
 
 def _agreement_lines(report: AgreementReport) -> list[str]:

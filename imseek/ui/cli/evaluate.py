@@ -71,14 +71,14 @@ def retrieval(
 
 
 def _lines(report: RetrievalReport) -> list[str]:
-    came = {"space": "embedded before", "metadata": "embedded for this", "given": "given"}
+    origins = {"space": "embedded before", "metadata": "embedded for this", "given": "given"}
     lines = [
-        f"{format_count(report.captions, 'caption')} ({came[report.captions_from]}) of {report.encoder}, "
+        f"{format_count(report.captions, 'caption')} ({origins[report.captions_from]}) of {report.encoder}, "
         f"ranked among {format_count(report.images, 'image')}"
     ]
     both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
-    if found := [(name, one) for name, one in both if one is not None]:
-        lines += [retrieval_table(found), "in brackets: 95 % bootstrap intervals over questions"]
+    if rows := [(name, one) for name, one in both if one is not None]:
+        lines += [retrieval_table(rows), "in brackets: 95 % bootstrap intervals over questions"]
     return [*lines, *left_out_lines(report.left_out)]
 
 

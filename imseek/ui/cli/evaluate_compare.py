@@ -69,23 +69,23 @@ def compare(
 ) -> int:
     """Compare two encoders or two collections: which finds more, and whether the difference is significant.
     Nothing is stored."""
-    named = list(encoder or ())
-    if (against is None) == (not named) or len(named) > 2:
+    references = list(encoder or ())
+    if (against is None) == (not references) or len(references) > 2:
         raise UsageError(
             "name one or two encoders, or another collection",
             hint="--encoder A --encoder B, or --against COLLECTION",
         )
     from imseek import evaluate
 
-    chosen, other = choose_two(collection, against, quiet=as_json)
-    run = Run(chosen, as_json, "interrupted: nothing was measured")
+    target, other = choose_two(collection, against, quiet=as_json)
+    run = Run(target, as_json, "interrupted: nothing was measured")
     encoders = None
     if other is None:
-        a, b = (parse_space(said) for said in (named if len(named) == 2 else [None, *named]))
+        a, b = (parse_space(reference) for reference in (references if len(references) == 2 else [None, *references]))
         encoders = (a, b)
     with run.work() as controls:
         report = evaluate.compare(
-            chosen.path,
+            target.path,
             encoders=encoders,
             against=None if other is None else other.path,
             captions=captions,
@@ -132,12 +132,12 @@ def _differences(compared: RetrievalComparison) -> str:
 
 
 def _better_side(difference: Estimate) -> str:
-    which = better_side(difference)
-    return "no difference shown" if which is None else f"{which.upper()} is better"
+    side = better_side(difference)
+    return "no difference shown" if side is None else f"{side.upper()} is better"
 
 
 def _verdict(report: CompareReport) -> str:
     if report.text_to_image is None:
         return ""
-    said = _better_side(report.text_to_image.mean_average_precision)
-    return f"verdict, by the mAP of words → picture: {said} (paired bootstrap, 95 %)"
+    side = _better_side(report.text_to_image.mean_average_precision)
+    return f"verdict, by the mAP of words → picture: {side} (paired bootstrap, 95 %)"

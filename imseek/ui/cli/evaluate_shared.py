@@ -46,11 +46,11 @@ def parse_space(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() and len(text) <= 18 else text
 
 
-def retrieval_table(found: Sequence[tuple[str, RetrievalMetrics]]) -> str:
+def retrieval_table(rows: Sequence[tuple[str, RetrievalMetrics]]) -> str:
     """Format named results as a table, one row each."""
-    ks = sorted({k for _, one in found for k in one.recall})
+    ks = sorted({k for _, one in rows for k in one.recall})
     head = ("", *(f"R@{k}" for k in ks), "median rank", "mean rank", "mAP")
-    return table(head, [_row(name, one, ks) for name, one in found])
+    return table(head, [_row(name, one, ks) for name, one in rows])
 
 
 def left_out_lines(left_out: UnusedCaptions) -> list[str]:

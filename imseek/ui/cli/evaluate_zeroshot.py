@@ -70,12 +70,12 @@ def zeroshot(
     as_json: JsonOption = False,
 ) -> int:
     """Measure zero-shot labels against known classes: accuracy, mistakes, and calibration of the probabilities."""
-    chosen = choose_collection(collection, quiet=as_json)
+    target = choose_collection(collection, quiet=as_json)
     from imseek import labels
 
     with stoppable() as controls:
-        found = labels.evaluate(
-            chosen.path,
+        evaluation = labels.evaluate(
+            target.path,
             classes,
             truth=truth,
             templates=templates,
@@ -88,64 +88,64 @@ def zeroshot(
             **controls,
         )
     if as_json:
-        print_answer(replace(found, confusions=found.confusions[:limit]), chosen)
+        print_answer(replace(evaluation, confusions=evaluation.confusions[:limit]), target)
         return 0
-    for note in found.notes:
+    for note in evaluation.notes:
         say(printable(note))
-    print("\n".join(_lines(found, limit)))
-    if found.calibration is not None:
-        for note in found.calibration.notes:
+    print("\n".join(_lines(evaluation, limit)))
+    if evaluation.calibration is not None:
+        for note in evaluation.calibration.notes:
             say(printable(note))
-        print("\n".join(_calibration_lines(found.calibration)))
+        print("\n".join(_calibration_lines(evaluation.calibration)))
     return 0
 
 
-def _lines(found: LabelEvaluation, limit: int) -> list[str]:
+def _lines(evaluation: LabelEvaluation, limit: int) -> list[str]:
     head = (
-        f"{format_count(found.images, 'image')}, {format_count(len(found.classes), 'class', 'classes')} "
-        f"by {found.truth}"
+        f"{format_count(evaluation.images, 'image')}, {format_count(len(evaluation.classes), 'class', 'classes')} "
+        f"by {evaluation.truth}"
     )
     out = [
-        printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"),
+        printable(f"{head}; cosines × {evaluation.factor:.4g} ({evaluation.factor_source})"),
         table(
             ("top-1", "top-5", "mean per class", "calibration error", "log-likelihood"),
             [
                 (
-                    format_interval(found.top1),
-                    format_interval(found.top5),
-                    format_interval(found.mean_per_class),
-                    f"{found.ece:.3f}",
-                    f"{-found.nll:.3f}",
+                    format_interval(evaluation.top1),
+                    format_interval(evaluation.top5),
+                    format_interval(evaluation.mean_per_class),
+                    f"{evaluation.ece:.3f}",
+                    f"{-evaluation.nll:.3f}",
                 )
             ],
         ),
     ]
-    worst = sorted(found.per_class, key=lambda one: one.accuracy)
+    worst = sorted(evaluation.per_class, key=lambda one: one.accuracy)
     if limit:
         rows = [(f"{one.accuracy:.2f}", f"{one.images:,}", _shorten(one.name)) for one in worst[:limit]]
         out += ["", table(("accuracy", "images", "class (the worst first)"), rows, right=(0, 1))]
-    if limit and found.confusions:
+    if limit and evaluation.confusions:
         rows = [
             (
                 f"{one.images:,}",
                 _shorten(one.truth),
                 "none of these" if one.label is None else _shorten(one.label),
             )
-            for one in found.confusions[:limit]
+            for one in evaluation.confusions[:limit]
         ]
         out += ["", table(("images", "are", "labelled"), rows, right=(0,))]
     return out
 
 
-def _calibration_lines(learned: Calibration) -> list[str]:
-    on = "the other half" if learned.held_out else "the same images"
-    bias = "" if learned.bias is None else f" {learned.bias:+.4g}"
+def _calibration_lines(calibration: Calibration) -> list[str]:
+    images = "the other half" if calibration.held_out else "the same images"
+    bias = "" if calibration.bias is None else f" {calibration.bias:+.4g}"
     return [
         "",
-        f"temperature {learned.name}: cosines × {learned.factor:.4g}{bias}, from "
-        f"{format_count(learned.images, 'image')}",
-        f"on {on}: calibration error {learned.ece_before:.3f} → {learned.ece_after:.3f}, "
-        f"log-likelihood {-learned.nll_before:.3f} → {-learned.nll_after:.3f}",
+        f"temperature {calibration.name}: cosines × {calibration.factor:.4g}{bias}, from "
+        f"{format_count(calibration.images, 'image')}",
+        f"on {images}: calibration error {calibration.ece_before:.3f} → {calibration.ece_after:.3f}, "
+        f"log-likelihood {-calibration.nll_before:.3f} → {-calibration.nll_after:.3f}",
     ]
 
 

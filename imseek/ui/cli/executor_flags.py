@@ -63,16 +63,16 @@ class ExecutorFlags:
 
     def executor_options(self) -> Ray | None:
         """Return the options of Ray, or None for threads of this process. Raises UsageError."""
-        given = given_flags(self)
-        given.pop("executor", None)
+        values = given_flags(self)
+        values.pop("executor", None)
         if self.executor == "ray":
             from imseek import Ray
 
-            return Ray(**given)
+            return Ray(**values)
         if self.executor != "local":
             raise UsageError(f"no executor is called {self.executor!r}", hint="local, ray")
-        if given:
-            flags = ", ".join(f"--worker-{n}" if n in ("cpus", "gpus") else f"--{n}" for n in given)
+        if values:
+            flags = ", ".join(f"--worker-{n}" if n in ("cpus", "gpus") else f"--{n}" for n in values)
             raise UsageError(f"{flags}: only for Ray workers", hint="--executor ray")
         return None
 

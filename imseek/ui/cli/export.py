@@ -94,7 +94,7 @@ class ExportFlags:
     ] = None
 
     def options(self) -> ExportOptions:
-        """Return the options. Raises UsageError for a size that is none."""
+        """Return the options. Raises UsageError for an invalid size."""
         from imseek import ExportOptions
 
         size = None if self.shard_size is None else parse_size(self.shard_size)
@@ -112,7 +112,7 @@ app = Group()
     "imseek sample --diverse 100 --json | jq '.sample[].image_id' | imseek export hundred.csv --ids -",
 )
 @with_groups(
-    asking=query_flags(*_QUERY_FLAGS),
+    flags=query_flags(*_QUERY_FLAGS),
     options=flag_group(ExportFlags, ExportFlags.options),
     runtime=runtime_flags("device", "precision"),
 )
@@ -155,15 +155,15 @@ def export(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
-    asking: QueryFlags,
+    flags: QueryFlags,
     options: ExportOptions,
     runtime: Runtime,
 ) -> int:
     """Export images, metadata and vectors to other tools: all images, those that match a condition, or the hits of a
     search (docs/exports.md)."""
-    is_search = bool(text) or asking.has_terms
+    is_search = bool(text) or flags.has_terms
     if not is_search:
-        _check_no_query(asking, limit)
+        _check_no_query(flags, limit)
     if is_search and ids is not None:
         raise UsageError("--ids and a search both choose the images", hint="leave out one of them")
     streamed = target == "-"
@@ -171,24 +171,24 @@ def export(
         raise UsageError("the export and --json cannot both go to stdout", hint="name a file")
     if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
         raise UsageError("cannot write this to a terminal", hint="name a file, or pipe it")
-    listed = None if ids is None else read_ids(ids)
-    query = _query(asking, text or [], limit) if is_search else None
-    chosen = choose_collection(collection, quiet=as_json)
+    id_list = None if ids is None else read_ids(ids)
+    query = _query(flags, text or [], limit) if is_search else None
+    source = choose_collection(collection, quiet=as_json)
     import imseek
     from imseek import export as exporting
 
     out: str | BinaryIO = stdout_bytes() if streamed else target
     with (
         stoppable("interrupted: nothing was written") as controls,
-        imseek.open(chosen.path, runtime=runtime, notify=say) as opened,
+        imseek.open(source.path, runtime=runtime, notify=say) as handle,
     ):
         report = exporting.write(
-            opened,
+            handle,
             out,
             format=form,
-            where=None if query is not None else asking.options.where,
+            where=None if query is not None else flags.options.where,
             tags=tag or (),
-            ids=listed,
+            ids=id_list,
             query=query,
             space=space,
             options=options,
@@ -196,18 +196,18 @@ def export(
             **controls,
         )
     if as_json:
-        print_answer(report, chosen, uuid=report.collection)
+        print_answer(report, source, uuid=report.collection)
     else:
         _say_report(report)
     return 3 if strict and report.skipped else 0
 
 
-def _check_no_query(asking: QueryFlags, limit: int | None) -> None:
+def _check_no_query(flags: QueryFlags, limit: int | None) -> None:
     """Raise UsageError for flags that need a query."""
-    options = asking.options
+    options = flags.options
     for value, flag in (
         (options.min_score, "--min-score"),
-        (asking.cutoff, "--cutoff"),
+        (flags.cutoff, "--cutoff"),
         (options.exact, "--exact"),
     ):
         if value:
@@ -219,19 +219,19 @@ def _check_no_query(asking: QueryFlags, limit: int | None) -> None:
         )
 
 
-def _query(asking: QueryFlags, texts: Sequence[str], limit: int | None) -> Query:
+def _query(flags: QueryFlags, texts: Sequence[str], limit: int | None) -> Query:
     from imseek.export import LIMIT
 
-    said = asking.with_limit(limit or LIMIT)
-    for note in said.notes(texts):
+    limited = flags.with_limit(limit or LIMIT)
+    for note in limited.notes(texts):
         say(note)
-    return said.query(texts)
+    return limited.query(texts)
 
 
 def _say_report(report: ExportReport) -> None:
     for one in report.skipped[:_MAX_SKIPPED]:
-        shown = "" if one.place is None else f", {one.place.display}"
-        say(f"cannot read the picture of image {one.image_id}{shown}: {printable(one.message)}")
+        location = "" if one.place is None else f", {one.place.display}"
+        say(f"cannot read the picture of image {one.image_id}{location}: {printable(one.message)}")
     if (more := len(report.skipped) - _MAX_SKIPPED) > 0:
         say(f"no picture of {format_count(more, 'more image')} (all of them with --json)")
     for note in report.notes:

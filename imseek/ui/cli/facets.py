@@ -46,31 +46,31 @@ def facets(
     run = Run.on(collection, as_json=output.as_json)
     from imseek import overview
 
-    found = overview.summarise_facets(run.path, columns or (), where=where, values=limit)
-    output.write(("column", "value", "images", "where"), _rows(found))
-    return run.finish(found, output.lines(lambda: _lines(found, bool(columns))))
+    summary = overview.summarise_facets(run.path, columns or (), where=where, values=limit)
+    output.write(("column", "value", "images", "where"), _rows(summary))
+    return run.finish(summary, output.lines(lambda: _lines(summary, bool(columns))))
 
 
-def _rows(found: FacetSummary) -> Iterator[dict[str, Any]]:
-    for one in found.columns:
+def _rows(summary: FacetSummary) -> Iterator[dict[str, Any]]:
+    for one in summary.columns:
         yield from ({"column": one.column, "value": value, "images": n, "where": ""} for value, n in one.values)
-    yield from ({"column": "tag", "value": tag, "images": n, "where": ""} for tag, n in found.tags)
-    for place in found.locations:
+    yield from ({"column": "tag", "value": tag, "images": n, "where": ""} for tag, n in summary.tags)
+    for place in summary.locations:
         yield {"column": "location", "value": _place(place), "images": place.images, "where": place.where}
 
 
-def _lines(found: FacetSummary, named: bool) -> list[str]:
-    rows = [(one.column, f"{one.known:,}", _values(one)) for one in found.columns]
-    if found.tags:
-        rows.append(("tag", "", _list(found.tags)))
-    if found.locations:
-        rows.append(("location", "", ", ".join(f"{_place(one)} ({one.images:,})" for one in found.locations)))
+def _lines(summary: FacetSummary, has_columns: bool) -> list[str]:
+    rows = [(one.column, f"{one.known:,}", _values(one)) for one in summary.columns]
+    if summary.tags:
+        rows.append(("tag", "", _list(summary.tags)))
+    if summary.locations:
+        rows.append(("location", "", ", ".join(f"{_place(one)} ({one.images:,})" for one in summary.locations)))
     out = [table(("column", "images", "values"), rows, right=(1,))] if rows else []
-    out.append(format_count(found.images, "image"))
-    if named and not rows:
+    out.append(format_count(summary.images, "image"))
+    if has_columns and not rows:
         out.append("none of them has a value there")
-    if named and len(found.locations) and not found.columns:
-        out += [f"{_place(one)}: --where {one.where!r}" for one in found.locations]
+    if has_columns and len(summary.locations) and not summary.columns:
+        out += [f"{_place(one)}: --where {one.where!r}" for one in summary.locations]
     return out
 
 

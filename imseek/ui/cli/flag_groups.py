@@ -41,7 +41,7 @@ def given_flags(flags: Any) -> dict[str, Any]:
 
 
 def flag_group(cls: type[T], make: Callable[[T], object] | None = None, names: tuple[str, ...] = ()) -> FlagGroup:
-    """Return the flags of a dataclass as a group, whose value is the dataclass or what ``make`` builds from it."""
+    """Return a group with the flags of a dataclass; its value is the dataclass, or the result of ``make`` for it."""
     return FlagGroup(flags_of(cls, *names), cls if make is None else lambda **values: make(cls(**values)))
 
 
@@ -68,10 +68,10 @@ def with_groups(**groups: FlagGroup) -> Callable[[Callable[..., Any]], Callable[
 
         @functools.wraps(command)
         def run(**values: Any) -> Any:
-            made = {
+            group_values = {
                 name: group.make(**{flag: values.pop(flag) for flag in group.flags}) for name, group in groups.items()
             }
-            return command(**values, **made)
+            return command(**values, **group_values)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

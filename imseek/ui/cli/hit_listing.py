@@ -24,7 +24,7 @@ _DIM: Final = "2"
 def print_table(
     result: SearchResult, by: By, names: Mapping[str, str], *, colour: bool = False, empty: str = "no hits"
 ) -> None:
-    """Print hits as a table, or that there are none, with notes below. ``names`` maps collection UUIDs to names."""
+    """Print hits as a table, or ``empty`` without hits, then notes. ``names`` maps collection UUIDs to names."""
     if result.nothing:
         empty = "nothing here shows that"
     print(_grouped_table(result, by, names, _in_colour if colour else _plain) if result.hits else empty)
@@ -75,8 +75,8 @@ def _grouped_table(result: SearchResult, by: By, names: Mapping[str, str], style
 
     head, *rows = _table(result.hits, by, names).split("\n")
     for n, hit in enumerate(result.hits):
-        if matched := describe_matches(hit.matches):
-            rows[n] += f"\n   {style(f'matched: {printable(matched)}', _DIM)}"
+        if matches := describe_matches(hit.matches):
+            rows[n] += f"\n   {style(f'matched: {printable(matches)}', _DIM)}"
     lines = [style(head, _BOLD)]
     for group in result.groups:
         name = "unknown" if group.name is None else printable(group.name)
@@ -97,13 +97,13 @@ def _table(hits: Sequence[Hit], by: By, names: Mapping[str, str]) -> str:
         "collection": [printable(names.get(hit.collection, hit.collection)) for hit in hits],
         "image": [format_place(hit.place, hit.image_id) for hit in hits],
     }
-    shown = {"#", "score", "id", "image"}
+    names_shown = {"#", "score", "id", "image"}
     if any(columns["same"]):
-        shown.add("same")
+        names_shown.add("same")
     if by == "caption":
-        shown.add("caption")
+        names_shown.add("caption")
     if len(names) > 1:
-        shown.add("collection")
-    kept = {name: column for name, column in columns.items() if name in shown}
-    right = [n for n, name in enumerate(kept) if name in ("#", "score", "id", "same")]
-    return table(tuple(kept), zip(*kept.values(), strict=True), right=right)
+        names_shown.add("collection")
+    informative = {name: column for name, column in columns.items() if name in names_shown}
+    right = [n for n, name in enumerate(informative) if name in ("#", "score", "id", "same")]
+    return table(tuple(informative), zip(*informative.values(), strict=True), right=right)

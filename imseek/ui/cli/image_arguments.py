@@ -25,7 +25,7 @@ _ID: Final = re.compile(r"(?:id:)?([0-9]{1,18})")
 
 
 def parse_id(text: str) -> int | None:
-    """Parse an image's id; None if it is none."""
+    """Parse an image's id; None if the text is no id."""
     match = _ID.fullmatch(text)
     return None if match is None else int(match[1])
 
@@ -37,15 +37,15 @@ def parse_id_argument(text: str) -> int:
     return image_id
 
 
-def parse_picture_term(said: str, *, stdin: Callable[[], bytes] | None = None) -> Term:
+def parse_picture_term(text: str, *, stdin: Callable[[], bytes] | None = None) -> Term:
     """Parse a term of a query that is a picture: like :func:`parse_image`, perhaps with a weight (``2:17``).
 
     ``stdin`` returns the bytes of standard input. Raises QueryError.
     """
     from imseek.search import parse_term, split_weight
 
-    term = parse_term(said, picture=True, stdin=stdin)
-    if (image_id := parse_id(split_weight(said)[1])) is None:
+    term = parse_term(text, picture=True, stdin=stdin)
+    if (image_id := parse_id(split_weight(text)[1])) is None:
         return term
     return replace(term, picture=None, image_id=image_id)
 
@@ -68,18 +68,18 @@ def parse_image(text: str) -> int | str:
 
 def parse_images(texts: Iterable[str]) -> list[int | str]:
     """Parse images; ``-`` stands for the lines of standard input. Raises UsageError if that is a terminal."""
-    found: list[int | str] = []
-    for one in texts:
-        if one != "-":
-            found.append(parse_image(one))
+    images: list[int | str] = []
+    for text in texts:
+        if text != "-":
+            images.append(parse_image(text))
             continue
         if sys.stdin.isatty():
             raise UsageError(
                 "- reads images from stdin, but stdin is the terminal",
                 hint="pipe ids or files into the command",
             )
-        found += [parse_image(line.strip()) for line in sys.stdin if line.strip()]
-    return found
+        images += [parse_image(line.strip()) for line in sys.stdin if line.strip()]
+    return images
 
 
 def read_file(file: str, what: str) -> bytes:
@@ -98,7 +98,7 @@ def read_ids(file: str) -> list[int]:
         data = sys.stdin.read() if file == "-" else read_input(file).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}") from error
-    found = []
+    ids = []
     for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():
             continue
@@ -107,5 +107,5 @@ def read_ids(file: str) -> list[int]:
                 f"line {number} of the ids is not an id: {line.strip()[:40]}",
                 hint="write one whole number per line",
             )
-        found.append(image_id)
-    return found
+        ids.append(image_id)
+    return ids

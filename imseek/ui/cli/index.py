@@ -109,7 +109,7 @@ app = Group()
     "imseek index ~/Pictures --background",
     "imseek index /shared/photos -c photos --executor ray --address auto",
 )
-@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=SKIP_KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
+@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, skip_known=SKIP_KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
 def index(
     context: typer.Context,
     paths: Annotated[
@@ -172,36 +172,36 @@ def index(
     *,
     runtime: Runtime,
     source: SourceOptions | None,
-    known: SkipKnown,
+    skip_known: SkipKnown,
     executor: Ray | None,
 ) -> int:
     """Index pictures. The first run creates the collection; later runs read only new and changed files."""
-    given, from_stdin = split_stdin(paths or [])
-    check_quotes(given)
+    inputs, from_stdin = split_stdin(paths or [])
+    check_quotes(inputs)
     if background and (from_stdin or dry_run):
         raise UsageError("--background takes neither names from stdin nor --dry-run")
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
-    listed = bool(files_from) or from_stdin
-    if listed and not names and not given:
+    has_list = bool(files_from) or from_stdin
+    if has_list and not names and not inputs:
         raise UsageError("the list contains no names")
     if ocr:
         _check_ocr()
-    chosen = _local_collection(given, collection) if here else choose_for_index(given, listed, collection)
-    source, encoder = with_named_encoder(source, given, _with_dim(encoder, dim))
-    known.folders(chosen.path)  # Detect a misspelt name before anything is created.
+    target = _local_collection(inputs, collection) if here else choose_for_index(inputs, has_list, collection)
+    source, encoder = with_named_encoder(source, inputs, _with_dim(encoder, dim))
+    skip_known.folders(target.path)  # Detect a misspelt name before anything is created.
     opening = partial(
-        open_for_index, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
+        open_for_index, target, inputs, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
     )
     if background:
         # Created here, to show encoder errors and long downloads at once.
         with opening(dry_run=False):
             pass
-        in_background(chosen, context.obj, as_json=as_json)
+        in_background(target, context.obj, as_json=as_json)
         return 0
-    with opening(dry_run=dry_run) as opened, StopSignals() as signals:
+    with opening(dry_run=dry_run) as handle, StopSignals() as signals:
         with progress_bar() as progress:
-            report = opened.index(
-                given,
+            report = handle.index(
+                inputs,
                 names=names,
                 source=source,
                 limit=limit,
@@ -210,7 +210,7 @@ def index(
                 rehash=rehash,
                 retry_failed=retry_failed,
                 follow_symlinks=follow_symlinks,
-                skip_known=known.folders(chosen.path),
+                skip_known=skip_known.folders(target.path),
                 untrusted=untrusted,
                 executor=executor,
                 stop=signals.event,
@@ -219,15 +219,15 @@ def index(
             print("\n".join(plan_summary(report) if dry_run else summary(report)), flush=True)
         texts = None
         if not dry_run and not report.interrupted:
-            texts = _read_texts(chosen, signals, ocr=ocr, quiet=as_json)
-        created = not chosen.exists and not dry_run
+            texts = _read_texts(target, signals, ocr=ocr, quiet=as_json)
+        created = not target.exists and not dry_run
         fruitless = created and not (report.live or report.skipped or report.interrupted)
         if as_json:
-            print_answer(IndexRun(report, created and not fruitless, dry_run, texts), chosen)
+            print_answer(IndexRun(report, created and not fruitless, dry_run, texts), target)
         if report.interrupted or (texts is not None and texts.interrupted):
             return signals.exit_code
-    if fruitless and _delete_empty(chosen) and not as_json:
-        say(f"the new collection {printable(chosen.name)} is empty, and was deleted again")
+    if fruitless and _delete_empty(target) and not as_json:
+        say(f"the new collection {printable(target.name)} is empty, and was deleted again")
     return _exit_code(report, strict=strict)
 
 
@@ -236,21 +236,21 @@ def index_folder(folder: Path, collection: str | None, runtime: Runtime) -> Reso
 
     Raises typer.Exit when interrupted.
     """
-    chosen = choose_for_index([str(folder)], False, collection)
+    target = choose_for_index([str(folder)], False, collection)
     opening = open_for_index(
-        chosen, [str(folder)], None, [], runtime, captions=False, here=False, quiet=False, dry_run=False
+        target, [str(folder)], None, [], runtime, captions=False, here=False, quiet=False, dry_run=False
     )
     settings = configured_defaults("index", ("ocr", "untrusted"), quiet=True)
-    with opening as opened, StopSignals() as signals:
+    with opening as handle, StopSignals() as signals:
         with progress_bar() as progress:
             untrusted = settings.get("untrusted", False)
-            report = opened.index([folder], untrusted=untrusted, progress=progress, stop=signals.event)
+            report = handle.index([folder], untrusted=untrusted, progress=progress, stop=signals.event)
         say("\n".join(summary(report)))
         if not report.interrupted:
-            _read_texts(chosen, signals, ocr=settings.get("ocr"), quiet=True)
+            _read_texts(target, signals, ocr=settings.get("ocr"), quiet=True)
     if report.interrupted:
         raise typer.Exit(signals.exit_code)
-    return chosen
+    return target
 
 
 def _with_dim(encoder: str | None, dim: int | None) -> str | None:
@@ -267,16 +267,16 @@ def _check_ocr() -> None:
     check_installed()
 
 
-def _read_texts(chosen: ResolvedCollection, signals: StopSignals, *, ocr: bool | None, quiet: bool) -> OcrReport | None:
+def _read_texts(target: ResolvedCollection, signals: StopSignals, *, ocr: bool | None, quiet: bool) -> OcrReport | None:
     """Read the text in new pictures, which can be found already; None where the collection is not read."""
     from imseek.ocr import is_active, recognise
     from imseek.ui.render.ocr_text import ocr_lines
 
-    if not (is_active(chosen.path) if ocr is None else ocr):
+    if not (is_active(target.path) if ocr is None else ocr):
         return None
     try:
         with progress_bar() as progress:
-            report = recognise(chosen.path, progress=progress, stop=signals.event)
+            report = recognise(target.path, progress=progress, stop=signals.event)
     except MissingExtraError as error:
         if ocr:
             raise
@@ -287,7 +287,7 @@ def _read_texts(chosen: ResolvedCollection, signals: StopSignals, *, ocr: bool |
     return report
 
 
-def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_json: bool) -> None:
+def in_background(target: ResolvedCollection, arguments: Sequence[str], *, as_json: bool) -> None:
     """Run the command line ``arguments``, without ``--background``, as a job, and say how to follow it."""
     import imseek.jobs
     from imseek.ui.cli.job_answers import JobAnswer
@@ -295,9 +295,9 @@ def in_background(chosen: ResolvedCollection, arguments: Sequence[str], *, as_js
 
     command = list(arguments)
     command.remove("--background")  # The first one: what follows `--` is a path.
-    job = imseek.jobs.start(chosen.path, command)
+    job = imseek.jobs.start(target.path, command)
     if as_json:
-        print_answer(JobAnswer(job), chosen)
+        print_answer(JobAnswer(job), target)
     else:
         print("\n".join(started_lines(job)))
 
@@ -311,16 +311,16 @@ def _local_collection(paths: list[str], collection: str | None) -> ResolvedColle
     return ResolvedCollection(path, str(path), "--here", exists=library.is_collection(path))
 
 
-def choose_for_index(paths: list[str], listed: bool, collection: str | None) -> ResolvedCollection:
+def choose_for_index(paths: list[str], has_list: bool, collection: str | None) -> ResolvedCollection:
     """Resolve the collection to index ``paths`` into; without paths or a list of them, it must exist."""
-    if not paths and not listed:
+    if not paths and not has_list:
         return resolve_collection(collection)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
 @contextmanager
 def open_for_index(
-    chosen: ResolvedCollection,
+    target: ResolvedCollection,
     paths: list[str],
     encoder: str | None,
     also: list[str],
@@ -332,46 +332,46 @@ def open_for_index(
     dry_run: bool,
 ) -> Iterator[Collection]:
     """Open the collection to index into, and create it if it is new; tells the user its place and encoders."""
-    if not chosen.exists:
+    if not target.exists:
         check_paths(paths)  # before creating anything; Collection.index handles absent disks
-    if dry_run and not chosen.exists:
+    if dry_run and not target.exists:
         # A placeholder: what would be indexed does not depend on the encoder.
         from imseek.collection import temporary_collection
 
-        with temporary_collection() as opened:
-            yield opened
+        with temporary_collection() as collection:
+            yield collection
         return
-    made = None
-    if not chosen.exists:
-        made = _create(chosen, encoder, also, runtime, captions=captions, here=here, quiet=quiet)
+    new_collection = None
+    if not target.exists:
+        new_collection = _create(target, encoder, also, runtime, captions=captions, here=here, quiet=quiet)
     try:
-        with made or imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
-            if made is None:
-                _check_encoders(opened, chosen, encoder, also, captions=captions)
+        with new_collection or imseek.open(target.path, runtime=runtime, notify=say) as collection:
+            if new_collection is None:
+                _check_encoders(collection, target, encoder, also, captions=captions)
                 if not quiet:
-                    say_collection(chosen)
-            yield opened
+                    say_collection(target)
+            yield collection
     except ImseekError:
-        if made is not None:
-            _delete_empty(chosen)
+        if new_collection is not None:
+            _delete_empty(target)
         raise
 
 
-def _delete_empty(chosen: ResolvedCollection) -> bool:
+def _delete_empty(target: ResolvedCollection) -> bool:
     """Delete a collection that a run has just created, if nothing came into it; returns whether it was deleted."""
     from imseek import overview
 
     try:
-        if overview.read_state(chosen.path).images:
+        if overview.read_state(target.path).images:
             return False
-        library.delete(chosen.path, chosen.name)
+        library.delete(target.path, target.name)
     except (ImseekError, OSError):
         return False
     return True
 
 
 def _create(
-    chosen: ResolvedCollection,
+    target: ResolvedCollection,
     encoder: str | None,
     also: list[str],
     runtime: Runtime,
@@ -385,8 +385,8 @@ def _create(
         say_waiting("loading the encoder …")
     try:
         with download_bar():
-            opened = imseek.create(
-                chosen.path,
+            collection = imseek.create(
+                target.path,
                 encoder=encoder or configured_encoder(),
                 also=also,
                 captions=captions,
@@ -395,40 +395,40 @@ def _create(
                 notify=say,
             )
     except CollectionExistsError:
-        if not library.is_collection(chosen.path):
+        if not library.is_collection(target.path):
             raise
         return None
     if not quiet:
-        say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
-        lines = encoder_lines(opened.info())
+        say(f"new collection: {printable(target.name)} in {printable(str(target.path))}")
+        lines = encoder_lines(collection.info())
         say("\n".join(lines))
         notice_history.record_basic(lines)
-    return opened
+    return collection
 
 
 def _check_encoders(
-    opened: Collection, chosen: ResolvedCollection, encoder: str | None, also: list[str], *, captions: bool
+    collection: Collection, target: ResolvedCollection, encoder: str | None, also: list[str], *, captions: bool
 ) -> None:
     """Raise UsageError if the collection was made with other encoders than requested."""
     if encoder in (None, "auto") and not also and not captions:
         return
     from imseek.encoders import AUTO, canonical
 
-    spaces = [summary.space for summary in opened.info().spaces]
-    used, *more = [space.encoder for space in spaces if space.modality == "image"]
+    spaces = [summary.space for summary in collection.info().spaces]
+    main, *more = [space.encoder for space in spaces if space.modality == "image"]
     if captions and not any(space.modality == "text" for space in spaces):
         raise UsageError(
-            f"the captions of {chosen.name} are not embedded",
+            f"the captions of {target.name} are not embedded",
             hint="`imseek maintain --captions` embeds them; later runs will then embed new captions too",
         )
-    if encoder not in (None, AUTO) and canonical(encoder) != used:
+    if encoder not in (None, AUTO) and canonical(encoder) != main:
         raise UsageError(
-            f"{chosen.name} is encoded with {used}, not with {encoder}",
+            f"{target.name} is encoded with {main}, not with {encoder}",
             hint=f"`imseek maintain --reencode {encoder}` switches to it; `-c NAME` creates another collection",
         )
     if missing := [one for one in also if one != AUTO and canonical(one) not in more]:
         raise UsageError(
-            f"{chosen.name} has no space of {missing[0]}, only of {' and '.join([used, *more])}",
+            f"{target.name} has no space of {missing[0]}, only of {' and '.join([main, *more])}",
             hint=f"`imseek maintain --add-space {missing[0]}` adds one; every picture is encoded again for it",
         )
 

@@ -50,8 +50,8 @@ def new_policy(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
 ) -> IndexPolicy:
     """Return the policy of the collection with other settings; None keeps one."""
-    with imseek.open(path) as opened:
-        policy = opened.info().policy
+    with imseek.open(path) as collection:
+        policy = collection.info().policy
     if kind is not None:
         policy = replace(policy, kind=kind)
     if memory is not None:

@@ -68,40 +68,40 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a collection holds, or an image."""
-    chosen = choose_collection(collection, quiet=as_json)
+    target = choose_collection(collection, quiet=as_json)
     if image is not None:
-        _show_image(chosen, find_image(chosen.path, parse_image(image)), as_json=as_json)
+        _show_image(target, find_image(target.path, parse_image(image)), as_json=as_json)
         return
-    with imseek.open(chosen.path) as opened:
-        found = opened.info()
+    with imseek.open(target.path) as handle:
+        details = handle.info()
     if as_json:
-        print_answer(Overview(found, found.failures if failures else None), chosen)
+        print_answer(Overview(details, details.failures if failures else None), target)
         return
-    print("\n".join(_lines(found)))
-    if found.sources:
-        print("\n" + sources_table(found.sources))
-        for line in missing_source_lines(found.sources):
+    print("\n".join(_lines(details)))
+    if details.sources:
+        print("\n" + sources_table(details.sources))
+        for line in missing_source_lines(details.sources):
             say(line)
     if failures:
-        print("\n" + (failures_table(found.failures) if found.failures else "no failures"))
+        print("\n" + (failures_table(details.failures) if details.failures else "no failures"))
 
 
-def _show_image(chosen: ResolvedCollection, image_id: int, *, as_json: bool) -> None:
+def _show_image(target: ResolvedCollection, image_id: int, *, as_json: bool) -> None:
     """Print one image. Raises ImageNotFoundError."""
     from imseek.ocr import lines_of
     from imseek.ui.render.ocr_text import text_line_table
 
-    with imseek.open(chosen.path) as opened:
-        found = opened.get(image_id)
-    lines = lines_of(found.metadata)
+    with imseek.open(target.path) as collection:
+        record = collection.get(image_id)
+    lines = lines_of(record.metadata)
     if as_json:
-        print_answer(ImageText(found, lines), chosen)
+        print_answer(ImageText(record, lines), target)
         return
-    shown = {name: value for name, value in found.metadata.items() if name not in _TEXT_COLUMNS}
+    columns = {name: value for name, value in record.metadata.items() if name not in _TEXT_COLUMNS}
     facts = [
-        ("path", "unknown" if found.place is None else found.place.display),
-        ("tags", printable(", ".join(found.tags))),
-        *((name, printable(str(value))) for name, value in shown.items()),
+        ("path", "unknown" if record.place is None else record.place.display),
+        ("tags", printable(", ".join(record.tags))),
+        *((name, printable(str(value))) for name, value in columns.items()),
         ("text", "not read (`imseek maintain --ocr`)" if lines is None else "" if lines else "none"),
     ]
     print("\n".join(f"{name:<16}{value}" for name, value in facts if value))
@@ -141,49 +141,51 @@ def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]
     if space.modality == "text":
         return [("captions", f"{printable(space.encoder)}, {space.dim} dimensions")]
     facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
-    known = _MODALITY_LABELS if first else {"image": _MODALITY_LABELS["image"]}  # text queries use the first space only
-    facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]
+    labels = (
+        _MODALITY_LABELS if first else {"image": _MODALITY_LABELS["image"]}
+    )  # text queries use the first space only
+    facts += [worded for modality, worded in labels.items() if modality in (summary.modalities or ())]
     return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
 
 
 def _other_space_fact(other: OtherSpace) -> str:
-    made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {format_size(other.bytes)}"
+    space = f"space {other.space.space_id}, {printable(other.space.encoder)}, {format_size(other.bytes)}"
     if other.state == "building":
-        return f"{made}: {format_count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
+        return f"{space}: {format_count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
     if other.state == "tokens":
-        return f"{made}, for --rerank tokens: {format_count(other.images, 'image')} (`imseek maintain --no-tokens`)"
+        return f"{space}, for --rerank tokens: {format_count(other.images, 'image')} (`imseek maintain --no-tokens`)"
     from imseek.types.adapters import adapter_of
 
-    named = adapter_of(other.space.encoder)
-    again = "" if named is None else f"`imseek tune --use {named[0]}`, "
-    return f"{made}: kept since {other.since} ({again}`imseek maintain --drop-space {other.space.space_id}`)"
+    adapter = adapter_of(other.space.encoder)
+    again = "" if adapter is None else f"`imseek tune --use {adapter[0]}`, "
+    return f"{space}: kept since {other.since} ({again}`imseek maintain --drop-space {other.space.space_id}`)"
 
 
-def _lines(found: CollectionInfo) -> list[str]:
+def _lines(details: CollectionInfo) -> list[str]:
     from imseek.types.collection_info import IndexPolicy
 
-    failures = sum(s.failures for s in found.sources)
+    failures = sum(s.failures for s in details.sources)
     facts = [
-        ("path", printable(found.path)),
-        ("catalog", printable(found.catalog) if found.catalog else ""),
-        ("images", f"{found.images:,}"),
-        *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
-        *(("" if n else "not in use", _other_space_fact(other)) for n, other in enumerate(found.other_spaces)),
+        ("path", printable(details.path)),
+        ("catalog", printable(details.catalog) if details.catalog else ""),
+        ("images", f"{details.images:,}"),
+        *(fact for n, summary in enumerate(details.spaces) for fact in _space_facts(summary, first=n == 0)),
+        *(("" if n else "not in use", _other_space_fact(other)) for n, other in enumerate(details.other_spaces)),
         *(
             ("" if n else "index", line)
             for n, line in enumerate(
-                line for built in found.indexes for line in (*index_facts(built), device_fact(built.kind))
+                line for index in details.indexes for line in (*index_facts(index), device_fact(index.kind))
             )
         ),
-        ("" if found.indexes else "index", "" if found.indexes else found.index),
-        ("indexing", "" if found.policy == IndexPolicy() else policy_line(found.policy)),
+        ("" if details.indexes else "index", "" if details.indexes else details.index),
+        ("indexing", "" if details.policy == IndexPolicy() else policy_line(details.policy)),
         (
             "on disk",
-            f"{format_size(found.bytes_on_disk)}, {format_count(found.shards, 'shard')}, "
-            f"{format_count(found.dead_rows, 'removed image')} not purged yet",
+            f"{format_size(details.bytes_on_disk)}, {format_count(details.shards, 'shard')}, "
+            f"{format_count(details.dead_rows, 'removed image')} not purged yet",
         ),
-        ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),
+        ("generation", f"{details.generation:,}, format {details.format}, created {details.created}"),
         ("failures", f"{failures:,} (imseek info --failures)" if failures else "0"),
-        ("writer", printable(found.writer) if found.writer else ""),
+        ("writer", printable(details.writer) if details.writer else ""),
     ]
     return [f"{name:<12}{value}" for name, value in facts if value]

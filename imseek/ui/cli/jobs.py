@@ -36,10 +36,10 @@ def list_(limit: LimitOption = _LIMIT, collection: CollectionOption = None, *, o
     from imseek.ui.cli.job_answers import JobList
 
     run = Run.on(collection, as_json=output.as_json)
-    found = imseek.jobs.list(run.path, limit=limit)
-    output.write(_COLUMNS, ({**to_json(job), "progress": _progress(job)} for job in found))
-    notes = [] if found else ["nothing has been run on this collection yet"]
-    return run.finish(JobList(found), output.lines(lambda: [_table(found)] if found else []), notes=notes)
+    every = imseek.jobs.list(run.path, limit=limit)
+    output.write(_COLUMNS, ({**to_json(job), "progress": _progress(job)} for job in every))
+    notes = [] if every else ["nothing has been run on this collection yet"]
+    return run.finish(JobList(every), output.lines(lambda: [_table(every)] if every else []), notes=notes)
 
 
 @app.command("imseek jobs cancel 12")
@@ -67,7 +67,7 @@ def started_lines(job: Job) -> list[str]:
     return [*lines, f"stop it: imseek jobs cancel {job.run_id}"]
 
 
-def _table(found: tuple[Job, ...]) -> str:
+def _table(jobs: tuple[Job, ...]) -> str:
     head = ("job", "state", "exit", "process", "started", "ended", "progress", "command")
     rows = [
         (
@@ -80,7 +80,7 @@ def _table(found: tuple[Job, ...]) -> str:
             _progress(job),
             printable(job.kind),
         )
-        for job in found
+        for job in jobs
     ]
     return table(head, rows, right=(0, 2, 3))
 
@@ -90,8 +90,8 @@ def _progress(job: Job) -> str:
 
     Only runs that index count files; others count images, pairs, rows or whatever the phase says.
     """
-    done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
-    if not isinstance(done, int):
+    count, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
+    if not isinstance(count, int):
         return ""
     if not isinstance(total, int):
         # The last phase of a finished run says nothing about how far it got.
@@ -99,7 +99,7 @@ def _progress(job: Job) -> str:
     if not total:
         text = "nothing new" if job.kind in _OF_FILES else ""
     elif job.kind in _OF_FILES:
-        text = f"{done:,} of {format_count(total, 'file')}"
+        text = f"{count:,} of {format_count(total, 'file')}"
     else:
-        text = f"{printable(str(job.progress.get('phase', '')))} {done:,} of {total:,}".strip()
+        text = f"{printable(str(job.progress.get('phase', '')))} {count:,} of {total:,}".strip()
     return f"{text}, {skipped:,} skipped" if skipped else text

@@ -37,8 +37,8 @@ def page() -> str:
     answers = schemas()
     shared: dict[str, Schema] = {SkipReason.__name__: _reasons()}
     for schema in answers.values():
-        for name, found in schema.get("$defs", {}).items():
-            if shared.setdefault(name, found) != found:
+        for name, definition in schema.get("$defs", {}).items():
+            if shared.setdefault(name, definition) != definition:
                 raise ValueError(f"two different objects are called {name}: rename a class")
     parts = [_HEAD]
     for name in sorted(answers, key=_heading):
@@ -112,7 +112,7 @@ def _type(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema) -> str:
-    """Describe bounds, but for 0 alone: most numbers count or measure something."""
+    """Describe bounds, except a minimum of 0 alone: most numbers count or measure something."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if high is not None:
         return f" ≤ {high:g}" if low is None else f" {low:g} … {high:g}"

@@ -177,19 +177,19 @@ def schemas() -> Mapping[str, dict[str, Any]]:
 
 
 def _title(name: str) -> str:
-    asked = (words if words.endswith("--jsonl") else f"{words} --json" for words in commands_of(name))
-    found = " and ".join(f"`imseek {words}`" for words in asked)
-    return f"Answer of {found}" if found else f"Any {name} with `--json`"
+    commands = (words if words.endswith("--jsonl") else f"{words} --json" for words in commands_of(name))
+    listing = " and ".join(f"`imseek {words}`" for words in commands)
+    return f"Answer of {listing}" if listing else f"Any {name} with `--json`"
 
 
 def write_schemas(folder: Path) -> None:
     """Write the schemas of all answers and of queries, a file each, and remove other schemas."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {**schemas(), "query": query_schema()}
-    for name, schema in found.items():
+    every = {**schemas(), "query": query_schema()}
+    for name, schema in every.items():
         (folder / f"{name}.json").write_text(json.dumps(schema, indent=1) + "\n")
     for file in folder.glob("*.json"):
-        if file.stem not in found:
+        if file.stem not in every:
             file.unlink()
 
 

@@ -64,44 +64,49 @@ def judge(
     """Record whether pictures are duplicates. The answer is remembered by content, and applies to later runs."""
     from imseek import duplicates
 
-    said = [same, different, forget].count(True)
-    if not images and said:
+    choices = [same, different, forget].count(True)
+    if not images and choices:
         raise UsageError("no images are given", hint="imseek duplicates judge 17 23 --different")
     if images and len(set(images)) < 2:
         raise UsageError("a judgement needs at least two images", hint="imseek duplicates judge 17 23 --different")
     if images and len(images) > _MAX_IMAGES:
         raise UsageError(f"{len(images)} images are too many to judge at once ({_MAX_IMAGES})")
-    if images and said != 1:
+    if images and choices != 1:
         raise UsageError("choose one of --same, --different and --forget")
     if not images:
-        found = duplicates.judgements(run.path)
+        judgements = duplicates.judgements(run.path)
     elif forget:
-        found = duplicates.forget(run.path, [parse_image(image) for image in images])
+        judgements = duplicates.forget(run.path, [parse_image(image) for image in images])
     else:
         verdict: Verdict = "same" if same else "different"
-        found = duplicates.judge(run.path, [parse_image(image) for image in images], verdict)
-    holders = duplicates.images_of(run.path, {content for one in found for content in (one.a, one.b)})
-    judged = (JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in found)
-    gone = "not all of these contents are in the collection; what you have said is kept all the same"
+        judgements = duplicates.judge(run.path, [parse_image(image) for image in images], verdict)
+    holders = duplicates.images_of(run.path, {content for one in judgements for content in (one.a, one.b)})
+    contents = (JudgedContents(one, tuple(holders.get(one.a, ())), tuple(holders.get(one.b, ()))) for one in judgements)
+    absence = "not all of these contents are in the collection; what you have said is kept all the same"
     return run.finish(
-        JudgementList(forget, tuple(judged)),
-        lambda: [_lines(run.path, found, holders, forgotten=forget)],
-        notes=[gone] if images and not all(holders.values()) else [],
+        JudgementList(forget, tuple(contents)),
+        lambda: [_lines(run.path, judgements, holders, forgotten=forget)],
+        notes=[absence] if images and not all(holders.values()) else [],
     )
 
 
-def _lines(root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool) -> str:
+def _lines(
+    root: Path, judgements: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
+) -> str:
     """Format judgements as a table; each content is shown by its first image."""
     from imseek import overview
 
-    if not found:
+    if not judgements:
         return "nothing was said of them" if forgotten else "no judgements yet"
     places = overview.find_places(root, [ids[0] for ids in holders.values() if ids])
 
-    def shown(content: str) -> str:
+    def format_content(content: str) -> str:
         if not (ids := holders.get(content)):
             return f"(sha256 {content[:12]}…: not in the collection)"
         return f"id:{ids[0]} {format_place(places.get(ids[0]), ids[0])}"
 
-    rows = [("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b)) for one in found]
+    rows = [
+        ("forgotten" if forgotten else one.verdict, one.decided_at, format_content(one.a), format_content(one.b))
+        for one in judgements
+    ]
     return table(("verdict", "when", "image", "and"), rows)

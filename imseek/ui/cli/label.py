@@ -45,8 +45,8 @@ class StoredResult:
     """Number of tags that were given."""
 
     @classmethod
-    def of(cls, found: Labels | Moderation, name: str | None) -> StoredResult | None:
-        return None if found.stored is None or name is None else cls(name, found.stored, found.tagged)
+    def of(cls, labels: Labels | Moderation, name: str | None) -> StoredResult | None:
+        return None if labels.stored is None or name is None else cls(name, labels.stored, labels.tagged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ImageLabels:
 class LabelAnswer:
     """Labels as ``imseek label`` shows them."""
 
-    found: Annotated[Labels, Json(inline=True)]
+    result: Annotated[Labels, Json(inline=True)]
     images: Count
     """Number of images that were labelled."""
     classes: Count
@@ -187,25 +187,25 @@ def label(
         raise UsageError("--forget lists nothing", hint="leave out --csv")
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
-        what = "--again labels as it was done before" if again is not None else "--forget takes all of a name back"
-        raise UsageError(what, hint="without other options")
-    chosen = choose_collection(collection, quiet=output.as_json)
+        message = "--again labels as it was done before" if again is not None else "--forget takes all of a name back"
+        raise UsageError(message, hint="without other options")
+    target = choose_collection(collection, quiet=output.as_json)
     from imseek import labels
 
     if forget is not None:
-        gone = labels.forget(chosen.path, forget)
+        deletion = labels.forget(target.path, forget)
         if output.as_json:
-            print_answer(ForgetAnswer(gone), chosen)
+            print_answer(ForgetAnswer(deletion), target)
         else:
-            print(f"forgotten: {gone.name} ({gone.kind}), {format_count(gone.tags, 'tag')}")
+            print(f"forgotten: {deletion.name} ({deletion.kind}), {format_count(deletion.tags, 'tag')}")
         return 0
     with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as controls:
         if again is not None:
-            found = labels.again(chosen.path, again, **controls)
+            labelling = labels.again(target.path, again, **controls)
         else:
             assert classes is not None
-            found = labels.label(
-                chosen.path,
+            labelling = labels.label(
+                target.path,
                 classes,
                 templates=templates,
                 top=top,
@@ -221,17 +221,17 @@ def label(
                 **controls,
             )
     name = again or save or (labels.NAME if tag else None)
-    output.write(_COLUMNS, _csv_rows(found, chosen))
-    answer = _answer(found, chosen, name, limit)
+    output.write(_COLUMNS, _csv_rows(labelling, target))
+    answer = _answer(labelling, target, name, limit)
     if output.as_json:
-        print_answer(answer, chosen)
+        print_answer(answer, target)
         return 0
-    for note in found.notes:
+    for note in labelling.notes:
         say(printable(note))
     output.print_list("\n".join(_lines(answer)))
-    if found.stored is not None:
+    if labelling.stored is not None:
         assert name is not None
-        _say_stored(found, name, save is not None, again is not None)
+        _say_stored(labelling, name, save is not None, again is not None)
     return 0
 
 
@@ -241,53 +241,53 @@ def none_sentences(none: Sequence[str] | None) -> bool | list[str]:
     return True if list(none) == [NONE_DEFAULT] else [text for text in none if text != NONE_DEFAULT]
 
 
-def _answer(found: Labels, chosen: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
+def _answer(labels: Labels, target: ResolvedCollection, name: str | None, limit: int) -> LabelAnswer:
     from imseek import overview
 
-    ids = found.image_ids[:limit].tolist()
-    places = overview.find_places(chosen.path, ids)
+    ids = labels.image_ids[:limit].tolist()
+    places = overview.find_places(target.path, ids)
     return LabelAnswer(
-        found,
-        images=len(found.image_ids),
-        classes=len(found.classes),
-        counts=found.counts(),
-        cautions=None if found.cautions is None else int(found.cautions.sum()),
-        stored=StoredResult.of(found, name),
+        labels,
+        images=len(labels.image_ids),
+        classes=len(labels.classes),
+        counts=labels.counts(),
+        cautions=None if labels.cautions is None else int(labels.cautions.sum()),
+        stored=StoredResult.of(labels, name),
         labels=tuple(
             ImageLabels(
                 image_id,
                 places.get(image_id),
-                found.labels(at),
-                None if found.cautions is None else bool(found.cautions[at]),
-                _top(found, at),
+                labels.labels(row),
+                None if labels.cautions is None else bool(labels.cautions[row]),
+                _top(labels, row),
             )
-            for at, image_id in enumerate(ids)
+            for row, image_id in enumerate(ids)
         ),
     )
 
 
-def _top(found: Labels, at: int) -> tuple[ClassProbability, ...]:
+def _top(labels: Labels, row: int) -> tuple[ClassProbability, ...]:
     """Return the most probable classes of an image, best first."""
     return tuple(
-        ClassProbability(None if number < 0 else found.classes[number], probability)
-        for number, probability in zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
+        ClassProbability(None if number < 0 else labels.classes[number], probability)
+        for number, probability in zip(labels.top[row].tolist(), labels.probabilities[row].tolist(), strict=True)
     )
 
 
-def _csv_rows(found: Labels, chosen: ResolvedCollection) -> Iterator[dict[str, Any]]:
+def _csv_rows(labels: Labels, target: ResolvedCollection) -> Iterator[dict[str, Any]]:
     """Yield one row per label of each image; an image without a label has one row."""
-    for image in _answer(found, chosen, None, len(found.image_ids)).labels:
+    for image in _answer(labels, target, None, len(labels.image_ids)).labels:
         probability = {one.label: one.probability for one in image.top}
         for name in image.labels or (None,):
             yield {**to_json(image), "label": name, "probability": probability.get(name)}
 
 
 def _lines(answer: LabelAnswer) -> list[str]:
-    found, counts = answer.found, answer.counts
-    shown = [
+    labels, counts = answer.result, answer.counts
+    label_rows = [
         (shorten(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}") for one in counts[:_MAX_LABELS]
     ]
-    out = [table(("label", "images", "mean probability"), shown, right=(1,))]
+    out = [table(("label", "images", "mean probability"), label_rows, right=(1,))]
     if len(counts) > _MAX_LABELS:
         out.append(f"and {len(counts) - _MAX_LABELS:,} more labels")
     if answer.labels:
@@ -300,7 +300,7 @@ def _lines(answer: LabelAnswer) -> list[str]:
             out.append(f"and {format_count(answer.images - len(rows), 'more image')} (-n shows more)")
     out.append("")
     out.append(f"{format_count(answer.images, 'image')}, {format_count(answer.classes, 'class', 'classes')}")
-    out[-1] += f"; cosines × {found.factor:.4g} ({found.factor_source})"
+    out[-1] += f"; cosines × {labels.factor:.4g} ({labels.factor_source})"
     if answer.cautions is not None:
         out.append(f"{format_count(answer.cautions, 'label')} may come from writing in the picture (docs/limits.md)")
     return out
@@ -319,14 +319,14 @@ def _name(label: str | None) -> str:
     return "none of these" if label is None else label
 
 
-def _say_stored(found: Labels, name: str, columns: bool, again: bool) -> None:
-    if again and not len(found.image_ids):
+def _say_stored(labels: Labels, name: str, columns: bool, again: bool) -> None:
+    if again and not len(labels.image_ids):
         say(f"no images were added since {name} was stored: nothing to do")
         return
     parts = ["columns"] * columns
-    if found.tagged or not (columns or again):
-        parts.append(format_count(found.tagged, "tag"))
-    what = f" ({' and '.join(parts)})" if parts else ""
-    say(f"stored as {name}{what}; later images: imseek label --again {name}")
+    if labels.tagged or not (columns or again):
+        parts.append(format_count(labels.tagged, "tag"))
+    contents = f" ({' and '.join(parts)})" if parts else ""
+    say(f"stored as {name}{contents}; later images: imseek label --again {name}")
     if columns:
         say(f"imseek search … --where \"{name} = 'NAME'\"")

@@ -182,15 +182,15 @@ def maintain(
         raise UsageError("--space and --allow-missing go with --reencode")
     if drop_space is not None:
         _check_space(run.path, drop_space)  # before minutes of other work
-    done = Maintenance()
+    answer = Maintenance()
     code = 0
     if catalog is not None:
-        done.catalog = maintenance.move_catalog(run.path, catalog)
-        run.print_lines([_catalog_line(done.catalog)])
+        answer.catalog = maintenance.move_catalog(run.path, catalog)
+        run.print_lines([_catalog_line(answer.catalog)])
     reference = add_space if reencode is None else reencode
     if reference is not None:
         with run.work() as controls:
-            done.reencode = maintenance.reencode(
+            answer.reencode = maintenance.reencode(
                 run.path,
                 reference,
                 space=space,
@@ -200,55 +200,55 @@ def maintain(
                 notify=say,
                 **controls,
             )
-        outcome = done.reencode.outcome
+        outcome = answer.reencode.outcome
         code = 1 if outcome == "refused" else run.exit_code(outcome == "interrupted")
-        run.print_lines(reencode_lines(done.reencode))
+        run.print_lines(reencode_lines(answer.reencode))
     if drop_space is not None and not code:
-        done.dropped = maintenance.drop_space(run.path, drop_space)
-        run.print_lines([_drop_line(done.dropped)])
+        answer.dropped = maintenance.drop_space(run.path, drop_space)
+        run.print_lines([_drop_line(answer.dropped)])
     if captions and not code:
         with run.work() as controls:
-            done.captions = maintenance.embed_captions(run.path, runtime=runtime, notify=say, **controls)
-        code = run.exit_code(done.captions.outcome == "interrupted")
-        run.print_lines(_caption_lines(done.captions))
+            answer.captions = maintenance.embed_captions(run.path, runtime=runtime, notify=say, **controls)
+        code = run.exit_code(answer.captions.outcome == "interrupted")
+        run.print_lines(_caption_lines(answer.captions))
     if measure and not code:
         with run.work() as controls:
-            done.measured = maintenance.measure(run.path, **controls)
-        code = run.exit_code(done.measured.interrupted)
-        run.print_lines([_measured_line(done.measured)])
+            answer.measured = maintenance.measure(run.path, **controls)
+        code = run.exit_code(answer.measured.interrupted)
+        run.print_lines([_measured_line(answer.measured)])
     if ocr is not None and not code:
-        code = _read_texts(run, done) if ocr else _forget_texts(run)
+        code = _read_texts(run, answer) if ocr else _forget_texts(run)
     if tokens is not None and not code:
-        code = _make_tokens(run, done, runtime) if tokens else _forget_tokens(run)
+        code = _make_tokens(run, answer, runtime) if tokens else _forget_tokens(run)
     if index is not None and not code:
         policy = index_build.new_policy(run.path, index, memory, recall, renew)
         with run.work() as controls:
-            done.index = maintenance.build_index(run.path, policy, **controls)
-        code = run.exit_code(any(report.outcome == "interrupted" for report in done.index))
-        run.print_lines(build_lines(done.index))
-    named = (drop_space, reference, index, catalog, ocr, tokens)
-    asked = purge or captions or measure or any(option is not None for option in named)
-    if (merge or not asked) and not code:
+            answer.index = maintenance.build_index(run.path, policy, **controls)
+        code = run.exit_code(any(report.outcome == "interrupted" for report in answer.index))
+        run.print_lines(build_lines(answer.index))
+    choices = (drop_space, reference, index, catalog, ocr, tokens)
+    has_option = purge or captions or measure or any(option is not None for option in choices)
+    if (merge or not has_option) and not code:
         with run.work() as controls:
-            done.merge = maintenance.merge(run.path, **controls)
+            answer.merge = maintenance.merge(run.path, **controls)
         code = run.exit_code(run.stop.is_set())
-        run.print_lines(_merge_lines(done.merge))
+        run.print_lines(_merge_lines(answer.merge))
     if purge and not code:
         with run.work() as controls:
-            done.purge = maintenance.purge(run.path, **controls)
-        run.print_lines([_purge_line(done.purge), *map(printable, done.purge.notes)])
+            answer.purge = maintenance.purge(run.path, **controls)
+        run.print_lines([_purge_line(answer.purge), *map(printable, answer.purge.notes)])
     if run.as_json:
-        print_answer(done, run.chosen)
+        print_answer(answer, run.target)
     return code
 
 
-def _read_texts(run: Run, done: Maintenance) -> int:
+def _read_texts(run: Run, answer: Maintenance) -> int:
     from imseek.ocr import recognise
 
     with run.work() as controls:
-        done.ocr = recognise(run.path, **controls)
-    run.print_lines([*ocr_lines(done.ocr), *earlier_recogniser_lines(done.ocr)])
-    return run.exit_code(done.ocr.interrupted)
+        answer.ocr = recognise(run.path, **controls)
+    run.print_lines([*ocr_lines(answer.ocr), *earlier_recogniser_lines(answer.ocr)])
+    return run.exit_code(answer.ocr.interrupted)
 
 
 def _forget_texts(run: Run) -> int:
@@ -261,73 +261,75 @@ def _forget_texts(run: Run) -> int:
     return 0
 
 
-def _make_tokens(run: Run, done: Maintenance, runtime: Runtime) -> int:
+def _make_tokens(run: Run, answer: Maintenance, runtime: Runtime) -> int:
     from imseek import maintenance
 
     with run.work() as controls:
-        done.tokens = maintenance.make_tokens(run.path, runtime=runtime, notify=say, **controls)
-    run.print_lines(_token_lines(done.tokens))
-    return 1 if done.tokens.outcome == "refused" else run.exit_code(done.tokens.outcome == "interrupted")
+        answer.tokens = maintenance.make_tokens(run.path, runtime=runtime, notify=say, **controls)
+    run.print_lines(_token_lines(answer.tokens))
+    return 1 if answer.tokens.outcome == "refused" else run.exit_code(answer.tokens.outcome == "interrupted")
 
 
 def _forget_tokens(run: Run) -> int:
     from imseek import maintenance
 
-    gone = maintenance.forget_tokens(run.path)
-    run.print_lines(["deleted the tokens of pictures and their model" if gone else "nothing to delete"])
+    existed = maintenance.forget_tokens(run.path)
+    run.print_lines(["deleted the tokens of pictures and their model" if existed else "nothing to delete"])
     return 0
 
 
 def _check_space(path: Path, space_id: int) -> None:
-    with imseek.open(path) as opened:
-        info = opened.info()
-    known = [summary.space.space_id for summary in info.spaces]
-    known += [other.space.space_id for other in info.other_spaces]
-    if space_id not in known:
-        raise UsageError(f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(known)))})")
+    with imseek.open(path) as collection:
+        info = collection.info()
+    space_ids = [summary.space.space_id for summary in info.spaces]
+    space_ids += [other.space.space_id for other in info.other_spaces]
+    if space_id not in space_ids:
+        raise UsageError(
+            f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(space_ids)))})"
+        )
 
 
 def reencode_lines(report: ReencodeReport) -> list[str]:
     """Format a re-encoding report for the user."""
     encoder = printable(report.encoder)
-    made = f"{report.encoded:,} of {format_count(report.images, 'image')} encoded in {report.seconds:.1f} s"
+    summary = f"{report.encoded:,} of {format_count(report.images, 'image')} encoded in {report.seconds:.1f} s"
     if report.copied:
-        made += f", {format_count(report.copied, 'copy', 'copies')}"
+        summary += f", {format_count(report.copied, 'copy', 'copies')}"
     if report.before:
-        made += f", {report.before:,} were there before"
-    kept = f"; space {report.replaced} is kept (`--drop-space {report.replaced}`)"
+        summary += f", {report.before:,} were there before"
+    previous = f"; space {report.replaced} is kept (`--drop-space {report.replaced}`)"
     lines = {
-        "switched": f"now searched by {encoder} (space {report.space_id}): {made}"
-        + ("" if report.replaced is None else kept),
+        "switched": f"now searched by {encoder} (space {report.space_id}): {summary}"
+        + ("" if report.replaced is None else previous),
         "already": f"searched by {encoder} already (space {report.space_id})",
-        "interrupted": f"interrupted: {made}; what was built is kept, and the same command goes on from here",
-        "refused": f"not switched to {encoder}: {made}",
+        "interrupted": f"interrupted: {summary}; what was built is kept, and the same command goes on from here",
+        "refused": f"not switched to {encoder}: {summary}",
     }
     return [lines[report.outcome], *_missing_lines(report.missing), *map(printable, report.notes)]
 
 
 def _missing_lines(pictures: Sequence[MissingPicture]) -> list[str]:
-    missing = [
+    rows = [
         (
             picture.reason,
             f"{'' if picture.place is None else picture.place.display}: {printable(picture.message)}",
         )
         for picture in pictures[:_MAX_MISSING]
     ]
-    shown = [table(("reason", "picture"), missing)] if missing else []
+    lines = [table(("reason", "picture"), rows)] if rows else []
     if len(pictures) > _MAX_MISSING:
-        shown.append(f"and {len(pictures) - _MAX_MISSING:,} more (--json lists all)")
-    return shown
+        lines.append(f"and {len(pictures) - _MAX_MISSING:,} more (--json lists all)")
+    return lines
 
 
 def _token_lines(report: TokenReport) -> list[str]:
-    made = report.encoded + report.copied
+    count = report.encoded + report.copied
     size = f"{format_size(report.bytes_each)} each, {format_size(report.bytes_each * report.images)} in all"
     line = {
-        "made": f"made tokens of {format_count(made, 'picture')} ({size}; {report.seconds:.1f} s)",
+        "made": f"made tokens of {format_count(count, 'picture')} ({size}; {report.seconds:.1f} s)",
         "already": f"all of {format_count(report.images, 'picture')} have tokens already ({size})",
-        "interrupted": f"interrupted: {format_count(made, 'picture')} got tokens; the same command goes on from here",
-        "refused": f"not finished: {format_count(made, 'picture')} got tokens, {len(report.missing):,} could not be "
+        "interrupted": f"interrupted: {format_count(count, 'picture')} got tokens; the same command goes on from here",
+        "refused": f"not finished: {format_count(count, 'picture')} got tokens, {len(report.missing):,} could not be "
         "read; make them readable, or `imseek index` where files were deleted or changed, then the same command goes "
         "on",
     }[report.outcome]
@@ -348,19 +350,19 @@ def _drop_line(report: DropReport) -> str:
 def _caption_lines(report: CaptionReport) -> list[str]:
     if report.outcome == "interrupted":
         return ["interrupted: what was embedded is kept; the same command goes on from here"]
-    held = f"{report.captions:,} of {format_count(report.images, 'image')} have a caption"
-    already = f"captions are embedded already with {printable(report.encoder)}: {held}"
-    made = f"embedded captions with {printable(report.encoder)}: {held} ({report.seconds:.1f} s)"
-    return [already if report.outcome == "already" else made, *map(printable, report.notes)]
+    coverage = f"{report.captions:,} of {format_count(report.images, 'image')} have a caption"
+    already = f"captions are embedded already with {printable(report.encoder)}: {coverage}"
+    new = f"embedded captions with {printable(report.encoder)}: {coverage} ({report.seconds:.1f} s)"
+    return [already if report.outcome == "already" else new, *map(printable, report.notes)]
 
 
 def _measured_line(report: MeasureReport) -> str:
     if not report.missing:
         return f"all of {format_count(report.images, 'image')} are measured"
-    made = f"measured {report.measured:,} of {format_count(report.missing, 'image')} ({report.seconds:.1f} s)"
+    summary = f"measured {report.measured:,} of {format_count(report.missing, 'image')} ({report.seconds:.1f} s)"
     if report.unreadable:
-        made += f"; {report.unreadable:,} could not be read, or have changed"
-    return f"interrupted: {made}; the same command goes on from here" if report.interrupted else made
+        summary += f"; {report.unreadable:,} could not be read, or have changed"
+    return f"interrupted: {summary}; the same command goes on from here" if report.interrupted else summary
 
 
 def _merge_lines(report: MergeReport) -> list[str]:
@@ -380,5 +382,5 @@ def _purge_line(report: PurgeReport) -> str:
         (report.shards, f"{format_count(report.shards, 'shard')} written anew"),
         (report.files, f"{format_count(report.files, 'file')} ({format_size(report.bytes)})"),
     )
-    found = ", ".join(text for number, text in counts if number)
-    return f"purged{': ' if found else ''}{found}; no file holds anything of what has left the collection"
+    summary = ", ".join(text for number, text in counts if number)
+    return f"purged{': ' if summary else ''}{summary}; no file holds anything of what has left the collection"

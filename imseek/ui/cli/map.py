@@ -120,9 +120,9 @@ def map_(
     run.interrupted = "interrupted: no files were written; the same command goes on from here"
     from imseek import maps
 
-    wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]
-    if wanted or colour is not None:
-        maps.check_columns(run.path, [*wanted, *([] if colour is None else [colour])])
+    extra_columns = [one.strip() for one in (columns or "").split(",") if one.strip()]
+    if extra_columns or colour is not None:
+        maps.check_columns(run.path, [*extra_columns, *([] if colour is None else [colour])])
     with run.work() as controls:
         report = maps.lay_out(
             run.path,
@@ -136,18 +136,22 @@ def map_(
             sample=sample,
             **controls,
         )
-        written: dict[FileKind, Path] = {}
+        paths: dict[FileKind, Path] = {}
         if report.images > report.missing and not report.interrupted:
             if parquet is not None:
-                _write_parquet(parquet, maps.table(run.path, name, where=where, columns=["path", *wanted]), force)
-                written["parquet"] = parquet
+                _write_parquet(
+                    parquet, maps.table(run.path, name, where=where, columns=["path", *extra_columns]), force
+                )
+                paths["parquet"] = parquet
             if html is not None:
-                of = maps.table(run.path, name, where=where, columns=["path", *([] if colour is None else [colour])])
+                points = maps.table(
+                    run.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
+                )
                 most = _THUMBNAILS if thumbnails is None else thumbnails
-                _write_page(html, run.chosen, report, of, colour, most, force, Task(**controls))
-                written["html"] = html
-    run.finish(MapAnswer(report, written), lambda: _lines(report), written=written, interrupted=report.interrupted)
-    if run.stop.is_set() and not report.interrupted and "html" in written:
+                _write_page(html, run.target, report, points, colour, most, force, Task(**controls))
+                paths["html"] = html
+    run.finish(MapAnswer(report, paths), lambda: _lines(report), written=paths, interrupted=report.interrupted)
+    if run.stop.is_set() and not report.interrupted and "html" in paths:
         say("interrupted: the page has only the thumbnails read so far")
     return run.exit_code(run.stop.is_set())
 
@@ -184,7 +188,7 @@ def _write_parquet(path: Path, table: pa.Table, force: bool) -> None:
 
 def _write_page(
     path: Path,
-    chosen: ResolvedCollection,
+    target: ResolvedCollection,
     report: MapReport,
     table: pa.Table,
     colour: str | None,
@@ -196,37 +200,37 @@ def _write_page(
     from imseek.overview import thumbnails
     from imseek.ui.render.map_page import MAX_POINTS, page
 
-    title = f"Map of {chosen.name}"
+    title = f"Map of {target.name}"
     if len(table) > MAX_POINTS:
         title += f": {MAX_POINTS:,} of {len(table):,} images"
         table = table.take(sorted(representative(table, MAX_POINTS)))
     pictured = representative(table, most)
     ids = table.column("image_id").to_pylist()
     with (
-        thumbnails(chosen.path, [ids[row] for row in pictured], _SIDE) as read,
+        thumbnails(target.path, [ids[row] for row in pictured], _SIDE) as read_thumbnail,
         new_file(path, force=force) as file,
     ):
-        done = 0
+        count = 0
 
         def thumbnail(image_id: int) -> bytes | None:
-            nonlocal done
-            task.report("reading pictures", done, len(pictured))
-            done += 1
-            return None if task.is_cancelled else read(image_id)
+            nonlocal count
+            task.report("reading pictures", count, len(pictured))
+            count += 1
+            return None if task.is_cancelled else read_thumbnail(image_id)
 
         file.writelines(page(table, report.info, title=title, pictured=pictured, thumbnail=thumbnail, colour=colour))
 
 
 def _lines(report: MapReport) -> list[str]:
     info = report.info
-    made = f"{info.method.upper()} of {info.encoder}"
+    method = f"{info.method.upper()} of {info.encoder}"
     if info.method == "umap":
-        made += f", {info.neighbours} neighbours, min-dist {info.min_dist}, seed {info.seed}"
-    out = [f"map {info.name!r} shows {format_count(report.images - report.missing, 'image')}: {made}"]
+        method += f", {info.neighbours} neighbours, min-dist {info.min_dist}, seed {info.seed}"
+    out = [f"map {info.name!r} shows {format_count(report.images - report.missing, 'image')}: {method}"]
     if report.laid_out or report.placed:
-        done = [f"{report.laid_out:,} laid out"] if report.laid_out else []
-        done += [f"{report.placed:,} placed among the others"] if report.placed else []
-        out.append(f"now: {', '.join(done)} ({report.seconds:.1f} s)")
+        changes = [f"{report.laid_out:,} laid out"] if report.laid_out else []
+        changes += [f"{report.placed:,} placed among the others"] if report.placed else []
+        out.append(f"now: {', '.join(changes)} ({report.seconds:.1f} s)")
     else:
         out.append("nothing to place: what was laid out stays where it is")
     if info.trustworthiness is not None:

@@ -33,18 +33,18 @@ def mcp(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "mcp", "mcp") from error
     assert isinstance(runtime, imseek.Runtime)
-    chosen: Sequence[library.ResolvedCollection] = ()
+    targets: Sequence[library.ResolvedCollection] = ()
     try:
-        chosen = served_collections(collection)
+        targets = served_collections(collection)
     except CollectionNotFoundError as error:
         if collection:
             raise
         say(f"{error}: {error.hint}")  # A host starts this once, perhaps before anything is indexed.
-    for one in chosen:
+    for one in targets:
         if collection:
             imseek.open(one.path).close()  # Report an unreadable collection now.
         say(f"serving {one.name} ({one.how})")
-    settings = Settings(collections=tuple((served_name(one), one.path) for one in chosen), later=not collection)
+    settings = Settings(collections=tuple((served_name(one), one.path) for one in targets), later=not collection)
     return run(settings, runtime, allow_tags=allow_tags, find_named=None if collection else _named_collections)
 
 

@@ -56,7 +56,7 @@ class FlaggedImage:
 class ModerateAnswer:
     """Flags as ``imseek moderate`` shows them."""
 
-    found: Annotated[Moderation, Json(inline=True)]
+    result: Annotated[Moderation, Json(inline=True)]
     images: Count
     """Number of images that were looked at."""
     flagged: Count
@@ -94,10 +94,10 @@ def moderate(
     from imseek import labels
 
     rules = labels.read_policy(policy)
-    chosen = choose_collection(collection, quiet=output.as_json)
+    target = choose_collection(collection, quiet=output.as_json)
     with stoppable() as controls:
-        found = labels.moderate(
-            chosen.path,
+        moderation = labels.moderate(
+            target.path,
             rules,
             temperature=temperature,
             where=where,
@@ -107,31 +107,31 @@ def moderate(
             **controls,
         )
     name = save or (labels.MODERATION if tag else None)
-    output.write(_COLUMNS, _csv_rows(found, chosen))
-    answer = _answer(found, chosen, name, limit)
+    output.write(_COLUMNS, _csv_rows(moderation, target))
+    answer = _answer(moderation, target, name, limit)
     if output.as_json:
-        print_answer(answer, chosen)
+        print_answer(answer, target)
         return 0
-    for note in found.notes:
+    for note in moderation.notes:
         say(printable(note))
     output.print_list("\n".join(_lines(answer)))
-    if found.stored is not None:
-        what = format_count(found.tagged, "tag") if tag else "columns"
-        say(f"stored as {name} ({what}); run it again after indexing")
+    if moderation.stored is not None:
+        contents = format_count(moderation.tagged, "tag") if tag else "columns"
+        say(f"stored as {name} ({contents}); run it again after indexing")
     return 0
 
 
-def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
+def _answer(moderation: Moderation, target: ResolvedCollection, name: str | None, limit: int) -> ModerateAnswer:
     from imseek import overview
 
-    order = _flagged_first(found)
-    ids = found.image_ids[order[:limit]].tolist()
-    places = overview.find_places(chosen.path, ids)
+    order = _flagged_first(moderation)
+    ids = moderation.image_ids[order[:limit]].tolist()
+    places = overview.find_places(target.path, ids)
     return ModerateAnswer(
-        found,
-        images=len(found.image_ids),
+        moderation,
+        images=len(moderation.image_ids),
         flagged=len(order),
-        stored=StoredResult.of(found, name),
+        stored=StoredResult.of(moderation, name),
         hits=tuple(
             FlaggedImage(
                 image_id,
@@ -139,38 +139,38 @@ def _answer(found: Moderation, chosen: ResolvedCollection, name: str | None, lim
                 tuple(
                     ConceptProbability(
                         concept.name,
-                        float(found.probabilities[at, n]),
-                        bool(found.flagged[at, n]),
-                        None if found.cautions is None else bool(found.cautions[at, n]),
+                        float(moderation.probabilities[row, n]),
+                        bool(moderation.flagged[row, n]),
+                        None if moderation.cautions is None else bool(moderation.cautions[row, n]),
                     )
-                    for n, concept in enumerate(found.concepts)
+                    for n, concept in enumerate(moderation.concepts)
                 ),
             )
-            for at, image_id in zip(order, ids, strict=False)
+            for row, image_id in zip(order, ids, strict=False)
         ),
     )
 
 
-def _csv_rows(found: Moderation, chosen: ResolvedCollection) -> Iterator[dict[str, Any]]:
+def _csv_rows(moderation: Moderation, target: ResolvedCollection) -> Iterator[dict[str, Any]]:
     """Yield one row per flagged concept of each image."""
-    for image in _answer(found, chosen, None, len(found.image_ids)).hits:
+    for image in _answer(moderation, target, None, len(moderation.image_ids)).hits:
         for concept in image.concepts:
             if concept.flagged:
                 yield {**to_json(image), **to_json(concept)}
 
 
-def _flagged_first(found: Moderation) -> list[int]:
+def _flagged_first(moderation: Moderation) -> list[int]:
     """Return the positions of flagged images, the most certain first."""
     import numpy as np
 
-    sure = np.where(found.flagged, found.probabilities, -1).max(axis=1, initial=-1)
-    order = np.argsort(-sure, kind="stable")
-    return [int(at) for at in order[: int((sure >= 0).sum())]]
+    certainty = np.where(moderation.flagged, moderation.probabilities, -1).max(axis=1, initial=-1)
+    order = np.argsort(-certainty, kind="stable")
+    return [int(at) for at in order[: int((certainty >= 0).sum())]]
 
 
 def _lines(answer: ModerateAnswer) -> list[str]:
-    found = answer.found
-    concepts = [(one.name, f"{one.threshold:g}", f"{one.images:,}") for one in found.concepts]
+    moderation = answer.result
+    concepts = [(one.name, f"{one.threshold:g}", f"{one.images:,}") for one in moderation.concepts]
     out = [table(("concept", "threshold", "images"), concepts, right=(1,))]
     if answer.hits:
         rows = [(str(one.image_id), _concepts(one), format_place(one.place, one.image_id)) for one in answer.hits]
@@ -178,8 +178,8 @@ def _lines(answer: ModerateAnswer) -> list[str]:
         if answer.flagged > len(rows):
             out.append(f"and {format_count(answer.flagged - len(rows), 'more image')} (-n shows more)")
     out.append("")
-    head = f"{answer.flagged:,} of {format_count(answer.images, 'image')} flagged by {found.policy}"
-    out.append(printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"))
+    head = f"{answer.flagged:,} of {format_count(answer.images, 'image')} flagged by {moderation.policy}"
+    out.append(printable(f"{head}; cosines × {moderation.factor:.4g} ({moderation.factor_source})"))
     return out
 
 

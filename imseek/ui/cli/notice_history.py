@@ -25,15 +25,15 @@ def is_due(notice: str, *, days: float = 1) -> bool:
 
 def record(notice: str) -> None:
     """Record that a notice was given now; where the home cannot be written, it is given again next time."""
-    known = {**_read(), notice: time.time()}
-    newest = sorted(known, key=lambda one: known[one])[-_MAX_NOTICES:]
+    times = {**_read(), notice: time.time()}
+    newest = sorted(times, key=lambda one: times[one])[-_MAX_NOTICES:]
     with suppress(OSError):
         make_home(os.environ)
-        write_atomically(_file(), json.dumps({one: known[one] for one in newest}).encode())
+        write_atomically(_file(), json.dumps({one: times[one] for one in newest}).encode())
 
 
 def due_notes(notes: Sequence[str]) -> list[str]:
-    """Return the notes to give now: that of a basic encoder, which every command would repeat, once a day only."""
+    """Return the notes to give now; the note on a basic encoder, which every command repeats, only once a day."""
     from imseek.encoders import BASIC_NOTE
 
     others = [note for note in notes if not note.startswith(BASIC_NOTE)]
@@ -57,9 +57,9 @@ def _file() -> Path:
 
 def _read() -> dict[str, float]:
     try:
-        known = json.loads(_file().read_bytes())
+        times = json.loads(_file().read_bytes())
     except (OSError, ValueError):
         return {}
-    if not isinstance(known, dict):
+    if not isinstance(times, dict):
         return {}
-    return {one: at for one, at in known.items() if isinstance(at, int | float)}
+    return {one: time_given for one, time_given in times.items() if isinstance(time_given, int | float)}

@@ -34,9 +34,9 @@ def extract(
     """Write the original bytes of one picture, from a file, an archive, a table or the web."""
     if output is None and sys.stdout.isatty():
         raise UsageError("cannot write a picture to a terminal", hint="-o FILE, or > FILE")
-    chosen = choose_collection(collection)
-    with imseek.open(chosen.path) as opened:
-        data = opened.read(find_image(chosen.path, parse_image(image)))
+    target = choose_collection(collection)
+    with imseek.open(target.path) as handle:
+        data = handle.read(find_image(target.path, parse_image(image)))
     if output is None:
         sys.stdout.buffer.write(data)
         return

@@ -103,11 +103,11 @@ def _lines(report: OutlierReport) -> list[str]:
             for one in report.with_copies
         ]
         out.append(table(("score", "copies", "id", "image"), rows, right=(0, 1, 2)))
-    what = {
+    measure = {
         "knn": f"mean distance to the {report.neighbours} nearest others",
         "lof": f"local outlier factor over {report.neighbours} neighbours",
         "isolation": "isolation forest",
     }[report.method]
     typical = "" if report.typical is None else f"; typical {report.typical:.3f}"
-    out.append(f"{format_count(report.images, 'image')}, {report.contents:,} that differ: {what}{typical}")
+    out.append(f"{format_count(report.images, 'image')}, {report.contents:,} that differ: {measure}{typical}")
     return out + [printable(note) for note in report.notes]

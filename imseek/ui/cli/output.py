@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 
 def say_waiting(line: str) -> None:
-    """Print a line on stderr about what takes seconds from here, if somebody sits at a terminal."""
+    """Print a line on stderr about work that now takes seconds, if stderr is a terminal."""
     if sys.stderr.isatty():
         say(line)
 
@@ -49,20 +49,20 @@ class CollectionChoice(Protocol):
     def how(self) -> str: ...
 
 
-def say_collection(chosen: CollectionChoice) -> None:
+def say_collection(choice: CollectionChoice) -> None:
     """Tell the user which collection is meant, and why; warn of an untrusted one found in a parent folder.
 
-    Where there is only one, it goes without saying.
+    If there is only one collection, nothing is printed.
     """
-    named = [one.path for one in library.list_collections(os.environ)]
-    if chosen.how == library.ONLY_ONE or named == [Path(chosen.path)]:
+    paths = [one.path for one in library.list_collections(os.environ)]
+    if choice.how == library.ONLY_ONE or paths == [Path(choice.path)]:
         return
-    say(f"collection: {printable(chosen.name)} ({chosen.how})")
-    if chosen.how == library.NEAREST:
+    say(f"collection: {printable(choice.name)} ({choice.how})")
+    if choice.how == library.NEAREST:
         from imseek import maintenance
 
-        if not maintenance.is_trusted(chosen.path):
-            say(_untrusted_note(Path(chosen.path)))
+        if not maintenance.is_trusted(choice.path):
+            say(_untrusted_note(Path(choice.path)))
 
 
 def _untrusted_note(path: Path) -> str:

@@ -42,10 +42,10 @@ def check_csv(path: Path | None, *, force: bool, rivals: Mapping[str, bool]) -> 
     if path is None:
         return
     if is_stdout(path) and any(rivals.values()):
-        given = [flag for flag, is_given in rivals.items() if is_given]
+        flags = [flag for flag, is_given in rivals.items() if is_given]
         raise UsageError(
             "CSV on stdout cannot be combined with other output there",
-            hint=f"name a file, or leave out {' and '.join(given)}",
+            hint=f"name a file, or leave out {' and '.join(flags)}",
         )
     check_new(path, force=force)
 
@@ -60,14 +60,14 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             with _open_text(path if stream is None else os.dup(stream), "w") as file:
                 yield file
             return
-        made = path.with_name(f".imseek-{os.getpid()}.tmp")
+        temporary = path.with_name(f".imseek-{os.getpid()}.tmp")
         try:
-            with _open_text(made, "x") as file:
+            with _open_text(temporary, "x") as file:
                 yield file
             check_new(path, force=force)
-            made.replace(path)
+            temporary.replace(path)
         finally:
-            made.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except BrokenPipeError:
         raise  # The reader has gone, as when printing to a closed pipe.
     except OSError as error:
@@ -83,18 +83,18 @@ def new_path(path: Path, *, force: bool) -> Iterator[Path]:
     check_new(path, force=force)
     if stream_of(path) is not None or (path.exists() and not path.is_file()):
         raise UsageError(f"{path} is not a file", hint="this format cannot be written to a stream")
-    made = path.with_name(f".imseek-{os.getpid()}.tmp")
+    temporary = path.with_name(f".imseek-{os.getpid()}.tmp")
     try:
-        yield made
-        if made.exists():
+        yield temporary
+        if temporary.exists():
             check_new(path, force=force)
-            made.replace(path)
+            temporary.replace(path)
     except InterruptedError:
         raise  # The user has stopped the work.
     except OSError as error:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        made.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], file: TextIO) -> None:
@@ -136,5 +136,5 @@ def stream_of(path: Path) -> int | None:
 
 
 def _open_text(path: Path | int, mode: str) -> TextIO:
-    opened = path.open if isinstance(path, Path) else partial(os.fdopen, path)
-    return cast(TextIO, opened(mode, encoding="utf-8", errors="backslashreplace", newline=""))
+    open_file = path.open if isinstance(path, Path) else partial(os.fdopen, path)
+    return cast(TextIO, open_file(mode, encoding="utf-8", errors="backslashreplace", newline=""))

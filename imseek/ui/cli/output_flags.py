@@ -146,8 +146,8 @@ class OutputOptions:
         from imseek.showing import MAX_SHEET_HITS, render_sheet
 
         assert result.pictures is not None
-        with new_path(self.sheet, force=self.force) as made, result.pictures.opened() as read:
-            made.write_bytes(render_sheet(query, result, read))
+        with new_path(self.sheet, force=self.force) as temporary, result.pictures.opened() as read_picture:
+            temporary.write_bytes(render_sheet(query, result, read_picture))
         left = f": the first {MAX_SHEET_HITS} of {len(result):,} hits" if len(result) > MAX_SHEET_HITS else ""
         say(f"wrote {printable(str(self.sheet))}{left}")
 
@@ -159,9 +159,9 @@ OUTPUT_FLAGS: Final = flag_group(OutputOptions)
 def _preview(result: SearchResult, *, by_caption: bool) -> None:
     from imseek.ui.terminal import detect_terminal
 
-    found = detect_terminal()
-    if found.way is None:
-        say(f"no preview: {found.reason}; --sheet FILE.png writes the hits as a picture")
+    terminal = detect_terminal()
+    if terminal.protocol is None:
+        say(f"no preview: {terminal.reason}; --sheet FILE.png writes the hits as a picture")
         return
     from imseek.showing import name_of
     from imseek.ui.terminal import MAX_HITS, print_preview
@@ -171,7 +171,7 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
         printable(str(hit.metadata.get("caption", ""))) if by_caption else name_of(hit.place, hit.image_id)
         for hit in result.hits
     ]
-    with result.pictures.opened() as read:
-        print_preview(result.hits, names, read, found)
+    with result.pictures.opened() as read_picture:
+        print_preview(result.hits, names, read_picture, terminal)
     if len(result) > MAX_HITS:
         say(f"the first {MAX_HITS} of {len(result):,} hits are shown")

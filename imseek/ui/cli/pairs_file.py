@@ -37,8 +37,8 @@ def write(path: Path, pairs: Iterable[Pair], *, force: bool) -> None:
     Raises UsageError, ImseekError.
     """
     if path.suffix == ".parquet":
-        with new_path(path, force=force) as made:
-            _write_parquet(made, pairs)
+        with new_path(path, force=force) as temporary:
+            _write_parquet(temporary, pairs)
         return
     with new_file(path, force=force) as file:
         if path.suffix == ".txt":
@@ -63,8 +63,8 @@ def _write_parquet(path: Path, pairs: Iterable[Pair]) -> None:
 
 
 def _batches(pairs: Iterable[Pair]) -> Iterator[list[Any]]:
-    waiting = iter(pairs)
-    while some := list(islice(waiting, _BATCH_ROWS)):
+    remaining = iter(pairs)
+    while some := list(islice(remaining, _BATCH_ROWS)):
         yield some
 
 

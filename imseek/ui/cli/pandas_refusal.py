@@ -28,7 +28,7 @@ class PandasRefusal:
 
 
 def _importer(frame: FrameType | None) -> str:
-    """Return the name of the module whose code imports. Compiled code has no frame: that of its caller counts."""
+    """Return the name of the module that imports; for compiled code, which has no frame, its caller's."""
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return "" if frame is None else str(frame.f_globals.get("__name__", ""))

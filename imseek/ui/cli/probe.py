@@ -86,7 +86,7 @@ def fit(
     from imseek import probes
 
     with run.work() as controls:
-        found = probes.fit(
+        probe = probes.fit(
             run.path,
             name,
             labels,
@@ -99,9 +99,9 @@ def fit(
             force=force,
             **controls,
         )
-    shown = printable(name)
-    hint = f"imseek probe apply {shown} labels the images; imseek probe evaluate {shown} judges it"
-    return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found), notes=[hint])
+    printable_name = printable(name)
+    hint = f"imseek probe apply {printable_name} labels the images; imseek probe evaluate {printable_name} judges it"
+    return run.finish(ProbeAnswer(probe), lambda: probe_text.probe_lines(probe), notes=[hint])
 
 
 @app.command("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95")
@@ -123,7 +123,7 @@ def apply(
     from imseek import probes
 
     with run.work() as controls:
-        found = probes.apply(
+        report = probes.apply(
             run.path,
             name,
             where=where,
@@ -133,9 +133,9 @@ def apply(
             **controls,
         )
     return run.finish(
-        found,
-        lambda: [] if found.interrupted else probe_text.applied_lines(found),
-        interrupted=found.interrupted,
+        report,
+        lambda: [] if report.interrupted else probe_text.applied_lines(report),
+        interrupted=report.interrupted,
     )
 
 
@@ -159,8 +159,8 @@ def propose(
     output: ListFlags,
 ) -> int:
     """List images worth labelling next: uncertain ones, far from each other and from labelled images."""
-    given = tags, column, folder, binary, several or None, negatives
-    if name is not None and any(one is not None for one in given):
+    label_options = tags, column, folder, binary, several or None, negatives
+    if name is not None and any(one is not None for one in label_options):
         raise UsageError(
             "the probe has its labels already", hint="leave out its name, or the options that choose labels"
         )
@@ -169,7 +169,7 @@ def propose(
     from imseek import probes
 
     with run.work() as controls:
-        found = probes.propose(
+        report = probes.propose(
             run.path,
             name,
             labels,
@@ -178,8 +178,8 @@ def propose(
             space=space,
             **controls,
         )
-    output.write(_PROPOSAL_COLUMNS, map(to_json, found.proposals))
-    return run.finish(found, output.lines(lambda: probe_text.proposal_lines(found)))
+    output.write(_PROPOSAL_COLUMNS, map(to_json, report.proposals))
+    return run.finish(report, output.lines(lambda: probe_text.proposal_lines(report)))
 
 
 @app.command("imseek probe evaluate pets --truth folder", "imseek probe evaluate --truth tags:cat,dog --curve 1,2,4,8")
@@ -219,7 +219,7 @@ def evaluate(
     from imseek import probes
 
     with run.work() as controls:
-        found = probes.evaluate(
+        report = probes.evaluate(
             run.path,
             name,
             truth,
@@ -230,7 +230,7 @@ def evaluate(
             seed=seed,
             **controls,
         )
-    return run.finish(found, lambda: probe_text.evaluation_lines(found))
+    return run.finish(report, lambda: probe_text.evaluation_lines(report))
 
 
 @app.command("imseek probe list", name="list")
@@ -240,8 +240,8 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     from imseek import probes
 
     run = Run.on(collection, as_json=output.as_json)
-    found = probes.list_(run.path)
-    output.write(_LIST_COLUMNS, map(_csv_row, found))
+    every = probes.list_(run.path)
+    output.write(_LIST_COLUMNS, map(_csv_row, every))
     rows = [
         (
             printable(one.name),
@@ -251,11 +251,11 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
             one.created,
             probe_text.class_counts(one),
         )
-        for one in found
+        for one in every
     ]
-    lines = [table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3))] if found else []
-    notes = [] if found else ["no probe yet: `imseek probe fit NAME` learns one from tags"]
-    return run.finish(ProbeList(found), output.lines(lambda: lines), notes=notes)
+    lines = [table(("name", "kind", "labels", "accuracy", "learned", "classes"), rows, right=(2, 3))] if every else []
+    notes = [] if every else ["no probe yet: `imseek probe fit NAME` learns one from tags"]
+    return run.finish(ProbeList(every), output.lines(lambda: lines), notes=notes)
 
 
 def _csv_row(probe: ProbeInfo) -> dict[str, Any]:
@@ -273,8 +273,8 @@ def show(run: Run, name: NameArgument) -> int:
     """Show what a probe was learned from, and its cross-validated accuracy."""
     from imseek import probes
 
-    found = probes.get(run.path, name)
-    return run.finish(ProbeAnswer(found), lambda: probe_text.probe_lines(found))
+    probe = probes.get(run.path, name)
+    return run.finish(ProbeAnswer(probe), lambda: probe_text.probe_lines(probe))
 
 
 @app.command("imseek probe drop pets")
@@ -282,6 +282,6 @@ def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     """Delete a probe, with its columns and the tags that it added."""
     from imseek import probes
 
-    chosen = choose_collection(collection)
-    gone = probes.drop(chosen.path, name)
-    print(f"dropped the probe {printable(name)}" + (f", and {format_count(gone, 'tag')} that it gave" if gone else ""))
+    target = choose_collection(collection)
+    tags = probes.drop(target.path, name)
+    print(f"dropped the probe {printable(name)}" + (f", and {format_count(tags, 'tag')} that it gave" if tags else ""))

@@ -12,7 +12,7 @@ from imseek.ui.cli import common_options as options
 if TYPE_CHECKING:
     from imseek.probes import Labels
 
-#: As imseek.probes.training.MethodChoice, whose import takes NumPy's time.
+#: The same as imseek.probes.training.MethodChoice, whose import would load NumPy.
 MethodChoice = Literal["auto", "linear", "cache", "coop", "cocoop", "all"]
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
@@ -84,8 +84,8 @@ def labels_of(
     """Build labels from the flags of the same names. Raises UsageError if flags conflict."""
     from imseek.probes import Labels
 
-    named = [one for one in (tags, column, folder, binary) if one is not None]
-    if len(named) > 1:
+    choices = [one for one in (tags, column, folder, binary) if one is not None]
+    if len(choices) > 1:
         raise UsageError("choose the classes in only one way", hint="one of --tags, --column, --folder and --binary")
     if (several or negatives) and (column is not None or folder is not None):
         raise UsageError("--several and --negatives go with tags")

@@ -64,14 +64,14 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
     ) as bars:
         task = bars.add_task("starting", total=None, skipped=0, read="")
 
-        def show(now: Progress) -> None:
+        def show(state: Progress) -> None:
             bars.update(
                 task,
-                description=now.phase,
-                completed=now.done,
-                total=now.total,
-                skipped=now.skipped,
-                read=_throughput(now),
+                description=state.phase,
+                completed=state.done,
+                total=state.total,
+                skipped=state.skipped,
+                read=_throughput(state),
             )
 
         yield show
@@ -81,11 +81,11 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
 def thumbnail_progress(read: Callable[[T], bytes | None], total: int) -> Iterator[Callable[[T], bytes | None]]:
     """Yield ``read``, which makes thumbnails of a page that is being written, with a progress bar."""
     with progress_bar() as progress:
-        task, done = Task(progress), itertools.count(1)
+        task, counter = Task(progress), itertools.count(1)
 
         def read_next(image: T) -> bytes | None:
             data = read(image)
-            task.report("thumbnails", min(next(done), total), total)
+            task.report("thumbnails", min(next(counter), total), total)
             return data
 
         yield read_next
@@ -93,26 +93,26 @@ def thumbnail_progress(read: Callable[[T], bytes | None], total: int) -> Iterato
 
 def _json_progress() -> ProgressCallback:
     """Return a callback that writes each new phase, and its progress at most every half second."""
-    last, due = "", 0.0
+    last, next_time = "", 0.0
 
-    def write(now: Progress) -> None:
-        nonlocal last, due
-        if now.phase == last and time.monotonic() < due:
+    def write(state: Progress) -> None:
+        nonlocal last, next_time
+        if state.phase == last and time.monotonic() < next_time:
             return
-        last, due = now.phase, time.monotonic() + 0.5
-        known = {"phase": now.phase, "done": now.done, "total": now.total, "skipped": now.skipped}
-        print(json.dumps({"progress": known}), file=sys.stderr, flush=True)
+        last, next_time = state.phase, time.monotonic() + 0.5
+        members = {"phase": state.phase, "done": state.done, "total": state.total, "skipped": state.skipped}
+        print(json.dumps({"progress": members}), file=sys.stderr, flush=True)
 
     return write
 
 
-def _throughput(now: Progress) -> str:
+def _throughput(state: Progress) -> str:
     """Format the speed and the bytes read."""
-    if not now.done or not now.seconds:
+    if not state.done or not state.seconds:
         return ""
-    if not now.bytes:  # What is counted need not be images.
-        return f"{now.done / now.seconds:.1f}/s"
-    return f"{now.done / now.seconds:.1f} images/s, {format_size(now.bytes)}"
+    if not state.bytes:  # Other work counts something else than images.
+        return f"{state.done / state.seconds:.1f}/s"
+    return f"{state.done / state.seconds:.1f} images/s, {format_size(state.bytes)}"
 
 
 @contextmanager
@@ -137,16 +137,16 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.event = StopRequest()
-        self._caught: int | None = None
+        self._signal: int | None = None
 
     @property
     def exit_code(self) -> int:
-        return 128 + (self._caught or signal.SIGINT)
+        return 128 + (self._signal or signal.SIGINT)
 
     def __enter__(self) -> Self:
         # Ignored signals (SIGINT in a shell's background job) stay ignored.
-        heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-        self._previous = {s: signal.signal(s, self._handle) for s in heard}
+        signals = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+        self._previous = {s: signal.signal(s, self._handle) for s in signals}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,10 +154,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._caught is not None:
+        if self._signal is not None:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._caught = number
+        self._signal = number
         self.event.exit_code = self.exit_code
         # Not print(): the handler may have interrupted one that holds the stream's lock.
         os.write(2, b"imseek: stopping; press Ctrl-C again to stop immediately\n")

@@ -43,8 +43,8 @@ def publish(
     if len(names) > 2 or (len(names) == 2 and collection is not None):
         raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")
     address = names[-1]
-    wanted = names[0] if len(names) == 2 else collection
-    run = Run.on(wanted, as_json=as_json)
+    reference = names[0] if len(names) == 2 else collection
+    run = Run.on(reference, as_json=as_json)
     from imseek.publish import to_milvus
 
     with run.work() as controls:
@@ -58,9 +58,9 @@ def _line(report: PublishReport) -> str:
     images = format_count(report.images, "image")
     if report.outcome == "already":
         return f"generation {report.generation} is published already: {images} at {where}"
-    done = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
+    verb = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
     return (
-        f"{done} generation {report.generation} at {where}: {images}, "
+        f"{verb} generation {report.generation} at {where}: {images}, "
         f"{format_count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
     )
 

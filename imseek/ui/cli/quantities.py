@@ -28,6 +28,6 @@ def parse_share(text: str) -> float:
         number = 0.0
     share = number / 100 if percent else number
     if not 0 < share <= 1:
-        meant = f"{number:g}% or {number / 100:g}" if not percent and 1 < number <= 100 else "30% or 0.3"
-        raise UsageError(f"{text!r} is not a share", hint=f"write {meant}: above 0, at most 100%")
+        suggestion = f"{number:g}% or {number / 100:g}" if not percent and 1 < number <= 100 else "30% or 0.3"
+        raise UsageError(f"{text!r} is not a share", hint=f"write {suggestion}: above 0, at most 100%")
     return share

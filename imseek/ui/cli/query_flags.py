@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueryFlags:
-    """The query flags: those of the command line only, and ``options``, whose flags are made from its fields."""
+    """The query flags: those that only the command line has, and ``options``, with a flag for each of its fields."""
 
     like: Annotated[
         list[str] | None,
@@ -81,18 +81,18 @@ class QueryFlags:
         return any((self.like, self.unlike, self.vector, self.options.more, self.options.less))
 
     def also_like(self, pictures: Sequence[str], region: str | None = None) -> QueryFlags:
-        """Return a copy with ``pictures`` before those of ``--like``; ``region`` is of the one picture.
+        """Return a copy with ``pictures`` before those of ``--like``; a ``region`` is of a single picture.
 
         Raises QueryError, UsageError.
         """
-        found = replace(self, like=[*pictures, *(self.like or ())])
+        flags = replace(self, like=[*pictures, *(self.like or ())])
         if region is None:
-            return found
+            return flags
         from imseek.search import parse_region
 
         if len(pictures) > 1:
             raise UsageError("--region is a box of one picture", hint="further pictures: --like PICTURE")
-        return replace(found, region=parse_region(region))
+        return replace(flags, region=parse_region(region))
 
     def with_limit(self, limit: int) -> QueryFlags:
         """Return a copy that asks for ``limit`` hits."""
@@ -121,7 +121,7 @@ class QueryFlags:
         from imseek.search import query_from_line
 
         defaults = self._options(cutoff)
-        found: list[tuple[int, Query | QueryError]] = []
+        queries: list[tuple[int, Query | QueryError]] = []
         for number, line in enumerate(_read_lines(self.queries), start=1):
             if not line.strip():
                 continue
@@ -129,25 +129,25 @@ class QueryFlags:
                 query = query_from_line(line, files=True, defaults=defaults)
                 _check_files(query.terms)
             except QueryError as error:
-                found.append((number, error))
+                queries.append((number, error))
             else:
-                found.append((number, query))
-        return found
+                queries.append((number, query))
+        return queries
 
     def notes(self, texts: Sequence[str]) -> list[str]:
         """Return notes on interpretations that may surprise."""
-        found = []
+        notes = []
         if len(texts) > 1 and all(text.isalpha() for text in texts):
-            found.append(f"{len(texts)} terms: {' + '.join(texts)} (words in quotes are one)")
-        words = [("", text) for text in texts] + [("--not ", said) for said in self.unlike or ()]
-        for flag, said in words:
-            if _names_a_file(said):
-                name = shorten(said, 60)
-                found.append(f"taken as words: {name}; to search by that picture: {flag}./{name}")
-        for said in self.like or ():
-            if parse_id(said) is not None and _is_file(said):
-                found.append(f"taken as an id: {said}; to search by the file of that name: ./{said}")
-        return found
+            notes.append(f"{len(texts)} terms: {' + '.join(texts)} (words in quotes are one)")
+        words = [("", text) for text in texts] + [("--not ", term) for term in self.unlike or ()]
+        for flag, term in words:
+            if _names_a_file(term):
+                name = shorten(term, 60)
+                notes.append(f"taken as words: {name}; to search by that picture: {flag}./{name}")
+        for term in self.like or ():
+            if parse_id(term) is not None and _is_file(term):
+                notes.append(f"taken as an id: {term}; to search by the file of that name: ./{term}")
+        return notes
 
     def _options(self, cutoff: Cutoff | None) -> QueryOptions:
         if self.cutoff is not None:
@@ -163,14 +163,14 @@ class QueryFlags:
 
         stdin = _read_once(_stdin_picture)
         terms = [parse_term(text, stdin=stdin) for text in texts]
-        like = [parse_picture_term(said, stdin=stdin) for said in self.like or ()]
+        like = [parse_picture_term(argument, stdin=stdin) for argument in self.like or ()]
         if self.region is not None:
             if like[0].region is not None:
                 raise UsageError("two regions of one picture", hint="leave out --region, or what follows the @")
             like[0] = replace(like[0], region=self.region)
         terms += like
-        terms += [_vector_term(said) for said in self.vector or ()]
-        negative = [parse_term(said, stdin=stdin) for said in self.unlike or ()]
+        terms += [_vector_term(argument) for argument in self.vector or ()]
+        negative = [parse_term(argument, stdin=stdin) for argument in self.unlike or ()]
         terms += [replace(term, weight=-NOT_WEIGHT * term.weight) for term in negative]
         if not terms:
             raise UsageError("nothing to search for", hint="imseek search --help")
@@ -195,23 +195,23 @@ def _is_file(text: str) -> bool:
 _RARE: Final = ("hubness", "rerank_limit", "exact")
 
 
-def _option_flag(one: OptionField) -> Flag:
+def _option_flag(option_field: OptionField) -> Flag:
     """Return the flag of an option."""
-    described = re.sub(r"`(\w+)`", lambda found: _names(found[1])[-1], one.option.help)
-    hint, default, parser = one.hint, one.default, None
-    if one.kind is tuple:
+    described = re.sub(r"`(\w+)`", lambda match: _names(match[1])[-1], option_field.option.help)
+    hint, default, parser = option_field.hint, option_field.default, None
+    if option_field.kind is tuple:
         hint, default, parser = list[int] | None, None, parse_id_argument
         described = f"{described[:-1]}; may be repeated."
-    how = one.option
-    metavar = how.metavar
-    if one.name == "page":
+    field_option = option_field.option
+    metavar = field_option.metavar
+    if option_field.name == "page":
         metavar, described = "N|TOKEN", "Show page N, or continue by the token that an earlier answer gave."
-    make = rare if one.name in _RARE else typer.Option
+    make = rare if option_field.name in _RARE else typer.Option
     option = make(
-        *_names(one.name),
+        *_names(option_field.name),
         metavar=metavar,
-        min=how.minimum,
-        max=how.maximum,
+        min=field_option.minimum,
+        max=field_option.maximum,
         parser=parser,
         help=described,
     )
@@ -255,13 +255,13 @@ def _check_files(terms: Sequence[Term]) -> None:
             )
 
 
-def _vector_term(said: str) -> Term:
+def _vector_term(argument: str) -> Term:
     """Read a vector term, ``FILE`` or ``N:FILE``. Raises QueryError unless the file holds one vector."""
     import numpy as np
 
     from imseek.search import Term, split_weight
 
-    weight, file = split_weight(said)
+    weight, file = split_weight(argument)
     try:
         array = map_array(file)
     except OSError as error:
@@ -288,12 +288,12 @@ def _stdin_picture() -> bytes:
 
 
 def _read_once(read: Callable[[], bytes]) -> Callable[[], bytes]:
-    taken: list[bytes] = []
+    contents: list[bytes] = []
 
     def once() -> bytes:
-        if not taken:
-            taken.append(read())
-        return taken[0]
+        if not contents:
+            contents.append(read())
+        return contents[0]
 
     return once
 

@@ -69,9 +69,9 @@ def reference() -> str:
 def commands(group: TyperGroup, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the words of every command in ``group``, the group itself first."""
     yield prefix
-    for name, found in group.commands.items():
-        if isinstance(found, TyperGroup):
-            yield from commands(found, (*prefix, name))
+    for name, child in group.commands.items():
+        if isinstance(child, TyperGroup):
+            yield from commands(child, (*prefix, name))
         else:
             yield (*prefix, name)
 

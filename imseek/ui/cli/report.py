@@ -85,18 +85,18 @@ def report(
         _check_folder(file, force=force)
     run.interrupted = "interrupted: parts are missing"
     with run.work() as controls:
-        found = gather(
+        summary = gather(
             run.path,
             skip=cast("Collection[Part]", skip or ()),
             looks=looks,
             **controls,
         )
-    _write(file, found, run.chosen, markdown=markdown, force=force)
+    _write(file, summary, run.target, markdown=markdown, force=force)
     answer = WrittenReport(
-        file.absolute(), found.contents.images, found.info.generation, found.notes, found.interrupted
+        file.absolute(), summary.contents.images, summary.info.generation, summary.notes, summary.interrupted
     )
-    notes = [*map(printable, found.notes), f"wrote {printable(str(file))}"]
-    return run.finish(answer, lambda: [], notes=notes, interrupted=found.interrupted)
+    notes = [*map(printable, summary.notes), f"wrote {printable(str(file))}"]
+    return run.finish(answer, lambda: [], notes=notes, interrupted=summary.interrupted)
 
 
 def _is_markdown(file: Path) -> bool:
@@ -119,27 +119,27 @@ def _check_folder(file: Path, *, force: bool) -> None:
         raise UsageError(f"{folder} is not a folder", hint="choose another name")
 
 
-def _write(file: Path, found: CollectionReport, chosen: ResolvedCollection, *, markdown: bool, force: bool) -> None:
+def _write(file: Path, summary: CollectionReport, target: ResolvedCollection, *, markdown: bool, force: bool) -> None:
     from imseek.overview import thumbnails
     from imseek.ui.render.report_markdown import folder_of, pages
     from imseek.ui.render.report_page import page, picture_ids
 
-    title = f"Collection {chosen.name}"
+    title = f"Collection {target.name}"
     today = datetime.now().astimezone().date().isoformat()
-    said = f"{found.info.path}, generation {found.info.generation}, {found.info.encoder.encoder}; {today}"
-    ids = picture_ids(found)
+    subtitle = f"{summary.info.path}, generation {summary.info.generation}, {summary.info.encoder.encoder}; {today}"
+    ids = picture_ids(summary)
     with (
-        thumbnails(chosen.path, ids, _THUMBNAIL_SIDE) as make,
-        thumbnail_progress(make, len(set(ids))) as read,
+        thumbnails(target.path, ids, _THUMBNAIL_SIDE) as make,
+        thumbnail_progress(make, len(set(ids))) as thumbnail,
         new_file(file, force=force) as out,
     ):
         if not markdown:
-            out.writelines(page(found, title, said, read))
+            out.writelines(page(summary, title, subtitle, thumbnail))
             return
         folder = folder_of(file)
         try:
             _remove_thumbnails(folder)
-            out.writelines(pages(found, title, said, folder, read))
+            out.writelines(pages(summary, title, subtitle, folder, thumbnail))
         except OSError as error:
             raise ImseekError(f"cannot write {folder}: {error.strerror or error}") from error
 

@@ -91,11 +91,11 @@ def sample(
 
 def _print_paths(report: SampleReport) -> None:
     """Print paths as raw bytes, so that other programs can open the files."""
-    known = [image.place.path for image in report.chosen if image.place is not None]
+    paths = [image.place.path for image in report.chosen if image.place is not None]
     sys.stdout.flush()
-    sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))
+    sys.stdout.buffer.write(b"".join(path + b"\n" for path in paths))
     sys.stdout.buffer.flush()
-    if missing := len(report.chosen) - len(known):
+    if missing := len(report.chosen) - len(paths):
         say(f"{format_count(missing, 'image')} left out because their files are unknown")
 
 

@@ -68,7 +68,7 @@ app = Group()
     "imseek search boat --here --ids | imseek tag add boat -",
     "imseek search 'a red bicycle' --preview --sheet bicycles.png",
 )
-@with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, flags=query_flags(), runtime=runtime_flags("device", "precision"))
 def search(
     context: typer.Context,
     text: Annotated[
@@ -83,12 +83,12 @@ def search(
     here: HereOption = False,
     *,
     output: OutputOptions,
-    asking: QueryFlags,
+    flags: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
     bare = context.meta.get(BARE_QUERY, False)
-    return _run_search(text or [], asking, output, _Place(collection, server, here, bare), runtime)
+    return _run_search(text or [], flags, output, _Place(collection, server, here, bare), runtime)
 
 
 @app.command(
@@ -98,7 +98,7 @@ def search(
     "imseek similar 17 --region 0.25,0.25,0.5,0.5",
     "curl -s https://example.org/photo.jpg | imseek similar -",
 )
-@with_groups(output=OUTPUT_FLAGS, asking=query_flags(), runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT_FLAGS, flags=query_flags(), runtime=runtime_flags("device", "precision"))
 def similar(
     image: Annotated[
         list[str],
@@ -121,11 +121,11 @@ def similar(
     here: HereOption = False,
     *,
     output: OutputOptions,
-    asking: QueryFlags,
+    flags: QueryFlags,
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
-    return _run_search([], asking.also_like(image, region), output, _Place(collection, server, here), runtime)
+    return _run_search([], flags.also_like(image, region), output, _Place(collection, server, here), runtime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,9 @@ class ServerCollection:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is searched: collections, here or on a server, or only the current folder."""
+    """Where to search: collections on this machine or a server, or only the current folder."""
 
-    named: list[str] | None
+    names: list[str] | None
     server: str | None
     here: bool
     bare: bool = False
@@ -154,135 +154,139 @@ class _Place:
 
     def resolve(self, runtime: Runtime, *, ask: bool) -> list[ResolvedCollection]:
         """Resolve the collections; with ``ask``, offer to index the current folder if there is none at all."""
-        wanted: Sequence[str | None] = self.named or [None]
+        names: Sequence[str | None] = self.names or [None]
         try:
-            return [resolve_collection(one) for one in wanted]
+            return [resolve_collection(one) for one in names]
         except CollectionNotFoundError as error:
             if str(error) != library.NONE_YET:
                 raise
             from imseek.ui.cli.current_folder import offer_first_index
 
-            made = offer_first_index(runtime) if ask else None
-            if made is None:
+            collection = offer_first_index(runtime) if ask else None
+            if collection is None:
                 hint = "`imseek index .` indexes the current folder, `imseek index FOLDER` another one"
                 raise CollectionNotFoundError(str(error), hint=hint) from None
-            return [made]
+            return [collection]
 
-    def offer(self, found: Sequence[ResolvedCollection], runtime: Runtime) -> None:
+    def offer(self, collections: Sequence[ResolvedCollection], runtime: Runtime) -> None:
         """Offer to index the current folder if it is not in the one collection that is searched."""
-        if len(found) != 1 or not (self.bare or self.here):
+        if len(collections) != 1 or not (self.bare or self.here):
             return
         from imseek.ui.cli.current_folder import offer_index
 
-        offer_index(found[0], self.named[0] if self.named else None, runtime)
+        offer_index(collections[0], self.names[0] if self.names else None, runtime)
 
 
-def _run_search(texts: list[str], asking: QueryFlags, output: OutputOptions, place: _Place, runtime: Runtime) -> int:
+def _run_search(texts: list[str], flags: QueryFlags, output: OutputOptions, place: _Place, runtime: Runtime) -> int:
     """Run the search and print results; returns the exit code, 1 if some of many queries failed."""
-    output = output.checked(many=asking.many)
-    place.check(many=asking.many)
-    named, server = place.named, place.server
+    output = output.checked(many=flags.many)
+    place.check(many=flags.many)
+    server = place.server
     # People see where relevance ends; programs get all the hits they request.
     cutoff: Cutoff | None = "auto" if output.is_list else None
-    queries = asking.batch(texts) if asking.many else []
-    query = None if asking.many else asking.query(texts, cutoff=cutoff)
+    queries = flags.batch(texts) if flags.many else []
+    query = None if flags.many else flags.query(texts, cutoff=cutoff)
     with ExitStack() as stack:
-        opened: list[Searchable] = []
-        chosen: list[ResolvedCollection | ServerCollection] = []
+        searchables: list[Searchable] = []
+        targets: list[ResolvedCollection | ServerCollection] = []
         if server is not None:
-            remote = connect_server(server, named, runtime)
+            remote = connect_server(server, place.names, runtime)
             stack.callback(remote.close)
-            opened.append(remote)
-            chosen.append(ServerCollection(remote.name, server, "--server"))
+            searchables.append(remote)
+            targets.append(ServerCollection(remote.name, server, "--server"))
         else:
-            found = place.resolve(runtime, ask=not output.as_json)
-            chosen += found
+            collections = place.resolve(runtime, ask=not output.as_json)
+            targets += collections
             if not output.as_json:
-                place.offer(found, runtime)
+                place.offer(collections, runtime)
         if not output.as_json:
-            for one in chosen:
+            for one in targets:
                 say_collection(one)
-            for note in asking.notes(texts):
+            for note in flags.notes(texts):
                 say(note)
         if server is None:
-            opened += [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found]
+            searchables += [
+                stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in collections
+            ]
         if query is None:
-            return _print_lines(opened, chosen, queries, vectors=output.vectors)
+            return _print_lines(searchables, targets, queries, vectors=output.vectors)
         has_where = query.where is not None
         if place.here:
             from imseek.ui.cli.current_folder import narrow
 
-            sources = [source for one in opened if isinstance(one, imseek.Collection) for source in one.info().sources]
+            sources = [
+                source for one in searchables if isinstance(one, imseek.Collection) for source in one.info().sources
+            ]
             query = replace(query, where=narrow(query.where, sources))
-        metadata = output.as_json or output.csv is not None or asking.options.by == "caption"
-        result, following = _search_page(opened, query, metadata=metadata, vectors=output.vectors)
+        metadata = output.as_json or output.csv is not None or flags.options.by == "caption"
+        result, following = _search_page(searchables, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
             from imseek.ui.cli.search_json_types import SearchAnswer
 
-            print_json(SearchAnswer.of(result, chosen))
+            print_json(SearchAnswer.of(result, targets))
         else:
-            names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
+            names = {one.uuid: where.name for one, where in zip(searchables, targets, strict=True)}
             output.show(result, query, names, following=following, has_where=has_where)
         output.write(result)
         output.draw(result, query)
         if output.open_nth is not None:
-            _open(opened, result, output.open_nth)
+            _open(searchables, result, output.open_nth)
     return 0
 
 
 def connect_server(
-    server: str, named: Sequence[str] | None, runtime: Runtime
+    server: str, names: Sequence[str] | None, runtime: Runtime
 ) -> RemoteCollection | PublishedCollection:
     """Connect to the collection named by ``--server``. Raises UsageError, ServerError, StorageError."""
-    if named and len(named) > 1:
+    if names and len(names) > 1:
         raise UsageError("a server can search only one collection at a time")
     from imseek.published import is_address
 
     if is_address(server):
         from imseek.published import connect
 
-        if named:
+        if names:
             raise UsageError(
                 "a milvus:// address names its collection: -c does not go with it",
                 hint="milvus:///folder/photos.db#name, milvus://host:19530/database/name",
             )
         return connect(server, runtime=runtime, notify=say)
-    return imseek.connect(server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}")
+    return imseek.connect(server if not names else f"{server.rstrip('/')}/collections/{quote(names[0], safe='')}")
 
 
 def _search_page(
-    opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool
+    searchables: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool
 ) -> tuple[SearchResult, str | None]:
-    """Search for the page that ``--page`` names, by number or by token; returns what it takes for the page after it.
+    """Search for the page that ``--page`` names, by number or by token; also returns the next page's number or token.
 
-    A page by its number is reached by the tokens of those before it, so it is the same page. Raises UsageError for a
-    number below 1, and if there are not so many.
+    A numbered page is reached by the tokens of the pages before it, so both ways lead to the same page. Raises
+    UsageError for a number below 1 or beyond the last page.
     """
-    wanted = None if query.page is None or _PAGE.fullmatch(query.page) is None else int(query.page)
-    if query.page is not None and wanted is None:
-        result = _search(opened, query, metadata=metadata, vectors=vectors)
+    page = None if query.page is None or _PAGE.fullmatch(query.page) is None else int(query.page)
+    if query.page is not None and page is None:
+        result = _search(searchables, query, metadata=metadata, vectors=vectors)
         return result, result.next_page
-    if wanted is not None and wanted < 1:
-        raise UsageError(f"there is no page {wanted}: pages are numbered from 1")
-    token, number = None, wanted or 1
+    if page is not None and page < 1:
+        raise UsageError(f"there is no page {page}: pages are numbered from 1")
+    token, number = None, page or 1
     for before in range(1, number):
-        token = _search(opened, replace(query, page=token), metadata=False, vectors=False).next_page
+        token = _search(searchables, replace(query, page=token), metadata=False, vectors=False).next_page
         if token is None:
             raise UsageError(f"there is no page {number}: the results end on page {before}")
-    result = _search(opened, replace(query, page=token), metadata=metadata, vectors=vectors)
+    result = _search(searchables, replace(query, page=token), metadata=metadata, vectors=vectors)
     return result, None if result.next_page is None else str(number + 1)
 
 
-def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
-    if len(opened) == 1:
-        return opened[0].search(query, metadata=metadata, vectors=vectors)
-    here = [one for one in opened if isinstance(one, imseek.Collection)]
-    return imseek.search_all(here, query, metadata=metadata, vectors=vectors)
+def _search(searchables: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
+    if len(searchables) == 1:
+        return searchables[0].search(query, metadata=metadata, vectors=vectors)
+    local = [one for one in searchables if isinstance(one, imseek.Collection)]
+    return imseek.search_all(local, query, metadata=metadata, vectors=vectors)
 
 
 def _print_lines(
-    opened: Sequence[Searchable],
-    chosen: Sequence[ResolvedCollection | ServerCollection],
+    searchables: Sequence[Searchable],
+    targets: Sequence[ResolvedCollection | ServerCollection],
     queries: Sequence[tuple[int, Query | QueryError]],
     *,
     vectors: bool,
@@ -293,25 +297,27 @@ def _print_lines(
     code = 0
     for start in range(0, len(queries), _BATCH_SIZE):
         part = queries[start : start + _BATCH_SIZE]
-        for (number, _), answer in zip(part, _search_batch(opened, [one for _, one in part], vectors), strict=True):
+        for (number, _), answer in zip(
+            part, _search_batch(searchables, [one for _, one in part], vectors), strict=True
+        ):
             if isinstance(answer, ImseekError):
                 say(f"line {number}: {printable(str(answer))}")
                 print_json(ErrorAnswer.of(answer, number), line=True)
                 code = 1
             else:
-                print_json(SearchAnswer.of(answer, chosen, number), line=True)
+                print_json(SearchAnswer.of(answer, targets, number), line=True)
     return code
 
 
 def _search_batch(
-    opened: Sequence[Searchable], queries: Sequence[Query | QueryError], vectors: bool
+    searchables: Sequence[Searchable], queries: Sequence[Query | QueryError], vectors: bool
 ) -> list[SearchResult | ImseekError]:
     """Search a batch of queries together; if that fails, one by one, to find the failing query."""
     sound = [query for query in queries if not isinstance(query, QueryError)]
-    if len(opened) == 1 and len(sound) > 1:
+    if len(searchables) == 1 and len(sound) > 1:
         try:
-            found = iter(opened[0].search_many(sound, vectors=vectors))
-            return [query if isinstance(query, QueryError) else next(found) for query in queries]
+            results = iter(searchables[0].search_many(sound, vectors=vectors))
+            return [query if isinstance(query, QueryError) else next(results) for query in queries]
         except (UsageError, MediaError, ExpiredPageError):
             pass
     answers: list[SearchResult | ImseekError] = []
@@ -320,16 +326,16 @@ def _search_batch(
             answers.append(query)
             continue
         try:
-            answers.append(_search(opened, query, metadata=True, vectors=vectors))
+            answers.append(_search(searchables, query, metadata=True, vectors=vectors))
         except (UsageError, MediaError, ExpiredPageError) as error:  # other errors end the command
             answers.append(error)
     return answers
 
 
-def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
+def _open(searchables: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"cannot open hit {nth}: only {len(result.hits)} found")
     from imseek.ui.cli.desktop_viewer import open_in_viewer
 
     hit = result.hits[nth - 1]
-    open_in_viewer(next(one for one in opened if one.uuid == hit.collection), hit)
+    open_in_viewer(next(one for one in searchables if one.uuid == hit.collection), hit)

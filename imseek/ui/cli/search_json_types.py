@@ -35,8 +35,8 @@ class SearchAnswer:
     """Those that answered. ``generation`` is that of the first; ``searched`` counts the images of all."""
 
     @classmethod
-    def of(cls, result: SearchResult, chosen: Sequence[HasPath], line: int | None = None) -> SearchAnswer:
+    def of(cls, result: SearchResult, targets: Sequence[HasPath], line: int | None = None) -> SearchAnswer:
         """Make the answer of the collections that were searched."""
-        names = [CollectionName.of(one) for one in chosen]
+        names = [CollectionName.of(one) for one in targets]
         collections = map(SearchedCollection, names, result.collections)
         return cls(line, names[0], result, tuple(collections))

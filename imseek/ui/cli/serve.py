@@ -80,12 +80,12 @@ def serve(
         raise UsageError("--allow-tags is for assistants", hint="add --mcp")
     assert isinstance(runtime, imseek.Runtime)
     token = os.environ.get(TOKEN_VARIABLE) or None
-    made = token is None
+    is_new_token = token is None
     if token is None:
         token = secrets.token_urlsafe(24)
-    chosen = served_collections(collection)
+    targets = served_collections(collection)
     settings = Settings(
-        collections=tuple((served_name(one), one.path) for one in chosen),
+        collections=tuple((served_name(one), one.path) for one in targets),
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),
@@ -93,12 +93,12 @@ def serve(
         token=token,
         rate=rate,
     )
-    for one in chosen:
+    for one in targets:
         imseek.open(one.path).close()  # Report an unreadable collection now.
         say(f"serving {one.name} ({one.how})")
-    if made:
-        what = "jobs take" if is_loopback(host) else "every request takes"
-        say(f"{what} this token ({TOKEN_VARIABLE} sets another): {token}")
+    if is_new_token:
+        requests = "jobs take" if is_loopback(host) else "every request takes"
+        say(f"{requests} this token ({TOKEN_VARIABLE} sets another): {token}")
     make_routes = [_make_mcp_route(allow_tags)] if mcp else []
     return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"), make_routes)
 
@@ -113,17 +113,17 @@ def _make_mcp_route(allow_tags: bool) -> MakeRoute:
 
 def served_collections(names: list[str] | None) -> list[library.ResolvedCollection]:
     """Return the collections named, else all named collections, else the one that any command would use."""
-    if not names and (named := library.list_collections(os.environ)):
-        return [library.ResolvedCollection(one.path, one.name, "by name") for one in named]
-    wanted: Sequence[str | None] = names or [None]
-    return [resolve_collection(one) for one in wanted]
+    if not names and (every := library.list_collections(os.environ)):
+        return [library.ResolvedCollection(one.path, one.name, "by name") for one in every]
+    choices: Sequence[str | None] = names or [None]
+    return [resolve_collection(one) for one in choices]
 
 
-def served_name(chosen: library.ResolvedCollection) -> str:
+def served_name(target: library.ResolvedCollection) -> str:
     """Return the name to serve a collection under: its own, or its folder's. Raises UsageError if there is none."""
-    name = chosen.name if os.sep not in chosen.name else chosen.path.name
+    name = target.name if os.sep not in target.name else target.path.name
     if name == library.LOCAL_FOLDER:
-        name = chosen.path.parent.name
+        name = target.path.parent.name
     if not name:
-        raise UsageError(f"{chosen.path} has no name to be served under")
+        raise UsageError(f"{target.path} has no name to be served under")
     return name

@@ -48,8 +48,8 @@ class SourceList:
 def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
     """List the sources of the images."""
     run = Run.on(collection, as_json=output.as_json)
-    with imseek.open(run.path) as opened:
-        sources = opened.info().sources
+    with imseek.open(run.path) as handle:
+        sources = handle.info().sources
     output.write(_COLUMNS, map(to_json, sources))
     notes = missing_source_lines(sources) if sources else ["no source yet: `imseek index FOLDER` adds one"]
     lines = output.lines(lambda: [sources_table(sources)] if sources else [])
@@ -59,9 +59,9 @@ def list_(collection: CollectionOption = None, *, output: ListFlags) -> int:
 @app.command("imseek source remove 2")
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     """Remove a source and its images from the collection. The files stay."""
-    chosen = choose_collection(collection)
-    with imseek.open(chosen.path) as opened:
-        removed = opened.remove_source(source)
+    target = choose_collection(collection)
+    with imseek.open(target.path) as handle:
+        removed = handle.remove_source(source)
     print(f"removed source {source} with {format_count(removed, 'image')}; the files are untouched")
     say("their stored data stays on the disk until `imseek maintain --purge`")
 
@@ -76,14 +76,14 @@ def relocate(
     """Tell imseek that a source has moved. Its images keep their ids, and nothing is encoded again."""
     from imseek import overview
 
-    chosen = choose_collection(collection)
-    found, images = overview.count_at(chosen.path, source, path)
-    # Where none is found, relocating is refused below.
-    if 0 < found < images and not yes:
-        line = f"{found:,} of {format_count(images, 'image')} found in {printable(str(path.absolute()))}"
+    target = choose_collection(collection)
+    present, images = overview.count_at(target.path, source, path)
+    # If none is found, relocate_source refuses.
+    if 0 < present < images and not yes:
+        line = f"{present:,} of {format_count(images, 'image')} found in {printable(str(path.absolute()))}"
         if not confirmation_prompt.can_ask():
             raise UsageError(line, hint="--yes relocates it; the next `imseek index` removes the others")
         confirmation_prompt.ask([line], "The next `imseek index` removes the others. Relocate it?")
-    with imseek.open(chosen.path) as opened:
-        moved = opened.relocate_source(source, path)
-    print(f"source {source} is now {printable(str(path.absolute()))} ({format_count(moved, 'image')})")
+    with imseek.open(target.path) as handle:
+        count = handle.relocate_source(source, path)
+    print(f"source {source} is now {printable(str(path.absolute()))} ({format_count(count, 'image')})")

@@ -79,19 +79,19 @@ class SourceFlags:
 
     def options(self) -> SourceOptions | None:
         """Return the options, or None if no flag is given."""
-        given: dict[str, Any] = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in given_flags(self).items()
             if value
         }
-        if not given:
+        if not values:
             return None
         from imseek import SourceOptions
 
-        if "columns" in given:
-            names = (name.strip() for name in given["columns"].split(","))
-            given["columns"] = tuple(name for name in names if name)
-        return SourceOptions(**given)
+        if "columns" in values:
+            names = (name.strip() for name in values["columns"].split(","))
+            values["columns"] = tuple(name for name in names if name)
+        return SourceOptions(**values)
 
 
 #: Flags that yield SourceOptions, or None if none is given.
@@ -156,8 +156,8 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
     names: list[bytes] = []
     for file in files:
         data = read_file(file, "the list")
-        found = data.split(b"\0") if null else data.splitlines()
-        names += [name for name in found if name.strip()]
+        lines = data.split(b"\0") if null else data.splitlines()
+        names += [name for name in lines if name.strip()]
     if any(b"\0" in name for name in names):
         raise UsageError("a name on the list contains a NUL byte", hint="if names end in a NUL byte, add -0")
     return names

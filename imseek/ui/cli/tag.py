@@ -98,13 +98,13 @@ def add(
         raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
     if table_file is None and not images and where is None:
         raise UsageError("no images are given", hint="name ids or files, use - for stdin, or --where")
-    given = None if table_file is None else list(_read_table(table_file))
-    listed = parse_images(images or ())
-    if given is not None:
-        report = tags.add_all(run.path, given, provenance=by)
+    table_tags = None if table_file is None else list(_read_table(table_file))
+    references = parse_images(images or ())
+    if table_tags is not None:
+        report = tags.add_all(run.path, table_tags, provenance=by)
     else:
         assert tag is not None
-        report = tags.add(run.path, tag, listed, where=where, provenance=by)
+        report = tags.add(run.path, tag, references, where=where, provenance=by)
     return _print_report(run, report, "tagged", "had it already")
 
 
@@ -119,14 +119,16 @@ def remove(
     """Remove a tag from images, whoever added it."""
     from imseek import tags
 
-    named = bool(images) or where is not None
-    if named == everywhere:
+    has_selection = bool(images) or where is not None
+    if has_selection == everywhere:
         raise UsageError(
-            "choose the images to remove the tag from" if not named else "--all goes without images and --where",
+            "choose the images to remove the tag from"
+            if not has_selection
+            else "--all goes without images and --where",
             hint="ids, files, - for stdin, --where, or --all",
         )
-    listed = parse_images(images or ())
-    report = tags.remove(run.path, tag, listed, where=where, everywhere=everywhere)
+    references = parse_images(images or ())
+    report = tags.remove(run.path, tag, references, where=where, everywhere=everywhere)
     return _print_report(run, report, "untagged", "did not have it")
 
 
@@ -148,20 +150,24 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, *,
     """List all tags with how many images have them, or the tags of some images."""
     from imseek import tags
 
-    listed = parse_images(images or ())
+    references = parse_images(images or ())
     run = Run.on(collection, as_json=output.as_json)
     if images:
-        found = tags.of(run.path, listed)
-        given = (
-            {"image_id": i, "tag": one.tag, "given_by": one.provenance} for i, have in found.items() for one in have
+        tags_by_image = tags.of(run.path, references)
+        csv_rows = (
+            {"image_id": i, "tag": one.tag, "given_by": one.provenance}
+            for i, have in tags_by_image.items()
+            for one in have
         )
-        output.write(("image_id", "tag", "given_by"), given)
-        images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in found.items())
-        shown = [
+        output.write(("image_id", "tag", "given_by"), csv_rows)
+        images_tags = tuple(ImageTags(image_id, tuple(have)) for image_id, have in tags_by_image.items())
+        image_rows = [
             (str(image_id), printable(", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)"))
-            for image_id, have in found.items()
+            for image_id, have in tags_by_image.items()
         ]
-        return run.finish(TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), shown, right=(0,))]))
+        return run.finish(
+            TagList((), images_tags), output.lines(lambda: [table(("id", "tags"), image_rows, right=(0,))])
+        )
     counts = tags.counts(run.path)
     output.write(("tag", "images", "given_by"), ({**to_json(one), "given_by": _givers(one)} for one in counts))
     rows = [(f"{one.images:,}", printable(one.tag), printable(_givers(one))) for one in counts]
@@ -171,7 +177,7 @@ def list_(images: ImagesArgument = None, collection: CollectionOption = None, *,
 
 
 def _givers(count: TagCount) -> str:
-    return ", ".join(f"{who} {n:,}" for who, n in count_givers(count.by))
+    return ", ".join(f"{giver} {n:,}" for giver, n in count_givers(count.by))
 
 
 @app.command(
@@ -218,9 +224,9 @@ _REFUSALS: Final = {
 def _sidecar_lines(report: SidecarReport) -> list[str]:
     if not report.images:
         return ["no image has a tag, a caption or a rating that a person gave in imseek"]
-    done = "wrote" if report.applied else "would write"
+    verb = "wrote" if report.applied else "would write"
     lines = [
-        f"{done} tags, captions and ratings of {format_count(report.images, 'image')} into "
+        f"{verb} tags, captions and ratings of {format_count(report.images, 'image')} into "
         f"{format_count(report.edited, 'sidecar')}, "
         f"{report.created:,} of them new; {report.unchanged:,} have them already"
     ]
@@ -232,9 +238,9 @@ def _sidecar_lines(report: SidecarReport) -> list[str]:
     return lines
 
 
-def _print_report(run: Run, report: TagReport, done: str, rest: str) -> int:
-    line = f"{done} {format_count(report.changed, 'image')}"
-    line += f"; {report.unchanged:,} {rest}" if report.unchanged else ""
+def _print_report(run: Run, report: TagReport, verb: str, unchanged_note: str) -> int:
+    line = f"{verb} {format_count(report.changed, 'image')}"
+    line += f"; {report.unchanged:,} {unchanged_note}" if report.unchanged else ""
     notes = [f"not in the collection: {printable(one)}" for one in report.missing[:_MAX_MISSING]]
     if len(report.missing) > _MAX_MISSING:
         notes.append(f"and {len(report.missing) - _MAX_MISSING:,} more that are not")

@@ -164,8 +164,8 @@ def reranker_lines(report: RerankerReport) -> list[str]:
     if report.unread:
         lines.append(f"{format_count(report.unread, 'picture')} could not be read, and are passed over")
     if (gained := report.gained) is not None:
-        what = f"text to image, {gained.before.questions:,} in {gained.before.items:,}"
-        rows = [_retrieval_row(what, "before", gained.before), _retrieval_row("", "after", gained.after)]
+        task = f"text to image, {gained.before.questions:,} in {gained.before.items:,}"
+        rows = [_retrieval_row(task, "before", gained.before), _retrieval_row("", "after", gained.after)]
         lines += [
             _retrieval_table(rows, "1 / rank"),
             f"R@1 {format_interval(gained.r1, '+.3f')}, 1 / rank {format_interval(gained.gain, '+.3f')} (99 %)",
@@ -201,24 +201,24 @@ def tune_lines(report: TuneReport) -> list[str]:
     return [*lines, *map(printable, report.notes)]
 
 
-def _gain_lines(taught: Tuning) -> list[str]:
+def _gain_lines(tuning: Tuning) -> list[str]:
     rows = []
-    for gain in taught.gains:
-        for when, found in (("before", gain.before), ("after", gain.after)):
-            what = f"{gain.direction}, {found.questions:,} in {found.items:,}" if when == "before" else ""
-            rows.append(_retrieval_row(what, when, found))
+    for gain in tuning.gains:
+        for when, retrieval in (("before", gain.before), ("after", gain.after)):
+            task = f"{gain.direction}, {retrieval.questions:,} in {retrieval.items:,}" if when == "before" else ""
+            rows.append(_retrieval_row(task, when, retrieval))
     lines = [_retrieval_table(rows, "precision")]
     lines += [
         f"{gain.direction}: R@1 {format_interval(gain.r1, '+.3f')}, "
         f"average precision {format_interval(gain.precision, '+.3f')}"
-        for gain in taught.gains
+        for gain in tuning.gains
     ]
-    return [*lines, f"average precision over all: {format_interval(taught.gain, '+.3f')} (99 %)"]
+    return [*lines, f"average precision over all: {format_interval(tuning.gain, '+.3f')} (99 %)"]
 
 
-def _retrieval_row(what: str, when: str, found: Retrieval) -> tuple[str, ...]:
-    shares = (f"{value:.3f}" for value in (found.r1, found.r5, found.r10))
-    return (what, when, *shares, f"{found.precision:.3f}", f"{found.median_rank:g}")
+def _retrieval_row(task: str, when: str, retrieval: Retrieval) -> tuple[str, ...]:
+    shares = (f"{value:.3f}" for value in (retrieval.r1, retrieval.r5, retrieval.r10))
+    return (task, when, *shares, f"{retrieval.precision:.3f}", f"{retrieval.median_rank:g}")
 
 
 def _retrieval_table(rows: Sequence[tuple[str, ...]], precision: str) -> str:

@@ -58,12 +58,12 @@ def ui(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "streamlit", "ui") from error
     assert isinstance(runtime, imseek.Runtime)
-    given = None
-    named = merge_names(name, collection)
-    if named is not None or os.environ.get(library.COLLECTION_VARIABLE):
-        chosen = resolve_collection(named, "as given")
-        imseek.open(chosen.path).close()  # Report an unreadable collection now.
-        given = library.NamedCollection(served_name(chosen), chosen.path)
+    first = None
+    reference = merge_names(name, collection)
+    if reference is not None or os.environ.get(library.COLLECTION_VARIABLE):
+        target = resolve_collection(reference, "as given")
+        imseek.open(target.path).close()  # Report an unreadable collection now.
+        first = library.NamedCollection(served_name(target), target.path)
     token = os.environ.get(TOKEN_VARIABLE) or load_token(make_home(os.environ))
 
     def ready(address: str, entrance: str, once: str) -> None:
@@ -72,4 +72,4 @@ def ui(
         if browser:
             typer.launch(once)
 
-    return run(Settings(host, port, tuple(allow_host or ()), token), given, runtime, ready)
+    return run(Settings(host, port, tuple(allow_host or ()), token), first, runtime, ready)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-#: Options that other programs have, and the one that does the same here.
+#: Options of other programs, and imseek's option that does the same.
 _OTHER_NAMES: Final = {
     "--count": "--limit",
     "--max": "--limit",
@@ -24,8 +24,8 @@ def usage_message(error: Any) -> str:
     if option in _OTHER_NAMES and _has_option(error.ctx, _OTHER_NAMES[option]):
         return f"No such option: {option} (did you mean {_OTHER_NAMES[option]}?)"
     message: str = error.format_message()
-    if found := _MISSING.fullmatch(message):
-        return f"{_last_name(found['name'])} is missing{found['rest'].rstrip()}"
+    if match := _MISSING.fullmatch(message):
+        return f"{_last_name(match['name'])} is missing{match['rest'].rstrip()}"
     return _NUMBER.sub(lambda number: f"is not a {'whole number' if number[1] == 'int' else 'number'}", message)
 
 

@@ -32,7 +32,7 @@ app = Group()
 @app.command(
     "imseek watch", "imseek watch ~/Pictures", "imseek watch ~/Scans -c scans", "imseek watch --settle 10 --json"
 )
-@with_groups(runtime=runtime_flags(), known=SKIP_KNOWN_FLAGS)
+@with_groups(runtime=runtime_flags(), skip_known=SKIP_KNOWN_FLAGS)
 def watch(
     paths: Annotated[
         list[Path] | None,
@@ -61,7 +61,7 @@ def watch(
     as_json: JsonLinesOption = False,
     *,
     runtime: Runtime,
-    known: SkipKnown,
+    skip_known: SkipKnown,
 ) -> int:
     """Watch folders, and index files that are added, changed, moved or deleted once they are stable. Press
     Ctrl-C to stop.
@@ -71,12 +71,12 @@ def watch(
     """
     import imseek.watch
 
-    given = [str(path) for path in paths or ()]
-    chosen = choose_for_index(given, False, collection)
+    folders = [str(path) for path in paths or ()]
+    target = choose_for_index(folders, False, collection)
 
     def tell(report: IndexReport) -> None:
         if as_json:
-            print_json(Answer(CollectionName.of(chosen), IndexRun(report)), line=True)
+            print_json(Answer(CollectionName.of(target), IndexRun(report)), line=True)
             return
         print(f"{time.strftime('%H:%M:%S')} {watch_line(report)}", flush=True)
         for failure in report.failures:
@@ -85,14 +85,16 @@ def watch(
         for note in report.notes:
             say(printable(note))
 
-    opening = open_for_index(chosen, given, None, [], runtime, captions=False, here=False, quiet=as_json, dry_run=False)
-    with opening as opened, StopSignals() as signals:
+    opening = open_for_index(
+        target, folders, None, [], runtime, captions=False, here=False, quiet=as_json, dry_run=False
+    )
+    with opening as handle, StopSignals() as signals:
         imseek.watch.watch(
-            opened,
+            handle,
             paths or [],
             settle=settle,
             rescan=rescan,
-            skip_known=known.folders(chosen.path),
+            skip_known=skip_known.folders(target.path),
             untrusted=untrusted,
             stop=signals.event,
             on_report=tell,

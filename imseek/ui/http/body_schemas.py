@@ -30,18 +30,18 @@ class Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _has_numbers_for_numbers(cls, given: Any) -> Any:
-        if isinstance(given, dict):
+    def _has_numbers_for_numbers(cls, body: Any) -> Any:
+        if isinstance(body, dict):
             for name, field in cls.model_fields.items():
-                said = field.alias or name
-                value = given.get(said)
+                member = field.alias or name
+                value = body.get(member)
                 if field.annotation is bool:
                     continue
                 if isinstance(value, bool) or (
                     isinstance(value, list) and any(one is True or one is False for one in value)
                 ):
-                    raise ValueError(f"{said} must not be true or false")
-        return given
+                    raise ValueError(f"{member} must not be true or false")
+        return body
 
 
 class Strict(Body):
@@ -49,14 +49,14 @@ class Strict(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_small(cls, given: Any) -> Any:
+    def _is_small(cls, body: Any) -> Any:
         """Check sizes before the members are validated: millions of wrong ones would give a kilobyte of errors each."""
-        if isinstance(given, dict):
-            if len(given) > MEMBERS:
+        if isinstance(body, dict):
+            if len(body) > MEMBERS:
                 raise ValueError(f"an object has at most {MEMBERS} members")
-            if any(isinstance(value, list) and len(value) > ELEMENTS for value in given.values()):
+            if any(isinstance(value, list) and len(value) > ELEMENTS for value in body.values()):
                 raise ValueError(f"a list has at most {ELEMENTS:,} elements")
-        return given
+        return body
 
 
 def _member(one: OptionField) -> tuple[Any, Any]:
@@ -88,8 +88,8 @@ class QueryBody(_Query):
 
     def document(self) -> dict[str, Any]:
         """Return the query as :func:`imseek.search.query_json.query_from_json` reads it."""
-        given = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
-        return {name: value for name, value in given.items() if value is not None}
+        members = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
+        return {name: value for name, value in members.items() if value is not None}
 
 
 class _Words(BaseModel):
@@ -108,8 +108,8 @@ class WordQuery(_WordQuery):
 
     def document(self) -> dict[str, Any]:
         """Return the query as :func:`imseek.search.query_json.query_from_json` reads it."""
-        given = self.model_dump(by_alias=True, exclude_unset=True)
-        return {"text" if name == "q" else name: value for name, value in given.items() if value is not None}
+        members = self.model_dump(by_alias=True, exclude_unset=True)
+        return {"text" if name == "q" else name: value for name, value in members.items() if value is not None}
 
 
 class Batch(Strict):
@@ -295,12 +295,12 @@ def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
     return Answer(schema=1, collection=name, uuid=result.collections[0].collection, **body)
 
 
-def embeddings(found: EmbeddingResult) -> Embeddings:
-    texts, pictures = (np.round(rows.astype(np.float64), 8).tolist() for rows in (found.texts, found.pictures))
+def embeddings(result: EmbeddingResult) -> Embeddings:
+    texts, pictures = (np.round(rows.astype(np.float64), 8).tolist() for rows in (result.texts, result.pictures))
     return Embeddings(
-        encoder=found.encoder,
-        fingerprint=found.fingerprint,
-        dim=found.texts.shape[1],
+        encoder=result.encoder,
+        fingerprint=result.fingerprint,
+        dim=result.texts.shape[1],
         texts=texts,
         pictures=pictures,
     )
@@ -322,9 +322,9 @@ def collection(info: CollectionInfo, name: str, *, captions: bool) -> Collection
     )
 
 
-def image(found: Image, *, places: bool) -> ImageBody:
-    return ImageBody(**to_json(found if places else replace(found, place=None)))
+def image(record: Image, *, places: bool) -> ImageBody:
+    return ImageBody(**to_json(record if places else replace(record, place=None)))
 
 
-def job(found: Job) -> JobBody:
-    return JobBody(**to_json(found))
+def job(record: Job) -> JobBody:
+    return JobBody(**to_json(record))

@@ -79,8 +79,8 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     request_body = await _parse_body(request, Knn)
     service = service_of(request)
     served = service.get(request_body.indice_name)
-    wanted = max(request_body.num_images, request_body.num_result_ids or 0)
-    check_limit(wanted, service.settings.results)
+    limit = max(request_body.num_images, request_body.num_result_ids or 0)
+    check_limit(limit, service.settings.results)
     flags = ("use_safety_model", "use_violence_detector", "use_mclip")
     ignored = [name for name in flags if getattr(request_body, name)]
     if request_body.aesthetic_score not in (None, ""):
@@ -88,11 +88,11 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     if ignored:
         response.headers[IGNORED] = ", ".join(ignored)
     by: Literal["image", "caption"] = "caption" if request_body.modality == "text" else "image"
-    query = Query((_term(request_body),), wanted, by=by, collapse=request_body.deduplicate)
+    query = Query((_term(request_body),), limit, by=by, collapse=request_body.deduplicate)
     result = await served.search(query)
     places = is_loopback(service.settings.host)
-    shown = result.hits[: min(request_body.num_images, 200)]
-    pictures = await asyncio.gather(*(_picture(served, hit) for hit in shown))
+    pictured = result.hits[: min(request_body.num_images, 200)]
+    pictures = await asyncio.gather(*(_picture(served, hit) for hit in pictured))
     items = []
     for n, hit in enumerate(result.hits):
         item: dict[str, Any] = {"id": hit.image_id, "similarity": round(hit.score, 6)}
@@ -118,15 +118,15 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
 
     def look_up() -> list[dict[str, Any]]:
         images = served.collection.get_many(request_body.ids)
-        found = []
+        rows = []
         for image_id in request_body.ids:
             if (image := images.get(image_id)) is None:
                 continue
             fields = plain(image.metadata)
             if places and image.place is not None:
                 fields["image_path"] = image.place.display
-            found.append({"id": image_id, "metadata": fields})
-        return found
+            rows.append({"id": image_id, "metadata": fields})
+        return rows
 
     return await asyncio.to_thread(look_up)
 

@@ -25,7 +25,7 @@ from imseek.ui.server.settings import Settings, is_loopback
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Routes that change nothing although they use POST.
 READ_ONLY_ROUTES: Final = ("/search", "/similar", "/batch", "/embed", "/knn-service", "/metadata")
-#: Routes without a token on any address: for monitoring, and what says what this is and how to ask.
+#: Routes that never need a token: for monitoring, and pages that say what this service is and how to use it.
 PUBLIC_ROUTES: Final = frozenset({"/health", "/ready", "/", "/docs"})
 #: Maximum number of full-sized bodies in memory at once.
 MAX_FULL_BODIES: Final = 16
@@ -54,7 +54,7 @@ class Guard:
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
         self._body_bytes = 0  # Bytes of bodies of running requests.
-        self._rate, self._refused = _RateLimiter(settings.rate), _RateLimiter(settings.rate)
+        self._rate, self._refusals = _RateLimiter(settings.rate), _RateLimiter(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -91,7 +91,7 @@ class Guard:
         name = client[0] if client else ""
         if self._needs_token(scope) and not self._has_token(headers):
             # A rate of its own: guessing tokens is limited, and a client with the token is not locked out by others.
-            return (401, "that takes the server's token") if self._refused.allows(name) else (429, "too many requests")
+            return (401, "that takes the server's token") if self._refusals.allows(name) else (429, "too many requests")
         if not self._rate.allows(name):
             return 429, "too many requests"
         length = headers.get("content-length")
@@ -108,13 +108,13 @@ class Guard:
 
     def _has_token(self, headers: Headers) -> bool:
         expected = self._settings.token
-        sent = headers.getlist("authorization")
-        if expected is None or len(sent) != 1:
+        values = headers.getlist("authorization")
+        if expected is None or len(values) != 1:
             return False
-        scheme, _, given = sent[0].partition(" ")
+        scheme, _, token = values[0].partition(" ")
         if scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(given.strip().encode(), expected.encode())
+        return hmac.compare_digest(token.strip().encode(), expected.encode())
 
     async def _run_bounded(self, scope: Scope, receive: Receive, send: _AccessLog) -> None:
         """Run the application with limits on the bytes it reads and on its time.
@@ -123,37 +123,37 @@ class Guard:
         """
         headers = Headers(scope=scope)
         deadline = asyncio.timeout(self._settings.seconds)
-        whole, read, gone = asyncio.Event(), 0, False
+        complete, size_read, is_gone = asyncio.Event(), 0, False
         early: list[Message] = []
         if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
             early.append(await receive())  # Many routes never read an empty body.
-            whole.set()
+            complete.set()
 
         def leave() -> None:
-            nonlocal gone
+            nonlocal is_gone
             if not deadline.expired():
-                gone = True
+                is_gone = True
                 deadline.reschedule(0)
 
         async def receive_counted() -> Message:
-            nonlocal read
+            nonlocal size_read
             message = early.pop() if early else await receive()
             if message["type"] == "http.disconnect" and not send.ended:
                 leave()
                 await asyncio.Event().wait()  # Until the deadline, which is now.
             size = len(message.get("body", b""))
-            read += size
+            size_read += size
             self._body_bytes += size
-            if read > self._settings.body:
+            if size_read > self._settings.body:
                 raise HTTPException(413, f"a request may have {self._settings.body:,} bytes")
             if self._body_bytes > MAX_FULL_BODIES * self._settings.body:
                 raise HTTPException(503, "too much is being sent at once", {"Retry-After": "1"})
             if not message.get("more_body", False):
-                whole.set()
+                complete.set()
             return message
 
         async def watch() -> None:
-            await whole.wait()
+            await complete.wait()
             await receive()  # Returns only when the connection is lost or the response is complete.
             if not send.ended:
                 leave()
@@ -163,12 +163,12 @@ class Guard:
             async with deadline:
                 await self._app(scope, receive_counted, send)
         except TimeoutError:
-            if gone:
+            if is_gone:
                 send.mark_client_closed()
             elif not send.began:
                 await problem(503, "that took too long")(scope, receive, send)
         finally:
-            self._body_bytes -= read
+            self._body_bytes -= size_read
             watching.cancel()
 
 
@@ -179,18 +179,18 @@ class _RateLimiter:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, client: str) -> bool:
         if not self._rate:
             return True
         now = time.monotonic()
-        left, at = self._left.pop(client, (2.0 * self._rate, now))
+        left, at = self._tokens.pop(client, (2.0 * self._rate, now))
         left = min(2.0 * self._rate, left + (now - at) * self._rate)
         allowed = left >= 1
-        self._left[client] = (left - allowed, now)
-        if len(self._left) > self._CLIENTS:
-            self._left.popitem(last=False)
+        self._tokens[client] = (left - allowed, now)
+        if len(self._tokens) > self._CLIENTS:
+            self._tokens.popitem(last=False)
         return allowed
 
 
@@ -214,8 +214,8 @@ class _AccessLog:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = list(message.get("headers", ()))
-            given = {name for name, _ in headers}
-            message["headers"] = [*headers, *(one for one in _SECURITY_HEADERS if one[0] not in given)]
+            names = {name for name, _ in headers}
+            message["headers"] = [*headers, *(one for one in _SECURITY_HEADERS if one[0] not in names)]
         else:
             self._bytes += len(message.get("body", b""))
             self.ended = not message.get("more_body", False)

@@ -54,9 +54,9 @@ Side = Annotated[int, Parameter(ge=MIN_SIDE, le=MAX_SIDE)]
 
 
 def service_of(request: Request) -> Service:
-    found = request.app.state.service
-    assert isinstance(found, Service)
-    return found
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
 
 
 async def _answer(service: Service, served: ServedCollection, query: Query, *, vectors: bool = False) -> Response:
@@ -67,9 +67,9 @@ async def _answer(service: Service, served: ServedCollection, query: Query, *, v
     )
 
 
-def _json_response(make: Callable[P, BaseModel], *args: P.args, **named: P.kwargs) -> Response:
+def _json_response(make: Callable[P, BaseModel], *args: P.args, **keywords: P.kwargs) -> Response:
     """Serialise a body to JSON. Run in a thread: many hits with vectors take seconds."""
-    return Response(make(*args, **named).model_dump_json(by_alias=True), media_type="application/json")
+    return Response(make(*args, **keywords).model_dump_json(by_alias=True), media_type="application/json")
 
 
 @router.get("/collections", summary="The collections that are served")
@@ -110,9 +110,9 @@ async def suggest(
         kinds.append("name")
     if kind is not None:
         kinds = [one for one in kinds if one in kind]
-    found = await served.threads.read(overview.suggest, served.collection, q, limit=limit, kinds=kinds)
+    suggestions = await served.threads.read(overview.suggest, served.collection, q, limit=limit, kinds=kinds)
     return body_schemas.Suggestions(
-        suggestions=[body_schemas.SuggestionBody(text=one.text, kind=one.kind) for one in found]
+        suggestions=[body_schemas.SuggestionBody(text=one.text, kind=one.kind) for one in suggestions]
     )
 
 
@@ -129,10 +129,10 @@ async def facets(
 ) -> FacetSummary:
     service = service_of(request)
     served = service.get(name)
-    found = await served.threads.read(
+    summary = await served.threads.read(
         overview.summarise_facets, served.collection, column or (), where=where, values=values
     )
-    return found if service.settings.shows_places else without_folders(found)
+    return summary if service.settings.shows_places else without_folders(summary)
 
 
 @of_collection.post(
@@ -157,11 +157,11 @@ async def batch(request: Request, name: str, body: body_schemas.Batch) -> Respon
     check_size(queries)
     if sum(term.url is not None for query, _ in queries for term in query.terms) > MAX_TERMS:
         raise UsageError(f"queries that are asked together name at most {MAX_TERMS} pictures of the web")
-    found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
+    results = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
     places = service.settings.shows_places
 
     def answers() -> body_schemas.Answers:
-        return body_schemas.Answers(answers=[body_schemas.answer(one, name, places=places) for one in found])
+        return body_schemas.Answers(answers=[body_schemas.answer(one, name, places=places) for one in results])
 
     return await asyncio.to_thread(_json_response, answers)
 
@@ -196,15 +196,15 @@ async def embed(request: Request, body: body_schemas.EmbedBody) -> Response:
         pictures = tuple(base64.b64decode(one, validate=True) for one in body.pictures)
     except ValueError as error:
         raise QueryError("pictures are base64") from error
-    found = await served.embedding.ask(EmbedRequest(tuple(body.texts), pictures))
-    return await asyncio.to_thread(_json_response, body_schemas.embeddings, found)
+    embeddings = await served.embedding.ask(EmbedRequest(tuple(body.texts), pictures))
+    return await asyncio.to_thread(_json_response, body_schemas.embeddings, embeddings)
 
 
 @of_collection.get("/images/{image_id}", summary="What is known of an image")
 async def image(request: Request, name: str, image_id: int) -> body_schemas.ImageBody:
     service = service_of(request)
-    found = await asyncio.to_thread(service.get(name).collection.get, image_id)
-    return body_schemas.image(found, places=service.settings.shows_places)
+    record = await asyncio.to_thread(service.get(name).collection.get, image_id)
+    return body_schemas.image(record, places=service.settings.shows_places)
 
 
 @of_collection.get("/images/{image_id}/similar", summary="What is like an image", response_model=body_schemas.Answer)
@@ -254,15 +254,15 @@ async def thumbnail(request: Request, name: str, image_id: int, side: Side = DEF
 @of_collection.get("/albums", summary="Its albums, by name")
 async def album_list(request: Request, name: str) -> body_schemas.Albums:
     served = service_of(request).get(name)
-    found = await served.threads.read(albums.every, served.collection)
-    return body_schemas.Albums(albums=[body_schemas.AlbumSummary(**asdict(one)) for one in found])
+    summaries = await served.threads.read(albums.every, served.collection)
+    return body_schemas.Albums(albums=[body_schemas.AlbumSummary(**asdict(one)) for one in summaries])
 
 
 @of_collection.get("/albums/{album:path}", summary="The images of an album, in its order")
 async def album_images(request: Request, name: str, album: str) -> body_schemas.AlbumBody:
     served = service_of(request).get(name)
-    found = await served.threads.read(albums.get, served.collection, album)
-    return body_schemas.AlbumBody(name=found.name, cover=found.cover, image_ids=list(found.image_ids))
+    content = await served.threads.read(albums.get, served.collection, album)
+    return body_schemas.AlbumBody(name=content.name, cover=content.cover, image_ids=list(content.image_ids))
 
 
 @of_collection.get("/jobs", summary="Runs, the newest first")
@@ -270,8 +270,8 @@ async def job_list(
     request: Request, name: str, limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
 ) -> body_schemas.Jobs:
     path = service_of(request).get(name).collection.path
-    found = await asyncio.to_thread(jobs.list, path, limit=limit)
-    return body_schemas.Jobs(jobs=[body_schemas.job(one) for one in found])
+    listing = await asyncio.to_thread(jobs.list, path, limit=limit)
+    return body_schemas.Jobs(jobs=[body_schemas.job(one) for one in listing])
 
 
 @of_collection.get("/jobs/{job_id}", summary="One run")

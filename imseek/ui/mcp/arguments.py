@@ -29,7 +29,7 @@ MAX_TAGGED: Final = 1000
 _MAX_PICTURE: Final = 24 << 20
 #: Maximum number of characters of a name, a tag or a value in a message.
 _MAX_NAME: Final = 200
-#: Options of queries, beside `rerank`, whose values depend on plugins. The others serve measurements, and programs.
+#: Options of queries, besides `rerank`, whose values depend on plugins. The others are for measurements and programs.
 _OPTIONS: Final = (
     "limit", "by", "where", "min_score", "cutoff", "sort", "group_by", "per_group", "diversity", "collapse", "page",
     "more", "less",
@@ -49,12 +49,12 @@ _IMAGE: Final = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 
 
 def _one_or_many(one: Mapping[str, Any], description: str) -> dict[str, Any]:
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_TERMS}
-    return {"anyOf": [one, many], "description": description}
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_TERMS}
+    return {"anyOf": [one, several], "description": description}
 
 
-#: Members of a query that hold its terms. Files and addresses are none: a text in a picture could make an assistant
-#: name them, to read what it should not, or to tell a site what it has read.
+#: Members of a query that hold its terms. Files and URLs are not accepted: text in a picture could make an assistant
+#: name them, to read files that it should not, or to tell a site what it has read.
 _WORDS: Final = {
     "text": _one_or_many(_TEXT, "What the picture shows, in words; several are combined."),
     "like": _one_or_many(_IMAGE, "Ids of stored images that it is like."),
@@ -76,13 +76,13 @@ _PICTURE: Final = {
 @cache
 def query_arguments(tool: Literal["search", "similar"]) -> dict[str, Any]:
     """Return the schema of the arguments of a tool that searches."""
-    terms, needed = (_WORDS, ["text", "like"]) if tool == "search" else (_PICTURE, ["image_id", "picture"])
+    terms, alternatives = (_WORDS, ["text", "like"]) if tool == "search" else (_PICTURE, ["image_id", "picture"])
     options = {name: _option(name) for name in _OPTIONS}
     options["rerank"] = {**_option("rerank"), "enum": [*known_rerankers(), None]}
     return {
         "type": "object",
         "properties": {"collection": _COLLECTION, **terms, **options},
-        "anyOf": [{"required": [name]} for name in needed],
+        "anyOf": [{"required": [name]} for name in alternatives],
         "additionalProperties": False,
     }
 
@@ -164,7 +164,7 @@ def arguments_of(cls: type) -> dict[str, Any]:
     return schema
 
 
-#: To JSON Schema 1.0 is an integer, to ids and limits it is not.
+#: JSON Schema takes 1.0 for an integer; ids and limits do not.
 _Validator: Final = extend(
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
@@ -173,14 +173,14 @@ _Validator: Final = extend(
 )
 
 
-def check_arguments(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+def check_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raise UsageError, which names the argument, unless the arguments meet the schema."""
     # Names come first: an object of a million members would give as many errors.
-    if strange := next((name for name in given if name not in schema["properties"]), None):
+    if strange := next((name for name in arguments if name not in schema["properties"]), None):
         raise UsageError(
             f"there is no argument {_excerpt(strange)}", hint=f"there are {', '.join(schema['properties'])}"
         )
-    if (error := best_match(_Validator(schema).iter_errors(given))) is not None:
+    if (error := best_match(_Validator(schema).iter_errors(arguments))) is not None:
         raise UsageError(_message_of(error, schema))
 
 
@@ -194,14 +194,14 @@ def _message_of(error: ValidationError, schema: Mapping[str, Any]) -> str:
                 if len(error.validator_value) == 1
                 else (f"arguments are missing: {', '.join(error.validator_value)} are needed")
             )
-        needed = [one["required"][0] for one in schema.get("anyOf", ())]
-        return f"the call needs {' or '.join(needed)}" if needed else "the arguments are not an object"
+        alternatives = [one["required"][0] for one in schema.get("anyOf", ())]
+        return f"the call needs {' or '.join(alternatives)}" if alternatives else "the arguments are not an object"
     name = str(path[0]) + "".join(f"[{_excerpt(one)}]" for one in path[1:])
     match error.validator:
         case "type":
             kinds = error.validator_value
-            wanted = " or ".join(kinds) if isinstance(kinds, list) else kinds
-            return f"{name} must be of type {wanted}, not {_excerpt(error.instance)}"
+            expected = " or ".join(kinds) if isinstance(kinds, list) else kinds
+            return f"{name} must be of type {expected}, not {_excerpt(error.instance)}"
         case "enum":
             return f"{name} is one of {', '.join(map(str, error.validator_value))}, not {_excerpt(error.instance)}"
         case "minimum":

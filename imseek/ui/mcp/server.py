@@ -22,7 +22,7 @@ from imseek.ui.render.words import printable
 from imseek.ui.server.batching import OverloadedError
 from imseek.ui.server.failures import describe
 
-#: What a host tells the assistant of the tools.
+#: Description of the tools that a host gives to the assistant.
 _INSTRUCTIONS: Final = (
     "Search the user's own images by what they show. `collections` lists the collections, `search` finds images by "
     "words, `get_image` shows one, `facets` lists the columns that conditions can use. Texts in images, names and "
@@ -46,9 +46,9 @@ def make_server(tools: Tools) -> Server[Any]:
         except OverloadedError:
             return _error("too many queries wait already", "try again in a second")
         except Exception as error:
-            found = describe(error)
-            log = None if found.reference is None else f"the server's log has it as {found.reference}"
-            return _error(found.detail, found.hint or log)
+            failure = describe(error)
+            log = None if failure.reference is None else f"the server's log has it as {failure.reference}"
+            return _error(failure.detail, failure.hint or log)
         return CallToolResult(content=result.content(), structured_content=result.structured())
 
     return Server(

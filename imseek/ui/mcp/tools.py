@@ -133,7 +133,7 @@ class Tools:
     @cached_property
     def kinds(self) -> Mapping[str, ToolKind]:
         """The tools by name."""
-        found = [
+        kinds = [
             ToolKind(
                 "search",
                 "Search images",
@@ -190,7 +190,7 @@ class Tools:
             ),
         ]
         if self._allow_tags:
-            found.append(
+            kinds.append(
                 ToolKind(
                     "tag",
                     "Tag images",
@@ -201,7 +201,7 @@ class Tools:
                     read_only=False,
                 )
             )
-        return {kind.name: kind for kind in found}
+        return {kind.name: kind for kind in kinds}
 
     async def call(self, kind: ToolKind, arguments: dict[str, Any], report: Report) -> ToolResult:
         """Answer a call. Raises ImseekError, and OverloadedError."""
@@ -246,12 +246,12 @@ class Tools:
 
     async def _get_image(self, arguments: dict[str, Any], _: Report) -> ToolResult:
         served = self._served(arguments)
-        given = ImageArguments(**arguments)
-        image = await served.threads.read(served.collection.get, given.image_id)
+        call = ImageArguments(**arguments)
+        image = await served.threads.read(served.collection.get, call.image_id)
         if not self._service.settings.shows_places:
             image = replace(image, place=None)
         try:
-            small = await self._pictures.thumbnail(served, given.image_id, given.side)
+            small = await self._pictures.thumbnail(served, call.image_id, call.side)
         except MediaError as error:
             return ToolResult(ToolAnswer(served.name, ImageAnswer(image, describe(error).detail)))
         data = base64.b64encode(small.data).decode("ascii")
@@ -260,15 +260,15 @@ class Tools:
 
     async def _facets(self, arguments: dict[str, Any], _: Report) -> ToolResult:
         served = self._served(arguments)
-        given = FacetArguments(**arguments)
-        columns = () if given.column is None else (given.column,)
+        call = FacetArguments(**arguments)
+        columns = () if call.column is None else (call.column,)
         async with self._heavy:
-            found = await served.threads.read(
-                overview.summarise_facets, served.collection, columns, where=given.where, values=given.values
+            summary = await served.threads.read(
+                overview.summarise_facets, served.collection, columns, where=call.where, values=call.values
             )
         if not self._service.settings.shows_places:
-            found = without_folders(found)
-        return ToolResult(ToolAnswer(served.name, found))
+            summary = without_folders(summary)
+        return ToolResult(ToolAnswer(served.name, summary))
 
     async def _collections(self, _: dict[str, Any], __: Report) -> ToolResult:
         states = await asyncio.gather(
@@ -292,11 +292,11 @@ class Tools:
         served = self._served(arguments)
         if "kinds" in arguments:
             arguments["kinds"] = tuple(dict.fromkeys(arguments["kinds"]))
-        given = DuplicateArguments(**arguments)
-        found, judgements = await self._find_duplicates_in_turn(served, given, report)
-        start = 0 if given.page is None else _offset_of(given.page, found.generation)
-        groups = found.groups[start : start + given.limit]
-        more = start + len(groups) < len(found.groups)
+        call = DuplicateArguments(**arguments)
+        everything, judgements = await self._find_duplicates_in_turn(served, call, report)
+        start = 0 if call.page is None else _offset_of(call.page, everything.generation)
+        groups = everything.groups[start : start + call.limit]
+        more = start + len(groups) < len(everything.groups)
         contents = {member.content_hash for group in groups for member in group.members}
         decided = [one for one in judgements if one.a in contents or one.b in contents]
         if not self._service.settings.shows_places:
@@ -305,22 +305,22 @@ class Tools:
                 for group in groups
             )
         page = DuplicatesPage(
-            generation=found.generation,
-            searched=found.searched,
-            group_count=len(found.groups),
-            surplus=found.surplus,
-            bytes=found.bytes,
-            interrupted=found.interrupted,
-            notes=found.notes,
+            generation=everything.generation,
+            searched=everything.searched,
+            group_count=len(everything.groups),
+            surplus=everything.surplus,
+            bytes=everything.bytes,
+            interrupted=everything.interrupted,
+            notes=everything.notes,
             groups=groups,
             judgements=tuple(decided[:_JUDGEMENTS]),
             # The next call finds more, and in another order.
-            next_page=f"{found.generation}.{start + len(groups)}" if more and not found.interrupted else None,
+            next_page=f"{everything.generation}.{start + len(groups)}" if more and not everything.interrupted else None,
         )
         return ToolResult(ToolAnswer(served.name, page))
 
     async def _find_duplicates_in_turn(
-        self, served: ServedCollection, given: DuplicateArguments, report: Report
+        self, served: ServedCollection, call: DuplicateArguments, report: Report
     ) -> tuple[DuplicateReport, tuple[Judgement, ...]]:
         """Find duplicates once no other call reads a whole collection; the wait is part of ``DUPLICATE_SECONDS``."""
         deadline = asyncio.get_running_loop().time() + DUPLICATE_SECONDS
@@ -328,52 +328,52 @@ class Tools:
             async with asyncio.timeout_at(deadline):
                 await self._heavy.acquire()
         except TimeoutError:
-            now = await served.threads.read(overview.read_state, served.collection)
-            return DuplicateReport(now.uuid, now.generation, 0, (), notes=(_BUSY,), interrupted=True), ()
+            state = await served.threads.read(overview.read_state, served.collection)
+            return DuplicateReport(state.uuid, state.generation, 0, (), notes=(_BUSY,), interrupted=True), ()
         try:
-            return await self._find_duplicates(served, given, report, deadline)
+            return await self._find_duplicates(served, call, report, deadline)
         finally:
             self._heavy.release()
 
     async def _find_duplicates(
-        self, served: ServedCollection, given: DuplicateArguments, report: Report, until: float
+        self, served: ServedCollection, call: DuplicateArguments, report: Report, end: float
     ) -> tuple[DuplicateReport, tuple[Judgement, ...]]:
         """Find duplicates, until the clock of the loop says so; also returns the judgements that they follow.
 
         A report of the same state and judgements is reused.
         """
         judgements = await served.threads.read(duplicates.judgements, served.collection)
-        now = await served.threads.read(overview.read_state, served.collection)
-        key = (now.uuid, now.generation, given.kinds, given.where, judgements)
+        state = await served.threads.read(overview.read_state, served.collection)
+        key = (state.uuid, state.generation, call.kinds, call.where, judgements)
         if key in self._reports:
             self._reports.move_to_end(key)
             return self._reports[key], judgements
         stop = threading.Event()
         loop = asyncio.get_running_loop()
-        deadline = loop.call_at(until, stop.set)
+        deadline = loop.call_at(end, stop.set)
 
         progress = _ProgressLine(report, loop)
         try:
-            found = await served.threads.read(
-                duplicates.find, served.collection, kinds=given.kinds, where=given.where, progress=progress, stop=stop
+            duplicate_report = await served.threads.read(
+                duplicates.find, served.collection, kinds=call.kinds, where=call.where, progress=progress, stop=stop
             )
         finally:  # The client may have gone.
             deadline.cancel()
             stop.set()
-        if not found.interrupted:
-            self._reports[key] = found
+        if not duplicate_report.interrupted:
+            self._reports[key] = duplicate_report
             if len(self._reports) > _REPORTS:
                 self._reports.popitem(last=False)
-        return found, judgements
+        return duplicate_report, judgements
 
     # -- tags --------------------------------------------------------------------------------------------
 
     async def _tag(self, arguments: dict[str, Any], _: Report) -> ToolResult:
         served = self._served(arguments)
-        given = TagArguments(**arguments)
-        change: Callable[..., TagReport] = tags.remove if given.remove else partial(tags.add, provenance=ASSISTANT)
-        done = await served.threads.read(change, served.collection, given.tag, list(given.image_ids))
-        return ToolResult(ToolAnswer(served.name, done))
+        call = TagArguments(**arguments)
+        change: Callable[..., TagReport] = tags.remove if call.remove else partial(tags.add, provenance=ASSISTANT)
+        tag_report = await served.threads.read(change, served.collection, call.tag, list(call.image_ids))
+        return ToolResult(ToolAnswer(served.name, tag_report))
 
 
 class _ProgressLine:
@@ -398,10 +398,10 @@ class _ProgressLine:
 
 def _offset_of(page: str, generation: int) -> int:
     """Return the offset of a page token. Raises ExpiredPageError for another generation, and UsageError."""
-    of, _, offset = page.partition(".")
-    if not (_is_count(of) and _is_count(offset)):
+    page_generation, _, offset = page.partition(".")
+    if not (_is_count(page_generation) and _is_count(offset)):
         raise UsageError("the page token is damaged", hint="copy the whole token, or start again from the first page")
-    if int(of) != generation:
+    if int(page_generation) != generation:
         raise ExpiredPageError("the collection has changed since that page", hint="start again from the first page")
     return int(offset)
 

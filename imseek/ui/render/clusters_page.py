@@ -12,7 +12,7 @@ from imseek.ui.render.words import format_count
 
 #: Clusters on a page; 500 of five pictures each stay within the limit on thumbnails.
 MAX_CLUSTERS: Final = 500
-#: What the measures of a cluster mean.
+#: Explanation of the measures of a cluster.
 COLUMNS_NOTE: Final = (
     "cohesion: how alike the pictures of a cluster are (1: all the same); apart: how far it is from the next one "
     "(0: they touch); next: the number of that one"
@@ -21,14 +21,14 @@ COLUMNS_NOTE: Final = (
 
 def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, title: str) -> Iterator[str]:
     """Yield the page in pieces. ``thumbnail`` returns an image's WebP by id, or None if it cannot be read."""
-    shown = report.clusters[:MAX_CLUSTERS]
+    clusters = report.clusters[:MAX_CLUSTERS]
     return render(
         "clusters.html.j2",
         title=title,
         report=report,
         totals=totals(report),
-        shown=shown if report.noise is None else (*shown, report.noise),
-        hidden=len(report.clusters) - len(shown),
+        shown=clusters if report.noise is None else (*clusters, report.noise),
+        hidden=len(report.clusters) - len(clusters),
         heading=heading,
         columns_note=COLUMNS_NOTE,
         thumbnails=EmbeddedThumbnails(),

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _THUMBNAIL_SIDE = 224
 
 
-def write(file: TextIO, report: CoverageReport, both: Sequence[ResolvedCollection]) -> None:
+def write(file: TextIO, report: CoverageReport, collections: Sequence[ResolvedCollection]) -> None:
     """Write the page to ``file``, reading pictures of both collections from their places."""
-    a, b = both
+    a, b = collections
     with ExitStack() as stack:
         sides = []
-        for side, mine, other in ((report.a, a, b), (report.b, b, a)):
+        for side, own, other in ((report.a, a, b), (report.b, b, a)):
             ids = [image.image_id for group in side.groups for image in group.images]
-            read = stack.enter_context(thumbnails(mine.path, ids, _THUMBNAIL_SIDE))
-            sides.append((side, mine.name, other.name, read))
+            thumbnail = stack.enter_context(thumbnails(own.path, ids, _THUMBNAIL_SIDE))
+            sides.append((side, own.name, other.name, thumbnail))
         file.writelines(
             render(
                 "coverage.html.j2",

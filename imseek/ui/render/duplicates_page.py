@@ -17,7 +17,7 @@ from imseek.ui.render.words import format_count, format_size
 KIND_LABELS: Final[Mapping[str, str]] = {kind: facts.label for kind, facts in KIND_FACTS.items()}
 #: Colour of the outlines of places where pictures differ.
 DIFFERENCE_COLOUR: Final = KIND_FACTS["edited"].colour
-#: From here on, a duplicate is certain: the bytes are the same, or a person has said so.
+#: Confidence from which a duplicate is certain: the bytes are the same, or a person has said so.
 _CERTAIN: Final = 1.0
 #: Returns a small picture as WebP (:func:`imseek.media.thumbnail`); None if it cannot be read.
 Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]
@@ -42,18 +42,18 @@ def page(
     bounds: PageLimits = PageLimits(),
 ) -> Iterator[str]:
     """Yield the page in pieces. ``names`` maps collection UUIDs to names."""
-    shown = report.groups[: bounds.groups]
-    several = len({member.collection for group in shown for member in group.members}) > 1
+    groups = report.groups[: bounds.groups]
+    several = len({member.collection for group in groups for member in group.members}) > 1
     return render(
         "duplicates.html.j2",
         title=title,
         report=report,
         totals=totals(report),
         sure=describe_confidences(report.sure),
-        groups=((group, _read_once(thumbnail)) for group in shown),
+        groups=((group, _read_once(thumbnail)) for group in groups),
         most=bounds.members,
-        hidden_groups=len(report.groups) - len(shown),
-        hidden_images=sum(max(0, len(group.members) - bounds.members) for group in shown),
+        hidden_groups=len(report.groups) - len(groups),
+        hidden_images=sum(max(0, len(group.members) - bounds.members) for group in groups),
         kinds=KIND_LABELS,
         facts=partial(_facts, names=names if several else {}),
         describe_pair=_describe_pair,
@@ -64,14 +64,14 @@ def page(
 
 
 def pictures_of(report: DuplicateReport, bounds: PageLimits = PageLimits()) -> list[Duplicate]:
-    """Return the images whose thumbnails a page reads, in their order: of copies in a group the first."""
-    shown = [
+    """Return the images whose thumbnails a page reads, in order; of copies in a group, only the first."""
+    members = [
         (n, one) for n, group in enumerate(report.groups[: bounds.groups]) for one in group.members[: bounds.members]
     ]
-    read: dict[tuple[int, str], Duplicate] = {}
-    for n, member in shown[: bounds.pictures]:
-        read.setdefault((n, member.content_hash), member)
-    return list(read.values())
+    pictures: dict[tuple[int, str], Duplicate] = {}
+    for n, member in members[: bounds.pictures]:
+        pictures.setdefault((n, member.content_hash), member)
+    return list(pictures.values())
 
 
 def totals(report: DuplicateReport) -> str:
@@ -84,11 +84,11 @@ def totals(report: DuplicateReport) -> str:
     return f"{format_count(len(kinds), 'group')} ({by_kind}) among {format_count(report.searched, 'image')}; {surplus}"
 
 
-def describe_confidences(sure: Sequence[ConfidenceCount]) -> str:
+def describe_confidences(counts: Sequence[ConfidenceCount]) -> str:
     """Summarise in one line how sure it is that images are duplicates; "" if all are certain."""
-    if all(one.at_least >= _CERTAIN for one in sure):
+    if all(one.at_least >= _CERTAIN for one in counts):
         return ""
-    return "of these: " + ", ".join(f"{one.images:,} {_confidence_range(one.at_least)}" for one in sure)
+    return "of these: " + ", ".join(f"{one.images:,} {_confidence_range(one.at_least)}" for one in counts)
 
 
 def _confidence_range(least: float) -> str:
@@ -102,9 +102,9 @@ def describe_boxes(boxes: Sequence[Box]) -> str:
     if not boxes:
         return ""
     first = boxes[0]
-    across, down = ((at, at + size) for at, size in ((first.left, first.width), (first.top, first.height)))
-    said = f"differs at {_share_range(*across)} across, {_share_range(*down)} down"
-    return said if len(boxes) == 1 else f"{said}, and in {len(boxes) - 1:,} more"
+    across, down = ((start, start + size) for start, size in ((first.left, first.width), (first.top, first.height)))
+    first_place = f"differs at {_share_range(*across)} across, {_share_range(*down)} down"
+    return first_place if len(boxes) == 1 else f"{first_place}, and in {len(boxes) - 1:,} more"
 
 
 def _share_range(start: float, stop: float) -> str:
@@ -118,18 +118,18 @@ def percent(share: float) -> str:
 
 def _read_once(thumbnail: Thumbnail) -> Thumbnail:
     """Read each picture once for all its copies."""
-    read: dict[str, bytes | None] = {}
+    thumbnails: dict[str, bytes | None] = {}
 
     def once(member: Duplicate) -> bytes | None:
-        if member.content_hash not in read:
-            read[member.content_hash] = thumbnail(member)
-        return read[member.content_hash]
+        if member.content_hash not in thumbnails:
+            thumbnails[member.content_hash] = thumbnail(member)
+        return thumbnails[member.content_hash]
 
     return once
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
-    """Return what is compared with the keeper, by name."""
+    """Return the facts to compare with the keeper's, by name."""
     folder, name = ("place unknown", "") if member.place is None else _split_path(member.place.path)
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
@@ -152,13 +152,13 @@ def _split_path(path: bytes) -> tuple[str, str]:
 def _describe_pair(pair: DuplicatePair | None) -> str:
     if pair is None:
         return ""
-    said = [KIND_LABELS[pair.kind]]
+    parts = [KIND_LABELS[pair.kind]]
     if pair.kind != "exact":
-        said.append("judged" if pair.judged else f"{percent(pair.confidence)} sure")
-        known = (("cosine", pair.cosine), ("pixels correlate", pair.correlation))
-        said += [f"{name} {value:.3f}" for name, value in known if value is not None]
+        parts.append("judged" if pair.judged else f"{percent(pair.confidence)} sure")
+        measures = (("cosine", pair.cosine), ("pixels correlate", pair.correlation))
+        parts += [f"{name} {value:.3f}" for name, value in measures if value is not None]
         if pair.distance is not None:
-            said.append(f"{pair.distance} of 64 bits differ")
+            parts.append(f"{pair.distance} of 64 bits differ")
         if pair.orientation:
-            said.append(pair.orientation)
-    return ", ".join(said)
+            parts.append(pair.orientation)
+    return ", ".join(parts)

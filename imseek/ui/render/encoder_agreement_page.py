@@ -64,11 +64,11 @@ def agreement_lines(report: AgreementReport) -> list[str]:
         lines.append(
             f"words: of the {report.neighbours} best, {format_interval(report.text_overlap, '.0%')} are the same"
         )
-    if (found := report.text_to_image) is not None:
+    if (comparison := report.text_to_image) is not None:
         lines.append(
-            f"{format_count(report.captions, 'caption')}: mAP {found.a.mean_average_precision.value:.3f} with A,"
-            f" {found.b.mean_average_precision.value:.3f} with B"
-            f" (B − A: {format_interval(found.mean_average_precision, '+.3f')})"
+            f"{format_count(report.captions, 'caption')}: mAP {comparison.a.mean_average_precision.value:.3f} with A,"
+            f" {comparison.b.mean_average_precision.value:.3f} with B"
+            f" (B − A: {format_interval(comparison.mean_average_precision, '+.3f')})"
         )
     return lines
 
@@ -104,5 +104,5 @@ def _quality_reason(report: AgreementReport) -> str:
         return "no difference in quality is shown by the captions"
     if wordless:
         return f"{' and '.join(wordless)} {'knows' if len(wordless) == 1 else 'know'} no words to find pictures by"
-    few = f"with {format_count(report.captions, 'caption')}" if report.captions else "without captions"
-    return f"which one finds more cannot be said {few}"
+    evidence = f"with {format_count(report.captions, 'caption')}" if report.captions else "without captions"
+    return f"which one finds more cannot be said {evidence}"

@@ -27,9 +27,9 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.unchanged, "unchanged"),
         (report.sidecars, "with changed sidecars"),
     ]
-    found = _counts(counts) or "no picture found"
+    changes = _counts(counts) or "no picture found"
     lines = [
-        f"would index: {found}; nothing was read or changed",
+        f"would index: {changes}; nothing was read or changed",
         *_skipped_lines(report),
         *_note_lines(report),
     ]
@@ -40,8 +40,8 @@ def plan_summary(report: IndexReport) -> list[str]:
 
 def summary(report: IndexReport) -> list[str]:
     """Format the report of a run for the user: results, skipped files with reasons, notes."""
-    done = _counts([*_changes(report), (report.unchanged, "unchanged"), (report.sidecars, "with changed sidecars")])
-    lines = [_with_total(report, done or "no picture found")]
+    changes = _counts([*_changes(report), (report.unchanged, "unchanged"), (report.sidecars, "with changed sidecars")])
+    lines = [_with_total(report, changes or "no picture found")]
     lines += [*_rate_lines(report), *known_lines(report), *_skipped_lines(report), *_note_lines(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
@@ -50,8 +50,8 @@ def summary(report: IndexReport) -> list[str]:
 
 def watch_line(report: IndexReport) -> str:
     """Format the report of a run that followed changes."""
-    done = _counts([*_changes(report), (report.known, "known already"), (len(report.failures), "skipped")])
-    return _with_total(report, done or "nothing new")
+    changes = _counts([*_changes(report), (report.known, "known already"), (len(report.failures), "skipped")])
+    return _with_total(report, changes or "nothing new")
 
 
 def _changes(report: IndexReport) -> list[tuple[int, str]]:
@@ -64,17 +64,17 @@ def _changes(report: IndexReport) -> list[tuple[int, str]]:
     ]
 
 
-def _with_total(report: IndexReport, done: str) -> str:
-    return f"{done}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
+def _with_total(report: IndexReport, changes: str) -> str:
+    return f"{changes}; {format_count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
 
 
 def _copies_phrase(report: IndexReport) -> str:
-    """Return what follows the number of images whose content was indexed already."""
+    """Return the words after the number of images whose content was indexed already."""
     return "is a copy of an indexed picture" if report.copied == 1 else "are copies of indexed pictures"
 
 
 def _counts(counts: Sequence[tuple[int, str]]) -> str:
-    return ", ".join(f"{n:,} {what}" for n, what in counts if n)
+    return ", ".join(f"{n:,} {label}" for n, label in counts if n)
 
 
 def _rate_lines(report: IndexReport) -> list[str]:
@@ -127,10 +127,10 @@ def failures_table(failures: tuple[Failure, ...]) -> str:
     return table(("reason", "file"), rows)
 
 
-def encoder_lines(found: CollectionInfo) -> list[str]:
+def encoder_lines(info: CollectionInfo) -> list[str]:
     """List the encoders of a collection, with notes."""
     lines: list[str] = []
-    for summary in found.spaces:
+    for summary in info.spaces:
         space = summary.space
         if space.modality == "text":
             lines.append(f"captions: embedded with {printable(space.encoder)}")

@@ -36,17 +36,17 @@ _PATH: Final = {
 
 def schema_of(answer: Any, title: str) -> dict[str, Any]:
     """Return the JSON Schema of an answer, a dataclass or ``Answer[...]``, as ``print_json`` writes it."""
-    shared: dict[str, Any] = {}
-    body = _Schemas(shared).object_of(answer)
+    definitions: dict[str, Any] = {}
+    body = _Schemas(definitions).object_of(answer)
     properties = {"schema": {"const": SCHEMA}, **body.pop("properties")}
     required = ["schema", *body.pop("required")]
-    whole = {"$schema": DIALECT, "title": title, **body, "properties": properties, "required": required}
-    return {**whole, "$defs": dict(sorted(shared.items()))} if shared else whole
+    schema = {"$schema": DIALECT, "title": title, **body, "properties": properties, "required": required}
+    return {**schema, "$defs": dict(sorted(definitions.items()))} if definitions else schema
 
 
-def schema_of_type(hint: Any, how: Json | None = None) -> dict[str, Any]:
+def schema_of_type(hint: Any, form: Json | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a type that holds no dataclass."""
-    return _Schemas({}).of(hint, how)
+    return _Schemas({}).of(hint, form)
 
 
 def schema_of_arguments(cls: type) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def schema_of_arguments(cls: type) -> dict[str, Any]:
 
 
 class _Schemas:
-    """Schemas of types; those of dataclasses are collected in ``shared`` and referred to by name."""
+    """Schemas of types; those of dataclasses are collected in ``definitions`` and referred to by name."""
 
-    def __init__(self, shared: dict[str, Any]) -> None:
-        self._shared = shared
+    def __init__(self, definitions: dict[str, Any]) -> None:
+        self._definitions = definitions
         self._types: dict[str, Any] = {}
 
     def object_of(self, hint: Any) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class _Schemas:
         required: list[str] = []
         for member, kind in _typed_members(hint):
             inner, nullable = without_none(kind)
-            doc, optional = _docs_of(hint).get(member.attribute), member.how.omit_none
-            if not member.how.inline:
+            doc, optional = _docs_of(hint).get(member.attribute), member.form.omit_none
+            if not member.form.inline:
                 properties[member.name] = self._member(member, kind, doc)
                 required += [] if optional else [member.name]
                 continue
@@ -92,26 +92,26 @@ class _Schemas:
         return _closed(properties, required)
 
     def _member(self, member: Member, kind: Any, doc: str | None) -> dict[str, Any]:
-        if member.how.omit_none:
+        if member.form.omit_none:
             kind, _ = without_none(kind)
-        if member.how.key is not None:
+        if member.form.key is not None:
             row = self.object_of(typing.get_args(without_none(kind)[0])[1])
             key = self.of(typing.get_args(without_none(kind)[0])[0])
-            row = _closed({member.how.key: key, **row["properties"]}, [member.how.key, *row["required"]])
+            row = _closed({member.form.key: key, **row["properties"]}, [member.form.key, *row["required"]])
             schema: dict[str, Any] = {"type": "array", "items": row}
             schema = _nullable(schema) if without_none(kind)[1] else schema
         else:
-            schema = self.of(kind, member.how)
+            schema = self.of(kind, member.form)
         return schema if doc is None else {**schema, "description": doc}
 
-    def of(self, hint: Any, how: Json | None = None) -> dict[str, Any]:
+    def of(self, hint: Any, form: Json | None = None) -> dict[str, Any]:
         """Return the schema of a type."""
-        how = form_of(hint) if how is None else how
+        form = form_of(hint) if form is None else form
         inner, nullable = without_none(hint)
-        schema = self._not_null(inner, how)
-        return _nullable(schema) if nullable or (how.nan_null and inner is float) else schema
+        schema = self._not_null(inner, form)
+        return _nullable(schema) if nullable or (form.nan_null and inner is float) else schema
 
-    def _not_null(self, hint: Any, how: Json) -> dict[str, Any]:
+    def _not_null(self, hint: Any, form: Json) -> dict[str, Any]:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if is_union(hint):
             return {"anyOf": [self.of(one) for one in arguments]}
@@ -127,13 +127,13 @@ class _Schemas:
         if is_dataclass(origin or hint):
             return self._reference(hint)
         if hint in _PLAIN:
-            bounds = {"minimum": how.minimum, "maximum": how.maximum, "pattern": how.pattern}
+            bounds = {"minimum": form.minimum, "maximum": form.maximum, "pattern": form.pattern}
             return {"type": _PLAIN[hint], **{k: v for k, v in bounds.items() if v is not None}}
         if origin is tuple and arguments[-1] is not Ellipsis:
             items = [self.of(one) for one in arguments]
             return {"type": "array", "prefixItems": items, "minItems": len(items), "items": False}
         if getattr(origin or hint, "__module__", "").partition(".")[0] == "numpy":
-            number = self._not_null(float, how)  # With bounds it is an array of one dimension.
+            number = self._not_null(float, form)  # With bounds it is an array of one dimension.
             return {"type": "array", "items": number} if len(number) > 1 else {"type": "array"}
         if isinstance(origin, type) and issubclass(origin, Mapping):
             key, value = map(self.of, arguments)
@@ -151,9 +151,9 @@ class _Schemas:
         name = cls.__name__.removeprefix("_")
         if self._types.setdefault(name, hint) != hint:
             raise TypeError(f"two types are called {name}: {hint!r} and {self._types[name]!r}")
-        if name not in self._shared:
-            self._shared[name] = {}  # Of a type that contains itself.
-            self._shared[name] = {"description": _summary(cls), **self.object_of(hint)}
+        if name not in self._definitions:
+            self._definitions[name] = {}  # Of a type that contains itself.
+            self._definitions[name] = {"description": _summary(cls), **self.object_of(hint)}
         return {"$ref": f"#/$defs/{name}"}
 
 
@@ -193,39 +193,39 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     schema = {k: v for k, v in schema.items() if k != "description"}
     match schema:
         case _ if not schema:
-            found: dict[str, Any] = {}
+            either: dict[str, Any] = {}
         case {"type": "null"}:
-            found = schema
+            either = schema
         case {"type": str() as kind}:
-            found = {**schema, "type": [kind, "null"]}
+            either = {**schema, "type": [kind, "null"]}
         case {"type": list()}:
-            found = schema
+            either = schema
         case {"enum": values}:
-            found = {"enum": list(dict.fromkeys([*values, None]))}
+            either = {"enum": list(dict.fromkeys([*values, None]))}
         case {"anyOf": choices} if {"type": "null"} in choices:
-            found = schema
+            either = schema
         case {"anyOf": choices}:
-            found = {"anyOf": [*choices, {"type": "null"}]}
+            either = {"anyOf": [*choices, {"type": "null"}]}
         case _:
-            found = {"anyOf": [schema, {"type": "null"}]}
-    return {**found, **description}
+            either = {"anyOf": [schema, {"type": "null"}]}
+    return {**either, **description}
 
 
 @cache
 def _docs_of(hint: Any) -> Mapping[str, str]:
     """Return the docstrings of the fields and properties of a class, of its bases too."""
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     bases: tuple[Any, ...] = (typing.get_origin(hint) or hint).__mro__
     for cls in reversed([base for base in bases if "__dataclass_fields__" in vars(base)]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
         assert isinstance(definition, ast.ClassDef)
-        for statement, after in zip(definition.body, [*definition.body[1:], None], strict=True):
-            match statement, after:
+        for statement, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+            match statement, following:
                 case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found[name] = _prose(text)
+                    docs[name] = _prose(text)
                 case ast.FunctionDef(name=name), _ if doc := ast.get_docstring(statement):
-                    found[name] = _prose(doc)
-    return found
+                    docs[name] = _prose(doc)
+    return docs
 
 
 def _summary(cls: type) -> str:
@@ -236,4 +236,4 @@ def _prose(doc: str) -> str:
     """Return the first paragraph of a docstring with code and values as Markdown and JSON write them."""
     text = " ".join(doc.partition("\n\n")[0].split())
     text = re.sub(r"(?::\w+:)?`{1,2}~?([^`]+)`{1,2}", r"`\1`", text)
-    return re.sub(r"\b(None(?! of)|True|False)\b", lambda found: _VALUES[found[1]], text)
+    return re.sub(r"\b(None(?! of)|True|False)\b", lambda match: _VALUES[match[1]], text)

@@ -16,11 +16,11 @@ def ocr_lines(report: OcrReport) -> list[str]:
     """Format the report of a run that read texts."""
     if not report.missing:
         return [f"the text in all of {format_count(report.images, 'image')} has been read"]
-    made = f"read {report.read:,} of {format_count(report.missing, 'image')} ({report.seconds:.1f} s)"
-    made += f"; {report.with_text:,} {'has' if report.with_text == 1 else 'have'} text"
+    summary = f"read {report.read:,} of {format_count(report.missing, 'image')} ({report.seconds:.1f} s)"
+    summary += f"; {report.with_text:,} {'has' if report.with_text == 1 else 'have'} text"
     if report.interrupted:
-        made = f"interrupted: {made}; `imseek maintain --ocr` goes on from here"
-    lines = [made]
+        summary = f"interrupted: {summary}; `imseek maintain --ocr` goes on from here"
+    lines = [summary]
     if report.unreadable:
         lines.append(f"{format_count(report.unreadable, 'picture')} could not be read:")
         lines.append(table(("reason", "picture"), [_unread_row(one) for one in report.unread[:_MAX_UNREAD]]))

@@ -12,7 +12,7 @@ _TEXT: Final = {"type": "string", "pattern": r"\S"}
 _WORDS: Final = {**_TEXT, "description": "Words, whatever they look like."}
 _IMAGE: Final = {"type": "integer", "minimum": 0, "description": "An image of the collection."}
 _WEIGHT: Final = {"$ref": "#/$defs/weight"}
-#: Members of a term, of which it has one.
+#: Members of a term; a term has exactly one of them.
 _MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "text": _TEXT,
     "path": {
@@ -113,12 +113,12 @@ def _one_or_many(name: str, description: str) -> dict[str, Any]:
     return {"anyOf": [term, {"type": "array", "items": term}], "description": description}
 
 
-def option_schema(one: OptionField) -> dict[str, Any]:
+def option_schema(option_field: OptionField) -> dict[str, Any]:
     """Return the JSON Schema of an option of a query."""
-    how = Json(
-        minimum=one.option.minimum,
-        maximum=one.option.maximum,
-        pattern=one.option.pattern or (r"\S" if one.kind is str else None),
+    form = Json(
+        minimum=option_field.option.minimum,
+        maximum=option_field.option.maximum,
+        pattern=option_field.option.pattern or (r"\S" if option_field.kind is str else None),
     )
-    default = {} if one.default in (None, ()) else {"default": one.default}
-    return {**schema_of_type(one.hint, how), **default, "description": one.option.help}
+    default = {} if option_field.default in (None, ()) else {"default": option_field.default}
+    return {**schema_of_type(option_field.hint, form), **default, "description": option_field.option.help}

@@ -21,20 +21,20 @@ def folder_of(path: Path) -> Path:
 
 
 def pages(
-    report: CollectionReport, title: str, summary: str, folder: Path, read: Callable[[int], bytes | None]
+    report: CollectionReport, title: str, summary: str, folder: Path, thumbnail: Callable[[int], bytes | None]
 ) -> Iterator[str]:
-    """Yield the report in pieces, and write thumbnails to ``folder``. ``read`` returns an image's WebP, or None."""
+    """Yield the report in pieces, and write thumbnails to ``folder``: ``thumbnail`` returns an image's WebP or None."""
     yield f"# {_escape_markdown(title)}\n\n{_escape_markdown(summary)}\n\n"
     yield (
-        " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(what)}" for value, what in facts(report)) + "\n"
+        " · ".join(f"**{_escape_markdown(value)}** {_escape_markdown(label)}" for value, label in facts(report)) + "\n"
     )
     for section in sections(report):
         yield f"\n## {_escape_markdown(section.title)}\n"
         for block in section.blocks:
-            yield "\n" + _block(block, folder, read)
+            yield "\n" + _block(block, folder, thumbnail)
 
 
-def _block(block: Block, folder: Path, read: Callable[[int], bytes | None]) -> str:
+def _block(block: Block, folder: Path, thumbnail: Callable[[int], bytes | None]) -> str:
     match block:
         case Text():
             return _escape_markdown(block.text, code=True) + "\n"
@@ -44,18 +44,18 @@ def _block(block: Block, folder: Path, read: Callable[[int], bytes | None]) -> s
             rows = [(f"{n:,}", name) for n, name in zip(block.counts, block.names, strict=True) if n]
             return _heading(block.title) + _table(Table("", ("images", ""), rows, (0,)))
         case Pictures():
-            shown = []
+            items = []
             for one in block.pictures:
                 name = f"image {one.image_id}" if one.place is None else one.place.display.rsplit("/", 1)[-1]
                 label = _escape_markdown(f"{name} ({one.caption})" if one.caption else name)
-                shown.append(f"{_picture(one.image_id, folder, read)}{label}")
-            return _heading(block.title) + "\n".join(f"- {one}" for one in shown) + "\n"
+                items.append(f"{_picture(one.image_id, folder, thumbnail)}{label}")
+            return _heading(block.title) + "\n".join(f"- {one}" for one in items) + "\n"
 
 
-def _picture(image_id: int, folder: Path, read: Callable[[int], bytes | None]) -> str:
+def _picture(image_id: int, folder: Path, thumbnail: Callable[[int], bytes | None]) -> str:
     path = folder / f"{image_id}.webp"
     if not path.exists():
-        if (data := read(image_id)) is None:
+        if (data := thumbnail(image_id)) is None:
             return ""
         folder.mkdir(exist_ok=True)
         path.write_bytes(data)

@@ -11,8 +11,10 @@ from imseek.ui.render.html_templates import render
 from imseek.ui.render.report_sections import Block, Histogram, Pictures, Table, facts, sections
 
 
-def page(report: CollectionReport, title: str, subtitle: str, read: Callable[[int], bytes | None]) -> Iterator[str]:
-    """Yield the page in pieces. ``read`` returns an image's WebP, or None."""
+def page(
+    report: CollectionReport, title: str, subtitle: str, thumbnail: Callable[[int], bytes | None]
+) -> Iterator[str]:
+    """Yield the page in pieces. ``thumbnail`` returns an image's WebP, or None."""
     return render(
         "report.html.j2",
         title=title,
@@ -21,7 +23,7 @@ def page(report: CollectionReport, title: str, subtitle: str, read: Callable[[in
         sections=[(one.title, _in_rows(one.blocks)) for one in sections(report)],
         column_kinds=_column_kinds,
         thumbnails=EmbeddedThumbnails(pictures=600),
-        read=read,
+        read=thumbnail,
     )
 
 

@@ -89,32 +89,32 @@ class Section:
 
 def facts(report: CollectionReport) -> list[tuple[str, str]]:
     """Return the headline figures: value and label."""
-    info, held = report.info, report.contents
-    found = [
-        (f"{held.images:,}", "images"),
-        (format_size(held.total_bytes), "of picture files"),
+    info, statistics = report.info, report.contents
+    figures = [
+        (f"{statistics.images:,}", "images"),
+        (format_size(statistics.total_bytes), "of picture files"),
         (format_size(info.bytes_on_disk), "of collection"),
         (f"{len(info.sources):,}", "sources" if len(info.sources) != 1 else "source"),
     ]
-    if held.years:
-        first, last = held.years[0][0], held.years[-1][0]
-        found.append((first if first == last else f"{first}–{last}", "taken"))
+    if statistics.years:
+        first, last = statistics.years[0][0], statistics.years[-1][0]
+        figures.append((first if first == last else f"{first}–{last}", "taken"))
     if report.duplicates is not None:
-        found.append((f"{report.duplicates.surplus:,}", "surplus copies"))
-    found.append((f"{len(info.failures):,}", "files left out"))
-    return found
+        figures.append((f"{report.duplicates.surplus:,}", "surplus copies"))
+    figures.append((f"{len(info.failures):,}", "files left out"))
+    return figures
 
 
 def sections(report: CollectionReport) -> Iterator[Section]:
     """Yield the sections in order, without empty ones."""
     if report.notes or report.interrupted:
-        said = [Text(note, warning=True) for note in report.notes]
+        notes = [Text(note, warning=True) for note in report.notes]
         if report.interrupted:
-            said.append(Text("It was interrupted: parts are missing.", warning=True))
-        yield Section("Notes", said)
-    held = report.contents
-    if held.images:
-        yield Section("Pictures", list(_pictures(held)))
+            notes.append(Text("It was interrupted: parts are missing.", warning=True))
+        yield Section("Notes", notes)
+    statistics = report.contents
+    if statistics.images:
+        yield Section("Pictures", list(_pictures(statistics)))
     yield Section(
         "Where they come from",
         [_sources(report.info.sources)] if report.info.sources else [Text("No source.")],
@@ -144,7 +144,7 @@ def _pictures(statistics: CollectionStatistics) -> Iterator[Block]:
             yield Histogram("Years", [years.get(name, 0) for name in names], (names[0], names[-1]), names)
     if statistics.cameras:
         yield _count_table("Cameras", "camera", statistics.cameras, statistics.images)
-    rows = [(f"{statistics.having[name]:,}", what) for name, what in _METADATA_LABELS.items()]
+    rows = [(f"{statistics.having[name]:,}", label) for name, label in _METADATA_LABELS.items()]
     shares = [statistics.having[name] / statistics.images for name in _METADATA_LABELS]
     yield Table("What is known of them", ("images", "have"), rows, (0,), shares)
     if statistics.tags:
@@ -187,20 +187,22 @@ def _encoder(report: CollectionReport) -> Iterator[Block]:
         )
 
 
-def _quality(found: QualityReport) -> Iterator[Block]:
-    known = found.images - found.unknown
-    if found.unknown:
+def _quality(report: QualityReport) -> Iterator[Block]:
+    measured = report.images - report.unknown
+    if report.unknown:
         yield Text(
-            f"{format_count(found.unknown, 'image')} of {found.images:,} were never measured; `imseek "
+            f"{format_count(report.unknown, 'image')} of {report.images:,} were never measured; `imseek "
             "maintain --measure` does it.",
             warning=True,
         )
-    if not known:
+    if not measured:
         return
-    rows = [(f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY_LABELS[one.kind], one.rule) for one in found.lists]
-    shares = [one.count / known for one in found.lists]
+    rows = [
+        (f"{one.count:,}", f"{one.count / measured:.1%}", _QUALITY_LABELS[one.kind], one.rule) for one in report.lists
+    ]
+    shares = [one.count / measured for one in report.lists]
     yield Table("", ("images", "share", "list", "which are listed"), rows, (0, 1), shares)
-    for one in found.lists:
+    for one in report.lists:
         if one.worst:
             yield Pictures(_QUALITY_LABELS[one.kind], [_quality_picture(image, one.kind) for image in one.worst])
 
@@ -217,36 +219,38 @@ def _quality_picture(image: RatedImage, kind: str) -> Picture:
 
 
 def _clusters(report: CollectionReport) -> Iterator[Block]:
-    found = report.clusters
-    assert found is not None
-    if not found.clusters:
+    clusters = report.clusters
+    assert clusters is not None
+    if not clusters.clusters:
         yield Text("There are none.")
         return
-    yield Text(f"{format_count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses.")
-    for one in found.clusters[:_CLUSTERS]:
-        share = f"{one.size / found.images:.0%}" if found.images else ""
-        alike = "" if one.cohesion is None else f", alike {one.cohesion:.2f}"
-        title = f"{one.name or 'no name'}: {format_count(one.size, 'image')} ({share}{alike})"
-        yield Pictures(title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True)
-    if len(found.clusters) > _CLUSTERS:
-        yield Text(f"And {len(found.clusters) - _CLUSTERS:,} more.")
+    yield Text(
+        f"{format_count(len(clusters.clusters), 'group')} by {clusters.method}; {clusters.chosen}. Names are guesses."
+    )
+    for cluster in clusters.clusters[:_CLUSTERS]:
+        share = f"{cluster.size / clusters.images:.0%}" if clusters.images else ""
+        alike = "" if cluster.cohesion is None else f", alike {cluster.cohesion:.2f}"
+        title = f"{cluster.name or 'no name'}: {format_count(cluster.size, 'image')} ({share}{alike})"
+        yield Pictures(title, [Picture(image.image_id, image.place) for image in cluster.medoids[:_MEMBERS]], True)
+    if len(clusters.clusters) > _CLUSTERS:
+        yield Text(f"And {len(clusters.clusters) - _CLUSTERS:,} more.")
 
 
 def _outliers(report: CollectionReport) -> Iterator[Block]:
-    found = report.outliers
-    assert found is not None
-    usual = "" if found.typical is None else f"; usual is {found.typical:.2f}"
+    outliers = report.outliers
+    assert outliers is not None
+    usual = "" if outliers.typical is None else f"; usual is {outliers.typical:.2f}"
     yield Text(f"The distance to the nearest pictures is largest for these{usual}.")
-    yield Pictures("", [Picture(one.image_id, one.place, f"distance {one.score:.2f}") for one in found.outliers])
+    yield Pictures("", [Picture(one.image_id, one.place, f"distance {one.score:.2f}") for one in outliers.outliers])
 
 
 def _duplicates(report: CollectionReport) -> Iterator[Block]:
-    found = report.duplicates
-    assert found is not None
-    yield Text(totals(found)[:1].upper() + totals(found)[1:] + ".")
-    for note in found.notes:
+    duplicates = report.duplicates
+    assert duplicates is not None
+    yield Text(totals(duplicates)[:1].upper() + totals(duplicates)[1:] + ".")
+    for note in duplicates.notes:
         yield Text(note, warning=True)
-    largest = sorted(found.groups, key=lambda group: -len(group.members))
+    largest = sorted(duplicates.groups, key=lambda group: -len(group.members))
     for group in largest[:_GROUPS]:
         members = [
             Picture(
@@ -267,37 +271,37 @@ def _failures(report: CollectionReport) -> Iterator[Block]:
     by_reason: dict[str, list[tuple[bytes, str]]] = {}
     for failure in report.info.failures:
         by_reason.setdefault(str(failure.reason), []).append((failure.path, failure.message))
-    ordered = sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    reasons = sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     total = len(report.info.failures)
-    rows = [(f"{len(found):,}", reason.replace("_", " ")) for reason, found in ordered]
-    yield Table("", ("files", "reason"), rows, (0,), [len(found) / total for _, found in ordered])
+    rows = [(f"{len(files):,}", reason.replace("_", " ")) for reason, files in reasons]
+    yield Table("", ("files", "reason"), rows, (0,), [len(files) / total for _, files in reasons])
     examples = [
         (reason.replace("_", " "), display_path(path), message)
-        for reason, found in ordered
-        for path, message in found[:_EXAMPLES]
+        for reason, files in reasons
+        for path, message in files[:_EXAMPLES]
     ]
     yield Table("Examples", ("reason", "file", "message"), examples)
 
 
-def _count_table(title: str, what: str, counts: Counts, images: int) -> Table:
+def _count_table(title: str, label: str, counts: Counts, images: int) -> Table:
     rows = [(f"{n:,}", name) for name, n in counts[:_ROWS]]
     shares = [n / images for _, n in counts[:_ROWS]]
     if len(counts) > _ROWS:
         rest = sum(n for _, n in counts[_ROWS:])
         rows.append((f"{rest:,}", f"{len(counts) - _ROWS:,} more"))
         shares.append(min(1.0, rest / images))
-    return Table(title, ("images", what), rows, (0,), shares)
+    return Table(title, ("images", label), rows, (0,), shares)
 
 
-def _histogram(title: str, spread: ValueDistribution, shown: Callable[[float], str]) -> Histogram:
+def _histogram(title: str, spread: ValueDistribution, format_edge: Callable[[float], str]) -> Histogram:
     """Build a histogram without the empty columns at both ends."""
-    there = [n for n, c in enumerate(spread.counts) if c] or [0]
-    low, high = there[0], there[-1] + 1
-    edges = [shown(edge) if edge != float("inf") else "" for edge in spread.edges]
+    occupied = [n for n, c in enumerate(spread.counts) if c] or [0]
+    low, high = occupied[0], occupied[-1] + 1
+    edges = [format_edge(edge) if edge != float("inf") else "" for edge in spread.edges]
     names = [
         f"{a}–{b}" if b else f"{a} and more" for a, b in zip(edges[low:high], edges[low + 1 : high + 1], strict=True)
     ]
-    median = "" if spread.median is None else f" (median {shown(spread.median)})"
+    median = "" if spread.median is None else f" (median {format_edge(spread.median)})"
     return Histogram(
         title + median,
         spread.counts[low:high],

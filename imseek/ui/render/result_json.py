@@ -35,11 +35,11 @@ class Member:
 
     attribute: str
     hint: Any
-    how: Json
+    form: Json
 
     @property
     def name(self) -> str:
-        return self.how.name or self.attribute
+        return self.form.name or self.attribute
 
 
 class HasPath(Protocol):
@@ -62,8 +62,8 @@ class CollectionName:
     uuid: Annotated[str | None, Json(omit_none=True)] = None
 
     @classmethod
-    def of(cls, chosen: HasPath, uuid: str | None = None) -> CollectionName:
-        return cls(chosen.name, os.fsencode(chosen.path), uuid)
+    def of(cls, collection: HasPath, uuid: str | None = None) -> CollectionName:
+        return cls(collection.name, os.fsencode(collection.path), uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class ErrorAnswer:
         return cls(ErrorText(type(error).__name__, str(error), error.hint), line)
 
 
-def print_answer(result: Any, chosen: HasPath, uuid: str | None = None) -> None:
-    """Print the result of a command about the collection ``chosen`` as JSON."""
-    print_json(Answer(CollectionName.of(chosen, uuid), result))
+def print_answer(result: Any, collection: HasPath, uuid: str | None = None) -> None:
+    """Print the result of a command about ``collection`` as JSON."""
+    print_json(Answer(CollectionName.of(collection, uuid), result))
 
 
 def print_json(result: Any, *, line: bool = False, file: TextIO | None = None) -> None:
@@ -118,14 +118,14 @@ def to_json(result: Any) -> dict[str, Any]:
     kind: Any = type(result)
     for member in members_of(kind):
         value = getattr(result, member.attribute)
-        if value is None and member.how.omit_none:
+        if value is None and member.form.omit_none:
             continue
-        if member.how.key is not None and value is not None:
-            body[member.name] = [{member.how.key: key, **to_json(one)} for key, one in value.items()]
-        elif not member.how.inline:
-            body[member.name] = plain(value, member.how)
+        if member.form.key is not None and value is not None:
+            body[member.name] = [{member.form.key: key, **to_json(one)} for key, one in value.items()]
+        elif not member.form.inline:
+            body[member.name] = plain(value, member.form)
         else:
-            body.update(dict.fromkeys(names_of(member.hint)) if value is None else plain(value, member.how))
+            body.update(dict.fromkeys(names_of(member.hint)) if value is None else plain(value, member.form))
     return body
 
 
@@ -133,13 +133,13 @@ def to_json(result: Any) -> dict[str, Any]:
 def members_of(cls: Any) -> tuple[Member, ...]:
     """Return the JSON members of a dataclass: its fields, then its marked properties."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    found = [Member(field.name, hints[field.name], form_of(hints[field.name])) for field in fields(cls)]
+    members = [Member(field.name, hints[field.name], form_of(hints[field.name])) for field in fields(cls)]
     for name in dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)):
         getter = getattr(getattr(cls, name, None), "fget", None)
-        if (how := getattr(getter, MEMBER, None)) is not None:
+        if (form := getattr(getter, MEMBER, None)) is not None:
             hint = typing.get_type_hints(getter, include_extras=True)["return"]
-            found.append(Member(name, hint, merge_forms((how, form_of(hint)))))
-    return tuple(member for member in found if not member.how.hidden)
+            members.append(Member(name, hint, merge_forms((form, form_of(hint)))))
+    return tuple(member for member in members if not member.form.hidden)
 
 
 def names_of(hint: Any) -> list[str]:
@@ -150,29 +150,29 @@ def names_of(hint: Any) -> list[str]:
     return [
         name
         for member in members_of(hint)
-        if not member.how.omit_none
-        for name in (names_of(member.hint) if member.how.inline else [member.name])
+        if not member.form.omit_none
+        for name in (names_of(member.hint) if member.form.inline else [member.name])
     ]
 
 
 def form_of(hint: Any) -> Json:
     """Return the JSON form that a type states, for itself or for the elements of a container."""
     if typing.get_origin(hint) is Annotated:
-        stated = [one for one in hint.__metadata__ if isinstance(one, Json)]
-        return merge_forms([*stated, form_of(hint.__origin__)])
+        forms = [one for one in hint.__metadata__ if isinstance(one, Json)]
+        return merge_forms([*forms, form_of(hint.__origin__)])
     form = merge_forms(form_of(one) for one in typing.get_args(hint))
     return form if is_union(hint) else Json(digits=form.digits, printable=form.printable)
 
 
 def merge_forms(forms: Iterable[Json]) -> Json:
     """Join what several forms state; the first counts."""
-    stated: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for form in forms:
         for field in fields(form):
             value = getattr(form, field.name)
             if value is not field.default:
-                stated.setdefault(field.name, value)
-    return Json(**stated)
+                members.setdefault(field.name, value)
+    return Json(**members)
 
 
 def is_union(hint: Any) -> bool:
@@ -194,8 +194,8 @@ def without_none(hint: Any) -> tuple[Any, bool]:
     return bare(inner), len(choices) < len(typing.get_args(hint))
 
 
-def plain(value: Any, how: Json = AS_IT_IS) -> Any:
-    """Convert any value by what it is: paths and results to objects, NumPy's values to Python's."""
+def plain(value: Any, form: Json = AS_IT_IS) -> Any:
+    """Convert a value by its type: paths and results to objects, NumPy's values to Python's."""
     if hasattr(value, "tolist"):  # An array, or one of its elements.
         value = value.tolist()
     if value is None or isinstance(value, int):
@@ -203,15 +203,15 @@ def plain(value: Any, how: Json = AS_IT_IS) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        return value if how.digits is None else round(value, how.digits)
+        return value if form.digits is None else round(value, form.digits)
     if isinstance(value, str):
-        return printable(value) if how.printable else str(value)
+        return printable(value) if form.printable else str(value)
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(member, how) for member in value]
+        return [plain(member, form) for member in value]
     if isinstance(value, bytes | PurePath):
         return path_json(os.fsencode(value))
     if is_dataclass(value):
         return to_json(value)
     if isinstance(value, Mapping):
-        return {str(name): plain(member, how) for name, member in value.items()}
+        return {str(name): plain(member, form) for name, member in value.items()}
     return str(value)

@@ -43,8 +43,8 @@ def count_givers(by: Mapping[str, int]) -> list[tuple[str, int]]:
 
     Zero-shot tags include their probability in the provenance; it is stripped, so that they count as one.
     """
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for provenance, images in by.items():
         words = provenance.startswith(("zero-shot ", "moderation "))
-        found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
-    return found.most_common()
+        counts[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
+    return counts.most_common()

@@ -49,8 +49,8 @@ def format_size(n: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """Format a duration: ``8 s``, ``3 min``, ``2 h 5 min``."""
-    whole = math.ceil(max(seconds, 0.0))
-    if whole < 90:
-        return f"{whole} s"
-    minutes = math.ceil(whole / 60)
+    total = math.ceil(max(seconds, 0.0))
+    if total < 90:
+        return f"{total} s"
+    minutes = math.ceil(total / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,1 +1,1 @@
-"""What the HTTP service and the web pages share: open collections, pictures and their routes, and the process."""
+"""Shared by the HTTP service and the web pages: open collections, pictures and their routes, and the process."""

@@ -64,8 +64,8 @@ class Batcher(Generic[Q, A]):
         while True:
             await self._arrival.wait()
             batch = list(islice(self._queue, BATCH_SIZE))
-            for one in batch:
-                del self._queue[one]
+            for request in batch:
+                del self._queue[request]
             if not self._queue:
                 self._arrival.clear()
             if batch:

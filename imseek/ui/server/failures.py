@@ -1,4 +1,4 @@
-"""What a server may say of an error: no path of this machine, and nothing of what went wrong inside it."""
+"""Describe errors to clients of a server, without paths of this machine or internal details."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def describe(error: Exception) -> Failure:
     title = type(error).__name__
     if isinstance(error, NotServedError):
         return Failure(404, str(error), CollectionNotFoundError.__name__, error.hint)
-    for here, status, detail in _SERVER_ERRORS:
-        if isinstance(error, here) and not isinstance(error, ExpiredPageError):
+    for server_kind, status, detail in _SERVER_ERRORS:
+        if isinstance(error, server_kind) and not isinstance(error, ExpiredPageError):
             _log.warning("%s: %s", title, error)
             return Failure(status, detail, title)
     for kind, status in _CLIENT_ERRORS:

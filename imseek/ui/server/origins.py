@@ -43,8 +43,8 @@ class Origins:
         return None
 
     def _is_known(self, name: str | None) -> bool:
-        named = {host.lower() for host in (self.host, *self.hosts)}
-        return name in _LOOPBACK or name in named - _WILDCARD_ADDRESSES
+        hosts = {host.lower() for host in (self.host, *self.hosts)}
+        return name in _LOOPBACK or name in hosts - _WILDCARD_ADDRESSES
 
     def _is_ours(self, origin: str, host: str) -> bool:
         scheme, _, site = origin.partition("://")

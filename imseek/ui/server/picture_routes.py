@@ -29,9 +29,9 @@ def picture_routes(
     They do not check who may ask: see :class:`imseek.ui.server.origins.Origins`.
     """
 
-    making = asyncio.Semaphore(_THUMBNAILS)
+    thumbnail_slots = asyncio.Semaphore(_THUMBNAILS)
 
-    async def whole(request: Request) -> Response:
+    async def original_picture(request: Request) -> Response:
         image_id = _number(request.path_params["image_id"])
         if image_id is None:
             return problem(404, "no such image")
@@ -40,7 +40,7 @@ def picture_routes(
         except ImseekError as error:
             return of_error(error)
 
-    async def small(request: Request) -> Response:
+    async def thumbnail(request: Request) -> Response:
         image_id = _number(request.path_params["image_id"])
         if image_id is None:
             return problem(404, "no such image")
@@ -49,16 +49,16 @@ def picture_routes(
             return problem(422, f"side is a number of pixels from {MIN_SIDE} to {largest}")
         try:
             served = service.get(request.path_params["name"])
-            async with making:
-                # Somebody who scrolls fast has gone on: what is not waited for delays nobody else.
+            async with thumbnail_slots:
+                # A client that scrolls fast has moved on: skip its request, so that it delays nobody else.
                 if await request.is_disconnected():
                     return Response(status_code=_CLOSED)
                 return (await pictures.thumbnail(served, image_id, side)).response(request)
         except ImseekError as error:
             return of_error(error)
 
-    at = f"{prefix}/{{name}}/images/{{image_id}}"
-    return [Route(at, whole, methods=["GET"]), Route(f"{at}/thumbnail", small, methods=["GET"])]
+    path = f"{prefix}/{{name}}/images/{{image_id}}"
+    return [Route(path, original_picture, methods=["GET"]), Route(f"{path}/thumbnail", thumbnail, methods=["GET"])]
 
 
 def _number(text: str) -> int | None:

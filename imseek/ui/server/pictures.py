@@ -96,10 +96,10 @@ async def original(served: ServedCollection, image_id: int) -> Picture:
     The bytes sent are those that were checked in memory, so a file that changes meanwhile does not change the response.
     Raises ImageNotFoundError, ContentChangedError, MediaError.
     """
-    found = await served.threads.read(served.collection.originals.load, image_id)
-    if found.format not in _TYPES:  # For example PSD, which is never indexed.
-        raise MediaError(SkipReason.MISSING_CODEC, f"{found.format} is not served")
-    return Picture(found.data, found.format, found.sha256.hex())
+    content = await served.threads.read(served.collection.originals.load, image_id)
+    if content.format not in _TYPES:  # For example PSD, which is never indexed.
+        raise MediaError(SkipReason.MISSING_CODEC, f"{content.format} is not served")
+    return Picture(content.data, content.format, content.sha256.hex())
 
 
 class ThumbnailCache:
@@ -126,10 +126,10 @@ class ThumbnailCache:
         if side < MAX_SIDE and await served.threads.read(_is_costly, served, image_id):
             largest = await self.thumbnail(served, image_id, MAX_SIDE)
             return await served.threads.look(self._make, largest.data, side)
-        whole = await original(served, image_id)
-        picture = await served.threads.look(self._make, whole.data, side)
+        full_picture = await original(served, image_id)
+        picture = await served.threads.look(self._make, full_picture.data, side)
         # A picture that was not read at indexing may be a different one next time.
-        if key not in self._cache and whole.digest == place.content_hash.hex():
+        if key not in self._cache and full_picture.digest == place.content_hash.hex():
             self._cache[key] = picture
             self._bytes += len(picture.data)
         while self._bytes > _CACHE_BYTES:
@@ -145,8 +145,8 @@ class ThumbnailCache:
 
 def _is_costly(served: ServedCollection, image_id: int) -> bool:
     """Whether the picture is so large that it should be decoded only once."""
-    known = served.collection.get(image_id).metadata
-    return int(known.get("width") or 0) * int(known.get("height") or 0) > _COSTLY_PIXELS
+    columns = served.collection.get(image_id).metadata
+    return int(columns.get("width") or 0) * int(columns.get("height") or 0) > _COSTLY_PIXELS
 
 
 def _matches(header: str | None, etag: str) -> bool:

@@ -44,8 +44,8 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
 
 def of_error(error: Exception) -> Response:
     """Answer an error with what clients may learn about it (:mod:`imseek.ui.server.failures`)."""
-    found = describe(error)
-    return problem(found.status, found.detail, title=found.title, hint=found.hint, reference=found.reference)
+    failure = describe(error)
+    return problem(failure.status, failure.detail, title=failure.title, hint=failure.hint, reference=failure.reference)
 
 
 def install(app: FastAPI) -> None:

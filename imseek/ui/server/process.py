@@ -72,17 +72,17 @@ def bind_socket(host: str, *ports: int) -> socket.socket:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named protocol: only then does asyncio set TCP_NODELAY, without which each response takes 40 ms.
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((host, port))
-        found.listen(BACKLOG)  # From now on clients wait instead of being refused.
+        listener.bind((host, port))
+        listener.listen(BACKLOG)  # From now on clients wait instead of being refused.
     except OSError as error:
-        found.close()
+        listener.close()
         raise ImseekError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
             hint="choose another --port; 0 takes a free one"
             if error.errno in (errno.EADDRINUSE, errno.EACCES)
             else "--host takes an address of this machine",
         ) from error
-    return found
+    return listener

@@ -1,4 +1,4 @@
-"""Bounds of what clients may ask: those of queries, and further ones of servers."""
+"""Bounds of what clients may request: those of queries, and further ones for servers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ _BOUNDS: Final[dict[str, dict[str, int]]] = {
 
 def bounds_of(option: str) -> dict[str, Any]:
     """Return the bounds of an option of a query, by their names in Pydantic."""
-    how = option_fields()[option].option
-    own = {"ge": how.minimum, "le": how.maximum}
-    return {name: bound for name, bound in own.items() if bound is not None} | _BOUNDS.get(option, {})
+    form = option_fields()[option].option
+    bounds = {"ge": form.minimum, "le": form.maximum}
+    return {name: bound for name, bound in bounds.items() if bound is not None} | _BOUNDS.get(option, {})

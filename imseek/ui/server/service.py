@@ -50,17 +50,17 @@ class ThreadPools:
         self._fetching = ThreadPoolExecutor(8, "fetching")
         self._pixels = ThreadPoolExecutor(2, "pixels")
 
-    async def read(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    async def read(self, work: Callable[P, R], *args: P.args, **keywords: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, lambda: work(*args, **named))
+        return await loop.run_in_executor(self._reading, lambda: work(*args, **keywords))
 
-    async def fetch(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    async def fetch(self, work: Callable[P, R], *args: P.args, **keywords: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._fetching, lambda: work(*args, **named))
+        return await loop.run_in_executor(self._fetching, lambda: work(*args, **keywords))
 
-    async def look(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    async def look(self, work: Callable[P, R], *args: P.args, **keywords: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pixels, lambda: work(*args, **named))
+        return await loop.run_in_executor(self._pixels, lambda: work(*args, **keywords))
 
     def close(self) -> None:
         for pool in (self._reading, self._fetching, self._pixels):
@@ -106,12 +106,12 @@ class ServedCollection:
         """Search the collection. Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
         _check_size(query)
         # Before queueing: rejects invalid or oversized pictures, and waits for slow ones.
-        terms, held = [], 0
+        terms, size = [], 0
         for term in query.terms:
             terms.append(await self._fetch_picture(term))
             if term.url is not None and isinstance(picture := terms[-1].picture, bytes):
-                held += len(picture)
-            if held > _FETCH_LIMITS.max_bytes:
+                size += len(picture)
+            if size > _FETCH_LIMITS.max_bytes:
                 raise QueryError(
                     f"the pictures that a query names have {_FETCH_LIMITS.max_bytes:,} bytes at most together"
                 )
@@ -122,8 +122,8 @@ class ServedCollection:
         if term.url is not None:
             data, name = await self.threads.fetch(load_picture, term, _FETCH_LIMITS)
         elif term.image_id is not None and term.region is not None:
-            found = await self.threads.read(self.collection.originals.load, int(term.image_id))
-            data, name = found.data, f"image {term.image_id}"
+            original = await self.threads.read(self.collection.originals.load, int(term.image_id))
+            data, name = original.data, f"image {term.image_id}"
         if not isinstance(data, bytes):
             return term
         try:
@@ -193,21 +193,21 @@ class Service:
     def _open_collection(self, name: str, path: Path) -> ServedCollection:
         collection = imseek.open(path, runtime=self._runtime)
 
-        def together(asked: Sequence[tuple[Query, bool]]) -> list[SearchResult]:
-            found: dict[int, SearchResult] = {}
+        def together(requests: Sequence[tuple[Query, bool]]) -> list[SearchResult]:
+            results: dict[int, SearchResult] = {}
             for vectors in (False, True):
-                at = [i for i, (_, wanted) in enumerate(asked) if wanted == vectors]
-                if at:
-                    answers = collection.search_many([asked[i][0] for i in at], vectors=vectors)
-                    found.update(zip(at, answers, strict=True))
-            return [found[i] for i in range(len(asked))]
+                positions = [i for i, (_, with_vectors) in enumerate(requests) if with_vectors == vectors]
+                if positions:
+                    answers = collection.search_many([requests[i][0] for i in positions], vectors=vectors)
+                    results.update(zip(positions, answers, strict=True))
+            return [results[i] for i in range(len(requests))]
 
-        def alone(asked: tuple[Query, bool]) -> SearchResult:
-            return collection.search(asked[0], vectors=asked[1])
+        def alone(request: tuple[Query, bool]) -> SearchResult:
+            return collection.search(request[0], vectors=request[1])
 
         limits = Limits(max_pixels=self.settings.pixels)
         embedding: Batcher[EmbedRequest, EmbeddingResult] = Batcher(
-            lambda asked: _embed(collection, limits, asked), lambda one: _embed(collection, limits, [one])[0]
+            lambda requests: _embed(collection, limits, requests), lambda one: _embed(collection, limits, [one])[0]
         )
         return ServedCollection(name, collection, Batcher(together, alone), embedding, limits, self.threads)
 
@@ -219,15 +219,15 @@ class Service:
         self.threads.close()
 
 
-def _embed(collection: Collection, limits: Limits, asked: Sequence[EmbedRequest]) -> list[EmbeddingResult]:
+def _embed(collection: Collection, limits: Limits, requests: Sequence[EmbedRequest]) -> list[EmbeddingResult]:
     """Encode what several requests ask for, their texts together. Raises QueryError, MediaError."""
     encoder = embedder(collection, limits)
-    texts = [text for one in asked for text in one.texts]
+    texts = [text for one in requests for text in one.texts]
     if texts and "text" not in encoder.info.modalities:
         raise QueryError(f"{encoder.info.reference} knows no words")
-    rows = np.split(encoder.texts(texts), np.cumsum([len(one.texts) for one in asked])[:-1])
+    rows = np.split(encoder.texts(texts), np.cumsum([len(one.texts) for one in requests])[:-1])
     reference, fingerprint = encoder.info.reference, encoder.fingerprint()
     return [
-        EmbeddingResult(reference, fingerprint, mine, encoder.images(one.pictures))
-        for one, mine in zip(asked, rows, strict=True)
+        EmbeddingResult(reference, fingerprint, text_rows, encoder.images(one.pictures))
+        for one, text_rows in zip(requests, rows, strict=True)
     ]

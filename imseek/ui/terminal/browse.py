@@ -64,13 +64,13 @@ class Browse(App[list[Hit]]):
         Binding("ctrl+c", "end", "End", show=False, priority=True),
     ]
 
-    def __init__(self, opened: Searchable, wish: BrowseQuery, *, view: View, write: Write) -> None:
+    def __init__(self, searchable: Searchable, wish: BrowseQuery, *, view: View, write: Write) -> None:
         super().__init__()
-        self._opened = opened
+        self._searchable = searchable
         self._wish = wish
         self._view = view
         self._write = write
-        self.found = BrowseResults()
+        self.results = BrowseResults()
         self.window = Window(1, 1)
         #: Encoded thumbnails, or the reasons why there is none, by image. The oldest are dropped first.
         self._thumbs: OrderedDict[ImageKey, bytes | str] = OrderedDict()
@@ -80,11 +80,11 @@ class Browse(App[list[Hit]]):
         self._searching = False
 
     def compose(self) -> ComposeResult:
-        self._words = Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
+        self._search_box = Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
         self._status = Static("", id="status", markup=False)
         self._tiles = Tiles(self._show_tile, id="tiles")
         self._where = Static("", id="where", markup=False)
-        yield self._words
+        yield self._search_box
         yield self._status
         yield self._tiles
         yield self._where
@@ -120,7 +120,7 @@ class Browse(App[list[Hit]]):
 
     def _find(self, query: Query, wish: BrowseQuery, number: int, further: bool) -> None:
         try:
-            result: SearchResult | Exception = self._opened.search(query)
+            result: SearchResult | Exception = self._searchable.search(query)
         except Exception as error:  # Shown in the status line: the application goes on.
             result = error
         self.call_from_thread(self._take, result, wish, number, further)
@@ -131,12 +131,12 @@ class Browse(App[list[Hit]]):
         self._searching = False
         if isinstance(result, Exception):
             if further:
-                self.found.next_page = None
+                self.results.next_page = None
             self._fail(result)
             return
         self._wish = wish  # Only now, so that a query that failed is not refined.
         self._pictures = result.pictures
-        self.found.take(result, further=further)
+        self.results.take(result, further=further)
         if not further:
             self.window = Window(self.window.columns, self.window.rows)
         self._tell()
@@ -146,10 +146,10 @@ class Browse(App[list[Hit]]):
 
     @property
     def here(self) -> Hit | None:
-        return self.found.hits[self.window.cursor] if self.window.cursor < len(self.found.hits) else None
+        return self.results.hits[self.window.cursor] if self.window.cursor < len(self.results.hits) else None
 
     def on_tiles_fits(self, event: Tiles.Fits) -> None:
-        self.window = self.window.with_size(event.columns, event.rows, len(self.found.hits))
+        self.window = self.window.with_size(event.columns, event.rows, len(self.results.hits))
         self._refresh()
 
     def on_tile_clicked(self, event: Tile.Clicked) -> None:
@@ -158,29 +158,29 @@ class Browse(App[list[Hit]]):
         if event.twice:
             self.action_large()
 
-    def _show_tile(self, tile: Tile, at: int) -> None:
-        hit = self.found.hits[at] if at < len(self.found.hits) else None
+    def _show_tile(self, tile: Tile, index: int) -> None:
+        hit = self.results.hits[index] if index < len(self.results.hits) else None
         covered = len(self.screen_stack) > 1
         picture = None if hit is None or covered else self._thumbs.get(key_of(hit))
-        chosen = hit is not None and key_of(hit) in self.found.chosen
-        tile.show(at, hit, picture, here=at == self.window.cursor, chosen=chosen)
+        is_selected = hit is not None and key_of(hit) in self.results.selection
+        tile.show(index, hit, picture, is_current=index == self.window.cursor, is_selected=is_selected)
 
     def _refresh(self) -> None:
         """Draw the visible hits, and load missing thumbnails and the next page."""
-        shown = self.window.shown
+        visible = self.window.shown
         self._draw()
-        ahead = self.found.hits[shown.start : shown.stop + len(shown)]
-        wanted = [hit for hit in ahead if key_of(hit) not in self._thumbs]
-        if wanted and self._pictures is not None:
+        ahead = self.results.hits[visible.start : visible.stop + len(visible)]
+        missing = [hit for hit in ahead if key_of(hit) not in self._thumbs]
+        if missing and self._pictures is not None:
             self.run_worker(
-                partial(self._load, self._pictures, wanted, _SIDE, self._store_thumbnail),
+                partial(self._load, self._pictures, missing, _SIDE, self._store_thumbnail),
                 thread=True,
                 group="thumbs",
                 exclusive=True,
                 exit_on_error=False,
             )
-        if not self._searching and self.found.needs_next_page(shown.stop):
-            query = self._wish.query(self.found.next_page)
+        if not self._searching and self.results.needs_next_page(visible.stop):
+            query = self._wish.query(self.results.next_page)
             if query is not None:
                 self._search(query, self._wish, further=True)
 
@@ -217,12 +217,12 @@ class Browse(App[list[Hit]]):
 
         worker: Worker[Any] = get_current_worker()
         try:
-            with pictures.opened() as read:
+            with pictures.opened() as read_picture:
                 for hit in hits:
                     if worker.is_cancelled:
                         return
                     try:
-                        picture: bytes | str = png(fit(load_small(read, *key_of(hit), side), side))
+                        picture: bytes | str = png(fit(load_small(read_picture, *key_of(hit), side), side))
                     except MediaError as error:
                         picture = short_reason(error)
                     self.call_from_thread(take, key_of(hit), picture)
@@ -235,7 +235,7 @@ class Browse(App[list[Hit]]):
         while len(self._thumbs) > _MAX_THUMBNAILS:
             self._thumbs.popitem(last=False)
         for tile in self._tiles.tiles:
-            if tile.at < len(self.found.hits) and key_of(self.found.hits[tile.at]) == key:
+            if tile.at < len(self.results.hits) and key_of(self.results.hits[tile.at]) == key:
                 self._show_tile(tile, tile.at)
 
     def _say(self, text: str, *, error: bool = False) -> None:
@@ -248,18 +248,18 @@ class Browse(App[list[Hit]]):
 
     def _tell(self) -> None:
         """Show position, feedback and selection in the status line."""
-        if not self.found.hits:
+        if not self.results.hits:
             self._say("nothing found" if self._search_number else "")
             return
-        said = [f"{self.window.cursor + 1:,} of {len(self.found.hits):,}{'+' if self.found.next_page else ''}"]
+        parts = [f"{self.window.cursor + 1:,} of {len(self.results.hits):,}{'+' if self.results.next_page else ''}"]
         for name, ids in (("more like", self._wish.more), ("less like", self._wish.less)):
             if ids:
-                said.append(f"{name} {len(ids)}")
-        if self.found.chosen:
-            said.append(f"{len(self.found.chosen):,} selected")
-        if (hit := self.here) is not None and (matched := describe_matches(hit.matches)):
-            said.append(f"matched: {printable(matched)}")
-        self._say(" · ".join([*said, *self.found.notes]))
+                parts.append(f"{name} {len(ids)}")
+        if self.results.selection:
+            parts.append(f"{len(self.results.selection):,} selected")
+        if (hit := self.here) is not None and (matches := describe_matches(hit.matches)):
+            parts.append(f"matched: {printable(matches)}")
+        self._say(" · ".join([*parts, *self.results.notes]))
 
     # -- keys --------------------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class Browse(App[list[Hit]]):
         self._tiles.focus()
 
     def _move_cursor(self, cursor: int) -> None:
-        self.window = self.window.at(cursor, len(self.found.hits))
+        self.window = self.window.at(cursor, len(self.results.hits))
         self._tell()
         self._refresh()
         if isinstance(self.screen, Large):
@@ -280,7 +280,7 @@ class Browse(App[list[Hit]]):
     def action_row(self, by: int) -> None:
         """Move by rows. At the end of the list, the cursor stays in its column."""
         cursor = self.window.cursor + by * self.window.columns
-        if 0 <= cursor < len(self.found.hits) or by > 0:
+        if 0 <= cursor < len(self.results.hits) or by > 0:
             self._move_cursor(cursor)
         elif abs(by) > 1:
             self._move_cursor(self.window.cursor % self.window.columns)
@@ -289,10 +289,10 @@ class Browse(App[list[Hit]]):
         self.action_row(by * self.window.rows)
 
     def action_ends(self, last: bool) -> None:
-        self._move_cursor(len(self.found.hits) - 1 if last else 0)
+        self._move_cursor(len(self.results.hits) - 1 if last else 0)
 
     def action_words(self) -> None:
-        self._words.focus()
+        self._search_box.focus()
 
     def action_grid(self) -> None:
         self._tiles.focus()
@@ -306,8 +306,8 @@ class Browse(App[list[Hit]]):
     def _show_large(self, large: Large) -> None:
         if (hit := self.here) is None or not large.is_mounted:
             return
-        mark = "  ✓ selected" if key_of(hit) in self.found.chosen else ""
-        large.show_facts(f"{self.window.cursor + 1} of {len(self.found.hits)}{mark}", facts_of(hit))
+        mark = "  ✓ selected" if key_of(hit) in self.results.selection else ""
+        large.show_facts(f"{self.window.cursor + 1} of {len(self.results.hits)}{mark}", facts_of(hit))
         large.show_picture(self._thumbs.get(key_of(hit)))
         if self._pictures is not None:
             self.run_worker(
@@ -346,7 +346,7 @@ class Browse(App[list[Hit]]):
 
     def action_choose(self) -> None:
         if (hit := self.here) is not None:
-            self.found.toggle(hit)
+            self.results.toggle(hit)
             self._tell()
             self._draw()
             if isinstance(self.screen, Large):
@@ -371,7 +371,7 @@ class Browse(App[list[Hit]]):
             self.call_from_thread(self._fail, error)
 
     def action_write(self) -> None:
-        hits = list(self.found.chosen.values()) or [hit for hit in [self.here] if hit is not None]
+        hits = list(self.results.selection.values()) or [hit for hit in [self.here] if hit is not None]
         lines = paths_of(hits)
         if not lines:
             self._say("nothing is selected: space selects", error=True)
@@ -387,11 +387,11 @@ class Browse(App[list[Hit]]):
             else:
                 self._say(f"wrote {len(lines):,} {'path' if len(lines) == 1 else 'paths'} to {name}")
 
-        many = f"{len(lines):,} paths" if len(lines) > 1 else "one path"
-        self._push_overlay(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
+        amount = f"{len(lines):,} paths" if len(lines) > 1 else "one path"
+        self._push_overlay(WriteTo(f"Write {amount} to a new file:", "selected.txt"), write)
 
     def action_keys(self) -> None:
         self._push_overlay(Keys())
 
     def action_end(self) -> None:
-        self.exit(list(self.found.chosen.values()))
+        self.exit(list(self.results.selection.values()))

@@ -39,11 +39,11 @@ class BrowseQuery:
 
     def toggle_feedback(self, image_id: int, *, wrong: bool = False) -> BrowseQuery:
         """Return the query with feedback on an image toggled: more like it, or less with ``wrong``."""
-        chosen, other = (self.less, self.more) if wrong else (self.more, self.less)
-        others = tuple(one for one in other if one != image_id)
-        without = tuple(one for one in chosen if one != image_id)
-        chosen = without if image_id in chosen else (*chosen, image_id)
-        return replace(self, more=others, less=chosen) if wrong else replace(self, more=chosen, less=others)
+        ids, opposite = (self.less, self.more) if wrong else (self.more, self.less)
+        opposite_ids = tuple(one for one in opposite if one != image_id)
+        remaining = tuple(one for one in ids if one != image_id)
+        ids = remaining if image_id in ids else (*ids, image_id)
+        return replace(self, more=opposite_ids, less=ids) if wrong else replace(self, more=ids, less=opposite_ids)
 
     def query(self, page: str | None = None) -> Query | None:
         """Return the query of a page of hits, None without terms. Raises QueryError."""
@@ -61,7 +61,7 @@ class BrowseResults:
     next_page: str | None = None
     searched: int = 0
     notes: tuple[str, ...] = ()
-    chosen: dict[ImageKey, Hit] = field(default_factory=dict)
+    selection: dict[ImageKey, Hit] = field(default_factory=dict)
 
     def take(self, result: SearchResult, *, further: bool) -> None:
         """Append a further page of hits, or replace the hits by a new result."""
@@ -73,8 +73,8 @@ class BrowseResults:
         self.searched = result.searched
 
     def toggle(self, hit: Hit) -> None:
-        if self.chosen.pop(key_of(hit), None) is None:
-            self.chosen[key_of(hit)] = hit
+        if self.selection.pop(key_of(hit), None) is None:
+            self.selection[key_of(hit)] = hit
 
     def needs_next_page(self, last: int) -> bool:
         """Return whether the next page is due when the hit at ``last`` is the last visible one."""
@@ -115,16 +115,16 @@ def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
         facts.append(("path", hit.place.display))
         if hit.place.uri and not hit.place.uri.startswith("file://"):
             facts.append(("uri", hit.place.uri))
-    if matched := describe_matches(hit.matches):
-        facts.append(("matched", matched))
+    if matches := describe_matches(hit.matches):
+        facts.append(("matched", matches))
     if hit.duplicates:
         facts.append(("same as", ", ".join(str(one) for one in hit.duplicates)))
-    known = {name: value for name, value in hit.metadata.items() if value is not None and value != ""}
-    for name, value in list(known.items())[:most]:
-        said = f"{value:.4g}" if isinstance(value, float) else str(value)
+    columns = {name: value for name, value in hit.metadata.items() if value is not None and value != ""}
+    for name, value in list(columns.items())[:most]:
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
         if isinstance(value, list):
-            said = ", ".join(map(str, value))
-        facts.append((_line(name), _line(said)))
+            text = ", ".join(map(str, value))
+        facts.append((_line(name), _line(text)))
     return [(name, display_path(text.encode("utf-8", "backslashreplace"))) for name, text in facts]
 
 

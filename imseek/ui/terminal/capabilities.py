@@ -40,10 +40,10 @@ _MAX_CELL: Final = (100, 200)
 class TerminalCapabilities:
     """What standard output can draw. ``cell`` is (width, height) of a character in pixels.
 
-    ``way`` is None if pictures cannot be drawn, and ``reason`` says why.
+    ``protocol`` is None if pictures cannot be drawn, and ``reason`` says why.
     """
 
-    way: GraphicsProtocol | None
+    protocol: GraphicsProtocol | None
     columns: int
     lines: int
     cell: tuple[int, int] = _DEFAULT_CELL
@@ -100,13 +100,13 @@ def _query_terminal(descriptor: int) -> str:
         os.close(terminal)
         return ""
     # A terminal multiplexer takes the kitty query for a title, and answers for itself.
-    inside = "TMUX" in os.environ or os.environ.get("TERM", "").startswith(("screen", "tmux"))
+    is_multiplexed = "TMUX" in os.environ or os.environ.get("TERM", "").startswith(("screen", "tmux"))
     try:
         sys.stdout.flush()
         tty.setcbreak(terminal, termios.TCSADRAIN)
-        os.write(terminal, f"{'' if inside else _KITTY}{_QUERIES}".encode())
-        answer, until = "", time.monotonic() + _TIMEOUT
-        while not _DA1.search(answer) and (left := until - time.monotonic()) > 0:
+        os.write(terminal, f"{'' if is_multiplexed else _KITTY}{_QUERIES}".encode())
+        answer, deadline = "", time.monotonic() + _TIMEOUT
+        while not _DA1.search(answer) and (left := deadline - time.monotonic()) > 0:
             if select.select([terminal], [], [], left)[0]:
                 answer += os.read(terminal, 4096).decode("latin-1")
         return answer

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _CHUNK = 4096
 
 
-def render_picture(pixels: Pixels, way: GraphicsProtocol, box: tuple[int, int], cell: tuple[int, int]) -> str:
+def render_picture(pixels: Pixels, protocol: GraphicsProtocol, box: tuple[int, int], cell: tuple[int, int]) -> str:
     """Encode a picture as escape sequences, in at most ``box`` (columns, lines) of ``cell`` (width, height) pixels."""
     picture = fit(pixels, box[0] * cell[0], box[1] * cell[1])
-    if way == "sixel":
+    if protocol == "sixel":
         return sixels(picture)
     data = png(picture)
-    if way == "kitty":
+    if protocol == "kitty":
         return "".join(_kitty_chunks(data))
     # In cells: on dense screens, its pixels are not those of the screen.
     size = f"width={math.ceil(picture.width / cell[0])};height={math.ceil(picture.height / cell[1])}"

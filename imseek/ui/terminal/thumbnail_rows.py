@@ -31,26 +31,28 @@ _THREADS: Final = 4
 _Picture = Pixels | str
 
 
-def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: TerminalCapabilities) -> None:
+def print_preview(
+    hits: Sequence[Hit], names: Sequence[str], read_picture: ReadPicture, screen: TerminalCapabilities
+) -> None:
     """Print the first hits as pictures with ``names`` below. ``screen`` must be able to draw them."""
     across = max(1, round((screen.columns + _GAP) / (_WIDTH + _GAP)))
     width = max(4, (screen.columns + _GAP) // across - _GAP)
     lines = max(2, min(_LINES, screen.lines - _BELOW - 2))
-    shown = hits[:MAX_HITS]
+    visible = hits[:MAX_HITS]
 
     def picture(hit: Hit) -> _Picture:
         try:
-            return load_small(read, hit.collection, hit.image_id, _SIDE)
+            return load_small(read_picture, hit.collection, hit.image_id, _SIDE)
         except MediaError as error:
             return short_reason(error)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        pictures = pool.map(picture, shown)
-        for start in range(0, len(shown), across):
-            row = range(start, min(start + across, len(shown)))
-            labels = [_label(n + 1, shown[n], names[n], width) for n in row]
+        pictures = pool.map(picture, visible)
+        for start in range(0, len(visible), across):
+            row = range(start, min(start + across, len(visible)))
+            labels = [_label(n + 1, visible[n], names[n], width) for n in row]
             tiles = [next(pictures) for _ in row]
-            if screen.way == "blocks":
+            if screen.protocol == "blocks":
                 _print_blocks(tiles, labels, (width, lines))
             else:
                 sys.stdout.write("".join(_draw_row(tiles, labels, (width, lines), screen)))
@@ -71,7 +73,7 @@ def _draw_row(
     screen: TerminalCapabilities,
 ) -> Iterator[str]:
     """Yield a row of tiles: first the lines, so that nothing scrolls afterwards, then the pictures above them."""
-    assert screen.way is not None
+    assert screen.protocol is not None
     gap = " " * _GAP
     reasons = [tile if isinstance(tile, str) else "" for tile in tiles]
     yield f"{gap.join(set_cell_size(reason, box[0]) for reason in reasons).rstrip()}\n"
@@ -81,20 +83,20 @@ def _draw_row(
     yield "\n\x1b7"
     for n, tile in enumerate(tiles):
         if not isinstance(tile, str):
-            picture = render_picture(tile, screen.way, box, screen.cell)
+            picture = render_picture(tile, screen.protocol, box, screen.cell)
             column = 1 + n * (box[0] + _GAP)
             yield f"\x1b[{box[1] + _BELOW + 1}A\x1b[{column}G{picture}\x1b8"
 
 
 def _print_blocks(tiles: Sequence[_Picture], labels: Sequence[tuple[str, str]], box: tuple[int, int]) -> None:
-    made = [[[Segment(tile)]] if isinstance(tile, str) else render_blocks(tile, box) for tile in tiles]
+    drawings = [[[Segment(tile)]] if isinstance(tile, str) else render_blocks(tile, box) for tile in tiles]
     segments: list[Segment] = []
-    for number in range(max(len(lines) for lines in made)):
-        for n, lines in enumerate(made):
+    for number in range(max(len(lines) for lines in drawings)):
+        for n, lines in enumerate(drawings):
             line = lines[number] if number < len(lines) else []
-            taken = Segment.get_line_length(line)
-            last = n == len(made) - 1
-            segments += [*line, Segment("" if last else " " * (box[0] - taken + _GAP))]
+            width = Segment.get_line_length(line)
+            last = n == len(drawings) - 1
+            segments += [*line, Segment("" if last else " " * (box[0] - width + _GAP))]
         segments.append(Segment.line())
     for texts in zip(*labels, strict=True):
         segments += [Segment((" " * _GAP).join(texts).rstrip()), Segment.line()]

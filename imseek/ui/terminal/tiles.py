@@ -58,17 +58,19 @@ class Tile(Container):
         yield self._score
         yield self._label
 
-    def show(self, at: int, hit: Hit | None, picture: bytes | str | None, *, here: bool, chosen: bool) -> None:
+    def show(
+        self, index: int, hit: Hit | None, picture: bytes | str | None, *, is_current: bool, is_selected: bool
+    ) -> None:
         """Show a hit; ``picture`` is encoded, the reason why there is none, or None (not loaded yet)."""
-        self.at = at
+        self.at = index
         self.set_class(hit is None, "-empty")
-        self.set_class(here, "-here")
-        self.set_class(chosen, "-chosen")
+        self.set_class(is_current, "-here")
+        self.set_class(is_selected, "-chosen")
         if hit is None:
             picture = ""
         else:
             same = f"  +{len(hit.duplicates)}" if hit.duplicates else ""
-            self._score.update(f"{at + 1}  {hit.score:.3f}{same}{'  ✓' if chosen else ''}")
+            self._score.update(f"{index + 1}  {hit.score:.3f}{same}{'  ✓' if is_selected else ''}")
             self._label.update(name_of(hit.place, hit.image_id))
         if picture is self._picture:
             return

@@ -28,25 +28,25 @@ LARGEST: Final = 4096
 class AppState:
     """State of the web UI.
 
-    ``given`` is a collection named at the start, which need not be in the library. ``runtime`` says how vectors are
+    ``first`` is a collection named at the start, which need not be in the library. ``runtime`` says how vectors are
     computed, also by jobs started here. With ``opens``, pictures can be opened in a viewer of this machine.
     """
 
     service: Service
-    given: library.NamedCollection | None = None
+    first: library.NamedCollection | None = None
     runtime: Runtime | None = None
     opens: bool = False
     choices: SelectionStore = field(default_factory=SelectionStore)
 
     def collections(self) -> tuple[library.NamedCollection, ...]:
         """List the collections to choose from: the given one first, then those of the library by name."""
-        named = library.list_collections(os.environ)
-        given = self.given
-        if given is not None and all(one.path != given.path for one in named):
-            named = (given, *named)
-        for one in named:
+        entries = library.list_collections(os.environ)
+        first = self.first
+        if first is not None and all(one.path != first.path for one in entries):
+            entries = (first, *entries)
+        for one in entries:
             self.service.offer(one.name, one.path)
-        return named
+        return entries
 
     def open(self, name: str) -> Collection:
         """Open a collection. Raises as :func:`imseek.open`, and CollectionNotFoundError."""
@@ -56,10 +56,10 @@ class AppState:
 _app: AppState | None = None
 
 
-def start(given: library.NamedCollection | None, runtime: Runtime | None, *, opens: bool = False) -> AppState:
+def start(first: library.NamedCollection | None, runtime: Runtime | None, *, opens: bool = False) -> AppState:
     """Set the state of this process."""
     global _app
-    _app = AppState(Service(Settings((), later=True), runtime), given, runtime, opens)
+    _app = AppState(Service(Settings((), later=True), runtime), first, runtime, opens)
     return _app
 
 

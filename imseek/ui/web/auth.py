@@ -38,14 +38,14 @@ class OneTimeCode:
 
     def __init__(self, seconds: float = 120.0) -> None:
         self.code = secrets.token_urlsafe(24)
-        self._until = time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
 
     def take(self, token: str) -> bool:
         """Return whether the code is right and still valid, and invalidate it."""
-        right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
-        good = right and time.monotonic() < self._until
-        self._until = -1.0 if right else self._until
-        return good
+        is_right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.code.encode())
+        is_valid = is_right and time.monotonic() < self._deadline
+        self._deadline = -1.0 if is_right else self._deadline
+        return is_valid
 
 
 class AuthMiddleware:
@@ -64,8 +64,8 @@ class AuthMiddleware:
             await _refuse(Response(refusal[1], refusal[0]), scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        known = self._is_right(connection.cookies.get(COOKIE, ""))
-        if known and not (scope["type"] == "http" and "token" in connection.query_params):
+        is_logged_in = self._is_right(connection.cookies.get(COOKIE, ""))
+        if is_logged_in and not (scope["type"] == "http" and "token" in connection.query_params):
             await self._app(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await _refuse(Response(status_code=403), scope, receive, send)
@@ -88,20 +88,20 @@ class AuthMiddleware:
                             return Response(status_code=413)
             except TimeoutError:  # Connections are limited, and this needs no login.
                 return Response(status_code=408)
-            given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
-            return self._log_in("/") if self._is_right(given) else _login_page("That is not the token.", 401)
-        given = request.query_params.get("token", "")
-        if request.method == "GET" and (self._is_right(given) or self._once.take(given)):
+            token = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
+            return self._log_in("/") if self._is_right(token) else _login_page("That is not the token.", 401)
+        token = request.query_params.get("token", "")
+        if request.method == "GET" and (self._is_right(token) or self._once.take(token)):
             rest = [one for one in parse_qsl(request.url.query, keep_blank_values=True) if one[0] != "token"]
             # The path alone, so that `//elsewhere` is no open redirect.
             path = "/" + request.url.path.lstrip("/")
             return self._log_in(path + ("?" + urlencode(rest) if rest else ""))
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return _login_page("That is not the token." if given else "You are not logged in.", 401)
+            return _login_page("That is not the token." if token else "You are not logged in.", 401)
         return Response("not logged in", 401)
 
-    def _log_in(self, to: str) -> Response:
-        answer = RedirectResponse(to, 303)
+    def _log_in(self, target: str) -> Response:
+        answer = RedirectResponse(target, 303)
         # Lax: links from elsewhere, such as e-mails, work, while forms and scripts of other sites send no cookie.
         answer.set_cookie(COOKIE, self._token, max_age=_MONTH, httponly=True, samesite="lax")
         return answer

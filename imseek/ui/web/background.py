@@ -85,10 +85,10 @@ class BackgroundTask(Generic[T]):
         """Record progress; passed to functions of imseek as their progress callback."""
         self.progress = progress
 
-    def say(self, what: str, share: float | None = None) -> None:
+    def say(self, step: str, share: float | None = None) -> None:
         """Record the current step, for work that cannot be stopped within it. Raises Cancelled if the task was asked to
         stop."""
-        self.message, self.share = what, share
+        self.message, self.share = step, share
         if self.stopping:
             raise Cancelled
 

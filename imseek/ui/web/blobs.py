@@ -61,8 +61,8 @@ class BlobCache:
                 self._blobs.move_to_end(digest)
             return self._blobs.get(digest)
 
-    def has(self, sent: Blob) -> bool:
-        return sent.address.rpartition("/")[2] in self._blobs
+    def has(self, blob: Blob) -> bool:
+        return blob.address.rpartition("/")[2] in self._blobs
 
 
 #: The cache of this process.
@@ -98,12 +98,12 @@ def routes(service: Service, cache: BlobCache = blob_cache) -> list[Route]:
             return problem(404, "no such image")
         try:
             served = service.get(request.path_params["name"])
-            found = await service.threads.read(served.collection.get, int(image_id))
+            record = await service.threads.read(served.collection.get, int(image_id))
         except ImseekError as error:
             return of_error(error)
-        folder = "" if found.place is None else found.place.display.rpartition("/")[0]
-        said = {"name": file_name(found.place), "folder": one_line(folder, 400)}
-        return JSONResponse(said, headers={"Cache-Control": "private, max-age=60"})
+        folder = "" if record.place is None else record.place.display.rpartition("/")[0]
+        content = {"name": file_name(record.place), "folder": one_line(folder, 400)}
+        return JSONResponse(content, headers={"Cache-Control": "private, max-age=60"})
 
     return [
         Route(f"{ARRAYS}/{{digest}}", array, methods=["GET"]),

@@ -51,11 +51,11 @@ class CompressedStatic:
         headers = MutableHeaders(scope=start)
         if len(body) >= _MIN_BYTES and "content-encoding" not in headers:
             if path not in self._compressed:
-                made = await asyncio.to_thread(gzip.compress, body, 6)
-                if self._bytes + len(made) <= _CACHE_BYTES and path not in self._compressed:
-                    self._compressed[path] = made
-                    self._bytes += len(made)
-                body = made
+                compressed = await asyncio.to_thread(gzip.compress, body, 6)
+                if self._bytes + len(compressed) <= _CACHE_BYTES and path not in self._compressed:
+                    self._compressed[path] = compressed
+                    self._bytes += len(compressed)
+                body = compressed
             else:
                 body = self._compressed[path]
             headers["Content-Encoding"] = "gzip"

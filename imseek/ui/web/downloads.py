@@ -94,15 +94,15 @@ class UniqueNames:
 
     def __init__(self) -> None:
         self._used_names = {LEFT_OUT}
-        self._last: dict[str, int] = {}
+        self._last_numbers: dict[str, int] = {}
 
     def of(self, image: Image) -> str:
         stem, ending = _safe_name(image)
-        name, n = stem + ending, self._last.get((stem + ending).casefold(), 1)
+        name, n = stem + ending, self._last_numbers.get((stem + ending).casefold(), 1)
         while name.casefold() in self._used_names:
             n += 1
             name = f"{stem} ({n}){ending}"
-        self._last[(stem + ending).casefold()] = n
+        self._last_numbers[(stem + ending).casefold()] = n
         self._used_names.add(name.casefold())
         return name
 
@@ -119,8 +119,8 @@ def _safe_name(image: Image) -> tuple[str, str]:
     # No separators of any system, control characters, or marks that change the direction of writing.
     name = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
     name = unicodedata.normalize("NFC", name).strip(" .")
-    ending = found[0] if (found := _ENDING.search(name)) else _ENDINGS.get(kind, f".{kind.lower()}" if kind else "")
-    stem = (name[: -len(found[0])] if found else name).strip(" .") or f"image-{image.image_id}"
+    ending = match[0] if (match := _ENDING.search(name)) else _ENDINGS.get(kind, f".{kind.lower()}" if kind else "")
+    stem = (name[: -len(match[0])] if match else name).strip(" .") or f"image-{image.image_id}"
     stem = stem.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore").rstrip(" .")
     return (f"_{stem}" if _RESERVED.match(stem) else stem), ending
 
@@ -154,8 +154,8 @@ def parquet(collection: Collection, choice: ImageSelection) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = list(rows(collection, choice))
-    names = list(dict.fromkeys([*_FIRST_COLUMNS, *(name for row in found for name in row)]))
+    records = list(rows(collection, choice))
+    names = list(dict.fromkeys([*_FIRST_COLUMNS, *(name for row in records for name in row)]))
     kinds = {
         "image_id": pa.int64(),
         "score": pa.float64(),
@@ -167,7 +167,7 @@ def parquet(collection: Collection, choice: ImageSelection) -> bytes:
         "tags": pa.list_(pa.string()),
         "phash": pa.uint64(),
     }
-    columns = [_column([row.get(name) for row in found], kinds.get(name)) for name in names]
+    columns = [_column([row.get(name) for row in records], kinds.get(name)) for name in names]
     out = io.BytesIO()
     pq.write_table(pa.table(columns, names=names), out, compression="zstd")
     return out.getvalue()
@@ -195,7 +195,7 @@ class _Row:
 
 
 def _row(collection: Collection, choice: ImageSelection, image: Image) -> dict[str, Any]:
-    hit = choice.found.get(image.image_id)
+    hit = choice.hit_data.get(image.image_id)
     score, duplicates = (None, ()) if hit is None else (hit[0], tuple(hit[1]))
     row = to_json(_Row(image.image_id, score, collection.uuid, image.place, duplicates, image.tags, image.content_hash))
     for name, value in image.metadata.items():

@@ -19,33 +19,32 @@ from imseek.ui.render.html_templates import render
 from imseek.ui.web.components import script_urls
 from imseek.ui.web.parts import navigation
 
-#: Streamlit's widgets in the bar and on the Search page, and those of others by their paths, by the names of their
-#: sources.
+#: Streamlit's widgets, by the names of their sources: in the bar and on the Search page, and by path for other pages.
 _WIDGETS: Final = ("BidiComponent", "TextInput", "FileUploader", "PageLink", "Button", "ButtonGroup", "Popover")
 _MORE_WIDGETS: Final = {"map": ("Selectbox",), "labels": ("TextArea", "Checkbox"), "collections": ("Tabs",)}
-#: Components of every page, and those of a page, by its path.
+#: Components of every page, and further ones of single pages by path.
 _OF_ALL: Final = ("shell", "announcements", "address", "suggestions", "asking")
 _OF_PAGE: Final = {"": ("grid", "rail"), "albums": ("grid",), "map": ("scatter",)}
-_LONGEST: Final = 64  # Of a collection's name.
+_LONGEST: Final = 64  # Maximum length of a collection's name.
 
 
 def links(path: str) -> str:
     """Return the links of the page's head by which the browser requests scripts in advance."""
     page = path.strip("/")
-    wanted = (
+    urls = (
         *_widget_scripts((*_WIDGETS, *_MORE_WIDGETS.get(page, ()))),
         *script_urls((*_OF_ALL, *_OF_PAGE.get(page, ()))),
     )
-    return "".join(f'<link rel="modulepreload" crossorigin href="{url}">' for url in wanted)
+    return "".join(f'<link rel="modulepreload" crossorigin href="{url}">' for url in urls)
 
 
 def bar(path: str, query: str) -> str:
     """Return the top bar as HTML, with the collection that the address names; the component of the bar hides it."""
     page = path.strip("/") or navigation.FIRST_PAGE
     names = get_args(navigation.PageName)
-    named = parse_qs(query).get(navigation.COLLECTION_KEY, [""])[0][:_LONGEST]
+    collection = parse_qs(query).get(navigation.COLLECTION_KEY, [""])[0][:_LONGEST]
     titles = [navigation.title(name) for name in names]
-    return "".join(render("early_bar.html.j2", collection=named, pages=titles, here=page.capitalize()))
+    return "".join(render("early_bar.html.j2", collection=collection, pages=titles, here=page.capitalize()))
 
 
 @cache
@@ -55,18 +54,18 @@ def _widget_scripts(names: tuple[str, ...]) -> tuple[str, ...]:
         manifest = json.loads((Path(st.__file__).parent / "static" / "manifest.json").read_bytes())
         at_once = set(_with_imports(manifest, "index.html"))
         widgets = [name for name in manifest if name.endswith(".tsx") and Path(name).stem in names]
-        needed = {one: None for widget in widgets for one in _with_imports(manifest, widget) if one not in at_once}
-        return tuple(f"/{manifest[one]['file']}" for one in needed)
-    except (OSError, ValueError, KeyError, TypeError):  # Another Streamlit: it only takes longer.
+        scripts = {one: None for widget in widgets for one in _with_imports(manifest, widget) if one not in at_once}
+        return tuple(f"/{manifest[one]['file']}" for one in scripts)
+    except (OSError, ValueError, KeyError, TypeError):  # Another version of Streamlit: the page only takes longer.
         return ()
 
 
 def _with_imports(manifest: dict[str, dict[str, list[str]]], name: str) -> Iterator[str]:
     """Yield a script and all that it imports."""
-    open_, seen = [name], {name}
+    open_, visited = [name], {name}
     while open_:
-        at = open_.pop()
-        yield at
-        new = [one for one in manifest[at].get("imports", ()) if one not in seen]
-        seen.update(new)
+        script = open_.pop()
+        yield script
+        new = [one for one in manifest[script].get("imports", ()) if one not in visited]
+        visited.update(new)
         open_ += new

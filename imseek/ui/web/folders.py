@@ -64,28 +64,28 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
         return FolderListing(
             typed, start_folder(), None, None, summary="Write the whole path, such as /home/me/Pictures"
         )
-    begun = path.rpartition("/")[2]
-    folder = path[: len(path) - len(begun)]
+    partial_name = path.rpartition("/")[2]
+    folder = path[: len(path) - len(partial_name)]
     above = _with_slash(Path(folder).parent) if folder.strip("/") else None
-    chosen = path if _is_there(path) else None
+    choice = path if _is_there(path) else None
     try:
         names, more = _scan_folder(folder)
     except OSError as error:
-        return FolderListing(typed, folder, above, chosen, summary=_explain_error(error))
-    wanted = sorted(
+        return FolderListing(typed, folder, above, choice, summary=_explain_error(error))
+    matches = sorted(
         (
             entry
             for entry in names
             if _is_folder(entry)
-            and (hidden or begun.startswith(".") or not _is_hidden(entry.name))
-            and entry.name.casefold().startswith(begun.casefold())
+            and (hidden or partial_name.startswith(".") or not _is_hidden(entry.name))
+            and entry.name.casefold().startswith(partial_name.casefold())
         ),
         key=lambda entry: entry.name.casefold(),
     )
     # Each folder is counted once, whether for its own line, for the sum, or because it is the path itself.
     end = time.monotonic() + _SECONDS
     count = cache(partial(_count_below, end=end, hidden=hidden))
-    entries = tuple(_entries(wanted[:_SHOWN], count, end))
+    entries = tuple(_entries(matches[:_SHOWN], count, end))
     direct, below, in_part = 0, 0, more
     for entry in names:
         if not entry.is_dir(follow_symlinks=False):
@@ -97,11 +97,11 @@ def list_folder(typed: str, *, hidden: bool = False) -> FolderListing:
     note = _pictures(direct, more)
     if below != direct or in_part > more:
         note += f", {below:,}{' or more' if in_part else ''} with the folders below"
-    if len(wanted) > _SHOWN:
-        note += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
-    if begun:
-        below, in_part = count(path) if chosen else (0, False)
-    return FolderListing(typed, folder, above, chosen, entries, note, below, in_part)
+    if len(matches) > _SHOWN:
+        note += f"; {len(matches) - _SHOWN:,} more folders: type how their names begin"
+    if partial_name:
+        below, in_part = count(path) if choice else (0, False)
+    return FolderListing(typed, folder, above, choice, entries, note, below, in_part)
 
 
 def _with_slash(folder: Path) -> str:
@@ -111,9 +111,9 @@ def _with_slash(folder: Path) -> str:
 
 def _scan_folder(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
     """Return the entries of a folder, and whether there are more than were read."""
-    with os.scandir(folder) as found:
-        names = list(islice(found, _MAX_SCANNED))
-        return names, next(found, None) is not None
+    with os.scandir(folder) as scan:
+        names = list(islice(scan, _MAX_SCANNED))
+        return names, next(scan, None) is not None
 
 
 def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
@@ -126,8 +126,8 @@ def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
         if time.monotonic() > end:
             return count, True
         try:
-            with os.scandir(open_.pop()) as found:
-                for n, entry in enumerate(found):
+            with os.scandir(open_.pop()) as scan:
+                for n, entry in enumerate(scan):
                     if n % 1000 == 999 and time.monotonic() > end:
                         return count, True
                     if entry.is_dir(follow_symlinks=False):
@@ -142,25 +142,25 @@ def _count_below(path: str, end: float, *, hidden: bool) -> tuple[int, bool]:
     return count, False
 
 
-def _entries(found: list[os.DirEntry[str]], count: Callable[[str], tuple[int, bool]], end: float) -> Iterator[Entry]:
-    for entry in found:
-        shown = printable(entry.name)
+def _entries(folders: list[os.DirEntry[str]], count: Callable[[str], tuple[int, bool]], end: float) -> Iterator[Entry]:
+    for entry in folders:
+        name = printable(entry.name)
         try:
             entry.name.encode()
         except UnicodeEncodeError:
-            yield Entry(shown, None, "its name is not UTF-8: use `imseek index` in a terminal")
+            yield Entry(name, None, "its name is not UTF-8: use `imseek index` in a terminal")
             continue
         notes = ["a link: passed over unless chosen itself"] if entry.is_symlink() else []
         if time.monotonic() < end:
             try:
                 os.scandir(entry.path).close()
             except OSError as error:
-                yield Entry(shown, None, _explain_error(error))
+                yield Entry(name, None, _explain_error(error))
                 continue
-            pictures, in_part = count(entry.path)  # Of a link too: it can be chosen itself.
+            pictures, in_part = count(entry.path)  # Links are counted too: one can be chosen itself.
             if pictures:
                 notes.insert(0, _pictures(pictures, in_part))
-        yield Entry(shown, _with_slash(Path(entry.path)), ", ".join(notes))
+        yield Entry(name, _with_slash(Path(entry.path)), ", ".join(notes))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

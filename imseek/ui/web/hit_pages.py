@@ -46,28 +46,28 @@ class FoundHits:
     """Scores and duplicates of the hits that browsers have loaded, by search, up to a bound. Thread-safe."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[tuple[str, str], dict[int, tuple[float, tuple[int, ...]]]] = OrderedDict()
+        self._scores: OrderedDict[tuple[str, str], dict[int, tuple[float, tuple[int, ...]]]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
     def add(self, name: str, state: SearchState, hits: Sequence[Hit]) -> None:
         """Keep hits of a search in the collection ``name``; the least recently used searches are dropped."""
         with self._lock:
-            held = self._found.setdefault((name, _key(state)), {})
-            self._found.move_to_end((name, _key(state)))
-            self._size -= len(held)
-            held.update((hit.image_id, (hit.score, hit.duplicates)) for hit in hits)
-            self._size += len(held)
-            while self._size > _KEPT and len(self._found) > 1:
-                self._size -= len(self._found.popitem(last=False)[1])
+            scores = self._scores.setdefault((name, _key(state)), {})
+            self._scores.move_to_end((name, _key(state)))
+            self._size -= len(scores)
+            scores.update((hit.image_id, (hit.score, hit.duplicates)) for hit in hits)
+            self._size += len(scores)
+            while self._size > _KEPT and len(self._scores) > 1:
+                self._size -= len(self._scores.popitem(last=False)[1])
 
     def get(self, name: str, state: SearchState) -> Found:
         """Return the cached results of a search."""
         with self._lock:
-            return dict(self._found.get((name, _key(state)), {}))
+            return dict(self._scores.get((name, _key(state)), {}))
 
 
-#: What the browsers of this process have loaded.
+#: Hits that browsers have loaded from this process.
 found_hits: Final = FoundHits()
 
 
@@ -104,7 +104,7 @@ def by_date(collection: Collection, state: SearchState, name: str | None = None)
     if overview.read_state(collection.path).images > MAX_TIMELINE:
         return None
     if state.empty:
-        found = overview.timeline(collection, where=state.condition)
+        pictures = overview.timeline(collection, where=state.condition)
     else:
         plain = state.with_changes(sort="score", diversity=0.0, rerank=None, limit=MAX_IMAGES)
         hits = collection.search(plain.query(_upload), metadata=False).hits
@@ -112,24 +112,24 @@ def by_date(collection: Collection, state: SearchState, name: str | None = None)
             return None
         if name is not None:
             found_hits.add(name, state, hits)
-        found = overview.timeline(collection, hits=[hit.image_id for hit in hits])
-    return found if found.dated else None
+        pictures = overview.timeline(collection, hits=[hit.image_id for hit in hits])
+    return pictures if pictures.dated else None
 
 
-def following_by_date(name: str, state: SearchState, found: Timeline, first: int) -> Following:
+def following_by_date(name: str, state: SearchState, pictures: Timeline, first: int) -> Following:
     """Return where a grid with a timeline's ``first`` pictures loads more, and the days of the years that it shows."""
     days: list[tuple[str | None, int]] = []
-    seen = 0
+    count = 0
     year = None
-    for day, n in found.count_days():
+    for day, n in pictures.count_days():
         text = None if day is None else day.isoformat()
-        if seen >= first and (text and text[:4]) != year:
+        if count >= first and (text and text[:4]) != year:
             break
         year = text and text[:4]
         days.append((text, n))
-        seen += n
+        count += n
     url = f"{app_state.images_url(name)}/timeline?{urlencode(state.with_changes().parameters(), doseq=True)}"
-    return Following(url, len(found), tuple(days))
+    return Following(url, len(pictures), tuple(days))
 
 
 def timeline(collection: Collection, query: str) -> dict[str, Any]:
@@ -138,17 +138,17 @@ def timeline(collection: Collection, query: str) -> dict[str, Any]:
     ``ids`` (32 bits, 64 if ``wide``) and ``ratios`` (thousandths, 16 bits) are numbers in base64; ``days`` are each
     day, or None, with its number of pictures. Raises QueryError, and what searching raises.
     """
-    read = search_state.parse_address(parse_qs(query))
-    found = None if read.unread else by_date(collection, read.state)
-    if found is None:
+    address = search_state.parse_address(parse_qs(query))
+    pictures = None if address.unread else by_date(collection, address.state)
+    if pictures is None:
         raise QueryError("these pictures are in no order of dates", hint="reload the page")
-    wide = bool(len(found)) and int(found.image_ids.max()) >= 1 << 32
-    ratios = np.clip(np.round(found.ratios * 1000), 1, 65_535)
+    wide = bool(len(pictures)) and int(pictures.image_ids.max()) >= 1 << 32
+    ratios = np.clip(np.round(pictures.ratios * 1000), 1, 65_535)
     return {
-        "ids": _base64(found.image_ids.astype("<f8" if wide else "<u4")),
+        "ids": _base64(pictures.image_ids.astype("<f8" if wide else "<u4")),
         "wide": wide,
         "ratios": _base64(ratios.astype("<u2")),
-        "days": [(day and day.isoformat(), n) for day, n in found.count_days()],
+        "days": [(day and day.isoformat(), n) for day, n in pictures.count_days()],
     }
 
 
@@ -178,10 +178,10 @@ def answer(name: str, collection: Collection, query: str) -> dict[str, Any]:
     parameters = parse_qs(query)
     if _ALBUM in parameters:
         return _album(name, collection, parameters)
-    read = search_state.parse_address(parameters)
-    if read.unread:
+    address = search_state.parse_address(parameters)
+    if address.unread:
         raise QueryError("this address cannot be read", hint="reload the page")
-    state = read.state
+    state = address.state
     if state.empty:
         return _newest(name, collection, state, parameters)
     result = collection.search(state.query(_upload))
@@ -196,10 +196,10 @@ def _newest(
     (before,) = parameters.get(_BEFORE, ("",))[:1]
     if not (before.isascii() and before.isdecimal() and len(before) <= 18):
         raise QueryError("this address cannot be read", hint="reload the page")
-    held = overview.newest(collection, where=state.condition, limit=state.limit, before=int(before))
-    hits = results.hits_by_id(collection, held.image_ids)
-    more = len(held.image_ids) == state.limit
-    following = following_newest(name, state, held.image_ids[-1], held.total) if more else None
+    newest = overview.newest(collection, where=state.condition, limit=state.limit, before=int(before))
+    hits = results.hits_by_id(collection, newest.image_ids)
+    more = len(newest.image_ids) == state.limit
+    following = following_newest(name, state, newest.image_ids[-1], newest.total) if more else None
     return _page(name, hits, (), following, scores=False)
 
 

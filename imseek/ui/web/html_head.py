@@ -53,7 +53,7 @@ class PageHeadMiddleware:
                     body = body.replace(tag, new, 1)
                 changed = MutableHeaders(scope=start)
                 changed["Content-Length"] = str(len(body))
-                for name in ("ETag", "Last-Modified"):  # Those of the page without it.
+                for name in ("ETag", "Last-Modified"):  # They describe the unchanged page.
                     del changed[name]
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
@@ -61,7 +61,7 @@ class PageHeadMiddleware:
         await self._app({**scope, "headers": headers}, receive, add)
 
     def _changes(self, path: str, query: str) -> tuple[tuple[bytes, bytes], ...]:
-        """Return what is replaced in the page, and by what."""
+        """Return the replacements in the page, as pairs of old and new text."""
         return (
             (b"<head>", b"<head>" + _SCRIPT),
             (b"<title>Streamlit</title>", b"<title>imseek</title>"),

@@ -58,7 +58,7 @@ def image_action_routes(
     sources = _SourceCache()
     zips = asyncio.Semaphore(_ZIPS)
 
-    async def known(request: Request, collection: Collection) -> Any:
+    async def about(request: Request, collection: Collection) -> Any:
         image_id = _image(request)
 
         def look() -> dict[str, Any]:
@@ -83,8 +83,8 @@ def image_action_routes(
 
     async def suggest(request: Request, collection: Collection) -> Any:
         text = request.query_params.get("q", "")[:_TYPED]
-        found = await run_in_threadpool(overview.suggest, collection, text, limit=_SUGGESTIONS)
-        return {"suggestions": [{"text": one.text, "kind": one.kind} for one in found]}
+        suggestions = await run_in_threadpool(overview.suggest, collection, text, limit=_SUGGESTIONS)
+        return {"suggestions": [{"text": one.text, "kind": one.kind} for one in suggestions]}
 
     async def hits(request: Request, collection: Collection) -> Any:
         name = request.path_params["name"]
@@ -109,9 +109,9 @@ def image_action_routes(
     def images(request: Request, body: dict[str, Any]) -> list[int]:
         """Return the ids in the body, or those of the selection that it names. Raises UsageError."""
         ids: Any = body.get("ids")
-        if isinstance(named := body.get("choice"), str):
-            chosen = choices.get(named)
-            ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
+        if isinstance(choice := body.get("choice"), str):
+            selection = choices.get(choice)
+            ids = None if selection is None or selection.name != request.path_params["name"] else list(selection.ids)
         if isinstance(ids, list) and len(ids) > MAX_IMAGES:
             raise UsageError(f"more than {MAX_IMAGES:,} pictures at once", hint="select fewer pictures")
         if not _are_ids(ids):
@@ -124,12 +124,12 @@ def image_action_routes(
         word, add = body.get("tag"), body.get("add")
         if not (isinstance(word, str) and isinstance(add, bool)):
             raise UsageError("this request cannot tag pictures", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(undoable_changes.tag_images, collection, word, ids, add=add)
-        return {"changed": done.changed, "named": done.named, "change": _record(change)}
+        report, change = await run_in_threadpool(undoable_changes.tag_images, collection, word, ids, add=add)
+        return {"changed": report.changed, "named": report.named, "change": _record(change)}
 
     async def all_albums(request: Request, collection: Collection) -> Any:
-        found = await run_in_threadpool(albums.every, collection)
-        return {"albums": [asdict(one) for one in found]}
+        infos = await run_in_threadpool(albums.every, collection)
+        return {"albums": [asdict(one) for one in infos]}
 
     async def album(request: Request, collection: Collection) -> Any:
         body = await _read_json(request, _SELECTION_BODY)
@@ -140,20 +140,20 @@ def image_action_routes(
         )
         if not isinstance(name, str) or act is None:
             raise UsageError("this request cannot change an album", hint="reload the page and select them again")
-        done, change = await run_in_threadpool(undoable_changes.change_album, collection, name, ids, act)
-        return {"changed": done.changed, "change": _record(change)}
+        report, change = await run_in_threadpool(undoable_changes.change_album, collection, name, ids, act)
+        return {"changed": report.changed, "change": _record(change)}
 
     async def favourites(request: Request, collection: Collection) -> Any:
         body = await _read_json(request)
         ids = images(request, body)
-        given = await run_in_threadpool(tags.states, collection, [tags.FAVOURITE], ids)
-        return {"favourites": [one for one in ids if (one, tags.FAVOURITE) in given]}
+        states = await run_in_threadpool(tags.states, collection, [tags.FAVOURITE], ids)
+        return {"favourites": [one for one in ids if (one, tags.FAVOURITE) in states]}
 
     async def edit(request: Request, collection: Collection) -> Any:
         body = await _read_json(request)
         values = {name: body[name] for name in ("caption", "rating") if name in body}
         caption, rating = values.get("caption"), values.get("rating")
-        # To Python, true is a number.
+        # In Python, True is a number.
         if len(values) != 1 or not isinstance(caption, str | None) or type(rating) not in (int, type(None)):
             raise UsageError("this request cannot change a picture's information", hint="reload the page")
         if caption is not None:
@@ -165,16 +165,16 @@ def image_action_routes(
         await _read_json(request)
         try:
             text = await run_in_threadpool(undoable_changes.change_log.undo, request.path_params["token"])
-        except UsageError as error:  # It never can be undone: the page forgets it.
+        except UsageError as error:  # It can never be undone: the page forgets it.
             return JSONResponse({"message": str(error), "hint": error.hint}, _GONE)
         return {"text": text}
 
     async def take(request: Request) -> Any:
-        chosen = choices.get(request.path_params["choice"])
-        if chosen is None:
+        selection = choices.get(request.path_params["choice"])
+        if selection is None:
             raise ImageNotFoundError("this selection has expired", hint="select the pictures again")
-        collection = service.get(chosen.name).collection
-        return await _download_response(collection, chosen, request.path_params["file"], zips)
+        collection = service.get(selection.name).collection
+        return await _download_response(collection, selection, request.path_params["file"], zips)
 
     def route(path: str, answer: Callable[[Request, Collection], Awaitable[Any]], method: str = "GET") -> Route:
         async def respond(request: Request) -> Any:
@@ -183,7 +183,7 @@ def image_action_routes(
         return Route(f"{pictures}/{{name}}/{path}", _respond(respond), methods=[method])
 
     return [
-        route("images/{image_id}/about", known),
+        route("images/{image_id}/about", about),
         route("images/{image_id}/similar", similar),
         route("images/{image_id}/edit", edit, "POST"),
         route("images/{image_id}/open", open_picture, "POST"),
@@ -209,31 +209,31 @@ def _record(change: undoable_changes.Change | None) -> dict[str, str] | None:
 
 
 async def _download_response(
-    collection: Collection, chosen: ImageSelection, file: str, zips: asyncio.Semaphore
+    collection: Collection, selection: ImageSelection, file: str, zips: asyncio.Semaphore
 ) -> Response:
-    name = f"{chosen.name}-{len(chosen.ids)}"
+    name = f"{selection.name}-{len(selection.ids)}"
     if file == "pictures.zip":
-        stored = await run_in_threadpool(stored_bytes, collection, chosen.ids[: downloads.MAX_PICTURES + 1])
-        if (why := downloads.size_refusal(len(chosen.ids), stored)) is not None:
+        size = await run_in_threadpool(stored_bytes, collection, selection.ids[: downloads.MAX_PICTURES + 1])
+        if (why := downloads.size_refusal(len(selection.ids), size)) is not None:
             raise UsageError(why)
-        pieces = downloads.stream_zip(collection, chosen.ids)
+        pieces = downloads.stream_zip(collection, selection.ids)
         return StreamingResponse(
             _stream_zip(pieces, zips),
             headers=_attachment_headers(f"{name}.zip"),
             media_type="application/zip",
         )
     if file == "pictures.csv":
-        lines = downloads.csv_lines(collection, chosen)
+        lines = downloads.csv_lines(collection, selection)
         return StreamingResponse(
             lines, headers=_attachment_headers(f"{name}.csv"), media_type="text/csv; charset=utf-8"
         )
     if file == "pictures.parquet":
-        table = await run_in_threadpool(downloads.parquet, collection, chosen)
+        table = await run_in_threadpool(downloads.parquet, collection, selection)
         return Response(
             table, headers=_attachment_headers(f"{name}.parquet"), media_type="application/vnd.apache.parquet"
         )
     if file == "paths.txt":
-        return StreamingResponse(downloads.paths(collection, chosen.ids), media_type="text/plain; charset=utf-8")
+        return StreamingResponse(downloads.paths(collection, selection.ids), media_type="text/plain; charset=utf-8")
     return Response(status_code=404)
 
 
@@ -264,20 +264,20 @@ async def _read_json(request: Request, most: int = _BODY) -> dict[str, Any]:
         if len(body) > most:
             raise UsageError("the selection is too large", hint="select fewer pictures")
     try:
-        asked = json.loads(bytes(body) or b"{}")
+        members = json.loads(bytes(body) or b"{}")
     except (ValueError, RecursionError) as error:
         raise UsageError("the request body must be JSON") from error
-    if not isinstance(asked, dict):
+    if not isinstance(members, dict):
         raise UsageError("the request body must be a JSON object")
-    return asked
+    return members
 
 
 def _image(request: Request) -> int:
     """Return the image id of the path. Raises ImageNotFoundError if it is malformed or has more than 18 digits."""
-    given: str = request.path_params["image_id"]
-    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
+    text: str = request.path_params["image_id"]
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise ImageNotFoundError("no such image")
-    return int(given)
+    return int(text)
 
 
 def _are_ids(ids: Any) -> bool:
@@ -289,14 +289,14 @@ def _respond(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
     async def respond(request: Request) -> Response:
         try:
-            found = await answer(request)
-            made: Response = found if isinstance(found, Response) else JSONResponse(found)
+            content = await answer(request)
+            response: Response = content if isinstance(content, Response) else JSONResponse(content)
         except ImseekError as error:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
-            made = JSONResponse({"message": str(error), "hint": error.hint}, status)
-        made.headers.setdefault("Cache-Control", "no-store")  # Tags and files change.
-        return made
+            response = JSONResponse({"message": str(error), "hint": error.hint}, status)
+        response.headers.setdefault("Cache-Control", "no-store")  # Tags and files change.
+        return response
 
     return respond
 
@@ -305,11 +305,11 @@ class _SourceCache:
     """Caches the sources of collections: they change rarely, and counting their images is slow."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, dict[int, SourceInfo]]] = {}
+        self._sources: dict[str, tuple[float, dict[int, SourceInfo]]] = {}
 
     def get(self, collection: Collection, source_id: int) -> SourceInfo | None:
-        at, found = self._known.get(collection.uuid, (0.0, {}))
-        if time.monotonic() - at > _SOURCES_SECONDS:
-            found = {source.source_id: source for source in collection.info().sources}
-            self._known[collection.uuid] = (time.monotonic(), found)
-        return found.get(source_id)
+        loaded_at, sources = self._sources.get(collection.uuid, (0.0, {}))
+        if time.monotonic() - loaded_at > _SOURCES_SECONDS:
+            sources = {source.source_id: source for source in collection.info().sources}
+            self._sources[collection.uuid] = (time.monotonic(), sources)
+        return sources.get(source_id)

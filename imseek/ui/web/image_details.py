@@ -37,21 +37,21 @@ def describe_image(
 ) -> dict[str, Any]:
     """Return all details of ``image``: see ``components/large.js``. Raises ImageNotFoundError if it has been removed
     meanwhile."""
-    known = image.metadata
-    kind = str(known.get("format") or "")
+    columns = image.metadata
+    kind = str(columns.get("format") or "")
     return {
         "id": image.image_id,
-        "caption": one_line(str(known.get("caption") or ""), _MAX_TEXT),
-        "rating": known.get("rating"),
+        "caption": one_line(str(columns.get("caption") or ""), _MAX_TEXT),
+        "rating": columns.get("rating"),
         "shown": kind in BROWSER_FORMATS,
         "format": kind,
-        "width": int(known.get("width") or 0),
-        "height": int(known.get("height") or 0),
+        "width": int(columns.get("width") or 0),
+        "height": int(columns.get("height") or 0),
         "place": None if image.place is None else _place_details(image.place),
         "facts": _facts(image, source_of),
-        "lines": text_lines(known),
+        "lines": text_lines(columns),
         "columns": _columns(image),
-        "gps": gps(known.get("latitude"), known.get("longitude")),
+        "gps": gps(columns.get("latitude"), columns.get("longitude")),
         "tags": [
             {"tag": tag.tag, "provenance": tag.provenance}
             for tag in tags.of(collection, [image.image_id])[image.image_id]
@@ -59,21 +59,21 @@ def describe_image(
     }
 
 
-def text_lines(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+def text_lines(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the lines of text in the picture, each with its box (left, top, width, height as shares) or None."""
-    if known.get("has_text") is None:
+    if columns.get("has_text") is None:
         return []
-    read: list[tuple[str, list[float] | None]] = []
+    boxed_lines: list[tuple[str, list[float] | None]] = []
     with suppress(CorruptCollectionError):  # The text itself may be whole.
-        read = [(line.text, [line.x, line.y, line.width, line.height]) for line in ocr.lines_of(known) or ()]
-    lines = read or [(text, None) for text in str(known.get("text") or "").splitlines()]
-    found, room = [], _MAX_PICTURE_TEXT
+        boxed_lines = [(line.text, [line.x, line.y, line.width, line.height]) for line in ocr.lines_of(columns) or ()]
+    lines = boxed_lines or [(text, None) for text in str(columns.get("text") or "").splitlines()]
+    shown_lines, room = [], _MAX_PICTURE_TEXT
     for text, box in lines[:_MAX_LINES]:
-        found.append({"text": one_line(text[:room], _MAX_TEXT), "box": box})
+        shown_lines.append({"text": one_line(text[:room], _MAX_TEXT), "box": box})
         room -= len(text)
         if room <= 0:
             break
-    return found
+    return shown_lines
 
 
 def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
@@ -94,10 +94,10 @@ def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
 
 def _place_details(place: Place) -> dict[str, Any]:
     file = overview.local_file(place)
-    shown = place.display
+    path = place.display
     return {
-        "path": shown,
-        "folder": shown.rsplit("/", 1)[0] or "/",
+        "path": path,
+        "folder": path.rsplit("/", 1)[0] or "/",
         "uri": printable(place.uri),
         "kind": overview.place_kind(place),
         "here": None if file is None else os.path.lexists(file),
@@ -105,26 +105,26 @@ def _place_details(place: Place) -> dict[str, Any]:
 
 
 def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[tuple[str, str]]:
-    known = image.metadata
-    pixels = f"{known['width']:,} × {known['height']:,}" if "width" in known and "height" in known else None
-    kind = known.get("format")
-    frames = known.get("frames", 1)
+    columns = image.metadata
+    pixels = f"{columns['width']:,} × {columns['height']:,}" if "width" in columns and "height" in columns else None
+    kind = columns.get("format")
+    frames = columns.get("frames", 1)
     source = None if image.place is None else source_of(image.place.source_id)
-    found = {
-        "Title": known.get("title"),
-        "Keywords": _format_list(known.get("keywords")),
-        "People": _format_list(known.get("people")),
-        "Colour label": known.get("colour_label"),
-        "Taken": _format_taken_at(known.get("taken_at")),
-        "Camera": known.get("camera"),
-        "Lens": known.get("lens"),
+    facts = {
+        "Title": columns.get("title"),
+        "Keywords": _format_list(columns.get("keywords")),
+        "People": _format_list(columns.get("people")),
+        "Colour label": columns.get("colour_label"),
+        "Taken": _format_taken_at(columns.get("taken_at")),
+        "Camera": columns.get("camera"),
+        "Lens": columns.get("lens"),
         "Pixels": pixels,
         "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
-        "Size": format_size(int(known["bytes"])) if "bytes" in known else None,
+        "Size": format_size(int(columns["bytes"])) if "bytes" in columns else None,
         "Source": None if source is None else _source(source),
         "ID": str(image.image_id),
     }
-    return [(label, one_line(str(value), _MAX_TEXT)) for label, value in found.items() if value is not None]
+    return [(label, one_line(str(value), _MAX_TEXT)) for label, value in facts.items() if value is not None]
 
 
 def _format_list(value: Any) -> str | None:
@@ -140,11 +140,11 @@ def _source(source: SourceInfo) -> str:
 
 def _columns(image: Image) -> list[tuple[str, str]]:
     """Return the metadata not shown elsewhere, from sources and derived by imseek, sorted by name, then the content."""
-    hidden = _FACT_COLUMNS | (frozenset() if image.metadata.get("has_text") is None else _TEXT_COLUMNS)
+    excluded = _FACT_COLUMNS | (frozenset() if image.metadata.get("has_text") is None else _TEXT_COLUMNS)
     return [
         (one_line(name), one_line(_value(name, value), _MAX_TEXT))
         for name, value in sorted(image.metadata.items())
-        if name not in hidden and value is not None
+        if name not in excluded and value is not None
     ] + [("SHA-256", image.content_hash)]
 
 

@@ -1,4 +1,4 @@
-"""How long jobs take, estimated before they start: seconds of processor time from docs/log.md, on this many cores."""
+"""Estimate how long jobs take, from the processor seconds in docs/log.md and the number of cores."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def describe(duration: float) -> str:
 
 def describe_indexing(images: int, *, basic: bool, more: bool = False) -> str:
     """Say how many pictures are to be indexed, ``more`` if there are further ones, and how long that takes."""
-    takes = describe(encoding_seconds(images, basic=basic))
-    card = "" if basic or takes == "a moment" else " without a graphics card"
+    duration = describe(encoding_seconds(images, basic=basic))
+    card = "" if basic or duration == "a moment" else " without a graphics card"
     if more:
-        return f"{images:,} pictures or more: {takes} or more{card}."
-    return f"{format_count(images, 'picture')}: {takes}{card}."
+        return f"{images:,} pictures or more: {duration} or more{card}."
+    return f"{format_count(images, 'picture')}: {duration}{card}."
 
 
 def _cores() -> int:

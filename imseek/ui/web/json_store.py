@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LoadedDocument(Generic[T]):
-    """A parsed document. ``found`` is None if the file is missing or was damaged; a damaged file now lies at
+    """A parsed document. ``content`` is None if the file is missing or was damaged; a damaged file now lies at
     ``aside``."""
 
-    found: T | None = None
+    content: T | None = None
     aside: Path | None = None
 
 
@@ -43,11 +43,11 @@ def load(path: Path, member: str, version: int, parse: Callable[[Any], T]) -> Lo
         ) from error
     try:
         document = json.loads(data)
-        written = document[member]
-        if type(written) is int and written > version:
+        stored_version = document[member]
+        if type(stored_version) is int and stored_version > version:
             raise FormatVersionError(f"{path} was written by a later imseek", hint="update imseek, or set IMSEEK_HOME")
-        if written != version:
-            raise ValueError(f"no version: {written!r}")
+        if stored_version != version:
+            raise ValueError(f"no version: {stored_version!r}")
         return LoadedDocument(parse(document))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return LoadedDocument(aside=_put_aside(path))

@@ -15,7 +15,7 @@ from imseek.ui.render.words import shorten
 
 #: A backslash escapes any ASCII punctuation: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
-#: What Streamlit turns into links, emojis, icons and arrows after parsing, even where it is escaped.
+#: Text that Streamlit turns into links, emojis, icons and arrows after parsing, even if escaped.
 _POST_PROCESSED: Final = re.compile(r"(?=[:@])|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE)
 #: Zero-width space: invisible, allows a line break.
 _ZERO_WIDTH_SPACE: Final = "\u200b"
@@ -29,13 +29,13 @@ def one_line(text: str, longest: int = 200) -> str:
     return shorten(text, longest)
 
 
-def local_time(written: str) -> str:
+def local_time(text: str) -> str:
     """Format an ISO 8601 time (UTC if it names no zone) as ``2024-05-31 14:03:22`` in the time zone of the reader's
     browser, or in that of this machine where it is unknown. Other text is returned as one printable line."""
     try:
-        moment = datetime.fromisoformat(written)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        return one_line(written)
+        return one_line(text)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     zone = None
     with suppress(KeyError, ValueError, OSError):  # Unknown here, or nonsense.
@@ -52,11 +52,11 @@ def file_name(place: Place | None) -> str:
     """Return the name of a file or archive member, or ``table.parquet, row 7`` for a row of a table."""
     if place is None:
         return "place unknown"
-    shown = place.display
+    path = place.display
     if (row := place.uri.rpartition("#row=")[2]) and "#row=" in place.uri:
-        return one_line(f"{shown.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
+        return one_line(f"{path.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
     # A URL's query says little about the picture.
-    return one_line(shown.rstrip("/").rsplit("/", 1)[-1])
+    return one_line(path.rstrip("/").rsplit("/", 1)[-1])
 
 
 def escape_markdown(text: str, longest: int = 200) -> str:

@@ -39,8 +39,8 @@ class ClosedSessions(SessionStorage):
 
     def get(self, session_id: str) -> SessionInfo | None:
         self._drop()
-        found = self._closed.get(session_id)
-        return None if found is None else found[1]
+        entry = self._closed.get(session_id)
+        return None if entry is None else entry[1]
 
     def save(self, session_info: SessionInfo) -> None:
         session_id = session_info.session.id

@@ -51,7 +51,7 @@ class SearchStore:
     def __init__(self, home: Path) -> None:
         self.path = home / "searches.json"
         self._lock = threading.Lock()
-        self._known: tuple[tuple[int, int] | None, dict[str, CollectionSearches], str | None] = (
+        self._cache: tuple[tuple[int, int] | None, dict[str, CollectionSearches], str | None] = (
             None,
             {},
             None,
@@ -63,16 +63,16 @@ class SearchStore:
                 everything = self._read()
             except StorageError as error:
                 return CollectionSearches(note=f"{error}: {error.hint}")
-            return replace(everything.get(uuid, CollectionSearches()), note=self._known[2])
+            return replace(everything.get(uuid, CollectionSearches()), note=self._cache[2])
 
     def remember(self, uuid: str, state: SearchState) -> None:
         """Put a search first in the history, moving it if it is there already. Its page of hits is not stored."""
         first = state.with_changes()
 
-        def add(mine: CollectionSearches) -> CollectionSearches:
+        def add(searches: CollectionSearches) -> CollectionSearches:
             past = PastSearch(first, datetime.now(UTC).isoformat(timespec="seconds"))
-            rest = tuple(one for one in mine.history if one.state != first)
-            return replace(mine, history=(past, *rest)[:MAX_HISTORY])
+            rest = tuple(one for one in searches.history if one.state != first)
+            return replace(searches, history=(past, *rest)[:MAX_HISTORY])
 
         self._change(uuid, add)
 
@@ -82,36 +82,40 @@ class SearchStore:
 
     def save(self, uuid: str, name: str, state: SearchState) -> None:
         """Save a search under a name, replacing another of that name. Raises UsageError."""
-        called = check_name(name)
+        title = check_name(name)
 
-        def add(mine: CollectionSearches) -> CollectionSearches:
-            if called not in mine.saved and len(mine.saved) >= MAX_SAVED:
+        def add(searches: CollectionSearches) -> CollectionSearches:
+            if title not in searches.saved and len(searches.saved) >= MAX_SAVED:
                 raise UsageError(f"there are {MAX_SAVED} saved searches already", hint="delete one that is not needed")
-            return replace(mine, saved={**mine.saved, called: state.with_changes()})
+            return replace(searches, saved={**searches.saved, title: state.with_changes()})
 
         self._change(uuid, add)
 
     def rename(self, uuid: str, name: str, new: str) -> None:
         """Rename a saved search. Raises UsageError if the name is taken or invalid."""
-        called = check_name(new)
+        title = check_name(new)
 
-        def change(mine: CollectionSearches) -> CollectionSearches:
-            if called != name and called in mine.saved:
-                raise UsageError(f"another search is called {called!r}", hint="choose another name")
-            return replace(mine, saved={called if one == name else one: state for one, state in mine.saved.items()})
+        def change(searches: CollectionSearches) -> CollectionSearches:
+            if title != name and title in searches.saved:
+                raise UsageError(f"another search is called {title!r}", hint="choose another name")
+            return replace(
+                searches, saved={title if one == name else one: state for one, state in searches.saved.items()}
+            )
 
         self._change(uuid, change)
 
     def delete(self, uuid: str, name: str) -> None:
-        self._change(uuid, lambda mine: replace(mine, saved={k: v for k, v in mine.saved.items() if k != name}))
+        self._change(
+            uuid, lambda searches: replace(searches, saved={k: v for k, v in searches.saved.items() if k != name})
+        )
 
     def _change(self, uuid: str, change: Callable[[CollectionSearches], CollectionSearches]) -> None:
         """Apply a change to a collection's searches. Raises StorageError if the file cannot be read or written."""
         with self._lock:
             everything = self._read()
-            mine = change(everything.pop(uuid, CollectionSearches()))
+            searches = change(everything.pop(uuid, CollectionSearches()))
             # Most recently used collection last; the first are dropped when there are too many.
-            everything = dict([*everything.items(), (uuid, mine)][-_COLLECTIONS:])
+            everything = dict([*everything.items(), (uuid, searches)][-_COLLECTIONS:])
             self._write(everything)
 
     def _read(self) -> dict[str, CollectionSearches]:
@@ -120,36 +124,36 @@ class SearchStore:
         Raises StorageError.
         """
         stamp = self._stamp()
-        if stamp is None or stamp != self._known[0]:
-            loaded = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
-            note = self._known[2]
-            if loaded.aside is not None:
-                note = f"{_BROKEN}; it is now {loaded.aside}, and a new one begins"
-            self._known = (None if loaded.found is None else stamp, loaded.found or {}, note)
-        return dict(self._known[1])
+        if stamp is None or stamp != self._cache[0]:
+            document = json_store.load(self.path, "schema", _SCHEMA, _parse_document)
+            note = self._cache[2]
+            if document.aside is not None:
+                note = f"{_BROKEN}; it is now {document.aside}, and a new one begins"
+            self._cache = (None if document.content is None else stamp, document.content or {}, note)
+        return dict(self._cache[1])
 
     def _write(self, everything: Mapping[str, CollectionSearches]) -> None:
         document = {"schema": _SCHEMA, "collections": {k: _searches_json(v) for k, v in everything.items()}}
         json_store.save(self.path, document)
-        self._known = (self._stamp(), dict(everything), self._known[2])
+        self._cache = (self._stamp(), dict(everything), self._cache[2])
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
 
 
 def check_name(name: str) -> str:
     """Normalise the name of a search. Raises UsageError."""
-    called = " ".join(name.split())
-    if not called or len(called) > MAX_NAME_LENGTH or not called.isprintable():
+    title = " ".join(name.split())
+    if not title or len(title) > MAX_NAME_LENGTH or not title.isprintable():
         raise UsageError(
             "this cannot be the name of a search",
             hint=f"a name has 1 to {MAX_NAME_LENGTH} characters that can be printed",
         )
-    return called
+    return title
 
 
 def _searches_json(searches: CollectionSearches) -> dict[str, Any]:
@@ -162,10 +166,10 @@ def _searches_json(searches: CollectionSearches) -> dict[str, Any]:
 def _parse_document(document: Any) -> dict[str, CollectionSearches]:
     return {
         str(uuid): CollectionSearches(
-            tuple(PastSearch(_parse_search(one["asked"]), str(one["at"])) for one in mine["history"]),
-            {str(name): _parse_search(state) for name, state in mine["saved"].items()},
+            tuple(PastSearch(_parse_search(one["asked"]), str(one["at"])) for one in searches["history"]),
+            {str(name): _parse_search(state) for name, state in searches["saved"].items()},
         )
-        for uuid, mine in document["collections"].items()
+        for uuid, searches in document["collections"].items()
     }
 
 

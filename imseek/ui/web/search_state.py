@@ -155,16 +155,16 @@ class SearchState:
 
     def parameters(self, collection: str | None = None) -> dict[str, list[str]]:
         """Return the URL query parameters, without those at their defaults."""
-        made: dict[str, list[str]] = {} if collection is None else {"c": [collection]}
+        parameters: dict[str, list[str]] = {} if collection is None else {"c": [collection]}
         for part in self.parts:
             name, value = part.written()
-            made.setdefault(name, []).append(value)
+            parameters.setdefault(name, []).append(value)
         several = {"where": self.where, "more": self.more, "less": self.less}
-        made.update({name: [str(one) for one in values] for name, values in several.items() if values})
+        parameters.update({name: [str(one) for one in values] for name, values in several.items() if values})
         for name, one in _OPTIONS.items():
             if (value := getattr(self, one.name)) != one.default:
-                made[name] = [_format_option(value)]
-        return made
+                parameters[name] = [_format_option(value)]
+        return parameters
 
     def with_changes(self, **changes: Any) -> SearchState:
         """Return a copy with changed fields, on the first page of hits."""
@@ -182,17 +182,17 @@ class SearchState:
 
     def mark(self, image_id: int, *, right: bool) -> SearchState:
         """Mark an image as right or wrong; repeating it removes the mark."""
-        mine, other = (self.more, self.less) if right else (self.less, self.more)
-        mine = tuple(one for one in mine if one != image_id) if image_id in mine else (*mine, image_id)
-        other = tuple(one for one in other if one != image_id)
-        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+        ids, opposite = (self.more, self.less) if right else (self.less, self.more)
+        ids = tuple(one for one in ids if one != image_id) if image_id in ids else (*ids, image_id)
+        opposite = tuple(one for one in opposite if one != image_id)
+        return self.with_changes(more=ids, less=opposite) if right else self.with_changes(more=opposite, less=ids)
 
     def mark_all(self, image_ids: Sequence[int], *, right: bool) -> SearchState:
         """Mark images as right or wrong; the latest ones stay if there are more than an address holds."""
-        mine, other = (self.more, self.less) if right else (self.less, self.more)
-        mine = tuple(dict.fromkeys([*mine, *image_ids]))[-MAX_FEEDBACK:]
-        other = tuple(one for one in other if one not in mine)
-        return self.with_changes(more=mine, less=other) if right else self.with_changes(more=other, less=mine)
+        ids, opposite = (self.more, self.less) if right else (self.less, self.more)
+        ids = tuple(dict.fromkeys([*ids, *image_ids]))[-MAX_FEEDBACK:]
+        opposite = tuple(one for one in opposite if one not in ids)
+        return self.with_changes(more=ids, less=opposite) if right else self.with_changes(more=opposite, less=ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def parse_address(parameters: Mapping[str, Sequence[str]]) -> ParsedAddress:
     )
 
 
-#: Options of a query by their URL parameters, two of which are shorter than their names.
+#: Options of a query by their URL parameters, which are their names, except for two shorter ones.
 _OPTIONS: Final = {
     {"limit": "n", "group_by": "group"}.get(one.name, one.name): one for one in fields(SearchState) if one.default != ()
 }
@@ -279,19 +279,19 @@ def parse_typed(text: str) -> QueryPart | None:
     Returns None for empty text. Raises QueryError for an invalid weight. The page detects paths and URLs itself, since
     only typed ones may be opened, never linked ones.
     """
-    said = text.strip()
-    unwanted = len(said) > 1 and said[0] == "-" and not said[1].isspace()
-    weight, what = split_weight(said[1:].strip() if unwanted else said)
-    what = what.strip()
-    if found := re.fullmatch(r"id:(\d{1,19})(?:@([\d., ]+))?", what, re.ASCII):
-        if int(found[1]) >= 1 << 63:
-            raise QueryError(f"there is no image {found[1]}", hint="ids are shown beside each picture")
-        region = None if found[2] is None else parse_region(found[2])
-        return QueryPart("image", str(int(found[1])), weight, unwanted, region)
-    what = what.removeprefix("text:").strip()
-    if len(what) > _TEXT:
+    typed = text.strip()
+    unwanted = len(typed) > 1 and typed[0] == "-" and not typed[1].isspace()
+    weight, term = split_weight(typed[1:].strip() if unwanted else typed)
+    term = term.strip()
+    if match := re.fullmatch(r"id:(\d{1,19})(?:@([\d., ]+))?", term, re.ASCII):
+        if int(match[1]) >= 1 << 63:
+            raise QueryError(f"there is no image {match[1]}", hint="ids are shown beside each picture")
+        region = None if match[2] is None else parse_region(match[2])
+        return QueryPart("image", str(int(match[1])), weight, unwanted, region)
+    term = term.removeprefix("text:").strip()
+    if len(term) > _TEXT:
         raise QueryError(f"these words are longer than {_TEXT:,} characters", hint="ask for less at once")
-    return QueryPart("words", what, weight, unwanted) if what else None
+    return QueryPart("words", term, weight, unwanted) if term else None
 
 
 def _try_split_weight(text: str) -> tuple[float, str] | None:
@@ -303,16 +303,16 @@ def _try_split_weight(text: str) -> tuple[float, str] | None:
 
 
 def _part(value: str, pictures: bool, unwanted: bool) -> QueryPart | None:
-    found = _try_split_weight(value)
-    if found is None or len(value) > _TEXT or "\0" in value:
+    weighted = _try_split_weight(value)
+    if weighted is None or len(value) > _TEXT or "\0" in value:
         return None
-    weight, what = found[0], found[1].strip()
+    weight, term = weighted[0], weighted[1].strip()
     if not pictures:
-        return QueryPart("words", what, weight, unwanted) if what else None
-    kind, _, named = what.partition(":")
-    name, cut, box = named.partition("@")
+        return QueryPart("words", term, weight, unwanted) if term else None
+    kind, _, reference = term.partition(":")
+    name, at_sign, box = reference.partition("@")
     try:
-        region = parse_region(box) if cut else None
+        region = parse_region(box) if at_sign else None
     except QueryError:
         return None
     if kind == "id" and _ID.fullmatch(name) and int(name) < 1 << 63:
@@ -323,18 +323,18 @@ def _part(value: str, pictures: bool, unwanted: bool) -> QueryPart | None:
 
 
 def _ids(
-    parameters: Mapping[str, Sequence[str]], name: str, taken: Sequence[int], unread: list[str]
+    parameters: Mapping[str, Sequence[str]], name: str, excluded: Sequence[int], unread: list[str]
 ) -> tuple[int, ...]:
-    found: dict[int, None] = {}
+    ids: dict[int, None] = {}
     for value in parameters.get(name, ()):
-        for one in value.split(","):
-            text = one.strip()
-            fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in taken
-            if fits and len(found) < MAX_FEEDBACK:
-                found[int(text)] = None
+        for part in value.split(","):
+            text = part.strip()
+            fits = _ID.fullmatch(text) and int(text) < 1 << 63 and int(text) not in excluded
+            if fits and len(ids) < MAX_FEEDBACK:
+                ids[int(text)] = None
             elif text:
                 unread.append(f"{name}={text}")
-    return tuple(found)
+    return tuple(ids)
 
 
 def _read_option(name: str, text: str) -> Any:

@@ -24,11 +24,11 @@ MAX_TOTAL_IMAGES: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class ImageSelection:
-    """Selected images of the collection ``name``; ``found`` maps ids of hits to their score and duplicates."""
+    """Selected images of the collection ``name``; ``hit_data`` maps ids of hits to their score and duplicates."""
 
     name: str
     ids: tuple[int, ...]
-    found: Mapping[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+    hit_data: Mapping[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
 
 
 def make_selection(
@@ -39,10 +39,10 @@ def make_selection(
 ) -> ImageSelection:
     """Create a selection of ``ids`` without repetitions, with scores and duplicates from ``hits`` or, of others, from
     ``known``."""
-    wanted = dict.fromkeys(ids)
-    found = {image_id: known[image_id] for image_id in wanted if image_id in known}
-    found.update({hit.image_id: (hit.score, hit.duplicates) for hit in hits if hit.image_id in wanted})
-    return ImageSelection(name, tuple(wanted), found)
+    unique_ids = dict.fromkeys(ids)
+    hit_data = {image_id: known[image_id] for image_id in unique_ids if image_id in known}
+    hit_data.update({hit.image_id: (hit.score, hit.duplicates) for hit in hits if hit.image_id in unique_ids})
+    return ImageSelection(name, tuple(unique_ids), hit_data)
 
 
 class SelectionStore:
@@ -54,41 +54,41 @@ class SelectionStore:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
 
-    def keep(self, made: ImageSelection) -> str:
+    def keep(self, selection: ImageSelection) -> str:
         """Keep a selection and return its token; an equal selection has the same token."""
-        token = self._token(made)
+        token = self._token(selection)
         with self._lock:
             now = time.monotonic()
             if token not in self._recent:
-                self._images += _image_cost(made)
-            self._recent[token] = (made, now)
+                self._images += _image_cost(selection)
+            self._recent[token] = (selection, now)
             self._recent.move_to_end(token)
             while len(self._recent) > 1 and (self._images > MAX_TOTAL_IMAGES or self._oldest() < now - KEEP_SECONDS):
-                _, (gone, _) = self._recent.popitem(last=False)
-                self._images -= _image_cost(gone)
+                _, (oldest, _) = self._recent.popitem(last=False)
+                self._images -= _image_cost(oldest)
             return token
 
     def get(self, token: str) -> ImageSelection | None:
         """Return a selection, None if it has expired or never existed."""
         with self._lock:
-            kept = self._recent.get(token)
-            if kept is None or kept[1] < time.monotonic() - KEEP_SECONDS:
+            entry = self._recent.get(token)
+            if entry is None or entry[1] < time.monotonic() - KEEP_SECONDS:
                 return None
-            self._recent[token] = (kept[0], time.monotonic())
+            self._recent[token] = (entry[0], time.monotonic())
             self._recent.move_to_end(token)
-            return kept[0]
+            return entry[0]
 
     def _oldest(self) -> float:
         """Return when the least recently used selection was last used."""
         return next(iter(self._recent.values()))[1]
 
-    def _token(self, made: ImageSelection) -> str:
+    def _token(self, selection: ImageSelection) -> str:
         """Return an unguessable token, the same for equal selections."""
-        said = repr((made.name, made.ids, sorted(made.found.items())))
-        digest = blake2b(said.encode(), key=self._key, digest_size=16).digest()
+        identity = repr((selection.name, selection.ids, sorted(selection.hit_data.items())))
+        digest = blake2b(identity.encode(), key=self._key, digest_size=16).digest()
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _image_cost(made: ImageSelection) -> int:
+def _image_cost(selection: ImageSelection) -> int:
     """Return the size of a selection in images; an empty one takes room too."""
-    return len(made.ids) + 1
+    return len(selection.ids) + 1

@@ -65,7 +65,7 @@ class Settings:
 
 def run(
     settings: Settings,
-    given: library.NamedCollection | None,
+    first: library.NamedCollection | None,
     runtime: Runtime | None,
     ready: Callable[[str, str, str], None],
 ) -> int:
@@ -75,16 +75,16 @@ def run(
     visible to all users of the machine in the list of processes. Raises ImseekError if no port can be bound.
     """
     ports = range(PORT, PORT + _PORTS_TRIED) if settings.port is None else (settings.port,)
-    # Streamlit would open a socket on which each response takes 40 ms: see `bound`.
+    # On a socket that Streamlit opens, each response takes 40 ms: see `bind_socket`.
     listening = bind_socket(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
-    shared = app_state.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
-    at = server_url(settings.host, listening.getsockname()[1])
+    shared = app_state.start(first, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
+    url = server_url(settings.host, listening.getsockname()[1])
     once = OneTimeCode()
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-        ready(at, f"{at}/?token={settings.token}", f"{at}/?token={once.code}")
+        ready(url, f"{url}/?token={settings.token}", f"{url}/?token={once.code}")
         try:
             yield {}
         finally:
@@ -163,8 +163,8 @@ def load_token(home: Path) -> str:
     """
     path = home / "token"
     try:
-        if found := _read(path):
-            return found
+        if token := _read(path):
+            return token
         write_atomically(path, secrets.token_urlsafe(24).encode())
         return _read(path)
     except OSError as error:

@@ -90,20 +90,20 @@ def show() -> None:
         page_title=f"{name} · imseek" if name else "imseek", page_icon="🔎", layout="wide", menu_items={}
     )
     pages = {name: navigation.page(name, draw) for name, draw in PAGES.items()}
-    chosen = st.navigation([*pages.values()], position="hidden")
+    current_page = st.navigation([*pages.values()], position="hidden")
     search_box.follow_submission()
-    draw_bar = _bar(pages, chosen)
-    # Where the bar is there already, results come before it: it changes little, and takes half as long as a search.
-    is_last = chosen == pages[navigation.FIRST_PAGE] and st.session_state.get(_BAR) == _about_bar(chosen)
+    draw_bar = _bar(pages, current_page)
+    # If the bar is on the page already, results are drawn first: it changes little, and takes half as long as a search.
+    is_last = current_page == pages[navigation.FIRST_PAGE] and st.session_state.get(_BAR) == _about_bar(current_page)
     if not is_last:
         draw_bar()
     page_state.show_deferred_error()
     try:
-        chosen.run()
+        current_page.run()
     finally:
         if is_last:
             draw_bar()
-    if (name := navigation.collection_name()) is not None and chosen != pages[navigation.FIRST_PAGE]:
+    if (name := navigation.collection_name()) is not None and current_page != pages[navigation.FIRST_PAGE]:
         viewer.restore_viewer(name)
 
 
@@ -115,45 +115,45 @@ def on_error(error: Exception) -> bool:
     return True
 
 
-def _bar(pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage) -> Callable[[], None]:
+def _bar(pages: dict[navigation.PageName, StreamlitPage], current_page: StreamlitPage) -> Callable[[], None]:
     """Make room for the top bar, and return what draws it.
 
     On phones, CSS moves its links to the bottom of the window.
     """
     shell = st.container(key="shell", horizontal=True, vertical_alignment="center", gap=None, wrap=False)
-    changed = st.container(key="shell-changes")
-    here = st.container(key="shell-address")
+    announcement_slot = st.container(key="shell-changes")
+    address_slot = st.container(key="shell-address")
 
     def draw() -> None:
         name, missing = navigation.collection_name(), navigation.missing_collection()
         with shell:
-            _draw_bar(pages, chosen, name, missing)
-        with changed:
+            _draw_bar(pages, current_page, name, missing)
+        with announcement_slot:
             component("announcements", "common", "changes")(
                 key=_ANNOUNCEMENTS,
                 data={
                     "changes": undoable_changes.announcements(),
                     "base": None if name is None else images_url(name),
-                    # These show what is changed from elsewhere on the page.
-                    "renews": chosen in (pages["albums"], pages["labels"]),
+                    # These pages show data that is changed elsewhere on the page.
+                    "renews": current_page in (pages["albums"], pages["labels"]),
                 },
                 on_undone_change=_on_undoing,
                 on_renew_change=_on_renewal,
             )
-        with here:
+        with address_slot:
             address(name or missing or "", MINOR_PARAMETERS)
-        st.session_state[_BAR] = _about_bar(chosen)
+        st.session_state[_BAR] = _about_bar(current_page)
 
     return draw
 
 
-def _about_bar(chosen: StreamlitPage) -> tuple[str | None, ...]:
+def _about_bar(current_page: StreamlitPage) -> tuple[str | None, ...]:
     """Return what the bar is drawn for: its links lead to this collection, its search box searches from this page."""
-    return chosen.url_path, navigation.collection_name(), navigation.missing_collection()
+    return current_page.url_path, navigation.collection_name(), navigation.missing_collection()
 
 
 def _draw_bar(
-    pages: dict[navigation.PageName, StreamlitPage], chosen: StreamlitPage, name: str | None, missing: str | None
+    pages: dict[navigation.PageName, StreamlitPage], current_page: StreamlitPage, name: str | None, missing: str | None
 ) -> None:
     names = [one.name for one in current_app().collections()]
     images = None if name is None else _count_images(name)
@@ -172,7 +172,7 @@ def _draw_bar(
     )
     with st.container(key="shell-search", horizontal=True, gap=None, wrap=False):
         if images is not None and name is not None:
-            search_box.show(name, here=chosen == pages[navigation.FIRST_PAGE])
+            search_box.show(name, is_search_page=current_page == pages[navigation.FIRST_PAGE])
     with st.container(key="shell-pages", horizontal=True, gap=None, wrap=False):
         query = {navigation.COLLECTION_KEY: name or missing or ""}
         for page_name, page in pages.items():
@@ -199,9 +199,9 @@ def _count_images(name: str) -> int | None:
 
 
 def _on_choice() -> None:
-    chosen = st.session_state[_SWITCHER].chosen
-    if chosen is not None:
-        navigation.switch(str(chosen))
+    choice = st.session_state[_SWITCHER].chosen
+    if choice is not None:
+        navigation.switch(str(choice))
 
 
 def _on_undoing() -> None:
@@ -216,4 +216,4 @@ def _on_undoing() -> None:
 
 
 def _on_renewal() -> None:
-    """Do nothing: the run is what is wanted, since the session or the collection is another one than before."""
+    """Do nothing: the rerun itself is needed, since the session or the collection has changed."""

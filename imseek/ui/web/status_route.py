@@ -39,23 +39,23 @@ def state_route(app: AppState) -> Route:
 def describe(app: AppState) -> dict[str, Any]:
     """Return ``process``, ``collections`` with counts and states, and ``tasks``, running or just ended."""
     collections, tasks = [], []
-    for one in app.collections():
-        found, job = _describe_collection(one)
-        collections.append(found)
+    for entry in app.collections():
+        description, job = _describe_collection(entry)
+        collections.append(description)
         if job is not None:
             tasks.append(job)
     return {"process": _PROCESS, "collections": collections, "tasks": [*tasks, *_background_tasks()]}
 
 
-def _describe_collection(one: NamedCollection) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _describe_collection(entry: NamedCollection) -> tuple[dict[str, Any], dict[str, Any] | None]:
     try:
-        images = read_state(one.path).images
-        job = next(iter(jobs.list(one.path, limit=1)), None)
+        images = read_state(entry.path).images
+        job = next(iter(jobs.list(entry.path, limit=1)), None)
     except ImseekError:
-        return {"name": one.name, "images": None, "state": "cannot be opened"}, None
-    task = None if job is None else _describe_job(one.name, job)
+        return {"name": entry.name, "images": None, "state": "cannot be opened"}, None
+    task = None if job is None else _describe_job(entry.name, job)
     running = task is not None and task["state"] == "running"
-    return {"name": one.name, "images": images, "state": f"{task['what']}…" if task and running else ""}, task
+    return {"name": entry.name, "images": images, "state": f"{task['what']}…" if task and running else ""}, task
 
 
 def _describe_job(collection: str, job: Job) -> dict[str, Any] | None:
@@ -68,8 +68,8 @@ def _describe_job(collection: str, job: Job) -> dict[str, Any] | None:
     return {
         "id": f"{collection}-{job.run_id}",
         "collection": collection,
-        "what": summary.what,
-        "how": summary.how,
+        "what": summary.title,
+        "how": summary.detail,
         "share": summary.share,
         "state": state,
     }

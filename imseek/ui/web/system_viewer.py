@@ -14,7 +14,7 @@ from imseek.ui.viewer_file import viewable_file
 
 
 def can_open(host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform) -> bool:
-    """Return whether the pages are served to this machine's desktop only, and there is one.
+    """Return whether this machine has a desktop, and the pages are served to it alone.
 
     With ``hosts``, requests come through a proxy and may come from anywhere.
     """

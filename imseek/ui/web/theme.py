@@ -24,7 +24,7 @@ _COLOURS: Final = {
         "borderColor": "#3a3a37",
     },
 }
-#: What Streamlit has no name for: quiet text, warnings, and text on the primary colour.
+#: Colours without a name in Streamlit: quiet text, warnings, and text on the primary colour.
 _MORE: Final = {
     "light": {"grey": "#5f5e5a", "warn": "#9a4a14", "on-primary": "#ffffff"},
     "dark": {"grey": "#a9a8a3", "warn": "#eaa06a", "on-primary": "#0d1c28"},

@@ -24,11 +24,11 @@ from imseek.types.tags import TagReport
 from imseek.ui.render.words import format_count
 from imseek.ui.web.plain_text import one_line
 
-#: What can be done with images and an album.
+#: Ways to change an album by images.
 AlbumAct: TypeAlias = Literal["add", "create", "remove", "front", "cover"]
 #: Maximum number of changes that can be undone, of all pages together.
 _KEPT: Final = 500
-#: What ratings without stars mean.
+#: Meaning of the ratings without stars.
 _RATINGS: Final = {0: "Marked as unrated", -1: "Marked as rejected"}
 #: Changes that a page's Python made, until the browser knows them.
 _ANNOUNCEMENTS: Final = "changes-announcements"
@@ -93,8 +93,8 @@ def announce(change: Change, *, is_of_session: bool = False) -> None:
 
 def announcements() -> list[dict[str, Any]]:
     """Return the latest changes that were announced in this session, the oldest first."""
-    found: list[dict[str, Any]] = st.session_state.get(_ANNOUNCEMENTS, [])
-    return found[-20:]
+    announced_changes: list[dict[str, Any]] = st.session_state.get(_ANNOUNCEMENTS, [])
+    return announced_changes[-20:]
 
 
 # -- tags ------------------------------------------------------------------------------------------------------
@@ -104,30 +104,30 @@ def tag_images(collection: Collection, tag: str, ids: Sequence[int], *, add: boo
     """Add a tag to images or remove it; returns no change if nothing changed. Raises as :func:`imseek.tags.add`."""
     tag = tag.strip() if add else tag
     before = _tag_state(collection, tag, ids)
-    done = (tags.add if add else tags.remove)(collection, tag, ids)
-    if not done.changed:
-        return done, None
-    count = format_count(done.changed, "picture")
+    report = (tags.add if add else tags.remove)(collection, tag, ids)
+    if not report.changed:
+        return report, None
+    count = format_count(report.changed, "picture")
     if tag == tags.FAVOURITE:
         text = f"{count} added to favourites" if add else f"{count} removed from favourites"
     else:
         text = f"{count} tagged “{one_line(tag)}”" if add else f"“{one_line(tag)}” removed from {count}"
-    return done, Change(text, lambda: albums.restore(collection, before))
+    return report, Change(text, lambda: albums.restore(collection, before))
 
 
 def rename_tag(collection: Collection, tag: str, to: str) -> tuple[TagReport, Change]:
     """Rename a tag. Raises as :func:`imseek.tags.rename`."""
     before = albums.state(collection, [tag, to])
-    done = tags.rename(collection, tag, to)
-    return done, Change(f"“{one_line(tag)}” renamed to “{one_line(to)}”", lambda: albums.restore(collection, before))
+    report = tags.rename(collection, tag, to)
+    return report, Change(f"“{one_line(tag)}” renamed to “{one_line(to)}”", lambda: albums.restore(collection, before))
 
 
 def remove_tag(collection: Collection, tag: str) -> tuple[TagReport, Change]:
     """Remove a tag from all images. Raises as :func:`imseek.tags.remove`."""
     before = _tag_state(collection, tag)
-    done = tags.remove(collection, tag, everywhere=True)
-    count = format_count(done.changed, "picture")
-    return done, Change(f"“{one_line(tag)}” removed from {count}", lambda: albums.restore(collection, before))
+    report = tags.remove(collection, tag, everywhere=True)
+    count = format_count(report.changed, "picture")
+    return report, Change(f"“{one_line(tag)}” removed from {count}", lambda: albums.restore(collection, before))
 
 
 # -- albums ----------------------------------------------------------------------------------------------------
@@ -136,29 +136,29 @@ def remove_tag(collection: Collection, tag: str) -> tuple[TagReport, Change]:
 def change_album(
     collection: Collection, name: str, ids: Sequence[int], act: AlbumAct
 ) -> tuple[AlbumReport, Change | None]:
-    """Change an album by some of its images, or by images that are added to it; ``create`` makes it if there is none.
+    """Change an album: add, remove or reorder images, or choose its cover; ``create`` also makes a new album.
 
     Returns no change if nothing changed. Raises as :func:`imseek.albums.add`.
     """
     name = name.strip()
-    called = f"“{one_line(name)}”"
+    quoted_name = f"“{one_line(name)}”"
     new = act == "create" and all(one.name != name for one in albums.every(collection))
     before = albums.state(collection, [name], ids)
     if act == "cover":
-        done = albums.set_cover(collection, name, ids[0] if ids else None)
-        text = f"Cover of {called} chosen"
+        report = albums.set_cover(collection, name, ids[0] if ids else None)
+        text = f"Cover of {quoted_name} chosen"
     elif act == "front":
-        done = albums.arrange(collection, name, ids)
-        text = f"{format_count(len(ids), 'picture')} moved to the front of {called}"
+        report = albums.arrange(collection, name, ids)
+        text = f"{format_count(len(ids), 'picture')} moved to the front of {quoted_name}"
     else:
-        done = (albums.create if new else albums.remove if act == "remove" else albums.add)(collection, name, ids)
-        count = format_count(done.changed, "picture")
-        text = f"{count} removed from {called}" if act == "remove" else f"{count} added to {called}"
+        report = (albums.create if new else albums.remove if act == "remove" else albums.add)(collection, name, ids)
+        count = format_count(report.changed, "picture")
+        text = f"{count} removed from {quoted_name}" if act == "remove" else f"{count} added to {quoted_name}"
         if new:
-            text = f"Album {called} created" + (f" with {count}" if done.changed else "")
-        elif not done.changed:
-            return done, None
-    return done, Change(text, lambda: albums.restore(collection, before))
+            text = f"Album {quoted_name} created" + (f" with {count}" if report.changed else "")
+        elif not report.changed:
+            return report, None
+    return report, Change(text, lambda: albums.restore(collection, before))
 
 
 def edit_albums(collection: Collection, names: Sequence[str], text: str, act: Callable[[], object]) -> Change:
@@ -183,12 +183,12 @@ def edit_image(collection: Collection, image_id: int, **values: Any) -> Change |
         text = "Rating removed" if rated is None else f"Rated {rated} of 5" if rated > 0 else _RATINGS[rated]
     else:
         text = "Caption removed" if values["caption"] is None else "Caption changed"
-    stated = {name: getattr(before, name) for name in values}
-    return Change(text, lambda: _put_values(collection, image_id, stated))
+    previous = {name: getattr(before, name) for name in values}
+    return Change(text, lambda: _put_values(collection, image_id, previous))
 
 
 def _put_values(collection: Collection, image_id: int, values: Mapping[str, Any]) -> ImageEdit | None:
-    """State some values of an image, and return what was stated before; None if nothing changed."""
+    """Store edited values of an image, and return its former edit; None if nothing changed."""
     with _EDITING:
         before = edits.of(collection, [image_id])[image_id]
         changed = edits.put(collection, {image_id: replace(before, **values)})
@@ -197,9 +197,9 @@ def _put_values(collection: Collection, image_id: int, values: Mapping[str, Any]
 
 def _tag_state(collection: Collection, tag: str, ids: Sequence[int] | None = None) -> albums.AlbumState:
     """Return who gave a tag to each image, or to those of ``ids``, and the order of the album of that name, if any."""
-    found = albums.state(collection, [tag], ids or ())
+    state = albums.state(collection, [tag], ids or ())
     among = None if ids is None else set(ids)
     return albums.AlbumState(
-        {name: row for name, row in found.rows.items() if row is not None},
-        {pair: by for pair, by in found.tags.items() if among is None or pair[0] in among},
+        {name: row for name, row in state.rows.items() if row is not None},
+        {pair: by for pair, by in state.tags.items() if among is None or pair[0] in among},
     )

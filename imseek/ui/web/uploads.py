@@ -24,7 +24,7 @@ _LIMITS: Final = Limits(max_bytes=MAX_BYTES)
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
+def save_upload(home: Path, data: bytes, label: str = "the picture") -> str:
     """Store a picture and return its SHA-256 in hex.
 
     Raises QueryError if it is no picture or too large, ImseekError if it cannot be written.
@@ -33,7 +33,7 @@ def save_upload(home: Path, data: bytes, called: str = "the picture") -> str:
         media.decode(data, min_side=64, limits=_LIMITS, measured=False)
     except MediaError as error:
         hint = error.hint or "try another file: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF"
-        raise QueryError(f"cannot search with {called}: {error}", hint=hint) from error
+        raise QueryError(f"cannot search with {label}: {error}", hint=hint) from error
     name = sha256(data).hexdigest()
     folder = home / "uploads"
     try:
@@ -66,16 +66,16 @@ def load_upload(home: Path, name: str) -> bytes:
 
 def _make_room(folder: Path, size: int, name: str) -> None:
     """Remove the oldest pictures to make room for ``size`` bytes."""
-    found = []
+    files = []
     for path in folder.iterdir():
         with suppress(OSError):  # Another page may remove it meanwhile.
             stat = path.stat()
-            found.append((stat.st_mtime_ns, stat.st_size, path))
-    used = sum(one[1] for one in found if one[2].name != name)
-    for _, taken, path in sorted(found):
+            files.append((stat.st_mtime_ns, stat.st_size, path))
+    used = sum(one[1] for one in files if one[2].name != name)
+    for _, file_size, path in sorted(files):
         if used + size <= MAX_TOTAL_BYTES:
             return
         if path.name != name:
             with suppress(OSError):
                 path.unlink()
-            used -= taken
+            used -= file_size

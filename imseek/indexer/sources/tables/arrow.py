@@ -204,23 +204,23 @@ def _damaged_error(error: Exception) -> MediaError:
 
 def _columns(schema: pa.Schema) -> tuple[Column, ...]:
     features = _features(schema)
-    found = []
+    columns = []
     for field in schema:
         feature = features.get(field.name)
         feature = feature if isinstance(feature, dict) else {}
         names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
         labels = tuple(map(str, names)) if isinstance(names, list) else ()
-        found.append(Column(field.name, _kind_of(field.type), feature.get("_type") == "Image", labels))
-    return tuple(found)
+        columns.append(Column(field.name, _kind_of(field.type), feature.get("_type") == "Image", labels))
+    return tuple(columns)
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
     """Return what the library `datasets` wrote about its columns in the schema's metadata."""
     try:
-        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return features if isinstance(features, dict) else {}
 
 
 def _kind_of(kind: pa.DataType) -> Kind:
@@ -232,8 +232,8 @@ def _kind_of(kind: pa.DataType) -> Kind:
     if t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind):
         return Kind.BYTES
     if t.is_struct(kind):
-        held = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
-        return Kind.PICTURE if "bytes" in held and _kind_of(held["bytes"]) is Kind.BYTES else Kind.NESTED
+        fields = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
+        return Kind.PICTURE if "bytes" in fields and _kind_of(fields["bytes"]) is Kind.BYTES else Kind.NESTED
     if (t.is_list(kind) or t.is_large_list(kind)) and _kind_of(kind.value_type) is Kind.TEXT:
         return Kind.TEXTS
     plain = (
@@ -326,14 +326,14 @@ def _limited_texts(scalar: pa.Scalar) -> list[Any] | None:
     """Return the texts of a list up to a total length: all may be the same large dictionary value."""
     if not scalar.is_valid:
         return None
-    found, size = [], 0
+    texts, size = [], 0
     for text in scalar.values:
         value = _to_python(text)
-        found.append(value)
+        texts.append(value)
         size += 0 if value is None else len(value)
         if size > _MAX_TEXTS:
             break
-    return found
+    return texts
 
 
 def _to_python(scalar: pa.Scalar) -> Any:

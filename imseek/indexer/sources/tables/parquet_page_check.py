@@ -55,7 +55,7 @@ class Chunk:
     nulls: int | None
 
     def is_in(self, names: Collection[str]) -> bool:
-        """Tell whether it is one of some columns, or nested in one."""
+        """Tell whether the chunk belongs to one of the columns ``names``, or to a column nested in one."""
         return ".".join(self.path) in names or self.path[0] in names
 
 
@@ -102,7 +102,7 @@ def check_pages(file: IO[bytes], chunks: Collection[Chunk], names: Collection[st
 
 def _check_chunk(file: IO[bytes], chunk: Chunk, only_first: bool) -> int:
     at, end = chunk.offset, chunk.offset + chunk.size
-    dictionary = total = read = 0
+    dictionary = total = packed_total = 0
     while at < end:
         header = Struct(file, at, _PAGE_FIELDS)
         unpacked, packed = header.numbers.get(_UNPACKED, 0), header.numbers.get(_PACKED, 0)
@@ -110,8 +110,8 @@ def _check_chunk(file: IO[bytes], chunk: Chunk, only_first: bool) -> int:
         if unpacked < 0 or packed < 0:
             raise ValueError("a page of negative size")
         total += max(unpacked, _MIN_VALUE_BYTES * values)
-        read += packed
-        check_unpacked(total, read)
+        packed_total += packed
+        check_unpacked(total, packed_total)
         if header.numbers.get(_KIND) == _DICTIONARY:
             dictionary = max(dictionary, unpacked)
         if only_first:

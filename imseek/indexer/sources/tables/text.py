@@ -41,7 +41,7 @@ class CsvSheet(SheetBase):
         self.columns = tuple(Column(name, Kind.TEXT) for name in self._names)
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
-        records, wanted = self._records(), frozenset(names)
+        records, name_set = self._records(), frozenset(names)
         next(records, None)
         for number, record in enumerate(records):
             if number < start:
@@ -52,7 +52,7 @@ class CsvSheet(SheetBase):
                 yield number, MalformedRow(f"{len(record)} fields, where the header has {len(self._names)}")
             else:
                 cells = zip(self._names, record, strict=True)
-                yield number, {name: cell for name, cell in cells if name in wanted}
+                yield number, {name: cell for name, cell in cells if name in name_set}
 
     def has_bytes(self, name: str) -> bool:
         return False
@@ -75,7 +75,7 @@ class CsvSheet(SheetBase):
         self._text.seek(0)
         reader = csv.reader(self._lines(), delimiter=self._delimiter)
         while True:
-            self._read = 0
+            self._row_length = 0
             try:
                 record = next(reader, None)
             except csv.Error as error:
@@ -89,8 +89,8 @@ class CsvSheet(SheetBase):
     def _lines(self) -> Iterator[str]:
         """Yield lines of text. Raises MediaError where those of one row are too long together."""
         while line := self._text.readline(_MAX_LINE):
-            self._read += len(line)
-            if self._read >= _MAX_LINE:
+            self._row_length += len(line)
+            if self._row_length >= _MAX_LINE:
                 raise MediaError(SkipReason.CORRUPT, f"a row is longer than {_MAX_LINE >> 20} MiB")
             yield line
 
@@ -100,13 +100,13 @@ class JsonSheet(SheetBase):
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._text = _open_text(raw)
-        found: dict[str, set[Kind]] = {}
+        kinds_by_name: dict[str, set[Kind]] = {}
         for _, row in itertools.islice(self._objects(), _SAMPLE_ROWS):
             if not isinstance(row, MalformedRow):
                 for name, value in row.items():
-                    found.setdefault(name, set()).update(() if value is None else (_kind_of(value),))
-                check_column_count(len(found))
-        self.columns = tuple(Column(name, _common_kind(kinds)) for name, kinds in found.items())
+                    kinds_by_name.setdefault(name, set()).update(() if value is None else (_kind_of(value),))
+                check_column_count(len(kinds_by_name))
+        self.columns = tuple(Column(name, _common_kind(kinds)) for name, kinds in kinds_by_name.items())
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | MalformedRow]]:
         for number, row in self._objects():
@@ -159,10 +159,10 @@ def _open_text(raw: IO[bytes]) -> io.TextIOWrapper:
 
 def _parse_object(line: str) -> dict[str, Any] | MalformedRow:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError) as error:
         return MalformedRow(f"no JSON: {error}")
-    return found if isinstance(found, dict) else MalformedRow("the line is not a JSON object")
+    return value if isinstance(value, dict) else MalformedRow("the line is not a JSON object")
 
 
 def _kind_of(value: Any) -> Kind:

@@ -33,7 +33,7 @@ _MAX_DEPTH: Final = 16
 class Struct:
     """Reads those fields of a struct at a file position that ``wanted`` lists, with their types.
 
-    ``numbers`` and ``texts`` hold what was found, by path; ``size`` is the struct's size in bytes. Raises ValueError
+    ``numbers`` and ``texts`` hold the values by path; ``size`` is the struct's size in bytes. Raises ValueError
     for an invalid struct.
     """
 
@@ -51,13 +51,13 @@ class Struct:
         """Read a struct; ``fields`` is ``path`` without positions in lists."""
         if len(path) > _MAX_DEPTH:
             raise ValueError("a struct that is too deep")
-        field, seen = 0, set()
+        field, field_set = 0, set()
         while byte := self._byte():
             kind, step = byte & 0x0F, byte >> 4
             field = field + step if step else _signed(self._number())
-            if field in seen:
+            if field in field_set:
                 raise ValueError(f"a struct with the field {field} twice")
-            seen.add(field)
+            field_set.add(field)
             if kind not in _TRUTH_VALUES:  # their kind is their value
                 self._value(kind, (*path, field), (*fields, field))
 
@@ -121,9 +121,9 @@ class Struct:
             if not more or len(self._data) > _MAX_SIZE:
                 raise ValueError("a struct without an end")
             self._data += more
-        taken = self._data[self.size : end]
+        text = self._data[self.size : end]
         self.size = end
-        return taken
+        return text
 
 
 def _signed(number: int) -> int:

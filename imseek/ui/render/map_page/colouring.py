@@ -44,7 +44,7 @@ CLASSES: Final = (
 SCALE: Final = ("#3f51b5", "#2a78c5", "#1c9bb0", "#2fb37c", "#7cb342", "#c0a01f", "#e07b39", "#d6453d")
 OTHERS: Final = "#8a8a86"
 NONE: Final = "#b5b5b0"
-#: Integer columns with at most so many distinct values are classes: cluster numbers, years, ratings.
+#: Integer columns with at most this many distinct values are classes: cluster numbers, years, ratings.
 _MAX_CLASS_VALUES: Final = 64
 #: Maximum number of labels in a page; rarer ones appear as "others".
 _MAX_LABELS: Final = 5_000
@@ -71,8 +71,8 @@ def single_colour(n: int) -> Colouring:
     return Colouring(np.zeros(n, np.uint8), (CLASSES[0],), None)
 
 
-def colour_by_column(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
-    """Colour points by a column of values; ``shown`` makes text safe to display."""
+def colour_by_column(name: str, column: pa.ChunkedArray, escape: Callable[[str], str]) -> Colouring:
+    """Colour points by a column of values; ``escape`` makes text safe to display."""
     kind = column.type
     if pa.types.is_temporal(kind):
         day = pc.divide(pc.cast(pc.day_of_year(column), pa.float64()), 366.0)
@@ -81,7 +81,7 @@ def colour_by_column(name: str, column: pa.ChunkedArray, shown: Callable[[str], 
         pa.types.is_integer(kind) and pc.count_distinct(column).as_py() > _MAX_CLASS_VALUES
     ):
         return _colour_by_scale(name, pc.cast(column, pa.float64(), safe=False))
-    return _colour_by_class(name, column, shown)
+    return _colour_by_class(name, column, escape)
 
 
 def _common_folder(names: Sequence[str]) -> str:
@@ -94,26 +94,26 @@ def _common_folder(names: Sequence[str]) -> str:
 
 def _colour_by_scale(name: str, column: pa.ChunkedArray) -> Colouring:
     values = column.to_numpy(zero_copy_only=False).astype(np.float64)
-    there = np.isfinite(values)
+    finite = np.isfinite(values)
     shades = np.full(len(values), 255, np.uint8)
     low = high = None
-    if there.any():
-        low, high = float(values[there].min()), float(values[there].max())
+    if finite.any():
+        low, high = float(values[finite].min()), float(values[finite].max())
         span = (high - low) or 1.0
-        shades[there] = np.round((values[there] - low) / span * 254).astype(np.uint8)
-    values[~there] = np.nan
+        shades[finite] = np.round((values[finite] - low) / span * 254).astype(np.uint8)
+    values[~finite] = np.nan
     legend = {
         "name": name,
         "column": name,
         "kind": "number",
         "low": low,
         "high": high,
-        "none": int((~there).sum()),
+        "none": int((~finite).sum()),
     }
     return Colouring(shades, (*SCALE, NONE), legend, values.astype(np.float32))
 
 
-def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
+def _colour_by_class(name: str, column: pa.ChunkedArray, escape: Callable[[str], str]) -> Colouring:
     coded_column = pc.dictionary_encode(column).combine_chunks()
     if isinstance(coded_column, pa.ChunkedArray):
         coded_column = pa.concat_arrays(coded_column.chunks)
@@ -123,29 +123,32 @@ def _colour_by_class(name: str, column: pa.ChunkedArray, shown: Callable[[str], 
     names = [one[len(common) :] or one for one in names]
     counts = np.bincount(codes, minlength=len(names) + 1)
     order = sorted(range(len(names)), key=lambda one: (-int(counts[one]), names[one]))
-    own = order[: len(CLASSES)]
-    others, none = len(own), len(own) + 1
+    common_classes = order[: len(CLASSES)]
+    others, none = len(common_classes), len(common_classes) + 1
     labelled = order[:_MAX_LABELS]
-    labels = [shown(names[one]) for one in labelled] + ["others", "no value"]
+    labels = [escape(names[one]) for one in labelled] + ["others", "no value"]
     shade_of = np.full(len(names) + 1, others, np.uint8)
     label_of = np.full(len(names) + 1, len(labelled), np.uint32)
-    shade_of[own] = np.arange(len(own))
+    shade_of[common_classes] = np.arange(len(common_classes))
     label_of[labelled] = np.arange(len(labelled))
     shade_of[-1], label_of[-1] = none, len(labels) - 1
-    entries = [{"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)]
-    if rest := order[len(own) :]:
+    entries = [
+        {"label": escape(names[one]), "count": int(counts[one]), "shade": shade}
+        for shade, one in enumerate(common_classes)
+    ]
+    if rest := order[len(common_classes) :]:
         title = f"{len(rest):,} others"
         entries.append({"label": title, "count": int(counts[rest].sum()), "shade": others})
     if counts[-1]:
         entries.append({"label": "no value", "count": int(counts[-1]), "shade": none})
     legend = {
         "name": name,
-        "column": f"{name} below {_short(shown(common))}" if common else name,
+        "column": f"{name} below {_short(escape(common))}" if common else name,
         "kind": "class",
         "labels": labels,
         "legend": entries,
     }
-    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), legend, label_of[codes])
+    return Colouring(shade_of[codes], (*CLASSES[: len(common_classes)], OTHERS, NONE), legend, label_of[codes])
 
 
 def _short(folder: str) -> str:

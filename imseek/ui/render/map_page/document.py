@@ -44,12 +44,12 @@ def page(
     ``pictured`` are its rows that get thumbnails (WebP, by image id), most important first.
     """
     n = len(table)
-    shown = colour_by_column(colour, table.column(colour), _label) if colour is not None else single_colour(n)
+    colouring = colour_by_column(colour, table.column(colour), _label) if colour is not None else single_colour(n)
     paths = [path or "place unknown" for path in table.column("path").to_pylist()]
-    split = [path.rpartition("/") for path in paths]
-    folders = {folder: at for at, folder in enumerate(dict.fromkeys(one[0] for one in split))}
+    parts = [path.rpartition("/") for path in paths]
+    folders = {folder: number for number, folder in enumerate(dict.fromkeys(one[0] for one in parts))}
     ids = table.column("image_id").to_pylist()
-    thumbnails, held, left = _thumbnails(pictured, ids, thumbnail)
+    thumbnails, pictured_rows, missing = _thumbnails(pictured, ids, thumbnail)
     fitted = table.column("fitted").to_numpy(zero_copy_only=False)
     across = scale_to_square(table)
     data = {
@@ -57,20 +57,20 @@ def page(
         "x": encode_array(across[:, 0], "<f4"),
         "y": encode_array(across[:, 1], "<f4"),
         "ids": ids,
-        "names": [printable(name) for _, _, name in split],
+        "names": [printable(name) for _, _, name in parts],
         "folders": [printable(folder) for folder in folders],
-        "folder": encode_array(np.array([folders[folder] for folder, _, _ in split]), "<u4"),
+        "folder": encode_array(np.array([folders[folder] for folder, _, _ in parts]), "<u4"),
         "placed": "" if fitted.all() else encode_array(~fitted, "u1"),
-        "shades": encode_array(shown.shades, "u1"),
-        "colours": list(shown.colours),
-        "colour": _colour_data(shown),
-        "pictured": encode_array(np.array(held, np.int64), "<u4"),
+        "shades": encode_array(colouring.shades, "u1"),
+        "colours": list(colouring.colours),
+        "colour": _colour_data(colouring),
+        "pictured": encode_array(np.array(pictured_rows, np.int64), "<u4"),
     }
     style, script = _file("map.css"), drawing_script() + _file("map.js")
     return render(
         "map.html.j2",
         title=title,
-        about=_about(n, info, len(held), left),
+        about=_about(n, info, len(pictured_rows), missing),
         policy=_policy(style, script),
         style=style,
         script=script,
@@ -80,42 +80,42 @@ def page(
     )
 
 
-def _colour_data(shown: Colouring) -> dict[str, Any] | None:
-    if shown.legend is None or shown.values is None:
+def _colour_data(colouring: Colouring) -> dict[str, Any] | None:
+    if colouring.legend is None or colouring.values is None:
         return None
-    return {**shown.legend, "values": encode_array(shown.values, f"<{shown.values.dtype.kind}4")}
+    return {**colouring.legend, "values": encode_array(colouring.values, f"<{colouring.values.dtype.kind}4")}
 
 
 def _label(text: str) -> str:
     return shorten(text, 120)
 
 
-def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
-    said = [format_count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
+def _about(n: int, info: MapInfo, pictures: int, missing: int) -> str:
+    parts = [format_count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
     if info.trustworthiness is not None:
-        said.append(f"trustworthiness {info.trustworthiness:.3f}")
+        parts.append(f"trustworthiness {info.trustworthiness:.3f}")
     thumbnails = "thumbnails of all" if pictures == n else f"thumbnails of {pictures:,}, of the others the path only"
-    said.append(thumbnails if pictures else "no thumbnails")
-    if left:
-        said.append(f"{left:,} pictures could not be read or were too many")
-    return "; ".join(said)
+    parts.append(thumbnails if pictures else "no thumbnails")
+    if missing:
+        parts.append(f"{missing:,} pictures could not be read or were too many")
+    return "; ".join(parts)
 
 
 def _thumbnails(
     pictured: Sequence[int], ids: Sequence[int], thumbnail: Callable[[int], bytes | None]
 ) -> tuple[list[str], list[int], int]:
     """Return base64 WebP files, their rows, and the number of rows left out."""
-    found: list[str] = []
+    pictures: list[str] = []
     rows: list[int] = []
     size = 0
     for row in pictured:
         if size >= MAX_BYTES:
             break
         if (data := thumbnail(ids[row])) is not None:
-            found.append(base64.b64encode(data).decode("ascii"))
+            pictures.append(base64.b64encode(data).decode("ascii"))
             rows.append(row)
             size += len(data)
-    return found, rows, len(pictured) - len(rows)
+    return pictures, rows, len(pictured) - len(rows)
 
 
 def scale_to_square(table: pa.Table) -> Float32:

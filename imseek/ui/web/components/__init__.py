@@ -59,11 +59,11 @@ def script_route() -> Route:
     """Return the route of the components' scripts; an address always denotes the same script."""
 
     async def script(request: Request) -> Response:
-        found = _scripts.get(request.path_params["digest"])
-        if found is None:
+        text = _scripts.get(request.path_params["digest"])
+        if text is None:
             return Response("no such script", 404)
         headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-        return Response(found, headers=headers, media_type="text/javascript")
+        return Response(text, headers=headers, media_type="text/javascript")
 
     return Route(f"{SCRIPTS_PATH}/{{digest}}.js", script, methods=["GET"])
 

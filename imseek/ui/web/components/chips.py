@@ -16,7 +16,7 @@ class Chip:
     """A chip. ``says`` stands before ``text`` (``not``), and is a button labelled ``flips`` if that is set.
 
     ``src`` is the URL of a small picture, of which only ``region`` is shown: x, y, width and height in shares of it.
-    Without ``weight`` there is none to change.
+    Without ``weight``, the chip has no weight to change.
     """
 
     id: str
@@ -30,13 +30,13 @@ class Chip:
     weight: float | None = None
 
 
-def chips(shown: Sequence[Chip], *, key: str, changed: Callable[[str, str, float | None], None]) -> None:
+def chips(items: Sequence[Chip], *, key: str, changed: Callable[[str, str, float | None], None]) -> None:
     """Draw chips. ``changed`` is a callback for the chip's id, ``remove``, ``flip`` or ``weight``, and the new
     weight."""
 
     def report_change() -> None:
-        said: Any = getattr(st.session_state[key], "changed", None)
-        if said is not None:
-            changed(str(said["id"]), str(said["what"]), said["value"])
+        event: Any = getattr(st.session_state[key], "changed", None)
+        if event is not None:
+            changed(str(event["id"]), str(event["what"]), event["value"])
 
-    component("chips")(key=key, data={"chips": [asdict(one) for one in shown]}, on_changed_change=report_change)
+    component("chips")(key=key, data={"chips": [asdict(one) for one in items]}, on_changed_change=report_change)

@@ -14,7 +14,7 @@ from imseek.ui.web.components import LARGE_VIEW, component, ignore_change
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a picture is a hit: ``place`` is a word for where ``text`` stands, in which ``words`` are to be marked."""
+    """Why a picture is a hit: ``words`` to mark in ``text``, and ``place``, a word for where the text comes from."""
 
     place: str
     text: str = ""
@@ -29,7 +29,7 @@ class Card:
     cannot see it, and the text in place of a thumbnail where ``src`` is empty. ``ratio`` is the picture's width divided
     by its height, ``side`` its longer side in pixels (0: unknown, or as large as one likes). ``title`` and ``note`` are
     lines below it, ``mark`` a word over its corner. ``faint`` dims a picture that does not quite belong. ``path`` is
-    what is copied, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
+    the text to copy, ``duplicates`` are ids of images that this one stands for, ``reasons`` say why words found it.
     """
 
     id: int
@@ -124,7 +124,7 @@ def grid(
     ids = {card.id for card in cards}
     list_ = _list_id(cards, following)
     followed = None if following is None else list_
-    found = component("grid", *LARGE_VIEW, "albums", "scrubber")(
+    events = component("grid", *LARGE_VIEW, "albums", "scrubber")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -154,28 +154,28 @@ def grid(
         on_pressed_change=ignore_change,
         on_searched_change=ignore_change,
     )
-    opened = getattr(found, "opened", None)
+    opened_id = getattr(events, "opened", None)
     return GridEvents(
-        _selected(getattr(found, "selected", None), cards, followed),
-        opened if opened in ids else None,
-        _pressed(getattr(found, "pressed", None), ids, cards, followed),
-        _region_term(getattr(found, "searched", None)),
+        _selected(getattr(events, "selected", None), cards, followed),
+        opened_id if opened_id in ids else None,
+        _pressed(getattr(events, "pressed", None), ids, cards, followed),
+        _region_term(getattr(events, "searched", None)),
     )
 
 
 def _list_id(cards: Sequence[Card], following: Following | None) -> str:
-    """Return a name for these cards and what follows, to know what a selection is about."""
-    said = repr(([card.id for card in cards], following and following.url))
-    return blake2b(said.encode(), digest_size=8).hexdigest()
+    """Return an id of the list of these cards and those that follow, to recognise its selection."""
+    identity = repr(([card.id for card in cards], following and following.url))
+    return blake2b(identity.encode(), digest_size=8).hexdigest()
 
 
-def _selected(found: Mapping[str, Any] | None, cards: Sequence[Card], list_: str | None) -> tuple[int, ...]:
+def _selected(event: Mapping[str, Any] | None, cards: Sequence[Card], list_: str | None) -> tuple[int, ...]:
     """Return the selected ids; with ``list_``, also those of cards that followed in this list."""
-    chosen = [one for one in (found or {}).get("ids", ()) if type(one) is int and one >= 0]
-    if list_ is not None and found is not None and found.get("list") == list_:
-        return tuple(chosen)
-    known = set(chosen)
-    return tuple(card.id for card in cards if card.id in known)
+    ids = [one for one in (event or {}).get("ids", ()) if type(one) is int and one >= 0]
+    if list_ is not None and event is not None and event.get("list") == list_:
+        return tuple(ids)
+    id_set = set(ids)
+    return tuple(card.id for card in cards if card.id in id_set)
 
 
 def image_term(events: Any) -> ImageTerm | None:
@@ -184,25 +184,25 @@ def image_term(events: Any) -> ImageTerm | None:
     return (int(pressed["id"]), None) if pressed else _region_term(getattr(events, "searched", None))
 
 
-def _region_term(found: Mapping[str, Any] | None) -> ImageTerm | None:
+def _region_term(event: Mapping[str, Any] | None) -> ImageTerm | None:
     """Return the picture and the region to search by; None for what no picture has."""
-    if not found or type(found.get("id")) is not int or found["id"] < 0:
+    if not event or type(event.get("id")) is not int or event["id"] < 0:
         return None
     try:
-        return found["id"], check_region(found["region"])
+        return event["id"], check_region(event["region"])
     except (KeyError, QueryError):
         return None
 
 
 def _pressed(
-    found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card], list_: str | None
+    event: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card], list_: str | None
 ) -> tuple[int, str] | None:
     """Return the key press if it was on a card, or on one of its duplicates in the large view."""
-    if not found:
+    if not event:
         return None
-    image_id, letter = found["id"], found["key"]
+    image_id, letter = event["id"], event["key"]
     if not isinstance(image_id, int) or not isinstance(letter, str):
         return None
-    there = image_id in ids or any(image_id in card.duplicates for card in cards)
-    there = there or (list_ is not None and found.get("list") == list_)
-    return (image_id, letter) if there else None
+    is_listed = image_id in ids or any(image_id in card.duplicates for card in cards)
+    is_listed = is_listed or (list_ is not None and event.get("list") == list_)
+    return (image_id, letter) if is_listed else None

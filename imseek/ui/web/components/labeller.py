@@ -49,7 +49,7 @@ def labeller(
     ``given`` are the initial keys by id, applied again whenever ``epoch`` changes, as it must for other cards.
     ``changed`` is called before a run in which keys have changed (:func:`given_keys`).
     """
-    found = component("labeller", *LARGE_VIEW)(
+    events = component("labeller", *LARGE_VIEW)(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -64,7 +64,7 @@ def labeller(
         on_pressed_change=ignore_change,
         on_searched_change=ignore_change,
     )
-    return LabellerEvents(getattr(found, "more", None) == epoch, image_term(found))
+    return LabellerEvents(getattr(events, "more", None) == epoch, image_term(events))
 
 
 def given_keys(key: str, epoch: int) -> dict[int, str] | None:

@@ -19,9 +19,9 @@ def rail(url: str, *, key: str, chosen: int, generation: int, changed: Callable[
     """
 
     def report_change() -> None:
-        said: Any = getattr(st.session_state[key], "changed", None)
-        if isinstance(said, Mapping):
-            changed(said)
+        event: Any = getattr(st.session_state[key], "changed", None)
+        if isinstance(event, Mapping):
+            changed(event)
 
     component("rail", "common", "changes", "watch_app", "world_map")(
         key=key, data={"url": url, "chosen": chosen, "generation": generation}, on_changed_change=report_change

@@ -82,7 +82,7 @@ def _rows(rows: npt.ArrayLike) -> Blob:
 
 
 def scatter(
-    shown: PointData,
+    points: PointData,
     colours: ColourData,
     *,
     images: str,
@@ -116,20 +116,20 @@ def scatter(
         if (lasso := read_lasso(value)) is not None:
             on_lasso(lasso)
 
-    chosen = None if selected is None else blobs.store_blob(np.packbits(selected, bitorder="little").tobytes())
-    found = _mount()(
+    marks = None if selected is None else blobs.store_blob(np.packbits(selected, bitorder="little").tobytes())
+    events = _mount()(
         key=key,
         data={
-            "points": {"address": shown.data.address, "count": shown.count},
-            "pictured": {"address": (colours.pictured or shown.pictured).address},
+            "points": {"address": points.data.address, "count": points.count},
+            "pictured": {"address": (colours.pictured or points.pictured).address},
             "colours": {
                 "address": None if colours.data is None else colours.data.address,
                 "colours": list(colours.colouring.colours),
                 "told": colours.colouring.legend,
             },
             "selection": None
-            if chosen is None or selected is None
-            else {"address": chosen.address, "count": int(selected.sum())},
+            if marks is None or selected is None
+            else {"address": marks.address, "count": int(selected.sum())},
             "regions": None
             if regions is None or regions.data is None or regions.colouring.legend is None
             else {"address": regions.data.address, "labels": regions.colouring.legend.get("labels", [])},
@@ -143,8 +143,8 @@ def scatter(
         on_gone_change=listen("gone", lambda _: on_gone()),
         on_opened_change=lambda: None,
     )
-    opened = getattr(found, "opened", None)
-    return opened if isinstance(opened, int) else None
+    opened_id = getattr(events, "opened", None)
+    return opened_id if isinstance(opened_id, int) else None
 
 
 def read_lasso(value: Any) -> Lasso | None:

@@ -22,7 +22,7 @@ class Shelf:
     rows: tuple[Row, ...]
 
 
-def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> ImageTerm | None:
+def shelves(rows: Sequence[Shelf], *, key: str, base: str, opens: bool) -> ImageTerm | None:
     """Draw shelves, where a click shows a picture large; returns an image, or a region of it, if the user searches by
     it in this run.
 
@@ -30,7 +30,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> Imag
     """
     event = component("shelves", *LARGE_VIEW)(
         key=key,
-        data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
+        data={"shelves": [asdict(shelf) for shelf in rows], "base": base, "opens": opens},
         on_pressed_change=ignore_change,
         on_searched_change=ignore_change,
     )

@@ -20,7 +20,7 @@ def lines(
 ) -> str:
     """Return the typed text, after a short pause in typing. ``text`` is set at first and again whenever ``epoch``
     changes."""
-    found = component("lines")(
+    state = component("lines")(
         key=key,
         data={
             "label": label,
@@ -33,7 +33,7 @@ def lines(
         },
         on_typed_change=ignore_change,
     )
-    typed = getattr(found, "typed", None)
+    typed = getattr(state, "typed", None)
     # Input of an earlier epoch is outdated.
     if not isinstance(typed, dict) or typed.get("epoch") != epoch:
         return text

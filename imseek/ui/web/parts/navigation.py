@@ -51,13 +51,13 @@ def choose_collection() -> str | None:
     following = st.session_state.pop(_NEXT, None)
     if following in names:
         switch(following)
-    asked = st.query_params.get(COLLECTION_KEY)
+    url_name = st.query_params.get(COLLECTION_KEY)
     before = st.session_state.get(COLLECTION_KEY)
-    name = asked or (before if before in names else next(iter(names), None))
-    chosen = name if name in names else None
-    st.session_state[COLLECTION_KEY] = chosen
-    st.session_state[_MISSING] = name if name is not None and chosen is None and names else None
-    return chosen
+    name = url_name or (before if before in names else next(iter(names), None))
+    current = name if name in names else None
+    st.session_state[COLLECTION_KEY] = current
+    st.session_state[_MISSING] = name if name is not None and current is None and names else None
+    return current
 
 
 def choose(name: str) -> None:
@@ -81,7 +81,7 @@ def collection_name() -> str | None:
 
 
 def missing_collection() -> str | None:
-    """Return the name in the URL if there is no such collection, though there are others."""
+    """Return the name in the URL if no collection has it, although there are others."""
     name: str | None = st.session_state.get(_MISSING)
     return name
 
@@ -104,7 +104,7 @@ def collection() -> tuple[str, Collection]:
 
 
 def show_missing(name: str) -> None:
-    """Say that there is no collection of that name, above a list of others."""
+    """Say that no collection has this name, and list the others."""
     st.header(f"No collection “{escape_markdown(name, 80)}”", anchor=False)
     st.text("It may have been renamed or deleted. Choose another:")
 

@@ -80,11 +80,11 @@ def results(
     letters = _LIKE if like else _LIKE[:1]
     keys = [one for one in _KEYS if one[0] not in _LIKE or one[0] in letters]
     row = _toolbar(key, keys)
-    chosen = _PageSelection(key)
+    selection = _PageSelection(key)
     cards = [
         card(name, hit, scores=scores, faint=rule_after is not None and n >= rule_after) for n, hit in enumerate(hits)
     ]
-    picked = grid(
+    events = grid(
         cards,
         key=key,
         row=row,
@@ -92,8 +92,8 @@ def results(
         rule_after=rule_after,
         rule=rule,
         headings=headings(groups),
-        selected=chosen.selected,
-        epoch=chosen.epoch,
+        selected=selection.selected,
+        epoch=selection.epoch,
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
         less=like is not None,
@@ -101,34 +101,34 @@ def results(
         following=following,
         remembers=remembers,
     )
-    if picked.selected:
+    if events.selected:
         total = len(cards) if following is None else following.total
         liked = selection_bar.show_selection_bar(
             name,
             collection,
-            picked.selected,
-            hits if scores else (),  # Without scores, those of `hits` are none.
+            events.selected,
+            hits if scores else (),  # Without scores, `hits` have none to pass on.
             key=f"{key}-selection",
             known={} if known is None else known(),
-            whole="" if len(picked.selected) == total else "All" if total is None else f"All {total:,}",
-            everything=lambda: chosen.choose([hit.image_id for hit in hits] if everything is None else everything()),
-            clear=lambda: chosen.choose([]),
+            whole="" if len(events.selected) == total else "All" if total is None else f"All {total:,}",
+            everything=lambda: selection.choose([hit.image_id for hit in hits] if everything is None else everything()),
+            clear=lambda: selection.choose([]),
             album=album,
             less=like_all is not None,
         )
         if liked is not None and like_all is not None:
-            like_all(picked.selected, liked)
+            like_all(events.selected, liked)
         elif liked:
-            search_like_all(picked.selected)
-    if picked.searched is not None:
-        search_like(*picked.searched)
-    if picked.pressed is not None and picked.pressed[1] in letters:
+            search_like_all(events.selected)
+    if events.searched is not None:
+        search_like(*events.searched)
+    if events.pressed is not None and events.pressed[1] in letters:
         if like is not None:
-            like(picked.pressed[0], picked.pressed[1] == "m")
+            like(events.pressed[0], events.pressed[1] == "m")
         else:
-            search_like(picked.pressed[0])
-        return GridEvents(picked.selected, picked.opened)
-    return picked
+            search_like(events.pressed[0])
+        return GridEvents(events.selected, events.opened)
+    return events
 
 
 def hits_by_id(collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None) -> tuple[Hit, ...]:
@@ -194,14 +194,14 @@ def reasons(matches: Sequence[Match]) -> tuple[Reason, ...]:
     """
     if all(match.field == "picture" for match in matches):
         return ()
-    ordered = sorted(matches, key=lambda match: {"name": 1, "picture": 2}.get(match.field, 0))
+    in_order = sorted(matches, key=lambda match: {"name": 1, "picture": 2}.get(match.field, 0))
     return tuple(
         Reason(
             match.field,
             one_line(", ".join(match.words) if match.excerpt is None else match.excerpt),
             tuple(map(one_line, match.words)),
         )
-        for match in ordered
+        for match in in_order
     )
 
 
@@ -212,19 +212,19 @@ def title_of(hit: Hit) -> str:
 
 def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
     """Return headings by the number of the card that each precedes."""
-    made: dict[int, Heading] = {}
-    at = 0
+    by_card: dict[int, Heading] = {}
+    number = 0
     for group in groups:
-        shown = len(group.hits)
+        count = len(group.hits)
         note = (
             format_count(group.size, "picture")
-            if shown == group.size
-            else f"{shown:,} of {format_count(group.size, 'picture')}"
+            if count == group.size
+            else f"{count:,} of {format_count(group.size, 'picture')}"
         )
-        if shown:
-            made[at] = Heading("Unknown" if group.name is None else one_line(group.name), note, shown)
-        at += shown
-    return made
+        if count:
+            by_card[number] = Heading("Unknown" if group.name is None else one_line(group.name), note, count)
+        number += count
+    return by_card
 
 
 def search_like(image_id: int, region: Region | None = None) -> None:
@@ -235,28 +235,28 @@ def search_like(image_id: int, region: Region | None = None) -> None:
 
 def search_like_all(image_ids: Sequence[int]) -> None:
     """Go to a search for more like several images."""
-    wanted = search_state.SearchState().mark_all(image_ids, right=True)
-    st.switch_page(navigation.page("search"), query_params=wanted.parameters())
+    state = search_state.SearchState().mark_all(image_ids, right=True)
+    st.switch_page(navigation.page("search"), query_params=state.parameters())
 
 
 class _PageSelection:
     """The selection set by the page: empty at first, then by the buttons of the bar."""
 
     def __init__(self, key: str) -> None:
-        self._at = f"{key}-chosen"
-        self.epoch, self.selected = st.session_state.setdefault(self._at, (0, ()))
+        self._key = f"{key}-chosen"
+        self.epoch, self.selected = st.session_state.setdefault(self._key, (0, ()))
 
     def choose(self, ids: Sequence[int]) -> None:
         """Set the selection from the next run on."""
-        st.session_state[self._at] = (st.session_state[self._at][0] + 1, tuple(ids))
+        st.session_state[self._key] = (st.session_state[self._key][0] + 1, tuple(ids))
 
 
 def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"):
         size = _size()
         with st.popover("?", help="Keys"):
-            for names, what in keys:
-                st.text(f"{names}: {what}")
+            for names, meaning in keys:
+                st.text(f"{names}: {meaning}")
     # The URL may say anything.
     return ROWS.get(size or "", ROWS[DEFAULT_SIZE])
 

@@ -49,7 +49,7 @@ def show_selection_bar(
     album: str | None = None,
     less: bool = False,
 ) -> bool | None:
-    """Offer the same for what is selected in a grid, at the bottom of the window.
+    """Draw the same controls for the images selected in a grid, at the bottom of the window.
 
     ``hits`` supply the scores for tables; ``known`` has score and duplicates of ids that are not among them. ``whole``
     is the label of the button that calls ``everything`` to select all, "" for none. That and ``clear`` run before the
@@ -84,22 +84,22 @@ def _draw(
     if len(ids) > MAX_IMAGES:
         st.text(f"{text}: more than {MAX_IMAGES:,} are not taken along at once. Choose fewer.")
         return None
-    chosen = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
-    stored = _measure(collection, ids, hits)
-    said = component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
+    choice = app_state.current_app().choices.keep(make_selection(name, ids, hits, known))
+    size = _measure(collection, ids, hits)
+    events = component("bar", "common", "changes", "albums", "zoom", "side_by_side")(
         key=key,
         data={
             "text": text,
             "whole": whole,
             "clears": clear is not None,
             "floating": floating,
-            "choice": chosen,
-            "taken": f"{app_state.DOWNLOADS_PATH}/{chosen}",
+            "choice": choice,
+            "taken": f"{app_state.DOWNLOADS_PATH}/{choice}",
             "base": app_state.images_url(name),
             # Ids of selected pictures that can be shown side by side.
             "compared": list(ids) if floating and 2 <= len(ids) <= _MAX_COMPARED else None,
-            "size": format_size(stored),
-            "refused": downloads.size_refusal(len(ids), stored),
+            "size": format_size(size),
+            "refused": downloads.size_refusal(len(ids), size),
             "album": album,
             "single": len(ids) == 1,
             "likes": floating and len(ids) <= MAX_FEEDBACK,
@@ -109,13 +109,13 @@ def _draw(
         on_cleared_change=clear or ignore_change,
         on_liked_change=ignore_change,
     )
-    liked = getattr(said, "liked", None)
+    liked = getattr(events, "liked", None)
     return None if liked is None else liked == "more"
 
 
 def _measure(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
     """Return the size in bytes, exact as long as the number of pictures is within the limit."""
-    known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
-    missing = [image_id for image_id in ids if image_id not in known][: downloads.MAX_PICTURES]
-    known.update({i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()})
-    return sum(known.get(image_id, 0) for image_id in ids)
+    sizes = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
+    missing = [image_id for image_id in ids if image_id not in sizes][: downloads.MAX_PICTURES]
+    sizes.update({i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()})
+    return sum(sizes.get(image_id, 0) for image_id in ids)

@@ -46,7 +46,7 @@ def _show(name: str, cards: Sequence[Card], *, key: str, epoch: int) -> None:
             "base": app_state.images_url(name),
             "opens": app_state.current_app().opens,
             "epoch": epoch,
-            # Only a run can switch pages, and a callback is none.
+            # Only a run of the script can switch pages, not a callback.
             "search": f"/?{urlencode({navigation.COLLECTION_KEY: name})}",
         },
     )

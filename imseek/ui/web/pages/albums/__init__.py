@@ -28,19 +28,19 @@ def show() -> None:
     """Draw the page."""
     name, collection = navigation.collection()
     with errors.show_errors():
-        there = albums.every(collection)
-    chosen = st.query_params.get(ALBUM)
-    if chosen is None:
-        _show_all(name, collection, there)
-    elif any(one.name == chosen for one in there):
-        _show_one(name, collection, albums.get(collection, chosen), there)
+        infos = albums.every(collection)
+    album_name = st.query_params.get(ALBUM)
+    if album_name is None:
+        _show_all(name, collection, infos)
+    elif any(one.name == album_name for one in infos):
+        _show_one(name, collection, albums.get(collection, album_name), infos)
     else:
         st.subheader("No such album", anchor=False)
         st.text("It may have been renamed or deleted.")
         st.button("Show all albums", on_click=_open, args=(None,))
 
 
-def _show_all(name: str, collection: Collection, there: tuple[AlbumInfo, ...]) -> None:
+def _show_all(name: str, collection: Collection, infos: tuple[AlbumInfo, ...]) -> None:
     favourites = [image_id for (image_id, _) in tags.states(collection, [tags.FAVOURITE])]
     with st.container(horizontal=True, vertical_alignment="center", key="albums-head"):
         st.subheader("Albums", anchor=False)
@@ -49,25 +49,25 @@ def _show_all(name: str, collection: Collection, there: tuple[AlbumInfo, ...]) -
             to = _name_field("albums-new")
             if st.button("Create album", disabled=not to, type="primary"):
                 _do([to], f"Album “{one_line(to)}” created", collection, lambda: albums.create(collection, to), to)
-    if not there and not favourites:
+    if not infos and not favourites:
         st.text(
             "No albums yet. Create one here, or select pictures in a search and choose Album below; pictures can also "
             "be dragged onto an album. The heart of a picture, or the key f, makes it a favourite."
         )
         return
-    covers = [_card(n, name, one.cover, one.name, one.images) for n, one in enumerate(there)]
+    covers = [_card(n, name, one.cover, one.name, one.images) for n, one in enumerate(infos)]
     if favourites:
-        covers.insert(0, _card(len(there), name, favourites[-1], "♥ Favourites", len(favourites)))
-    opened = grid(covers, key="albums-covers", row=180, label="Albums", selects=False).opened
-    if opened is None:
+        covers.insert(0, _card(len(infos), name, favourites[-1], "♥ Favourites", len(favourites)))
+    number = grid(covers, key="albums-covers", row=180, label="Albums", selects=False).opened
+    if number is None:
         return
-    if opened < len(there):
-        _open(there[opened].name)
+    if number < len(infos):
+        _open(infos[number].name)
         st.rerun()
     _search_in(tags.FAVOURITE)
 
 
-def _show_one(name: str, collection: Collection, album: Album, there: tuple[AlbumInfo, ...]) -> None:
+def _show_one(name: str, collection: Collection, album: Album, infos: tuple[AlbumInfo, ...]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="albums-head"):
         st.button("‹ Albums", on_click=_open, args=(None,), key="albums-back")
         with st.container(key="albums-title"):
@@ -77,15 +77,15 @@ def _show_one(name: str, collection: Collection, album: Album, there: tuple[Albu
             _search_in(album.name)
         with st.popover("Rename…"):
             to = _name_field(f"albums-to-{album.name}", album.name)
-            taken = to != album.name and any(one.name == to for one in there)
-            if taken:
+            is_taken = to != album.name and any(one.name == to for one in infos)
+            if is_taken:
                 st.text("There is an album of this name already.")
-            if st.button("Rename album", disabled=not to or to == album.name or taken):
-                said = f"“{one_line(album.name)}” renamed to “{one_line(to)}”"
-                _do([album.name, to], said, collection, lambda: albums.rename(collection, album.name, to), to)
+            if st.button("Rename album", disabled=not to or to == album.name or is_taken):
+                message = f"“{one_line(album.name)}” renamed to “{one_line(to)}”"
+                _do([album.name, to], message, collection, lambda: albums.rename(collection, album.name, to), to)
         if st.button("Delete album", key="albums-delete", help="The pictures stay. You can undo this."):
-            said = f"Album “{one_line(album.name)}” deleted"
-            _do([album.name], said, collection, lambda: albums.delete(collection, album.name), None)
+            message = f"Album “{one_line(album.name)}” deleted"
+            _do([album.name], message, collection, lambda: albums.delete(collection, album.name), None)
     if not album.image_ids:
         st.text("No pictures in it yet. Select pictures in a search and choose Album, or drag them onto it.")
         return
@@ -123,8 +123,8 @@ def _name_field(key: str, value: str = "") -> str:
     return (typed or "").strip()
 
 
-def _do(names: list[str], text: str, collection: Collection, act: Callable[[], object], then: str | None) -> None:
-    """Change albums, so that it can be undone, and go on with the album ``then``, or with all."""
+def _do(names: list[str], text: str, collection: Collection, act: Callable[[], object], next_album: str | None) -> None:
+    """Change albums, so that it can be undone, and go on with the album ``next_album``, or with all."""
     try:
         change: Change = undoable_changes.edit_albums(collection, names, text, act)
     except ImseekError as error:
@@ -132,7 +132,7 @@ def _do(names: list[str], text: str, collection: Collection, act: Callable[[], o
         return
     undoable_changes.announce(change)
     st.session_state["albums-changes"] += 1
-    _open(then)
+    _open(next_album)
     st.rerun()
 
 

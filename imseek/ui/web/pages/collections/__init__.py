@@ -16,43 +16,44 @@ def show() -> None:
     """Draw the page."""
     # Parts that come and go get their own containers, so that nothing below them moves.
     with st.container():
-        making = create_form.show_progress()
-    named = current_app().collections()
-    if not named:
-        create_form.show_first_run(busy=making)
+        is_creating = create_form.show_progress()
+    entries = current_app().collections()
+    if not entries:
+        create_form.show_first_run(busy=is_creating)
         return
-    chosen = next((one for one in named if one.name == navigation.collection_name()), None)
+    current = next((one for one in entries if one.name == navigation.collection_name()), None)
     missing = navigation.missing_collection()
     if missing is not None:
         navigation.show_missing(missing)
     with st.container():
-        create_form.show_switch(busy=making)
-    overview.show(named, chosen)
-    if chosen is not None:
-        _one(chosen)
+        create_form.show_switch(busy=is_creating)
+    overview.show(entries, current)
+    if current is not None:
+        _one(current)
 
 
-def _one(chosen: NamedCollection) -> None:
+def _one(entry: NamedCollection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
-        st.text(chosen.name, width="content")
+        st.text(entry.name, width="content")
         facts = st.empty()
         searchable = st.empty()
     with st.container():
-        maintenance.show_checks(chosen)
+        maintenance.show_checks(entry)
     try:
-        info = current_app().open(chosen.name).info()
+        info = current_app().open(entry.name).info()
         with st.container():
-            run_status.show(chosen)
+            run_status.show(entry)
     except ImseekError as error:
         errors.show_error(error)
-        maintenance.show_broken(chosen)
+        maintenance.show_broken(entry)
         return
     searchable.page_link(
-        navigation.page("search"), label="Search →", query_params={navigation.COLLECTION_KEY: chosen.name}
+        navigation.page("search"), label="Search →", query_params={navigation.COLLECTION_KEY: entry.name}
     )
-    held = format_count(info.images, "picture")
+    contents = format_count(info.images, "picture")
     facts.caption(
-        f"{held}; {format_count(len(info.failures), 'file')} not indexed" if info.failures else held, width="content"
+        f"{contents}; {format_count(len(info.failures), 'file')} not indexed" if info.failures else contents,
+        width="content",
     )
     pictures, failures, about, upkeep, runs = st.tabs(
         ["Sources", "Not indexed", "Details", "Maintenance", "History"],
@@ -62,16 +63,16 @@ def _one(chosen: NamedCollection) -> None:
     # Tabs that are not open are not computed.
     if pictures.open:
         with pictures:
-            sources.show(chosen, info)
+            sources.show(entry, info)
     if failures.open:
         with failures:
-            details.show_failures(chosen, info)
+            details.show_failures(entry, info)
     if about.open:
         with about:
-            details.show(chosen, info)
+            details.show(entry, info)
     if upkeep.open:
         with upkeep:
-            maintenance.show(chosen, info)
+            maintenance.show(entry, info)
     if runs.open:
         with runs:
-            run_status.show_all(chosen)
+            run_status.show_all(entry)

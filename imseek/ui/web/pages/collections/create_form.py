@@ -33,9 +33,9 @@ def show_welcome() -> None:
     )
     listing = folders("Folder with pictures", key=_FOLDER)
     with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = listing.chosen
-        if st.button("Index this folder", type="primary", disabled=busy or chosen is None) and chosen is not None:
-            command = create_task.IndexRequest((chosen,)).command()
+        path = listing.chosen
+        if st.button("Index this folder", type="primary", disabled=busy or path is None) and path is not None:
+            command = create_task.IndexRequest((path,)).command()
             _start(create_task.CollectionRequest(create_task.free_name(os.environ), index=command))
         st.page_link(navigation.page("collections"), label="More choices", icon=":material/tune:")
     if listing.pictures:
@@ -57,14 +57,14 @@ def show_first_run(*, busy: bool) -> None:
 
 def _show_demo(*, busy: bool) -> None:
     try:
-        wanted = create_task.demo_request()
+        request = create_task.demo_request()
     except MissingExtraError as error:
         st.caption("Demo photos come with an extra:")
         st.text(error.hint or str(error))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Try it with demo photos", disabled=busy):
-            _start(wanted)
+            _start(request)
         st.caption("19 photos that are already on this computer. Takes less than a minute.")
 
 
@@ -105,16 +105,18 @@ def _form(busy: bool) -> None:
             disabled=busy,
         )
     with st.container(horizontal=True):
-        ready = not busy and not problem
-        whole = st.button("Create and index", type="primary", disabled=not ready or listing.chosen is None)
-        empty = st.button("Create empty", disabled=not ready)
-    if whole and listing.chosen is not None:
+        is_ready = not busy and not problem
+        create_and_index = st.button(
+            "Create and index", type="primary", disabled=not is_ready or listing.chosen is None
+        )
+        create_empty = st.button("Create empty", disabled=not is_ready)
+    if create_and_index and listing.chosen is not None:
         _start(
             create_task.CollectionRequest(
                 name, encoder, captions, create_task.IndexRequest((listing.chosen,)).command()
             )
         )
-    elif empty:
+    elif create_empty:
         _start(create_task.CollectionRequest(name, encoder, captions))
 
 
@@ -125,17 +127,17 @@ def _indexing_cost(listing: FolderListing, encoder: str) -> str:
 
 def _encoder(busy: bool) -> str:
     """Draw the choice of an encoder with its costs, since it is permanent; returns a reference."""
-    known = {choice.reference: choice for choice in create_task.encoder_choices()}
+    choices = {choice.reference: choice for choice in create_task.encoder_choices()}
     reference: str = st.selectbox(
         "Encoder",
-        list(known),
-        format_func=lambda reference: known[reference].label,
+        list(choices),
+        format_func=lambda reference: choices[reference].label,
         help="The model that compares pictures with words. To change it later, all pictures are encoded again.",
         disabled=busy,
         width=400,
     )
     with st.container(gap="xsmall"):
-        for line in known[reference].facts:
+        for line in choices[reference].facts:
             st.text(line)
     return reference
 

@@ -65,7 +65,7 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
     """List the encoders to choose from, the default first. Looks into the hub's cache, without network access."""
     from imseek.encoders import find_encoder
 
-    found = [
+    choices = [
         EncoderChoice(
             AUTO,
             "Automatic",
@@ -76,24 +76,24 @@ def encoder_choices() -> tuple[EncoderChoice, ...]:
         entry = find_encoder(preset.reference)
         if entry is None:
             continue
-        here = (
+        cost = (
             "Already on this computer."
             if entry.is_cached
             else f"Downloads {format_size(entry.download_bytes)} before first use."
         )
         languages = "pictures only" if entry.languages is None else f"languages: {entry.languages}"
-        found.append(
+        choices.append(
             EncoderChoice(
                 preset.name,
                 preset.name.capitalize(),
                 (
                     f"{preset.reference} ({preset.why})",
-                    f"{here} Licence: {entry.licence_name or entry.licence}. Speed: {entry.speed}; {languages}.",
+                    f"{cost} Licence: {entry.licence_name or entry.licence}. Speed: {entry.speed}; {languages}.",
                 ),
             )
         )
-    found.append(EncoderChoice(BUILTIN, "Built-in", ("No download. Finds common things; the least accurate.",)))
-    return tuple(found)
+    choices.append(EncoderChoice(BUILTIN, "Built-in", ("No download. Finds common things; the least accurate.",)))
+    return tuple(choices)
 
 
 def start(
@@ -162,10 +162,10 @@ class IndexRequest:
             "--follow-symlinks": self.follow_symlinks,
             "--hidden": self.hidden,
         }
-        limited = () if self.limit is None else ("--limit", str(self.limit))
+        limit_arguments = () if self.limit is None else ("--limit", str(self.limit))
         # After `--`, everything is a path.
-        given = ("--", *self.paths) if self.paths else ()
-        return ("index", *(flag for flag, wanted in flags.items() if wanted), *limited, *given)
+        path_arguments = ("--", *self.paths) if self.paths else ()
+        return ("index", *(flag for flag, is_set in flags.items() if is_set), *limit_arguments, *path_arguments)
 
     def plan(self, collection: imseek.Collection) -> IndexReport:
         """Return what the command would do. Raises as :meth:`imseek.Collection.index`."""

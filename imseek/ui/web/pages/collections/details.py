@@ -18,18 +18,18 @@ from imseek.ui.web.plain_text import local_time
 _LISTED = 10_000
 
 
-def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
+def show_failures(entry: NamedCollection, info: CollectionInfo) -> None:
     """Draw the failures by reason, with advice."""
     if not info.failures:
         st.text("All files were indexed.")
         return
-    busy = run_status.running_job(named) is not None
+    busy = run_status.running_job(entry) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Retry all", type="primary", disabled=busy):
-            run_status.start(named, create_task.IndexRequest(retry_failed=True).command())
+            run_status.start(entry, create_task.IndexRequest(retry_failed=True).command())
         basic = sources.has_basic_encoder(info)
-        takes = job_costs.describe(job_costs.encoding_seconds(len(info.failures), basic=basic))
-        st.caption(f"Takes {takes}. Files that have changed are retried by every update.")
+        duration = job_costs.describe(job_costs.encoding_seconds(len(info.failures), basic=basic))
+        st.caption(f"Takes {duration}. Files that have changed are retried by every update.")
     for group in run_descriptions.group_failures(info.failures):
         with st.container(border=True):
             st.text(f"{group.reason}: {group.count:,}")
@@ -46,7 +46,7 @@ def show_failures(named: NamedCollection, info: CollectionInfo) -> None:
             st.text(f"and {len(info.failures) - _LISTED:,} more: `imseek info --failures`")
 
 
-def show(named: NamedCollection, info: CollectionInfo) -> None:
+def show(entry: NamedCollection, info: CollectionInfo) -> None:
     """Draw the details."""
     _table(
         [
@@ -54,7 +54,7 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             ("Folder", printable(info.path)),
             ("Created", local_time(info.created)),
             ("Generation", f"{info.generation:,} (format {info.format})"),
-            ("Last run", _last_run(named)),
+            ("Last run", _last_run(entry)),
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of removed pictures"),
         ]
     )
@@ -78,11 +78,11 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         }[other.state]
         _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {format_size(other.bytes)}")])
     st.markdown("**Vector index**")
-    lines = [line for built in info.indexes for line in index_facts(built)]
+    lines = [line for index in info.indexes for line in index_facts(index)]
     _table([("In use", line) for line in lines or [printable(info.index)]] + [("Policy", policy_line(info.policy))])
     st.markdown("**On disk**")
     with errors.show_errors():
-        use = maintenance.disk_use(named.path)
+        use = maintenance.disk_use(entry.path)
     st.dataframe(
         [{"for": part.kind, "files": part.files, "size": format_size(part.bytes)} for part in use],
         hide_index=True,
@@ -92,13 +92,13 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
     st.text(f"{format_size(sum(part.bytes for part in use))} in all")
 
 
-def _last_run(named: NamedCollection) -> str:
+def _last_run(entry: NamedCollection) -> str:
     with errors.show_errors():
-        job = next(iter(jobs.list(named.path, limit=1)), None)
+        job = next(iter(jobs.list(entry.path, limit=1)), None)
     return (
         "none yet"
         if job is None
-        else f"{run_descriptions.summarise_run(job).what}, {local_time(job.ended or job.started)}"
+        else f"{run_descriptions.summarise_run(job).title}, {local_time(job.ended or job.started)}"
     )
 
 

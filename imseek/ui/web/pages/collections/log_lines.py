@@ -16,12 +16,12 @@ MAX_BYTES: Final = 64 * 1024
 
 def read_end(log: Path) -> str | None:
     """Return the end of a log; None if it cannot be read, or is no regular file."""
-    found = jobs.read_log(log, MAX_BYTES)
-    if found is None:
+    end = jobs.read_log(log, MAX_BYTES)
+    if end is None:
         return None
-    text, whole = found
+    text, is_whole = end
     lines = text.splitlines()
-    if not whole:
+    if not is_whole:
         lines = ["…", *lines[1:]]
     elif lines and lines[0].startswith("collection: "):
         del lines[0]  # The page shows it already.
@@ -30,43 +30,43 @@ def read_end(log: Path) -> str | None:
 
 def describe_lines(lines: Sequence[str]) -> list[str]:
     """Return lines as they are, and JSON objects in words: the last progress of each phase, errors, results."""
-    said: list[str] = []
+    described: list[str] = []
     phase = None
-    for found in _parts(lines):
-        if isinstance(found, str):
-            new = [found]
-        elif isinstance(progress := found.get("progress"), dict) and "phase" in progress:
+    for part in _parts(lines):
+        if isinstance(part, str):
+            new = [part]
+        elif isinstance(progress := part.get("progress"), dict) and "phase" in progress:
             if phase is not None and progress.get("phase") == phase:
-                said.pop()
+                described.pop()
             phase = progress.get("phase")
-            said.append(_progress(progress))
+            described.append(_progress(progress))
             continue
-        elif isinstance(error := found.get("error"), dict):
+        elif isinstance(error := part.get("error"), dict):
             new = [f"imseek: {error.get('message')}"]
             new += [f"hint: {error['hint']}"] if error.get("hint") else []
         else:
-            new = list(_facts({k: v for k, v in found.items() if k not in ("schema", "collection")}))
+            new = list(_facts({k: v for k, v in part.items() if k not in ("schema", "collection")}))
         phase = None
-        said += new
-    return said
+        described += new
+    return described
 
 
 def _parts(lines: Sequence[str]) -> Iterator[str | Mapping[str, Any]]:
     """Yield JSON objects, written on one line or on several, and the other lines."""
-    at = 0
-    while at < len(lines):
-        end = at + 1
-        if lines[at] == "{":
-            end = next((n + 1 for n in range(at, len(lines)) if lines[n] == "}"), at + 1)
+    start = 0
+    while start < len(lines):
+        end = start + 1
+        if lines[start] == "{":
+            end = next((n + 1 for n in range(start, len(lines)) if lines[n] == "}"), start + 1)
         try:
-            found = json.loads("\n".join(lines[at:end]))
+            value = json.loads("\n".join(lines[start:end]))
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict):
-            yield found
+            value = None
+        if isinstance(value, dict):
+            yield value
         else:
-            yield from lines[at:end]
-        at = end
+            yield from lines[start:end]
+        start = end
 
 
 def _progress(progress: Mapping[str, Any]) -> str:
@@ -75,16 +75,16 @@ def _progress(progress: Mapping[str, Any]) -> str:
     return f"{line}, {_value(skipped)} skipped" if skipped else line
 
 
-def _facts(result: Mapping[str, Any], within: str = "") -> Iterator[str]:
+def _facts(result: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in result.items():
-        called = f"{within}{name.replace('_', ' ')}"
+        label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, dict):
-            yield from _facts(value, f"{called} ")
+            yield from _facts(value, f"{label} ")
         elif isinstance(value, list):
             if value and not any(isinstance(one, dict | list) for one in value):
-                yield f"{called}: {', '.join(map(_value, value))}"
+                yield f"{label}: {', '.join(map(_value, value))}"
         elif value is not None:
-            yield f"{called}: {_value(value)}"
+            yield f"{label}: {_value(value)}"
 
 
 def _value(value: object) -> str:

@@ -26,11 +26,11 @@ _SHOWN = 20
 _Task: TypeAlias = tuple[str, str, bool, tuple[str, ...]]
 
 
-def show(named: NamedCollection, info: CollectionInfo) -> None:
+def show(entry: NamedCollection, info: CollectionInfo) -> None:
     """Draw the tasks, marking those that are due."""
     with errors.show_errors():
-        due = maintenance.due(named.path)
-    busy = run_status.running_job(named) is not None
+        due = maintenance.due(entry.path)
+    busy = run_status.running_job(entry) is not None
     with st.container():  # Its own container, so that nothing below it moves.
         if busy:
             run_status.show_busy()
@@ -67,12 +67,12 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
         ),
     ]
     if not embeds and "text" in (info.spaces[0].modalities or ("text",)):
-        takes = job_costs.describe(job_costs.seconds("caption", info.images))
-        line = f"Makes captions searchable by meaning. Takes {takes} at most."
+        duration = job_costs.describe(job_costs.seconds("caption", info.images))
+        line = f"Makes captions searchable by meaning. Takes {duration} at most."
         tasks.append(("Embed captions", line, False, ("maintain", "--captions")))
-    if not ocr.is_active(named.path):
-        takes = job_costs.describe(job_costs.seconds("text", info.images))
-        line = f"Finds pictures by the words that they show, now and when pictures are added. Takes {takes}."
+    if not ocr.is_active(entry.path):
+        duration = job_costs.describe(job_costs.seconds("text", info.images))
+        line = f"Finds pictures by the words that they show, now and when pictures are added. Takes {duration}."
         tasks.append(("Read text in pictures", line, False, ("maintain", "--ocr")))
     for label, line, is_due, command in tasks:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -85,11 +85,11 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
             )
             st.text(f"{line} Recommended now." if is_due else line)
         if pressed:
-            run_status.start(named, command)
-    _check(named, busy, f" Takes {job_costs.describe(job_costs.seconds('read', info.bytes_on_disk))}.")
+            run_status.start(entry, command)
+    _check(entry, busy, f" Takes {job_costs.describe(job_costs.seconds('read', info.bytes_on_disk))}.")
     st.divider()
-    _rename(named, busy)
-    _delete(named, format_count(info.images, "picture"), busy)
+    _rename(entry, busy)
+    _delete(entry, format_count(info.images, "picture"), busy)
 
 
 def _better_model(info: CollectionInfo) -> list[_Task]:
@@ -97,52 +97,52 @@ def _better_model(info: CollectionInfo) -> list[_Task]:
     from imseek.encoders import find_encoder
 
     basic = next((one for one in info.spaces if one.space.quality == "basic" and one.space.modality == "image"), None)
-    better = find_encoder(PRESETS["default"].reference)
-    if basic is None or better is None:
+    encoder = find_encoder(PRESETS["default"].reference)
+    if basic is None or encoder is None:
         return []
     line = "Finds more by words. Encodes all again. "
     line += job_costs.describe_indexing(info.images, basic=False)
-    if not better.is_cached:
-        line += f" Downloads {format_size(better.download_bytes)} first."
+    if not encoder.is_cached:
+        line += f" Downloads {format_size(encoder.download_bytes)} first."
     return [("Get the better model", line, False, ("maintain", "--reencode=default", f"--space={basic.space_id}"))]
 
 
-def show_broken(named: NamedCollection) -> None:
+def show_broken(entry: NamedCollection) -> None:
     """Draw check, repair and deletion of a collection that cannot be opened."""
     st.text("Other collections are not affected. `imseek doctor` in a terminal tells you more.")
-    _check(named, busy=False)
-    _offer_repair(named, "broken")
+    _check(entry, busy=False)
+    _offer_repair(entry, "broken")
     st.divider()
-    _delete(named, "contents unknown", busy=False)
+    _delete(entry, "contents unknown", busy=False)
 
 
-def show_checks(named: NamedCollection) -> None:
+def show_checks(entry: NamedCollection) -> None:
     """Show the progress or the results of checks and repairs."""
     for kind in (_VERIFY, _REPAIR):
-        work = background.find(kind, str(named.path))
+        work = background.find(kind, str(entry.path))
         if work is not None and work.running:
             _show_running(work)
         elif work is not None:
-            _show_outcome(named, kind, work)
+            _show_outcome(entry, kind, work)
 
 
-def _check(named: NamedCollection, busy: bool, takes: str = "") -> None:
-    """Draw the button that reads all files, and how long it ``takes`` if that is known."""
+def _check(entry: NamedCollection, busy: bool, duration: str = "") -> None:
+    """Draw the button that reads all files, and its ``duration`` if that is known."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Check", key="collections-check", disabled=busy, width=200):
-            background.start(_VERIFY, str(named.path), lambda work: _verify(work, named), f"Checking {named.name}")
+            background.start(_VERIFY, str(entry.path), lambda work: _verify(work, entry), f"Checking {entry.name}")
             st.rerun()
-        st.text(f"Reads all files of the collection and verifies their checksums. Changes nothing.{takes}")
+        st.text(f"Reads all files of the collection and verifies their checksums. Changes nothing.{duration}")
 
 
-def _verify(work: BackgroundTask[Any], named: NamedCollection) -> VerifyReport:
+def _verify(work: BackgroundTask[Any], entry: NamedCollection) -> VerifyReport:
     work.say("Reading all files…")
-    return maintenance.verify(named.path)
+    return maintenance.verify(entry.path)
 
 
-def _repair(work: BackgroundTask[Any], named: NamedCollection) -> RepairReport:
+def _repair(work: BackgroundTask[Any], entry: NamedCollection) -> RepairReport:
     work.say("Repairing…")
-    return maintenance.repair(named.path)
+    return maintenance.repair(entry.path)
 
 
 @st.fragment(run_every=0.5)
@@ -152,12 +152,12 @@ def _show_running(work: BackgroundTask[Any]) -> None:
     st.text(work.message)
 
 
-def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:
+def _show_outcome(entry: NamedCollection, kind: str, work: BackgroundTask[Any]) -> None:
     with st.container(border=True):
         if work.error is not None:
             errors.show_error(work.error)
         elif kind == _VERIFY:
-            _show_problems(named, cast("VerifyReport", work.result()))
+            _show_problems(entry, cast("VerifyReport", work.result()))
         else:
             report = cast("RepairReport", work.result())
             for line in (
@@ -175,59 +175,59 @@ def _show_outcome(named: NamedCollection, kind: str, work: BackgroundTask[Any]) 
             st.rerun()
 
 
-def _show_problems(named: NamedCollection, report: VerifyReport) -> None:
-    read = f"{format_count(report.files_checked, 'file')} ({format_size(report.bytes_checked)}) were read"
+def _show_problems(entry: NamedCollection, report: VerifyReport) -> None:
+    extent = f"{format_count(report.files_checked, 'file')} ({format_size(report.bytes_checked)}) were read"
     if report.ok:
-        st.text(f"No problems: {read}")
+        st.text(f"No problems: {extent}")
         return
-    st.text(f"⚠️ {format_count(len(report.problems), 'problem')}; {read}")
+    st.text(f"⚠️ {format_count(len(report.problems), 'problem')}; {extent}")
     for problem in report.problems[:_SHOWN]:
         st.text(f"{problem.file}: {printable(problem.message)}")
     if len(report.problems) > _SHOWN:
         st.text("and more: `imseek collection verify`")
-    _offer_repair(named, "checked")
+    _offer_repair(entry, "checked")
 
 
-def _offer_repair(named: NamedCollection, where: str) -> None:
+def _offer_repair(entry: NamedCollection, where: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Repair", key=f"collections-repair-{where}", width=200):
-            if (checked := background.find(_VERIFY, str(named.path))) is not None:
-                background.forget(checked)
-            background.start(_REPAIR, str(named.path), lambda work: _repair(work, named), f"Repairing {named.name}")
+            if (check := background.find(_VERIFY, str(entry.path))) is not None:
+                background.forget(check)
+            background.start(_REPAIR, str(entry.path), lambda work: _repair(work, entry), f"Repairing {entry.name}")
             st.rerun()
         st.text("Restores what it can from shards, backups and the catalog, and lists what is lost.")
 
 
-def _rename(named: NamedCollection, busy: bool) -> None:
-    if all(one.path != named.path for one in library.list_collections(os.environ)):
+def _rename(entry: NamedCollection, busy: bool) -> None:
+    if all(one.path != entry.path for one in library.list_collections(os.environ)):
         return  # It lies outside the library, so its folder is not ours to rename.
     with st.form("collections-rename", border=False):
-        new = st.text_input("New name", value=named.name, max_chars=64, width=400)
+        new = st.text_input("New name", value=entry.name, max_chars=64, width=400)
         pressed = st.form_submit_button("Rename", disabled=busy)
-    if pressed and new.strip() != named.name:
+    if pressed and new.strip() != entry.name:
         with errors.show_errors():
-            library.rename(named.name, new.strip(), os.environ)
+            library.rename(entry.name, new.strip(), os.environ)
         navigation.choose(new.strip())
         st.rerun()
 
 
-def _delete(named: NamedCollection, held: str, busy: bool) -> None:
-    shown = escape_markdown(named.name)
-    if st.button(f"Delete {shown}…", disabled=busy, key="collections-delete"):
-        st.dialog(f"Delete {shown}?")(_confirm_delete)(named, held)
+def _delete(entry: NamedCollection, contents: str, busy: bool) -> None:
+    label = escape_markdown(entry.name)
+    if st.button(f"Delete {label}…", disabled=busy, key="collections-delete"):
+        st.dialog(f"Delete {label}?")(_confirm_delete)(entry, contents)
 
 
-def _confirm_delete(named: NamedCollection, held: str) -> None:
-    st.text(f"{printable(str(named.path))} ({held})")
+def _confirm_delete(entry: NamedCollection, contents: str) -> None:
+    st.text(f"{printable(str(entry.path))} ({contents})")
     st.text("This deletes the index, labels and judgements. The pictures themselves stay.")
     typed = st.text_input("Type its name to confirm", live="300ms")
-    st.text(named.name)
+    st.text(entry.name)
     with st.container(horizontal=True):
-        label = f"Delete {escape_markdown(named.name)}"
-        if st.button(label, type="primary", disabled=typed.strip() != named.name, key="collections-delete-yes"):
+        label = f"Delete {escape_markdown(entry.name)}"
+        if st.button(label, type="primary", disabled=typed.strip() != entry.name, key="collections-delete-yes"):
             with errors.show_errors():
-                library.delete(named.path, named.name)
-            st.toast(f"Deleted {escape_markdown(named.name)}")
+                library.delete(entry.path, entry.name)
+            st.toast(f"Deleted {escape_markdown(entry.name)}")
             st.rerun()
         if st.button("Cancel", key="collections-delete-no"):
             st.rerun()

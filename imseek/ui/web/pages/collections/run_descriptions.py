@@ -80,19 +80,19 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run in two lines: ``what`` it does or did, and ``how`` far it is. ``share`` is 0 … 1, None if unknown."""
+    """A run in two lines: ``title`` says what it does, ``detail`` how far it is. ``share`` is 0 … 1 or None."""
 
-    what: str
-    how: str
+    title: str
+    detail: str
     share: float | None
 
 
 def summarise_run(job: Job, now: datetime | None = None) -> RunSummary:
     """Describe a run. ``now`` is for tests."""
-    doing = _DOING.get(job.kind, printable(job.kind))
+    activity = _DOING.get(job.kind, printable(job.kind))
     if job.state == jobs.RUNNING:
         age = seconds_between(job.started, now)
-        return RunSummary(doing, _progress_text(job, age), _share(job))
+        return RunSummary(activity, _progress_text(job, age), _share(job))
     ends = {
         jobs.DONE: "done",
         jobs.FAILED: "failed",
@@ -105,7 +105,7 @@ def summarise_run(job: Job, now: datetime | None = None) -> RunSummary:
     facts += [f"{skipped:,} skipped"] if _is_count(skipped) and skipped else []
     if job.state == jobs.INTERRUPTED and job.kind in _RESUMABLE_KINDS:
         facts.append("kept; running it again continues from there")
-    return RunSummary(f"{doing}: {ends.get(job.state, job.state)}", ", ".join(facts), None)
+    return RunSummary(f"{activity}: {ends.get(job.state, job.state)}", ", ".join(facts), None)
 
 
 def _progress_text(job: Job, age: float) -> str:
@@ -144,12 +144,12 @@ def _is_count(number: object) -> TypeGuard[int]:
 def seconds_between(started: str, now: datetime | None = None) -> float:
     """Return the seconds since an ISO 8601 time; 0 if it cannot be parsed."""
     try:
-        begun = datetime.fromisoformat(started)
+        start = datetime.fromisoformat(started)
     except ValueError:
         return 0.0
-    if begun.tzinfo is None:
-        begun = begun.replace(tzinfo=UTC)
-    return max(((now or datetime.now(UTC)) - begun).total_seconds(), 0.0)
+    if start.tzinfo is None:
+        start = start.replace(tzinfo=UTC)
+    return max(((now or datetime.now(UTC)) - start).total_seconds(), 0.0)
 
 
 def log_of(job: Job) -> str | None:
@@ -169,9 +169,9 @@ class FailureGroup:
 
 def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
     """Group failures by reason, the most frequent first."""
-    found: dict[str, list[Failure]] = {}
+    by_reason: dict[str, list[Failure]] = {}
     for failure in failures:
-        found.setdefault(failure.reason, []).append(failure)
+        by_reason.setdefault(failure.reason, []).append(failure)
     return tuple(
         FailureGroup(
             _reason_text(reason),
@@ -179,7 +179,7 @@ def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
             tuple(f"{display_path(one.path)}: {printable(one.message)}" for one in some[:_EXAMPLES]),
             _advice(reason),
         )
-        for reason, some in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+        for reason, some in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     )
 
 

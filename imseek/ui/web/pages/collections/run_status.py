@@ -30,15 +30,15 @@ _CANCELLED_KEY = "collections-asked-to-stop"
 _FOLLOWED_KEY = "collections-started"
 
 
-def start(named: NamedCollection, command: Sequence[str]) -> None:
+def start(entry: NamedCollection, command: Sequence[str]) -> None:
     """Run ``imseek COMMAND`` as a job and follow it; errors are shown."""
     try:
         with st.spinner("Starting…"):
-            job = jobs.start(named.path, with_runtime(command, current_app().runtime))
+            job = jobs.start(entry.path, with_runtime(command, current_app().runtime))
     except ImseekError as error:
         errors.show_error(error)
         return
-    follow_run(named.path, job)
+    follow_run(entry.path, job)
     st.rerun()
 
 
@@ -47,17 +47,17 @@ def follow_run(path: Path, job: Job) -> None:
     st.session_state[_FOLLOWED_KEY] = (str(path), job.run_id)
 
 
-def running_job(named: NamedCollection) -> Job | None:
+def running_job(entry: NamedCollection) -> Job | None:
     """Return the current run, None if there is none."""
-    return next((job for job in jobs.list(named.path, limit=1) if job.state == jobs.RUNNING), None)
+    return next((job for job in jobs.list(entry.path, limit=1) if job.state == jobs.RUNNING), None)
 
 
-def show(named: NamedCollection) -> None:
+def show(entry: NamedCollection) -> None:
     """Draw the current run, or the last one that the user followed once it has ended. Raises StorageError."""
-    job = next(iter(jobs.list(named.path, limit=1)), None)
+    job = next(iter(jobs.list(entry.path, limit=1)), None)
     if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
-        follow_run(named.path, job)
-    st.fragment(_show, run_every=_POLL_RUNNING if _is_changing(job) else _POLL_IDLE)(named, _state(job))
+        follow_run(entry.path, job)
+    st.fragment(_show, run_every=_POLL_RUNNING if _is_changing(job) else _POLL_IDLE)(entry, _state(job))
 
 
 def _state(job: Job | None) -> tuple[int, str]:
@@ -72,26 +72,26 @@ def _is_changing(job: Job | None) -> bool:
     return job.ended is not None and run_descriptions.seconds_between(job.ended) < _LOG_GRACE
 
 
-def _show(named: NamedCollection, seen: tuple[int, str]) -> None:
+def _show(entry: NamedCollection, last_state: tuple[int, str]) -> None:
     try:
-        found = jobs.list(named.path, limit=_MAX_RUNS_BACK)
+        runs = jobs.list(entry.path, limit=_MAX_RUNS_BACK)
     except ImseekError as error:
         errors.show_error(error)
         return
-    now = next(iter(found), None)
-    if _state(now) != seen:
+    current = next(iter(runs), None)
+    if _state(current) != last_state:
         st.rerun()  # The whole page, since the collection has changed. It closes dialogs.
-    if now is None:
+    if current is None:
         return
-    if now.state == jobs.RUNNING:
-        if not _is_ours(now):
+    if current.state == jobs.RUNNING:
+        if not _is_ours(current):
             with st.container(border=True, key="collections-run"):
-                _show_running(named, now)
+                _show_running(entry, current)
         return
-    for job in found:
-        if st.session_state.get(_FOLLOWED_KEY) == (str(named.path), job.run_id):
+    for job in runs:
+        if st.session_state.get(_FOLLOWED_KEY) == (str(entry.path), job.run_id):
             with st.container(border=True, key="collections-ended"):
-                _show_ended(named, job)
+                _show_ended(entry, job)
 
 
 def _is_ours(job: Job) -> bool:
@@ -99,36 +99,36 @@ def _is_ours(job: Job) -> bool:
     return job.pid == os.getpid()
 
 
-def _show_running(named: NamedCollection, job: Job) -> None:
+def _show_running(entry: NamedCollection, job: Job) -> None:
     summary = run_descriptions.summarise_run(job)
-    st.text(summary.what)
+    st.text(summary.title)
     st.progress(summary.share or 0.0)
-    st.text(summary.how)
+    st.text(summary.detail)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.session_state.get(_CANCELLED_KEY) == (str(named.path), job.run_id):
+        if st.session_state.get(_CANCELLED_KEY) == (str(entry.path), job.run_id):
             st.text("Stopping: finishing the current batch…")
         elif st.button("Stop", key="collections-cancel"):
             try:
-                jobs.cancel(named.path, job.run_id)
+                jobs.cancel(entry.path, job.run_id)
             except ImseekError as error:
                 errors.show_error(error)
             else:
-                st.session_state[_CANCELLED_KEY] = (str(named.path), job.run_id)
+                st.session_state[_CANCELLED_KEY] = (str(entry.path), job.run_id)
                 st.rerun(scope="fragment")
-        here = "in the background" if job.log is not None else "started in a terminal"
-        st.caption(f"Run {job.run_id}, process {job.pid}, {here}. It continues if you close this page.")
+        origin = "in the background" if job.log is not None else "started in a terminal"
+        st.caption(f"Run {job.run_id}, process {job.pid}, {origin}. It continues if you close this page.")
     _log(job)
 
 
-def _show_ended(named: NamedCollection, job: Job) -> None:
+def _show_ended(entry: NamedCollection, job: Job) -> None:
     summary = run_descriptions.summarise_run(job)
-    st.text(summary.what if not summary.how else f"{summary.what} ({summary.how})")
+    st.text(summary.title if not summary.detail else f"{summary.title} ({summary.detail})")
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.kind == "index" and job.state != jobs.FAILED:
             st.page_link(
                 navigation.page("search"),
                 label="Search these pictures →",
-                query_params={navigation.COLLECTION_KEY: named.name},
+                query_params={navigation.COLLECTION_KEY: entry.name},
             )
         if st.button("Hide", key="collections-hide"):
             st.session_state.pop(_FOLLOWED_KEY, None)
@@ -137,10 +137,10 @@ def _show_ended(named: NamedCollection, job: Job) -> None:
 
 
 def _log(job: Job, *, ended: bool = False) -> None:
-    said = run_descriptions.log_of(job)
-    if said:
+    log = run_descriptions.log_of(job)
+    if log:
         with st.expander("Log", expanded=ended):
-            st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
+            st.code(log, language=None, wrap_lines=True, height=240 if log.count("\n") > 8 else "content")
 
 
 def show_busy() -> None:
@@ -148,27 +148,27 @@ def show_busy() -> None:
     st.text("This collection is busy (see above). You can change it when that has finished.")
 
 
-def show_all(named: NamedCollection) -> None:
+def show_all(entry: NamedCollection) -> None:
     """Draw the table of recent runs, and their logs."""
-    found = jobs.list(named.path, limit=50)
-    if not found:
+    runs = jobs.list(entry.path, limit=50)
+    if not runs:
         st.text("No runs yet.")
         return
     rows = []
-    for job in found:
+    for job in runs:
         summary = run_descriptions.summarise_run(job)
         rows.append(
             {
                 "run": job.run_id,
-                "what": summary.what,
-                "progress": summary.how,
+                "what": summary.title,
+                "progress": summary.detail,
                 "started": local_time(job.started),
                 "ended": local_time(job.ended or ""),
             }
         )
     st.dataframe(rows, hide_index=True, alt=f"{format_count(len(rows), 'run')}, the newest first")
-    logged = [job for job in found if job.log is not None]
+    logged = [job for job in runs if job.log is not None]
     if logged:
-        known = {job.run_id: job for job in logged}
-        run_id = st.selectbox("Log of run", list(known), width=200, key="collections-which-log")
-        st.code(run_descriptions.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)
+        jobs_by_id = {job.run_id: job for job in logged}
+        run_id = st.selectbox("Log of run", list(jobs_by_id), width=200, key="collections-which-log")
+        st.code(run_descriptions.log_of(jobs_by_id[run_id]) or "nothing", language=None, wrap_lines=True)

@@ -25,19 +25,19 @@ _PLAN = "plan"
 _THOUSAND = 1000
 
 
-def show(named: NamedCollection, info: CollectionInfo) -> None:
+def show(entry: NamedCollection, info: CollectionInfo) -> None:
     """Draw the sources with their states, then the form to add one."""
-    at_work = run_status.running_job(named)
+    at_work = run_status.running_job(entry)
     busy = at_work is not None
     with st.container():  # Its own container, so that nothing below it moves.
         if busy:
             run_status.show_busy()
     if info.sources:
         with st.container():
-            _sources(named, info.sources, busy)
+            _sources(entry, info.sources, busy)
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
-                run_status.start(named, create_task.IndexRequest().command())
+                run_status.start(entry, create_task.IndexRequest().command())
             files = sum(source.images + source.failures for source in info.sources)
             scan = job_costs.describe(job_costs.seconds("scan", files))
             each = job_costs.describe(job_costs.encoding_seconds(_THOUSAND, basic=has_basic_encoder(info)))
@@ -46,8 +46,8 @@ def show(named: NamedCollection, info: CollectionInfo) -> None:
                 f"Takes {scan}, and {each} for each {_THOUSAND:,} new pictures."
             )
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
-    _add(named, busy, basic=has_basic_encoder(info))
-    work = background.find(_PLAN, str(named.path))
+    _add(entry, busy, basic=has_basic_encoder(info))
+    work = background.find(_PLAN, str(entry.path))
     if work is not None:
         _plan(work)
 
@@ -57,7 +57,7 @@ def has_basic_encoder(info: CollectionInfo) -> bool:
     return all(one.space.quality == "basic" for one in info.spaces if one.space.modality == "image")
 
 
-def _sources(named: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool) -> None:
+def _sources(entry: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool) -> None:
     for source in sources:
         with st.container(border=True):
             st.text(display_path(source.path) or "A list of files and URLs")
@@ -67,14 +67,14 @@ def _sources(named: NamedCollection, sources: tuple[SourceInfo, ...], busy: bool
             if not source.present:
                 st.text("⚠️ Missing. Connect its drive if it is not connected, or say where it has moved.")
             with st.container(horizontal=True):
-                key = f"{named.name}-{source.source_id}"
-                there = source.present and not busy
-                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
-                    run_status.start(named, create_task.IndexRequest((_source_text(source),)).command())
+                key = f"{entry.name}-{source.source_id}"
+                is_available = source.present and not busy
+                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not is_available):
+                    run_status.start(entry, create_task.IndexRequest((_source_text(source),)).command())
                 if source.path and st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
-                    _relocate(named, source)
+                    _relocate(entry, source)
                 if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
-                    _remove(named, source)
+                    _remove(entry, source)
 
 
 def _source_text(source: SourceInfo) -> str:
@@ -82,19 +82,19 @@ def _source_text(source: SourceInfo) -> str:
 
 
 @st.dialog("Where has it moved?", width="large")
-def _relocate(named: NamedCollection, source: SourceInfo) -> None:
+def _relocate(entry: NamedCollection, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     listing = folders("New location", key=f"collections-new-place-{source.source_id}")
     st.text("Pictures keep their IDs, labels and judgements, and are not encoded again.")
     with st.container(horizontal=True):
         if st.button("Use this folder", type="primary", disabled=listing.chosen is None):
-            run_status.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
+            run_status.start(entry, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
         if st.button("Cancel", key="collections-move-no"):
             st.rerun()
 
 
 @st.dialog("Remove this source?")
-def _remove(named: NamedCollection, source: SourceInfo) -> None:
+def _remove(entry: NamedCollection, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     st.text(
         f"{format_count(source.images, 'picture')} will be removed from the collection, with their tags. "
@@ -102,17 +102,17 @@ def _remove(named: NamedCollection, source: SourceInfo) -> None:
     )
     with st.container(horizontal=True):
         if st.button("Remove from the collection", type="primary"):
-            run_status.start(named, ("source", "remove", str(source.source_id)))
+            run_status.start(entry, ("source", "remove", str(source.source_id)))
         if st.button("Cancel", key="collections-remove-no"):
             st.rerun()
 
 
 @st.fragment
-def _add(named: NamedCollection, busy: bool, *, basic: bool) -> None:
+def _add(entry: NamedCollection, busy: bool, *, basic: bool) -> None:
     hidden = bool(st.session_state.get("collections-hidden"))
-    listing = folders("Folder, picture, archive or table", key=f"collections-add-{named.name}", hidden=hidden)
+    listing = folders("Folder, picture, archive or table", key=f"collections-add-{entry.name}", hidden=hidden)
     with st.expander("More"):
-        known = st.checkbox("Skip pictures that are already in this collection at another location")
+        skip_known = st.checkbox("Skip pictures that are already in this collection at another location")
         follow = st.checkbox("Follow symbolic links")
         hidden = st.checkbox("Include hidden files and folders", key="collections-hidden")
         rehash = st.checkbox("Read every file again, even if it looks unchanged")
@@ -127,27 +127,27 @@ def _add(named: NamedCollection, busy: bool, *, basic: bool) -> None:
     with st.container(horizontal=True):
         add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
         plan = st.button("Preview", disabled=busy or not paths)
-    wanted = create_task.IndexRequest(
+    request = create_task.IndexRequest(
         tuple(paths),
-        skip_known=known,
+        skip_known=skip_known,
         follow_symlinks=follow,
         hidden=hidden,
         rehash=rehash,
         limit=None if limit is None else int(limit),
     )
     if add:
-        run_status.start(named, wanted.command())
+        run_status.start(entry, request.command())
     elif plan:
-        _start_plan(named, wanted, basic=basic)
+        _start_plan(entry, request, basic=basic)
         st.rerun()
 
 
-def _start_plan(named: NamedCollection, request: create_task.IndexRequest, *, basic: bool) -> None:
+def _start_plan(entry: NamedCollection, request: create_task.IndexRequest, *, basic: bool) -> None:
     def look(work: BackgroundTask[Any]) -> list[str]:
         work.say(f"Scanning {', '.join(request.paths)}")
-        return plan_lines(current_app().open(named.name), request, basic=basic)
+        return plan_lines(current_app().open(entry.name), request, basic=basic)
 
-    background.start(_PLAN, str(named.path), look, f"Planning an update of {named.name}")
+    background.start(_PLAN, str(entry.path), look, f"Planning an update of {entry.name}")
 
 
 def plan_lines(collection: Collection, request: create_task.IndexRequest, *, basic: bool) -> list[str]:

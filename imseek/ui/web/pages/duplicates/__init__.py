@@ -31,13 +31,13 @@ def show() -> None:
     """Draw the page."""
     name, collection = navigation.collection()
     with errors.show_errors():
-        of = open_workspace(collection.path)
-        search_form.take_report(of)
-        of.follow()
-        images = of.images()
-    others = [one.name for one in current_app().collections() if one.path != of.root]
-    if images and of.report is None and of.finding is None:
-        search_form.show_form(of, others, images)
+        workspace = open_workspace(collection.path)
+        search_form.take_report(workspace)
+        workspace.follow()
+        images = workspace.images()
+    others = [one.name for one in current_app().collections() if one.path != workspace.root]
+    if images and workspace.report is None and workspace.finding is None:
+        search_form.show_form(workspace, others, images)
     st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(group_list.REVIEW_KEY, False):
         st.session_state[_VIEW] = _REVIEW
@@ -50,32 +50,32 @@ def show() -> None:
             required=True,
             label_visibility="collapsed",
         )
-        if images and (of.report is not None or of.finding is not None):
-            search_form.show_form(of, others, images)
+        if images and (workspace.report is not None or workspace.finding is not None):
+            search_form.show_form(workspace, others, images)
     if images:
-        search_form.show_search(of)
-    if of.decisions.unread is not None:
-        errors.show_error(of.decisions.unread)
-    elif of.decisions.note is not None:
-        st.text(f"⚠️ {capitalise(of.decisions.note)}")
+        search_form.show_search(workspace)
+    if workspace.decisions.unread is not None:
+        errors.show_error(workspace.decisions.unread)
+    elif workspace.decisions.note is not None:
+        st.text(f"⚠️ {capitalise(workspace.decisions.note)}")
     if view == _BACK:
-        undo_list.show(of)
-        judgement_list.show(name, of)
+        undo_list.show(workspace)
+        judgement_list.show(name, workspace)
         return
-    if of.applying is not None:
-        cleanup.show_apply(of)
-    report = of.report
+    if workspace.applying is not None:
+        cleanup.show_apply(workspace)
+    report = workspace.report
     if report is None:
         if not images:
             navigation.no_pictures("Add pictures before you look for duplicates.")
-        elif of.finding is None:
+        elif workspace.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {format_count(images, 'picture')} with each "
                 "other. This changes nothing. You can stop it and continue later."
             )
         return
-    search_form.show_summary(of, report, head)
-    if view == _CLEAR and of.finding is not None:
+    search_form.show_summary(workspace, report, head)
+    if view == _CLEAR and workspace.finding is not None:
         st.text("Files can be cleaned up once the search has ended, or has been stopped.")
         return
     if not report.groups:
@@ -86,8 +86,8 @@ def show() -> None:
             "for. Look for more kinds above, or leave out the condition."
         )
     elif view == _LIST:
-        group_list.show(name, of, report)
+        group_list.show(name, workspace, report)
     elif view == _CLEAR:
-        cleanup.show(of, report)
+        cleanup.show(workspace, report)
     else:
-        group_review.show(name, of, report)
+        group_review.show(name, workspace, report)

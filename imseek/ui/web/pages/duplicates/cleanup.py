@@ -41,14 +41,14 @@ _ACTION_BUTTONS: Final[Mapping[str, str]] = {
 _ROWS: Final = 1_000
 
 
-def show(of: Workspace, report: DuplicateReport) -> None:
+def show(workspace: Workspace, report: DuplicateReport) -> None:
     """Draw the view."""
-    if of.is_moving_files:
-        if of.applying is None or not of.applying.running:
+    if workspace.is_moving_files:
+        if workspace.applying is None or not workspace.applying.running:
             st.text("Files are being restored: see “Restore”.")
         return
-    now = tally(report, of.decisions.states)
-    kinds = _choose_suggested_kinds(report, now.left)
+    progress = tally(report, workspace.decisions.states)
+    kinds = _choose_suggested_kinds(report, progress.left)
     action = st.selectbox(
         "What to do with the surplus pictures", [*ACTIONS], format_func=lambda one: ACTIONS[one],
         key="duplicates-action",
@@ -63,17 +63,17 @@ def show(of: Workspace, report: DuplicateReport) -> None:
     if action == "tag":
         tag = st.text_input("Tag", duplicates.TAG, key="duplicates-tag")
     try:
-        plan = of.plan(report, kinds, action, to.strip() or None, tag if action == "tag" else duplicates.TAG)
+        plan = workspace.plan(report, kinds, action, to.strip() or None, tag if action == "tag" else duplicates.TAG)
     except ImseekError as error:
         errors.show_error(error)
         return
-    _summary(of, plan)
+    _summary(workspace, plan)
 
 
 def _choose_suggested_kinds(report: DuplicateReport, left: int) -> tuple[DuplicateKind, ...]:
     """Return the kinds of undecided groups for which to take the suggestion."""
-    there = {group.kind for group in report.groups}
-    kinds = [kind for kind in duplicates.KINDS if kind in there and KIND_FACTS[kind].removal != "never"]
+    present = {group.kind for group in report.groups}
+    kinds = [kind for kind in duplicates.KINDS if kind in present and KIND_FACTS[kind].removal != "never"]
     if not left or not kinds:
         return ()
     return tuple(
@@ -88,7 +88,7 @@ def _choose_suggested_kinds(report: DuplicateReport, left: int) -> tuple[Duplica
     )
 
 
-def _summary(of: Workspace, plan: Plan) -> None:
+def _summary(workspace: Workspace, plan: Plan) -> None:
     files = format_count(len(plan.files), "file")
     if not plan.files:
         st.text(
@@ -99,13 +99,13 @@ def _summary(of: Workspace, plan: Plan) -> None:
         _show_refused(plan)
         return
     st.text(f"{files} in {format_count(len(plan.groups), 'group')}, {format_size(plan.bytes)}.")
-    if sure := _sure_of(plan):
-        st.text(sure)
+    if confidence := _sure_of(plan):
+        st.text(confidence)
     with st.container(horizontal=True):
         if st.button(f"{_ACTION_BUTTONS[plan.action].format(files)} …", type="primary", key="duplicates-apply"):
-            _confirm(of, plan)
+            _confirm(workspace, plan)
         if st.button("Preview", key="duplicates-check"):
-            of.check(plan)
+            workspace.check(plan)
         st.download_button(
             "Save the plan",
             lambda: json.dumps(plan.to_json(), indent=1),
@@ -115,8 +115,8 @@ def _summary(of: Workspace, plan: Plan) -> None:
             help="For `imseek duplicates apply`: it can be read and edited before.",
             key="duplicates-plan",
         )
-    if of.checking is not None and of.planned is not None and of.planned.digest == plan.digest:
-        _show_check(of)
+    if workspace.checking is not None and workspace.planned is not None and workspace.planned.digest == plan.digest:
+        _show_check(workspace)
     else:
         table(
             {
@@ -144,12 +144,12 @@ def _show_refused(plan: Plan) -> None:
         )
 
 
-def _show_check(of: Workspace) -> None:
-    task = of.checking
+def _show_check(workspace: Workspace) -> None:
+    task = workspace.checking
     if task is None:
         return
     if task.running:
-        st.fragment(_show_check_progress, run_every=0.5)(of)
+        st.fragment(_show_check_progress, run_every=0.5)(workspace)
         return
     try:
         report = task.result()
@@ -157,17 +157,17 @@ def _show_check(of: Workspace) -> None:
         errors.show_error(error)
         return
     would = sum(file.outcome == "would" for file in report.files)
-    said = f"All were read again: {format_count(would, 'file')} as expected"
+    summary = f"All were read again: {format_count(would, 'file')} as expected"
     if left := report.counts.get("left", 0):
-        said += f", {left:,} would be left alone"
+        summary += f", {left:,} would be left alone"
     if already := report.counts.get("already", 0):
-        said += f", {already:,} as it should be already"
-    st.text(f"{said}.")
+        summary += f", {already:,} as it should be already"
+    st.text(f"{summary}.")
     _show_files(report.files)
 
 
-def _show_check_progress(of: Workspace) -> None:
-    task = of.checking  # Another tab may replace it.
+def _show_check_progress(workspace: Workspace) -> None:
+    task = workspace.checking  # Another tab may replace it.
     if task is None or not task.running:
         st.rerun()
     search_form.progress_bar(task.progress, "Reading files")
@@ -175,8 +175,8 @@ def _show_check_progress(of: Workspace) -> None:
 
 def confirmation(plan: Plan) -> str:
     """Return the question asked before anything is done, with its numbers."""
-    files, kept = format_count(len(plan.files), "file"), format_count(len(plan.groups), "picture")
-    said = {
+    files, keepers = format_count(len(plan.files), "file"), format_count(len(plan.groups), "picture")
+    question = {
         "trash": f"{files}, {format_size(plan.bytes)}, will be moved to the trash.",
         "quarantine": f"{files}, {format_size(plan.bytes)}, will be moved to "
         + ("a quarantine folder." if plan.to is None else f"{display_path(plan.to)}."),
@@ -185,55 +185,55 @@ def confirmation(plan: Plan) -> str:
         "reflink": f"{files}, {format_size(plan.bytes)}, will share the blocks of the ones that stay.",
     }[plan.action]
     return (
-        f"{said} {kept} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is touched, "
-        "and left alone where it has changed. “Restore” undoes it."
+        f"{question} {keepers} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is "
+        "touched, and left alone where it has changed. “Restore” undoes it."
     )
 
 
 def _sure_of(plan: Plan) -> str:
-    sure = describe_confidences(plan.sure)
-    return f"{sure[0].upper()}{sure[1:]}." if sure else ""
+    confidences = describe_confidences(plan.sure)
+    return f"{confidences[0].upper()}{confidences[1:]}." if confidences else ""
 
 
 @st.dialog("Clean up?")
-def _confirm(of: Workspace, plan: Plan) -> None:
+def _confirm(workspace: Workspace, plan: Plan) -> None:
     st.text(confirmation(plan))
-    if sure := _sure_of(plan):
-        st.text(sure)
+    if confidence := _sure_of(plan):
+        st.text(confidence)
     with st.container(horizontal=True):
         if st.button(
             _ACTION_BUTTONS[plan.action].format(format_count(len(plan.files), "file")),
             type="primary",
             key="duplicates-yes",
         ):
-            of.apply(plan)
+            workspace.apply(plan)
             st.rerun()
         if st.button("Cancel", key="duplicates-no"):
             st.rerun()
 
 
-def show_apply(of: Workspace) -> None:
+def show_apply(workspace: Workspace) -> None:
     """Show the progress of actions on files, then their result."""
-    task = of.applying
+    task = workspace.applying
     if task is None:
         return
     if task.running:
         search_form.show_task(
-            lambda: of.applying, "Waiting for the collection, then reading files", "duplicates-apply-stop"
+            lambda: workspace.applying, "Waiting for the collection, then reading files", "duplicates-apply-stop"
         )
         return
     with st.container(border=True):
         try:
             report = task.result()
         except ImseekError as error:
-            of.applying = None
+            workspace.applying = None
             errors.show_error(error)
             st.text("Anything done before that is listed under “Restore”.")
             return
-        _result(of, report)
+        _result(workspace, report)
 
 
-def _result(of: Workspace, report: ApplyReport) -> None:
+def _result(workspace: Workspace, report: ApplyReport) -> None:
     for line in result_lines(report):
         st.text(line)
     left = [file for file in report.files if file.outcome == "left"]
@@ -241,9 +241,9 @@ def _result(of: Workspace, report: ApplyReport) -> None:
         _show_files(left)
     with st.container(horizontal=True):
         if report.undo_id is not None and st.button("Undo this …", key="duplicates-undo-this"):
-            undo_list.confirm(of, report.undo_id)
+            undo_list.confirm(workspace, report.undo_id)
         if st.button("Close", key="duplicates-applied-close"):
-            of.applying = None
+            workspace.applying = None
             st.rerun()
 
 
@@ -251,10 +251,10 @@ def result_lines(report: ApplyReport) -> list[str]:
     """Describe the result."""
     lines = []
     for action, words in undo_list.ACTION_WORDS.items():
-        done = [file for file in report.files if file.outcome == "done" and file.action == action]
-        if done:
+        files = [file for file in report.files if file.outcome == "done" and file.action == action]
+        if files:
             lines.append(
-                f"✓ {format_count(len(done), 'file')} {words}, {format_size(sum(file.bytes for file in done))}."
+                f"✓ {format_count(len(files), 'file')} {words}, {format_size(sum(file.bytes for file in files))}."
             )
     if already := report.counts.get("already", 0):
         lines.append(
@@ -271,10 +271,10 @@ def result_lines(report: ApplyReport) -> list[str]:
 
 
 def _show_files(files: Iterable[AppliedFile]) -> None:
-    said = {"would": "would be done", "done": "done", "already": "as it should be", "left": "left alone"}
+    labels = {"would": "would be done", "done": "done", "already": "as it should be", "left": "left alone"}
     table(
         {
-            "": said[file.outcome],
+            "": labels[file.outcome],
             "file": display_path(file.path),
             "reason": one_line(file.reason, 400),
             "size": format_size(file.bytes),
@@ -285,11 +285,11 @@ def _show_files(files: Iterable[AppliedFile]) -> None:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
     """Draw rows as plain text."""
-    found = list(rows)
-    empty = {name for row in found[:1] for name in row} - {
-        name for row in found for name, value in row.items() if value
+    records = list(rows)
+    empty_columns = {name for row in records[:1] for name in row} - {
+        name for row in records for name, value in row.items() if value
     }
-    found = [{name: value for name, value in row.items() if name not in empty} for row in found]
-    if len(found) > _ROWS:
-        st.text(f"The first {_ROWS:,} of {len(found):,}:")
-    st.dataframe(found[:_ROWS], hide_index=True, alt=f"{len(found)} files")
+    records = [{name: value for name, value in row.items() if name not in empty_columns} for row in records]
+    if len(records) > _ROWS:
+        st.text(f"The first {_ROWS:,} of {len(records):,}:")
+    st.dataframe(records[:_ROWS], hide_index=True, alt=f"{len(records)} files")

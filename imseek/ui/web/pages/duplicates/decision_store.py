@@ -1,7 +1,7 @@
 """Storage of decisions: at once in a file of this user, and as judgements in the collection when it can be written.
 
 Judging takes the collection's writer lock, which may be held while images are indexed. The user never waits for it: one
-thread stores the decisions in order, and takes back what was undone.
+thread stores the decisions in order, and withdraws those that were undone.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class DecisionStore:
     the error about a file that must be left alone: no decision can be made then.
     """
 
-    def __init__(self, root: Path, file: Path, written: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, root: Path, file: Path, on_write: Callable[[int, int], None] | None = None) -> None:
         self._root = root
         self._file = file
-        self._written = written or (lambda before, after: None)
+        self._on_write = on_write or (lambda before, after: None)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._entries: list[Decision] = []
@@ -155,7 +155,7 @@ class DecisionStore:
         before = duplicates.rejudge(self._root, verdicts)
         after = read_state(self._root).generation
         if after == generation + 1:  # Otherwise another writer has committed too.
-            self._written(generation, after)
+            self._on_write(generation, after)
         # Undoing this must not take back verdicts that were stored already.
         return {pair: verdict for pair, verdict in before.items() if verdict != verdicts[pair]}
 
@@ -188,14 +188,14 @@ class DecisionStore:
         StorageError."""
         self.unread = None
         try:
-            loaded = json_store.load(self._file, "imseek_review", FORMAT, _parse_document)
+            document = json_store.load(self._file, "imseek_review", FORMAT, _parse_document)
         except StorageError as error:
             self.unread = error
             raise
-        if loaded.aside is not None:
-            self.note = f"what was decided here could not be read: its file was damaged, and is now {loaded.aside}"
-        if loaded.found is not None:
-            self._entries, self._undone, self.settings = loaded.found
+        if document.aside is not None:
+            self.note = f"what was decided here could not be read: its file was damaged, and is now {document.aside}"
+        if document.content is not None:
+            self._entries, self._undone, self.settings = document.content
             self._states = states(self._entries)
 
     def _load_late(self) -> None:

@@ -69,14 +69,16 @@ UNDECIDED: Final = State()
 
 def states(decisions: Iterable[Decision]) -> dict[Key, State]:
     """Return the state of each group after all decisions, in their order."""
-    found: dict[Key, State] = {}
-    for one in decisions:
-        before = found.get(one.group, UNDECIDED)
-        if one.act == "apart":
-            found[one.group] = State(apart=(*before.apart, *one.images))
+    states_by_group: dict[Key, State] = {}
+    for decision in decisions:
+        before = states_by_group.get(decision.group, UNDECIDED)
+        if decision.act == "apart":
+            states_by_group[decision.group] = State(apart=(*before.apart, *decision.images))
         else:
-            found[one.group] = State(one.act, one.images if one.act == "keep" else (), before.apart)
-    return found
+            states_by_group[decision.group] = State(
+                decision.act, decision.images if decision.act == "keep" else (), before.apart
+            )
+    return states_by_group
 
 
 def remaining_group(group: DuplicateGroup, state: State) -> DuplicateGroup:
@@ -97,48 +99,50 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Tok
     """Return a decision about a group in a state; ``images`` are among its members. Raises ValueError if it is
     invalid."""
     left = remaining_group(group, state).members
-    named = [member for member in left if token(member) in images]
-    wanted: Verdicts = {}
+    chosen_members = [member for member in left if token(member) in images]
+    verdicts: Verdicts = {}
     if act == "keep":
-        if not named or KIND_FACTS[group.kind].removal == "never":
+        if not chosen_members or KIND_FACTS[group.kind].removal == "never":
             raise ValueError("nothing that could be kept")
         # Copies need no judgement; images of one scene are not the same just because one is enough.
         if group.kind == "same":
-            wanted = _each(left, "same")
+            verdicts = _each(left, "same")
     elif act == "different":
-        named = []
-        wanted = _each(left, "different")  # Copies get no judgement: all of them stay.
+        chosen_members = []
+        verdicts = _each(left, "different")  # Copies get no judgement: all of them stay.
     elif act == "apart":
-        rest = [member for member in left if member not in named]
-        if not named or not rest or is_foreign(group):
+        rest = [member for member in left if member not in chosen_members]
+        if not chosen_members or not rest or is_foreign(group):
             raise ValueError("nothing is left to tell it from")
-        wanted = {pair: "different" for one in named for other in rest if (pair := _pair(one, other)) is not None}
-        if not wanted:
+        verdicts = {
+            pair: "different" for one in chosen_members for other in rest if (pair := _pair(one, other)) is not None
+        }
+        if not verdicts:
             raise ValueError("files of the same bytes are duplicates")
         # Their copies are set apart with them.
-        hashes = {one.content_hash for one in named}
-        named = [member for member in left if member.content_hash in hashes]
+        hashes = {one.content_hash for one in chosen_members}
+        chosen_members = [member for member in left if member.content_hash in hashes]
     else:
-        named = []
-    return Decision(key_of(group), act, tuple(token(member) for member in named), wanted)
+        chosen_members = []
+    return Decision(key_of(group), act, tuple(token(member) for member in chosen_members), verdicts)
 
 
 def _each(members: Sequence[Duplicate], verdict: Verdict) -> Verdicts:
     return {pair: verdict for one, other in combinations(members, 2) if (pair := _pair(one, other)) is not None}
 
 
-def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
-    a, b = sorted((one.content_hash, other.content_hash))
+def _pair(first: Duplicate, second: Duplicate) -> Pair | None:
+    a, b = sorted((first.content_hash, second.content_hash))
     return None if a == b else (a, b)
 
 
 def next_open(groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int) -> int | None:
     """Return the index of the next undecided group from ``at`` on, cyclically; groups for ``later`` come last."""
     order: list[int] = [*range(at, len(groups)), *range(min(at, len(groups)))]
-    for wanted in (None, "later"):
+    for act in (None, "later"):
         for n in order:
             state = decided.get(key_of(groups[n]), UNDECIDED)
-            if state.act == wanted and len(remaining_group(groups[n], state).members) > 1:
+            if state.act == act and len(remaining_group(groups[n], state).members) > 1:
                 return n
     return None
 
@@ -157,15 +161,15 @@ def apply_decisions(
         left = remaining_group(group, state)
         if state.act == "keep":
             stays = {*state.keep, token(group.keeper)} if is_foreign(group) else state.keep
-            kept = [member for member in left.members if token(member) in stays]
+            keepers = [member for member in left.members if token(member) in stays]
             rest = [member for member in left.members if token(member) not in stays]
-            if kept and rest:
-                members = (replace(kept[0], pair=None), *rest)
+            if keepers and rest:
+                members = (replace(keepers[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
         elif state.act is None and group.kind in suggested and len(left.members) > 1:
-            chosen = replace(left, edited_stay=False)
-            if chosen.has_suggestion:
-                groups.append(chosen)
+            suggestion = replace(left, edited_stay=False)
+            if suggestion.has_suggestion:
+                groups.append(suggestion)
     return replace(report, groups=tuple(groups))
 
 
@@ -191,8 +195,8 @@ def tally(report: DuplicateReport, decided: Mapping[Key, State]) -> Tally:
         state = decided.get(key_of(group), UNDECIDED)
         settled += state.is_settled or len(remaining_group(group, state).members) < 2
         later += state.act == "later" and len(remaining_group(group, state).members) > 1
-    kept = apply_decisions(report, decided)
-    return Tally(len(report.groups), settled, later, kept.surplus, kept.bytes)
+    planned = apply_decisions(report, decided)
+    return Tally(len(report.groups), settled, later, planned.surplus, planned.bytes)
 
 
 def to_json(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
@@ -208,31 +212,31 @@ def to_json(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     ]
 
 
-def from_json(stored: Any) -> list[Decision]:
+def from_json(document: Any) -> list[Decision]:
     """Parse what :func:`to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-    found = []
-    for one in stored:
-        if one["act"] not in ACTS:
-            raise ValueError(one["act"])
-        before = None if one["before"] is None else verdicts_from_json(one["before"])
-        found.append(
+    decisions = []
+    for entry in document:
+        if entry["act"] not in ACTS:
+            raise ValueError(entry["act"])
+        before = None if entry["before"] is None else verdicts_from_json(entry["before"])
+        decisions.append(
             Decision(
-                tuple(map(str, one["group"])),
-                one["act"],
-                tuple(map(str, one["images"])),
-                verdicts_from_json(one["wanted"]),
+                tuple(map(str, entry["group"])),
+                entry["act"],
+                tuple(map(str, entry["images"])),
+                verdicts_from_json(entry["wanted"]),
                 before,
             )
         )
-    return found
+    return decisions
 
 
 def verdicts_to_json(verdicts: Verdicts) -> list[list[str | None]]:
     return [[a, b, verdict] for (a, b), verdict in verdicts.items()]
 
 
-def verdicts_from_json(stored: Any) -> Verdicts:
+def verdicts_from_json(document: Any) -> Verdicts:
     """Parse what :func:`verdicts_to_json` wrote. Raises ValueError or TypeError for anything else."""
-    if any(verdict not in ("same", "different", None) for _, _, verdict in stored):
+    if any(verdict not in ("same", "different", None) for _, _, verdict in document):
         raise ValueError("no verdict")
-    return {(str(a), str(b)): verdict for a, b, verdict in stored}
+    return {(str(a), str(b)): verdict for a, b, verdict in document}

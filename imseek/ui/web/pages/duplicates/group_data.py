@@ -61,16 +61,16 @@ def group_data(names: Callable[[str], str | None], group: DuplicateGroup, state:
 
 def heading(group: DuplicateGroup) -> str:
     freed = format_size(group.surplus_bytes)
-    said = f"{KIND_LABELS[group.kind].capitalize()}: {format_count(len(group.members), 'picture')}"
-    return f"{said}, {freed} could be freed" if group.surplus else said
+    text = f"{KIND_LABELS[group.kind].capitalize()}: {format_count(len(group.members), 'picture')}"
+    return f"{text}, {freed} could be freed" if group.surplus else text
 
 
 def describe_decision(group: DuplicateGroup, state: State) -> str:
     """Describe the decision; "" if there is none."""
     match state.act:
         case "keep":
-            kept = [name(member) for member in group.members if token(member) in state.keep]
-            return f"Keep {', '.join(kept[:3])}{' …' if len(kept) > 3 else ''}"
+            names = [name(member) for member in group.members if token(member) in state.keep]
+            return f"Keep {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
         case "different":
             return "All stay" if len({one.content_hash for one in group.members}) == 1 else "No duplicates"
         case "later":
@@ -89,14 +89,14 @@ def name(member: Duplicate) -> str:
 
 
 def _picture(names: Callable[[str], str | None], member: Duplicate, side: int) -> dict[str, Any]:
-    of = names(member.collection) or ""
-    large = app_state.thumbnail_url(of, member.image_id, app_state.LARGE)
+    collection = names(member.collection) or ""
+    large = app_state.thumbnail_url(collection, member.image_id, app_state.LARGE)
     whole = member.format.upper() in BROWSER_FORMATS  # Then the browser can show every pixel.
     return {
         "name": name(member),
-        "src": app_state.thumbnail_url(of, member.image_id, side),
+        "src": app_state.thumbnail_url(collection, member.image_id, side),
         "large": large,
-        "whole": app_state.picture_url(of, member.image_id) if whole else large,
+        "whole": app_state.picture_url(collection, member.image_id) if whole else large,
         "width": member.width,
         "height": member.height,
     }
@@ -126,19 +126,19 @@ def _reason_text(group: DuplicateGroup, member: Duplicate) -> str:
         return group.reason
     if member.protected:
         return "in a protected folder"
-    return ", ".join(said for said in (describe_relation(member.pair), describe_boxes(group.boxes_in(member))) if said)
+    return ", ".join(text for text in (describe_relation(member.pair), describe_boxes(group.boxes_in(member))) if text)
 
 
 def describe_relation(pair: DuplicatePair | None) -> str:
     """Describe how an image is related to the suggested one."""
     if pair is None:
         return ""
-    said = ["the same bytes" if pair.kind == "exact" else KIND_LABELS[pair.kind]]
+    parts = ["the same bytes" if pair.kind == "exact" else KIND_LABELS[pair.kind]]
     if pair.kind != "exact":
-        said.append("as judged" if pair.judged else f"{percent(pair.confidence)} sure")
+        parts.append("as judged" if pair.judged else f"{percent(pair.confidence)} sure")
     if pair.orientation:
-        said.append(pair.orientation)
-    return ", ".join(said)
+        parts.append(pair.orientation)
+    return ", ".join(parts)
 
 
 def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
@@ -157,7 +157,7 @@ def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
     if pair is None or not pair.orientation or pair.orientation not in _TURNS:
         return None
     a, b, c, d = _TURNS[pair.orientation]
-    # The matrix turns the image with the lower id into the other, or ours into that of another collection. Its inverse
-    # is its transpose.
+    # The matrix maps the image with the lower id to the other, or an image of this collection to one of another
+    # collection. Its inverse is its transpose.
     first = keeper.collection == member.collection and keeper.image_id < member.image_id
     return (a, c, b, d) if first else (a, b, c, d)

@@ -37,40 +37,40 @@ _DECIDED: Final = "Decided"
 _ALL: Final = "All"
 
 
-def show(name: str, of: Workspace, report: DuplicateReport) -> None:
+def show(name: str, workspace: Workspace, report: DuplicateReport) -> None:
     """Draw the list."""
-    st.fragment(_list)(name, of, report)
+    st.fragment(_list)(name, workspace, report)
 
 
-def _list(name: str, of: Workspace, report: DuplicateReport) -> None:
-    states = of.decisions.states
-    wanted = st.segmented_control(
+def _list(name: str, workspace: Workspace, report: DuplicateReport) -> None:
+    states = workspace.decisions.states
+    choice = st.segmented_control(
         "Which", [_ALL, _OPEN, _LATER, _DECIDED], key="duplicates-which", default=_ALL, required=True,
         label_visibility="collapsed",
     )  # fmt: skip
-    found = [
+    matches = [
         n
         for n, group in enumerate(report.groups)
-        if wanted in (_ALL, status(group, states.get(key_of(group), UNDECIDED)))
+        if choice in (_ALL, status(group, states.get(key_of(group), UNDECIDED)))
     ]
-    if not found:
-        st.text(f"No group is in “{wanted}”.")
+    if not matches:
+        st.text(f"No group is in “{choice}”.")
         return
-    pages = -(-len(found) // PAGE)
-    page = st.pagination(pages, key=f"duplicates-page-{wanted}") if pages > 1 else 1
-    here = found[(page - 1) * PAGE : page * PAGE]
-    names = of.names(name)
-    picked = grid(
-        [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in here],
+    pages = -(-len(matches) // PAGE)
+    page = st.pagination(pages, key=f"duplicates-page-{choice}") if pages > 1 else 1
+    visible = matches[(page - 1) * PAGE : page * PAGE]
+    names = workspace.names(name)
+    events = grid(
+        [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in visible],
         key="duplicates-list",
         row=170,
-        epoch=of.decisions.version,
+        epoch=workspace.decisions.version,
     )
-    if picked.opened is not None:
-        st.session_state[group_review.GROUP_STATE_KEY] = key_of(report.groups[picked.opened])
+    if events.opened is not None:
+        st.session_state[group_review.GROUP_STATE_KEY] = key_of(report.groups[events.opened])
         st.session_state[REVIEW_KEY] = True
         st.rerun()
-    _show_bulk_actions(of, [report.groups[n] for n in picked.selected])
+    _show_bulk_actions(workspace, [report.groups[n] for n in events.selected])
 
 
 def status(group: DuplicateGroup, state: State) -> str:
@@ -99,30 +99,30 @@ def _card(n: int, group: DuplicateGroup, state: State, names: Callable[[str], st
     )
 
 
-def _show_bulk_actions(of: Workspace, groups: Sequence[DuplicateGroup]) -> None:
+def _show_bulk_actions(workspace: Workspace, groups: Sequence[DuplicateGroup]) -> None:
     if not groups:
         st.text("Click a group to look at it. Tick some to decide about them together.")
         return
     some = format_count(len(groups), "group")
     with st.container(horizontal=True):
         if st.button(f"Keep the suggested one of {some}", key="duplicates-several-keep"):
-            _decide_all(of, groups, "keep")
+            _decide_all(workspace, groups, "keep")
         if st.button(f"All of {some} stay: no duplicates", key="duplicates-several-different"):
-            _decide_all(of, groups, "different")
+            _decide_all(workspace, groups, "different")
         if st.button("Later", key="duplicates-several-later"):
-            _decide_all(of, groups, "later")
+            _decide_all(workspace, groups, "later")
 
 
-def _decide_all(of: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> None:
-    said = []
+def _decide_all(workspace: Workspace, groups: Sequence[DuplicateGroup], act: Act) -> None:
+    decisions = []
     for group in groups:
-        state = of.decisions.states.get(key_of(group), UNDECIDED)
+        state = workspace.decisions.states.get(key_of(group), UNDECIDED)
         if act == "keep" and not group.has_suggestion:
             continue
         with suppress(ValueError):
-            said.append(decide(group, state, act, (token(remaining_group(group, state).keeper),)))
+            decisions.append(decide(group, state, act, (token(remaining_group(group, state).keeper),)))
     try:
-        of.decisions.add(*said)
+        workspace.decisions.add(*decisions)
     except ImseekError as error:
         errors.show_error(error)
         return

@@ -35,79 +35,79 @@ GROUP_STATE_KEY: Final = "duplicates-at"
 _MESSAGE_KEY: Final = "duplicates-said"
 
 
-def show(name: str, of: Workspace, report: DuplicateReport) -> None:
+def show(name: str, workspace: Workspace, report: DuplicateReport) -> None:
     """Draw the review."""
-    st.fragment(_review)(name, of, report)
+    st.fragment(_review)(name, workspace, report)
 
 
-def current_group(of: Workspace, report: DuplicateReport) -> int | None:
+def current_group(workspace: Workspace, report: DuplicateReport) -> int | None:
     """Return the index of the group to show: the current one if it still exists, else the next undecided one.
 
     A new session begins with the group of the image in the URL, which was compared when the page was reloaded.
     """
-    wanted: GroupKey | None = st.session_state.get(GROUP_STATE_KEY)
-    if wanted is None:
+    key: GroupKey | None = st.session_state.get(GROUP_STATE_KEY)
+    if key is None:
         viewed = st.query_params.get(VIEW_KEY, "")
         for n, group in enumerate(report.groups):
             if viewed in {str(member.image_id) for member in group.members}:
                 return n
     else:
         for n, group in enumerate(report.groups):
-            if key_of(group) == wanted:
+            if key_of(group) == key:
                 return n
-    return next_open(report.groups, of.decisions.states, 0)
+    return next_open(report.groups, workspace.decisions.states, 0)
 
 
-def _review(name: str, of: Workspace, report: DuplicateReport) -> None:
+def _review(name: str, workspace: Workspace, report: DuplicateReport) -> None:
     groups = report.groups
-    now = tally(report, of.decisions.states)
+    progress = tally(report, workspace.decisions.states)
     st.progress(
-        now.settled / max(1, now.groups),
-        text=_progress(now.groups, now.settled, now.later, now.surplus, now.bytes),
+        progress.settled / max(1, progress.groups),
+        text=_progress(progress.groups, progress.settled, progress.later, progress.surplus, progress.bytes),
     )
-    _watch_store(of)
-    if said := st.session_state.pop(_MESSAGE_KEY, None):
-        st.text(f"⚠️ {said}")
-    n = current_group(of, report)
+    _watch_store(workspace)
+    if message := st.session_state.pop(_MESSAGE_KEY, None):
+        st.text(f"⚠️ {message}")
+    n = current_group(workspace, report)
     if n is None:
-        _show_done(of, report)
+        _show_done(workspace, report)
         return
     group = groups[n]
-    state = of.decisions.states.get(key_of(group), UNDECIDED)
+    state = workspace.decisions.states.get(key_of(group), UNDECIDED)
     left = remaining_group(group, state)
     outcome = group_data.describe_decision(group, state)
     decided = f" · decided: {outcome}" if outcome else ""
     label = f"Group {n + 1:,} of {len(groups):,}"
     st.text(f"{label} · {group_data.heading(left)}{decided}")
-    names = of.names(name)
-    following = next_open(groups, of.decisions.states, (n + 1) % len(groups))
-    hidden = len(left.members) - group_data.MAX_SHOWN
+    names = workspace.names(name)
+    following = next_open(groups, workspace.decisions.states, (n + 1) % len(groups))
+    more = len(left.members) - group_data.MAX_SHOWN
     compare(
         group_data.group_data(names, left, state),
         key="duplicates-group",
         epoch=_epoch(n, left),
         label=label,
-        acts=_acts(of, left),
-        acted=lambda acted: _on_action(of, report, acted),
+        acts=_acts(workspace, left),
+        acted=lambda acted: _on_action(workspace, report, acted),
         before=group_data.thumbnails(names, groups[following]) if following is not None else (),
-        note=f"{hidden:,} more are not shown. What you decide holds for them too." if hidden > 0 else "",
+        note=f"{more:,} more are not shown. What you decide holds for them too." if more > 0 else "",
     )
 
 
 def _progress(groups: int, settled: int, later: int, surplus: int, freed: int) -> str:
-    said = f"{settled:,} of {format_count(groups, 'group')} decided"
+    line = f"{settled:,} of {format_count(groups, 'group')} decided"
     if later:
-        said += f", {later:,} for later"
+        line += f", {later:,} for later"
     if surplus:
-        said += f"; {format_count(surplus, 'picture')} may go, {format_size(freed)}"
-    return said
+        line += f"; {format_count(surplus, 'picture')} may go, {format_size(freed)}"
+    return line
 
 
 def _epoch(n: int, group: DuplicateGroup) -> str:
     return f"{n}:{':'.join(str(member.image_id) for member in group.members[:50])}"
 
 
-def _acts(of: Workspace, group: DuplicateGroup) -> dict[str, str]:
+def _acts(workspace: Workspace, group: DuplicateGroup) -> dict[str, str]:
     copies = len({member.content_hash for member in group.members}) == 1
     acts: dict[str, str] = {}
     if KIND_FACTS[group.kind].removal != "never" and len(group.members) > 1:
@@ -116,20 +116,20 @@ def _acts(of: Workspace, group: DuplicateGroup) -> dict[str, str]:
     if not copies and len(group.members) > 2 and not is_foreign(group):
         acts["apart"] = "This one is another picture"
     acts["later"] = "Later"
-    if of.decisions.entries:
+    if workspace.decisions.entries:
         acts["undo"] = "Undo"
     acts["previous"] = "Previous"
     acts["next"] = "Next"
     return acts
 
 
-def _on_action(of: Workspace, report: DuplicateReport, acted: ReviewAction) -> None:
+def _on_action(workspace: Workspace, report: DuplicateReport, acted: ReviewAction) -> None:
     """Handle an action of the user, before the page is drawn again."""
     groups = report.groups
-    n = current_group(of, report)
+    n = current_group(workspace, report)
     try:
         if acted.act == "undo":
-            undo(of)
+            undo(workspace)
         elif n is None:
             return
         elif acted.act in ("next", "previous"):
@@ -137,51 +137,53 @@ def _on_action(of: Workspace, report: DuplicateReport, acted: ReviewAction) -> N
             st.session_state[GROUP_STATE_KEY] = key_of(groups[to % len(groups)])
         elif acted.act in ACTS:
             group = groups[n]
-            state = of.decisions.states.get(key_of(group), UNDECIDED)
+            state = workspace.decisions.states.get(key_of(group), UNDECIDED)
             if acted.epoch != _epoch(n, remaining_group(group, state)):
                 return  # The action was meant for the previous group.
             members = remaining_group(group, state).members
-            _decide(of, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
-            state = of.decisions.states.get(key_of(group), UNDECIDED)
+            _decide(workspace, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
+            state = workspace.decisions.states.get(key_of(group), UNDECIDED)
             if acted.act != "apart" or len(remaining_group(group, state).members) < 2:
-                go_to_next(of, report, n)
+                go_to_next(workspace, report, n)
     except (ImseekError, ValueError) as error:
         st.session_state[_MESSAGE_KEY] = capitalise(str(error))
 
 
-def _decide(of: Workspace, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:
-    wanted: Act = act
-    of.decisions.add(decide(group, of.decisions.states.get(key_of(group), UNDECIDED), wanted, images))
+def _decide(workspace: Workspace, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:
+    checked_act: Act = act
+    workspace.decisions.add(
+        decide(group, workspace.decisions.states.get(key_of(group), UNDECIDED), checked_act, images)
+    )
 
 
-def go_to_next(of: Workspace, report: DuplicateReport, n: int) -> None:
+def go_to_next(workspace: Workspace, report: DuplicateReport, n: int) -> None:
     """Go to the next open group, or to the end if there is none."""
-    to = next_open(report.groups, of.decisions.states, (n + 1) % len(report.groups))
-    if to == n and of.decisions.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
-        to = None
-    st.session_state[GROUP_STATE_KEY] = None if to is None else key_of(report.groups[to])
+    target = next_open(report.groups, workspace.decisions.states, (n + 1) % len(report.groups))
+    if target == n and workspace.decisions.states.get(key_of(report.groups[n]), UNDECIDED).act is not None:
+        target = None
+    st.session_state[GROUP_STATE_KEY] = None if target is None else key_of(report.groups[target])
 
 
-def undo(of: Workspace) -> None:
-    last = of.decisions.undo()
+def undo(workspace: Workspace) -> None:
+    last = workspace.decisions.undo()
     if last is not None:
         st.session_state[GROUP_STATE_KEY] = last.group
 
 
-def _show_done(of: Workspace, report: DuplicateReport) -> None:
-    now = tally(report, of.decisions.states)
+def _show_done(workspace: Workspace, report: DuplicateReport) -> None:
+    progress = tally(report, workspace.decisions.states)
     st.subheader("All groups are decided", anchor=False)
     st.text(
-        f"{format_count(now.surplus, 'picture')} may go, {format_size(now.bytes)}. Nothing has "
+        f"{format_count(progress.surplus, 'picture')} may go, {format_size(progress.bytes)}. Nothing has "
         "happened to any file yet: “Clean up” "
         "shows what can be done with them."
-        if now.surplus
+        if progress.surplus
         else "All pictures stay, so there is nothing to clean up."
     )
     with st.container(horizontal=True):
         if st.button("Undo the last decision", shortcut="u", key="duplicates-undo"):
             try:
-                undo(of)
+                undo(workspace)
             except ImseekError as error:
                 st.session_state[_MESSAGE_KEY] = str(error)
             st.rerun(scope="fragment")
@@ -190,20 +192,19 @@ def _show_done(of: Workspace, report: DuplicateReport) -> None:
             st.rerun(scope="fragment")
 
 
-def _watch_store(of: Workspace) -> None:
-    waiting = of.decisions.pending or of.decisions.trouble is not None
-    st.fragment(_show_store_state, run_every=1.0 if waiting else None)(of)
+def _watch_store(workspace: Workspace) -> None:
+    is_waiting = workspace.decisions.pending or workspace.decisions.trouble is not None
+    st.fragment(_show_store_state, run_every=1.0 if is_waiting else None)(workspace)
 
 
-def _show_store_state(of: Workspace) -> None:
-    trouble = of.decisions.trouble
+def _show_store_state(workspace: Workspace) -> None:
+    trouble = workspace.decisions.trouble
     if trouble is None:
         return
     with st.container(border=True):
         st.text(
-            f"⏳ {format_count(of.decisions.pending, 'decision')} noted, and not in the collection yet: {trouble}. "
-            + (f"{trouble.hint}. " if trouble.hint else "")
-            + "You can go on."
+            f"⏳ {format_count(workspace.decisions.pending, 'decision')} noted, and not in the collection yet: "
+            f"{trouble}. " + (f"{trouble.hint}. " if trouble.hint else "") + "You can go on."
         )
-        if not of.decisions.is_storing and st.button("Try again", key="duplicates-store"):
-            of.decisions.store()
+        if not workspace.decisions.is_storing and st.button("Try again", key="duplicates-store"):
+            workspace.decisions.store()

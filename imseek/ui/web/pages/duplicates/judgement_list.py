@@ -21,54 +21,56 @@ from imseek.ui.web.plain_text import file_name
 PAGE: Final = 48
 
 
-def show(name: str, of: Workspace) -> None:
+def show(name: str, workspace: Workspace) -> None:
     """Draw the list."""
-    st.fragment(_show_judgements)(name, of)
+    st.fragment(_show_judgements)(name, workspace)
 
 
-def _show_judgements(name: str, of: Workspace) -> None:
-    said = duplicates.judgements(of.root)
-    if not said:
+def _show_judgements(name: str, workspace: Workspace) -> None:
+    judgements = duplicates.judgements(workspace.root)
+    if not judgements:
         return
-    with st.expander(f"What was said of {format_count(len(said), 'pair')} of pictures"):
-        pages = -(-len(said) // PAGE)
+    with st.expander(f"What was said of {format_count(len(judgements), 'pair')} of pictures"):
+        pages = -(-len(judgements) // PAGE)
         page = st.pagination(pages, key="duplicates-judged-page") if pages > 1 else 1
-        here = said[(page - 1) * PAGE : page * PAGE]
-        picked = grid(cards(name, of, here), key="duplicates-judged", row=140, epoch=str(hash(here)))
-        if not picked.selected:
+        visible = judgements[(page - 1) * PAGE : page * PAGE]
+        events = grid(cards(name, workspace, visible), key="duplicates-judged", row=140, epoch=str(hash(visible)))
+        if not events.selected:
             st.text("Tick those to take back. What is taken back is asked again when you look for duplicates.")
-        elif st.button(f"Take back {format_count(len(picked.selected), 'judgement')}", key="duplicates-forget"):
+        elif st.button(f"Take back {format_count(len(events.selected), 'judgement')}", key="duplicates-forget"):
             try:
                 with st.spinner("Waiting for the collection …"):
-                    duplicates.rejudge(of.root, {(here[n].a, here[n].b): None for n in picked.selected})
+                    duplicates.rejudge(workspace.root, {(visible[n].a, visible[n].b): None for n in events.selected})
             except ImseekError as error:
                 errors.show_error(error)
                 return
             st.rerun(scope="fragment")
 
 
-def cards(name: str, of: Workspace, judgements: Sequence[Judgement]) -> list[Card]:
+def cards(name: str, workspace: Workspace, judgements: Sequence[Judgement]) -> list[Card]:
     """Return a card for each judgement, which shows the first of its two images that exists."""
-    ids = duplicates.images_of(of.root, {content for one in judgements for content in (one.a, one.b)})
-    places = overview.find_places(of.root, [found[0] for found in ids.values() if found])
+    ids = duplicates.images_of(workspace.root, {content for one in judgements for content in (one.a, one.b)})
+    places = overview.find_places(workspace.root, [holders[0] for holders in ids.values() if holders])
     return [_card(n, name, one, ids, places) for n, one in enumerate(judgements)]
 
 
-def _card(n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> Card:
-    first, second = (_image_name(content, ids, places) for content in (one.a, one.b))
-    held = next((ids[content][0] for content in (one.a, one.b) if ids.get(content)), None)
+def _card(
+    n: int, name: str, judgement: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]
+) -> Card:
+    first, second = (_image_name(content, ids, places) for content in (judgement.a, judgement.b))
+    image_id = next((ids[content][0] for content in (judgement.a, judgement.b) if ids.get(content)), None)
     return Card(
         n,
-        "" if held is None else app_state.thumbnail_url(name, held),
+        "" if image_id is None else app_state.thumbnail_url(name, image_id),
         alt=first,
         title=first,
         note=f"and {second}",
-        mark="different" if one.verdict == "different" else "the same",
+        mark="different" if judgement.verdict == "different" else "the same",
     )
 
 
 def _image_name(content: str, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> str:
-    held = ids.get(content)
-    if not held:
+    image_ids = ids.get(content)
+    if not image_ids:
         return "a picture that is not there any more"
-    return file_name(places.get(held[0]))
+    return file_name(places.get(image_ids[0]))

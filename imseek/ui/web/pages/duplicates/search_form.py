@@ -21,7 +21,7 @@ from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace
 from imseek.ui.web.parts import errors
 from imseek.ui.web.plain_text import escape_markdown, one_line
 
-#: What else is said of a kind.
+#: Further explanation of a kind.
 _REMARKS: Final[Mapping[DuplicateKind, str]] = {
     "edited": "found with the same pictures; chosen here, they may be cleaned up like these",
     "inside": "takes as long as indexing did, the first time",
@@ -38,39 +38,39 @@ RULES: Final[dict[KeepRule, str]] = {
 }
 
 
-def show_form(of: Workspace, others: Sequence[str], images: int) -> None:
+def show_form(workspace: Workspace, others: Sequence[str], images: int) -> None:
     """Draw the form for a collection of ``images``: in the page, or in a menu where there are groups to review.
 
     ``others`` are the names of other collections.
     """
-    asked = of.options
-    busy = of.finding is not None
-    place = st.container() if of.report is None and not busy else st.popover("New search")
+    current = workspace.options
+    busy = workspace.finding is not None
+    place = st.container() if workspace.report is None and not busy else st.popover("New search")
     with place, st.form("duplicates-asked", border=False):
         kinds = st.pills(
             "Kinds of duplicates",
             duplicates.KINDS,
             selection_mode="multi",
-            default=asked.kinds,
+            default=current.kinds,
             format_func=lambda kind: KIND_LABELS[kind].capitalize(),
             help="; ".join(_describe_kind(kind) for kind in duplicates.KINDS),
         )
         rules = [*RULES]
         keep = st.selectbox(
-            "Suggest keeping", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
+            "Suggest keeping", rules, index=rules.index(current.keep), format_func=lambda rule: RULES[rule]
         )
         # Open if anything in it is set.
-        with st.expander("More", expanded=asked != FindOptions(kinds=asked.kinds, keep=asked.keep)):
-            prefer, protect, where, looks, against = _more(asked, others)
-        sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
+        with st.expander("More", expanded=current != FindOptions(kinds=current.kinds, keep=current.keep)):
+            prefer, protect, where, looks, against = _more(current, others)
+        is_submitted = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
         st.caption(_cost_line(images))
-    if sent:
+    if is_submitted:
         new = FindOptions(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
-        start_search(of, new)
+        start_search(workspace, new)
 
 
 def _cost_line(images: int) -> str:
-    """Say how long a search takes the first time, by what is looked for."""
+    """Say how long a first search takes, for each kind of duplicates."""
     exact, usual, regions = (
         job_costs.describe(job_costs.comparing_seconds(images, exact=kind == "exact", regions=kind == "inside"))
         for kind in ("exact", "same", "inside")
@@ -126,103 +126,103 @@ def _more(options: FindOptions, others: Sequence[str]) -> tuple[str, str, str, i
     return prefer, protect, where, int(looks), against
 
 
-def start_search(of: Workspace, options: FindOptions) -> None:
+def start_search(workspace: Workspace, options: FindOptions) -> None:
     """Start a search, and draw the page again."""
     try:
-        of.find(options)
+        workspace.find(options)
     except ImseekError as error:
         errors.show_error(error)
         return
-    of.wait()
+    workspace.wait()
     st.rerun()
 
 
-def take_report(of: Workspace) -> None:
+def take_report(workspace: Workspace) -> None:
     """Take the report if the search has ended. Call it before the form, which waits for the search."""
-    if of.finding is None or of.finding.running:
+    if workspace.finding is None or workspace.finding.running:
         return
     try:
-        of.take()
+        workspace.take()
     except ImseekError as error:
         errors.show_error(error)
 
 
-def show_search(of: Workspace) -> None:
+def show_search(workspace: Workspace) -> None:
     """Show the progress of the search, if it is running."""
-    if of.finding is not None:
-        st.fragment(_show_search, run_every=0.5)(of, of.found, time.monotonic())
+    if workspace.finding is not None:
+        st.fragment(_show_search, run_every=0.5)(workspace, workspace.group_count, time.monotonic())
 
 
-def _show_search(of: Workspace, shown: int, since: float) -> None:
+def _show_search(workspace: Workspace, groups_shown: int, since: float) -> None:
     """Draw the page again with the groups found meanwhile: the first ones at once, others every few seconds."""
-    _show_task(lambda: of.finding, "Finding duplicates", "duplicates-stop", _STOPPING)
-    if of.found:
-        st.text(f"{format_count(of.found, 'group')} so far. You can begin to decide.")
-    if of.found > shown and (not shown or time.monotonic() - since > _REDRAW_SECONDS):
+    _show_task(lambda: workspace.finding, "Finding duplicates", "duplicates-stop", _STOPPING)
+    if workspace.group_count:
+        st.text(f"{format_count(workspace.group_count, 'group')} so far. You can begin to decide.")
+    if workspace.group_count > groups_shown and (not groups_shown or time.monotonic() - since > _REDRAW_SECONDS):
         st.rerun()
 
 
-def show_summary(of: Workspace, report: DuplicateReport, head: DeltaGenerator) -> None:
+def show_summary(workspace: Workspace, report: DuplicateReport, head: DeltaGenerator) -> None:
     """Summarise the report in ``head``, and say below it whether it is outdated."""
     kinds = [group.kind for group in report.groups]
     if kinds:
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
-        found = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
-        head.text(f"{found}. {format_count(report.surplus, 'picture')} may go, {format_size(report.bytes)}.")
+        counts = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
+        head.text(f"{counts}. {format_count(report.surplus, 'picture')} may go, {format_size(report.bytes)}.")
     for note in report.notes:
         st.text(one_line(note, 400))
     if report.judged:
         st.text(f"Left out: {format_count(report.judged, 'pair')} that you have called different.")
-    if of.finding is not None:
+    if workspace.finding is not None:
         return
     if report.interrupted:
-        _again(of, "The search was stopped, and there may be more.", "Continue")
-    elif of.is_outdated:
+        _again(workspace, "The search was stopped, and there may be more.", "Continue")
+    elif workspace.is_outdated:
         _again(
-            of,
+            workspace,
             "The collection has changed since. Files are looked at again before anything is done.",
             "Look again",
         )
 
 
-def _again(of: Workspace, said: str, label: str) -> None:
+def _again(workspace: Workspace, reason: str, label: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(f"⚠️ {said}", width="content")
+        st.text(f"⚠️ {reason}", width="content")
         if st.button(label, key="duplicates-again"):
-            start_search(of, of.options)
+            start_search(workspace, workspace.options)
 
 
-def show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str = "") -> None:
+def show_task(task_of: Callable[[], BackgroundTask[Any] | None], activity: str, key: str, stopping: str = "") -> None:
     """Show the progress of a task with a stop button of this ``key``; the page is drawn again when it has ended.
 
     ``stopping`` is shown once the task was asked to stop.
     """
-    st.fragment(_show_task, run_every=0.5)(task_of, doing, key, stopping)
+    st.fragment(_show_task, run_every=0.5)(task_of, activity, key, stopping)
 
 
-def _show_task(task_of: Callable[[], BackgroundTask[Any] | None], doing: str, key: str, stopping: str) -> None:
+def _show_task(task_of: Callable[[], BackgroundTask[Any] | None], activity: str, key: str, stopping: str) -> None:
     task = task_of()
     if task is None or not task.running:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
-        progress_bar(task.progress, doing)
+        progress_bar(task.progress, activity)
         if st.button("Stop", disabled=task.stopping, key=key):
             task.stop()
     if task.stopping and stopping:
         st.text(stopping)
 
 
-def progress_bar(progress: Progress | None, doing: str) -> None:
+def progress_bar(progress: Progress | None, activity: str) -> None:
     """Draw a progress bar. The name of the phase is imseek's own, so it is trusted."""
     if progress is None:
-        st.progress(0, text=f"{doing} …")
+        st.progress(0, text=f"{activity} …")
         return
     share = progress.done / progress.total if progress.total else 0.0
-    of = f" of {progress.total:,}" if progress.total else ""
-    said = f"{progress.phase.capitalize()}: {progress.done:,}{of}"
+    total = f" of {progress.total:,}" if progress.total else ""
+    line = f"{progress.phase.capitalize()}: {progress.done:,}{total}"
     if progress.total and progress.seconds > 5 and 0 < share < 1:
-        said += f", about {format_duration(progress.seconds * (1 - share) / share)} more"
-    st.progress(min(1.0, share), text=said)
+        line += f", about {format_duration(progress.seconds * (1 - share) / share)} more"
+    st.progress(min(1.0, share), text=line)
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -32,39 +32,39 @@ ACTION_WORDS: Final = {
 }
 
 
-def show(of: Workspace) -> None:
+def show(workspace: Workspace) -> None:
     """Draw the list."""
-    _show_undo(of)
+    _show_undo(workspace)
     with errors.show_errors():
-        known = duplicates.undoable(of.root)
-    if not known:
+        entries = duplicates.undoable(workspace.root)
+    if not entries:
         st.text("No files have been changed yet. What “Clean up” does is listed here, and can be undone.")
-    for info in known:
-        _entry(of, info)
+    for info in entries:
+        _entry(workspace, info)
 
 
 def describe_done(info: UndoInfo) -> str:
     """Describe what was done."""
-    said = [f"{format_count(n, 'file')} {ACTION_WORDS.get(action, action)}" for action, n in info.actions.items()]
-    return ", ".join(said) or "nothing"
+    parts = [f"{format_count(n, 'file')} {ACTION_WORDS.get(action, action)}" for action, n in info.actions.items()]
+    return ", ".join(parts) or "nothing"
 
 
-def _entry(of: Workspace, info: UndoInfo) -> None:
+def _entry(workspace: Workspace, info: UndoInfo) -> None:
     with st.container(border=True):
         st.text(f"{local_time(info.created)} · {describe_done(info)} · {format_size(info.bytes)}")
         st.text(_STATES.get(info.state, info.state).capitalize())
         for note in info.notes:
             st.text(one_line(note, 400))
         if info.state != "undone" and st.button(
-            "Restore…", key=f"duplicates-undo-{info.undo_id}", disabled=of.is_moving_files
+            "Restore…", key=f"duplicates-undo-{info.undo_id}", disabled=workspace.is_moving_files
         ):
-            confirm(of, info.undo_id)
+            confirm(workspace, info.undo_id)
 
 
 @st.dialog("Restore files?")
-def confirm(of: Workspace, undo_id: str) -> None:
+def confirm(workspace: Workspace, undo_id: str) -> None:
     """Say what comes back, and start to bring it back."""
-    info = next((one for one in duplicates.undoable(of.root) if one.undo_id == undo_id), None)
+    info = next((one for one in duplicates.undoable(workspace.root) if one.undo_id == undo_id), None)
     if info is None:
         st.text("This record no longer exists.")
         return
@@ -75,33 +75,33 @@ def confirm(of: Workspace, undo_id: str) -> None:
         "A place that another file has taken meanwhile is not written over."
     )
     with st.container(horizontal=True):
-        if st.button(f"Restore {files}", type="primary", key="duplicates-undo-yes", disabled=of.is_moving_files):
-            of.undo(undo_id)
-            of.applying = None
+        if st.button(f"Restore {files}", type="primary", key="duplicates-undo-yes", disabled=workspace.is_moving_files):
+            workspace.undo(undo_id)
+            workspace.applying = None
             st.rerun()
         if st.button("Cancel", key="duplicates-undo-no"):
             st.rerun()
 
 
-def _show_undo(of: Workspace) -> None:
-    task = of.recalling
+def _show_undo(workspace: Workspace) -> None:
+    task = workspace.recalling
     if task is None:
         return
     if task.running:
-        doing = "Waiting for the collection, then restoring files"
-        search_form.show_task(lambda: of.recalling, doing, "duplicates-undo-stop")
+        activity = "Waiting for the collection, then restoring files"
+        search_form.show_task(lambda: workspace.recalling, activity, "duplicates-undo-stop")
         return
     with st.container(border=True):
         try:
             report = task.result()
         except ImseekError as error:
-            of.recalling = None
+            workspace.recalling = None
             errors.show_error(error)
             return
-        _result(of, report)
+        _result(workspace, report)
 
 
-def _result(of: Workspace, report: UndoReport) -> None:
+def _result(workspace: Workspace, report: UndoReport) -> None:
     for line in result_lines(report):
         st.text(line)
     left = [file for file in report.files if file.outcome == "left"]
@@ -112,7 +112,7 @@ def _result(of: Workspace, report: UndoReport) -> None:
             alt=f"{len(left)} files that could not be restored",
         )
     if st.button("Close", key="duplicates-undone-close"):
-        of.recalling = None
+        workspace.recalling = None
         st.rerun()
 
 

@@ -91,14 +91,14 @@ class Workspace:
         self.finding: BackgroundTask[DuplicateReport] | None = None
         #: The last result of a search, as it was.
         self._result: DuplicateReport | None = None
-        self._found: list[DuplicateGroup] = []
+        self._groups_so_far: list[DuplicateGroup] = []
         self.checking: BackgroundTask[ApplyReport] | None = None
         self.planned: Plan | None = None
         self.applying: BackgroundTask[ApplyReport] | None = None
         self.recalling: BackgroundTask[UndoReport] | None = None
         self._so_far: DuplicateReport | None = None
         self._present: frozenset[int] | None = None
-        self._shown: tuple[DuplicateReport, frozenset[int], DuplicateReport] | None = None
+        self._present_report: tuple[DuplicateReport, frozenset[int], DuplicateReport] | None = None
         self._generation = -1
         self._against = ""
         self._moving = False
@@ -111,7 +111,7 @@ class Workspace:
         options.check()
         against = _path_of(options.against)
 
-        found: list[DuplicateGroup] = []
+        groups: list[DuplicateGroup] = []
 
         def work(task: BackgroundTask[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
@@ -123,7 +123,7 @@ class Workspace:
                 against=against,
                 where=options.where or None,
                 looks=options.looks,
-                on_group=found.append,
+                on_group=groups.append,
                 progress=task.tell,
                 stop=task.stop_event,
             )
@@ -134,7 +134,7 @@ class Workspace:
             self.options = options
             self.decisions.save_settings(options.to_json())
             self.planned = self.checking = None
-            self._found, self._so_far = found, None
+            self._groups_so_far, self._so_far = groups, None
             self.finding = BackgroundTask("looking for duplicates", work)
 
     def follow(self) -> None:
@@ -162,30 +162,34 @@ class Workspace:
 
     @property
     def report(self) -> DuplicateReport | None:
-        """The latest result, without images that files were moved of since; of a first search, what it has found so
+        """The latest result, without images whose files have been moved since; during a first search, the groups so
         far. None before that."""
-        whole = self._result
-        if whole is None:
+        result = self._result
+        if result is None:
             return self._report_so_far()
         present = self._present
         if present is None:
-            return whole
-        if self._shown is None or self._shown[0] is not whole or self._shown[1] is not present:
-            self._shown = whole, present, _without_missing(whole, present)
-        return self._shown[2]
+            return result
+        if (
+            self._present_report is None
+            or self._present_report[0] is not result
+            or self._present_report[1] is not present
+        ):
+            self._present_report = result, present, _without_missing(result, present)
+        return self._present_report[2]
 
     @property
-    def found(self) -> int:
+    def group_count(self) -> int:
         """The number of groups that the running search has found so far."""
-        return len(self._found)
+        return len(self._groups_so_far)
 
     def _report_so_far(self) -> DuplicateReport | None:
-        found = self._found[:]
-        if not found:
+        groups = self._groups_so_far[:]
+        if not groups:
             return None
-        if self._so_far is None or len(self._so_far.groups) != len(found):
-            now = read_state(self.root)
-            self._so_far = DuplicateReport(now.uuid, now.generation, now.images, tuple(found))
+        if self._so_far is None or len(self._so_far.groups) != len(groups):
+            state = read_state(self.root)
+            self._so_far = DuplicateReport(state.uuid, state.generation, state.images, tuple(groups))
         return self._so_far
 
     def wait(self) -> None:
@@ -199,7 +203,7 @@ class Workspace:
         task = self.finding
         if task is None or task.running:
             return
-        self.finding, self._found = None, []
+        self.finding, self._groups_so_far = None, []
         if task.stopped:
             return
         report = task.result()
@@ -209,8 +213,8 @@ class Workspace:
     def names(self, name: str) -> Callable[[str], str | None]:
         """Return a function from the UUID of a collection in the report to its name; ``name`` is that of this one."""
         report = self.report
-        known = {} if report is None else {report.collection: name, report.against or "": self._against}
-        return lambda uuid: known.get(uuid)
+        names_by_uuid = {} if report is None else {report.collection: name, report.against or "": self._against}
+        return lambda uuid: names_by_uuid.get(uuid)
 
     def images(self) -> int:
         """Return the number of images now. Raises CorruptCollectionError and others."""
@@ -239,12 +243,12 @@ class Workspace:
         generation = read_state(self.root).generation
         protect = self.options.protect
         key = (self.decisions.version, generation, suggested, action, to, tag, protect)
-        made = self._plan_cache
-        if made is None or made[0] is not report or made[1] != key:
-            wanted = apply_decisions(report, self.decisions.states, suggested)
-            plan = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=protect)
-            made = self._plan_cache = report, key, plan
-        return made[2]
+        cached = self._plan_cache
+        if cached is None or cached[0] is not report or cached[1] != key:
+            chosen_groups = apply_decisions(report, self.decisions.states, suggested)
+            plan = duplicates.plan(self.root, chosen_groups, action, to=to, tag=tag, protect=protect)
+            cached = self._plan_cache = report, key, plan
+        return cached[2]
 
     # -- files -----------------------------------------------------------------------------------------
 
@@ -299,7 +303,7 @@ def _without_missing(report: DuplicateReport, present: frozenset[int]) -> Duplic
         members = tuple(one for one in group.members if one.collection != report.collection or one.image_id in present)
         if len(members) > 1 and members[0] is group.keeper:
             groups.append(replace(group, members=members))
-        elif len(members) > 1:  # Another one is the keeper now, of which the pairs are unknown.
+        elif len(members) > 1:  # Another image becomes the keeper, and its pairs are unknown.
             keeper, *others = members
             groups.append(replace(group, members=(replace(keeper, pair=None), *others)))
     return replace(report, groups=tuple(groups))
@@ -325,6 +329,6 @@ def open_workspace(root: Path) -> Workspace:
     with _lock:
         key = (str(root), uuid)
         if key not in _workspaces:
-            kept = home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
-            _workspaces[key] = Workspace(root, kept)
+            file = home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
+            _workspaces[key] = Workspace(root, file)
         return _workspaces[key]

@@ -23,7 +23,7 @@ def show() -> None:
     if not images:
         navigation.no_pictures("Add pictures before you label them.")
         return
-    how = st.segmented_control(
+    part = st.segmented_control(
         "How",
         (WORDS, EXAMPLES, TAGS),
         key="how",
@@ -35,11 +35,11 @@ def show() -> None:
     # A container even when no task runs: fragments below are identified by their position.
     with st.container():
         label_tasks.show_running(collection.path)
-    if how == TAGS:
+    if part == TAGS:
         from imseek.ui.web.pages.labels import tag_list
 
         tag_list.show(name, collection)
-    elif how == EXAMPLES:
+    elif part == EXAMPLES:
         from imseek.ui.web.pages.labels import by_examples
 
         by_examples.show(name, collection)

@@ -31,7 +31,7 @@ _LOCK_TIMEOUT: Final = 1.0
 class Batch:
     """A batch of images; ``number`` changes with the cards.
 
-    ``stored_keys`` are by id; ``refused`` is the error that kept later ones from being stored. ``skipped`` images are
+    ``stored_keys`` are by id; ``error`` is the one that kept later ones from being stored. ``skipped`` images are
     not proposed again.
     """
 
@@ -40,28 +40,28 @@ class Batch:
     notes: tuple[str, ...] = ()
     stored_keys: dict[int, str] = field(default_factory=dict)
     skipped: set[int] = field(default_factory=set)
-    refused: ImseekError | None = None
+    error: ImseekError | None = None
 
-    def keep(self, collection: Collection, one: LabelSet, now: Mapping[int, str]) -> None:
+    def keep(self, collection: Collection, label_set: LabelSet, keys: Mapping[int, str]) -> None:
         """Store the keys that have changed. After an error they remain to be stored later."""
-        mine = {card.id for card in self.cards}
-        self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
-        new = changes(self.stored_keys, now)
-        self.refused = None
+        card_ids = {card.id for card in self.cards}
+        self.skipped = (self.skipped - card_ids) | {image_id for image_id, key in keys.items() if key == SKIP}
+        new = changes(self.stored_keys, keys)
+        self.error = None
         if new:
             try:
-                tags.choose(collection, one.choices(new), one.tags, patience=_LOCK_TIMEOUT)
+                tags.choose(collection, label_set.choices(new), label_set.tags, patience=_LOCK_TIMEOUT)
             except ImseekError as error:
-                self.refused = error
+                self.error = error
                 return
-        self.stored_keys = dict(now)
+        self.stored_keys = dict(keys)
 
 
 def propose_batch(
     name: str,
     collection: Collection,
-    one: LabelSet,
-    before: Batch | None,
+    label_set: LabelSet,
+    previous: Batch | None,
     counts: Mapping[str, int],
     probe: ProbeInfo | None = None,
 ) -> Batch:
@@ -70,21 +70,22 @@ def propose_batch(
     Uses the ``probe`` if it has the same classes and has learned from at least half of the labels. Otherwise a probe is
     trained first, which takes longer the more labels there are. Raises as :func:`imseek.probes.propose`.
     """
-    skipped = set() if before is None else before.skipped
-    where, notes = sample_condition(collection, _number(before), [tag for tag in one.tags if tag in counts])
+    skipped = set() if previous is None else previous.skipped
+    where, notes = sample_condition(collection, _number(previous), [tag for tag in label_set.tags if tag in counts])
     n = SIZE + min(len(skipped), _MAX_SKIPPED)
-    wanted = one.labels(counts)
-    labelled = sum(counts.get(tag, 0) for tag in one.tags)
-    fresh = probe is not None and probe.classes == wanted.names and 2 * sum(probe.counts) >= labelled
-    known = probe.name if probe is not None and fresh else None
-    found = probes.propose(collection, known, wanted, n=n, where=where)
-    shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
-    there = {proposal.image_id: proposal.place for proposal in shown}
+    labels = label_set.labels(counts)
+    labelled = sum(counts.get(tag, 0) for tag in label_set.tags)
+    fresh = probe is not None and probe.classes == labels.names and 2 * sum(probe.counts) >= labelled
+    probe_name = probe.name if probe is not None and fresh else None
+    report = probes.propose(collection, probe_name, labels, n=n, where=where)
+    proposals = [proposal for proposal in report.proposals if proposal.image_id not in skipped][:SIZE]
+    places = {proposal.image_id: proposal.place for proposal in proposals}
     cards = tuple(
-        label_shelves.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal)) for proposal in shown
+        label_shelves.card(name, proposal.image_id, places[proposal.image_id], _guess(proposal))
+        for proposal in proposals
     )
     notes = notes if cards else ("No pictures left to label.",)
-    return Batch(_number(before), cards, notes, skipped=skipped)
+    return Batch(_number(previous), cards, notes, skipped=skipped)
 
 
 def sample_condition(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
@@ -97,33 +98,33 @@ def sample_condition(collection: Collection, number: int, tags_: Sequence[str]) 
     parts = images // POOL
     if parts < 2:
         return None, ()
-    mine = [
+    conditions = [
         f"image_id % {parts} = {number % parts}",
         *(f"tag({search_state.sql_literal(tag)})" for tag in tags_),
     ]
-    return " OR ".join(mine), (f"Chosen from one picture in {parts}; from others next time.",)
+    return " OR ".join(conditions), (f"Chosen from one picture in {parts}; from others next time.",)
 
 
 def search_batch(
     name: str,
     collection: Collection,
-    one: LabelSet,
-    before: Batch | None,
+    label_set: LabelSet,
+    previous: Batch | None,
     counts: Mapping[str, int],
     words: str,
 ) -> Batch:
     """Return unlabelled images found by words. Raises as :meth:`imseek.Collection.search`."""
-    skipped = set() if before is None else before.skipped
-    mine = [tag for tag in one.tags if tag in counts]
-    where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in mine) or None
+    skipped = set() if previous is None else previous.skipped
+    used_tags = [tag for tag in label_set.tags if tag in counts]
+    where = " AND ".join(f"NOT tag({search_state.sql_literal(tag)})" for tag in used_tags) or None
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _MAX_SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
     cards = tuple(label_shelves.card(name, hit.image_id, hit.place) for hit in hits)
-    return Batch(_number(before), cards, () if cards else ("No more results.",), skipped=skipped)
+    return Batch(_number(previous), cards, () if cards else ("No more results.",), skipped=skipped)
 
 
-def _number(before: Batch | None) -> int:
-    return 1 if before is None else before.number + 1
+def _number(previous: Batch | None) -> int:
+    return 1 if previous is None else previous.number + 1
 
 
 def _guess(proposal: Proposal) -> str:

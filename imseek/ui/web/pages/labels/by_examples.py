@@ -29,39 +29,39 @@ FOUND: Final = "By search"
 def show(name: str, collection: Collection) -> None:
     """Draw the part, in a fragment, so that a key reruns only this."""
     with errors.show_errors():
-        known = {probe.name: probe for probe in probes.list_(collection)}
-    one, probe = _choose_set(known)
-    if one is None:
+        probes_by_name = {probe.name: probe for probe in probes.list_(collection)}
+    label_set, probe = _choose_set(probes_by_name)
+    if label_set is None:
         if probe is not None:
             probe_training.show(name, collection, probe.name, probe)
         return
     with errors.show_errors():
-        said = tag_label_sets.count_labels(tags.counts(collection))
+        counts = tag_label_sets.count_labels(tags.counts(collection))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault("step", LABEL)
         step = st.segmented_control("Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed")
-        probe_training.show_train_button(collection, one, probe, said, lambda: _go_to_step(LEARNED))
+        probe_training.show_train_button(collection, label_set, probe, counts, lambda: _go_to_step(LEARNED))
     if step == LABEL:
-        _label(name, collection, one, said, probe)
+        _label(name, collection, label_set, counts, probe)
     else:
-        probe_training.show(name, collection, one.name, probe)
+        probe_training.show(name, collection, label_set.name, probe)
 
 
 def _go_to_step(step: str) -> None:
     st.session_state["step"] = step
 
 
-def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
+def _choose_set(probes_by_name: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
     """Draw the choice of a label set, and return it with its probe."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Model", (NEW, *known), key="set", bind="query-params", width=220)
-        if chosen != NEW:
-            probe = known[chosen]
-            one = tag_label_sets.of_probe(probe)
+        choice = st.selectbox("Model", (NEW, *probes_by_name), key="set", bind="query-params", width=220)
+        if choice != NEW:
+            probe = probes_by_name[choice]
+            label_set = tag_label_sets.of_probe(probe)
             st.text(one_line(", ".join(probe.classes)))
-            if one is None:
+            if label_set is None:
                 st.text(f"It was learned from {one_line(probe.labels)}, so it is not taught by keys here.")
-            return one, probe
+            return label_set, probe
         text = st.text_input("Classes, at most 9", key="classes", bind="query-params", placeholder="cat, dog")
         name = st.text_input("Name", key="set-name", placeholder="pets", width=160)
     if not text:
@@ -71,21 +71,23 @@ def _choose_set(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo
         )
         return None, None
     try:
-        one = tag_label_sets.parse_set(text, name or "")
-        probe_there = known.get(one.name)
-        if probe_there is not None and tag_label_sets.of_probe(probe_there) != one:
+        label_set = tag_label_sets.parse_set(text, name or "")
+        probe_there = probes_by_name.get(label_set.name)
+        if probe_there is not None and tag_label_sets.of_probe(probe_there) != label_set:
             raise UsageError(
-                f"{one.name} has been learned already, with other classes",
+                f"{label_set.name} has been learned already, with other classes",
                 hint="choose it, or give another name",
             )
     except ImseekError as error:
         errors.show_error(error)
         return None, None
-    return one, probe_there
+    return label_set, probe_there
 
 
-def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, int], probe: ProbeInfo | None) -> None:
-    slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
+def _label(
+    name: str, collection: Collection, label_set: LabelSet, counts: dict[str, int], probe: ProbeInfo | None
+) -> None:
+    slot = f"teach-{name}-{label_set.name}-{'-'.join(label_set.classes)}"
     key = f"{slot}-labeller"
     batch: Batch | None = st.session_state.get(slot)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -97,30 +99,30 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
     def next_(before: Batch | None) -> Batch:
         with st.spinner("Choosing pictures to label…"):
             if source == FOUND:
-                return batches.search_batch(name, collection, one, before, counts, words)
-            return batches.propose_batch(name, collection, one, before, counts, probe)
+                return batches.search_batch(name, collection, label_set, before, counts, words)
+            return batches.propose_batch(name, collection, label_set, before, counts, probe)
 
-    asked = (source, words)
+    request = (source, words)
     if source == FOUND and not words:
         st.text("Enter a search to find pictures to label.")
         return
-    if batch is None or st.session_state.get(f"{slot}-asked") != asked:
+    if batch is None or st.session_state.get(f"{slot}-asked") != request:
         with errors.show_errors():
             batch = next_(batch)
-        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, asked
+        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, request
 
     def keep() -> None:
-        mine: Batch = st.session_state[slot]
-        now = given_keys(key, mine.number)
-        if now is not None:
-            mine.keep(collection, one, now)
+        current: Batch = st.session_state[slot]
+        keys = given_keys(key, current.number)
+        if keys is not None:
+            current.keep(collection, label_set, keys)
 
-    if batch.refused is not None:
-        errors.show_error(batch.refused)
+    if batch.error is not None:
+        errors.show_error(batch.error)
         st.text("Your latest labels are not stored yet.")
         st.button("Store now", on_click=keep)
-    choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in one.keys().items()]
-    asks = labeller(
+    choices = [ClassChoice(k, one_line(tag), counts.get(tag, 0)) for k, tag in label_set.keys().items()]
+    events = labeller(
         batch.cards,
         choices,
         key=key,
@@ -132,9 +134,9 @@ def _label(name: str, collection: Collection, one: LabelSet, counts: dict[str, i
     )
     for line in batch.notes:
         st.text(line)
-    if asks.like is not None:
-        results.search_like(*asks.like)
-    if asks.more and batch.refused is None:
+    if events.like is not None:
+        results.search_like(*events.like)
+    if events.more and batch.error is None:
         with errors.show_errors():
             st.session_state[slot] = next_(batch)
         st.rerun(scope="fragment")

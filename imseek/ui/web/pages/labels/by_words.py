@@ -55,17 +55,17 @@ def show(name: str, collection: Collection) -> None:
         return
     left, right = st.columns((2, 5), gap="large")
     with left:
-        asked = _read_options(name, collection)
-        classes = asked.read()
+        options = _read_options(name, collection)
+        classes = options.read()
         saving = st.container()
     with right:
-        found = _preview(name, collection, asked, classes)
+        preview = _preview(name, collection, options, classes)
     with saving:
-        if found is not None and isinstance(classes, Classes):
+        if preview is not None and isinstance(classes, Classes):
             # A new key after each save makes a new, closed popover.
-            sent = st.session_state.get(_SAVES_KEY, 0)
-            with st.popover("Save these labels", type="primary", key=f"labels-save-{sent}"):
-                _save(collection, asked, classes, found)
+            save_number = st.session_state.get(_SAVES_KEY, 0)
+            with st.popover("Save these labels", type="primary", key=f"labels-save-{save_number}"):
+                _save(collection, options, classes, preview)
         _show_outcome(collection)
     saved_labels.show(name, collection)
 
@@ -111,9 +111,9 @@ def _sources(collection: Collection) -> None:
     if st.session_state.get("labels-file-wrong"):
         st.text("⚠️ That file is not UTF-8. Save it as UTF-8 text.")
     with errors.show_errors():
-        there = [one.tag for one in tags.counts(collection)]
-    chosen = st.multiselect("Tags", there, key="labels-tags", format_func=escape_markdown, disabled=not there)
-    st.button("Use these tags", on_click=lambda: saved_labels.fill(as_text(chosen)), disabled=not chosen)
+        existing = [one.tag for one in tags.counts(collection)]
+    choice = st.multiselect("Tags", existing, key="labels-tags", format_func=escape_markdown, disabled=not existing)
+    st.button("Use these tags", on_click=lambda: saved_labels.fill(as_text(choice)), disabled=not choice)
 
 
 def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
@@ -135,18 +135,18 @@ def _more(collection: Collection, text: str, none: bool) -> LabelOptions:
             height=80,
         )
     with errors.show_errors():
-        known = labels.known_scales(collection.path)
+        scales = labels.known_scales(collection.path)
     several = False
-    if known.several:
+    if scales.several:
         several = st.toggle("Allow several classes per picture", key="labels-several")
     threshold = st.slider("Minimum probability", 0.0, 1.0, 0.5 if several else 0.0, 0.05)
     choice = st.selectbox(
-        "Confidence scale", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=escape_markdown
+        "Confidence scale", (TRAINED, *scales.names, NUMBER), key="labels-temperature", format_func=escape_markdown
     )
-    st.text(f"The encoder: {one_line(known.own.source)}. This changes probabilities, not the ranking.")
+    st.text(f"The encoder: {one_line(scales.own.source)}. This changes probabilities, not the ranking.")
     temperature = None if choice == TRAINED else choice
     if choice == NUMBER:
-        number = st.number_input("Temperature", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f")
+        number = st.number_input("Temperature", 0.001, 10.0, 1 / scales.own.factor, 0.01, format="%.3f")
         temperature = str(number)
     centred = st.checkbox("Every class occurs in the collection", key="labels-centred")
     where = st.text_input(
@@ -173,65 +173,65 @@ def _preview(name: str, collection: Collection, options: LabelOptions, classes: 
         return None
     # Only for the first one: later previews are too fast to read it.
     first = name not in st.session_state.setdefault("labels-read", set())
-    said = st.spinner("Loading the encoder: this takes a few seconds the first time…") if first else nullcontext()
+    spinner = st.spinner("Loading the encoder: this takes a few seconds the first time…") if first else nullcontext()
     try:
-        with said:
-            found = labels.preview(collection, classes, images=SAMPLE, **options.arguments())
+        with spinner:
+            preview = labels.preview(collection, classes, images=SAMPLE, **options.arguments())
         st.session_state["labels-read"].add(name)
     except ImseekError as error:
         errors.show_error(error)
         return None
-    if not found.of:
+    if not preview.of:
         st.text("No pictures match this condition.")
         return None
-    looked = len(found.labels.image_ids)
-    st.text(preview_line(looked, found.of))
-    if (note := encoder_caveat(found.labels.encoder)) is not None:
+    sample_size = len(preview.labels.image_ids)
+    st.text(preview_line(sample_size, preview.of))
+    if (note := encoder_caveat(preview.labels.encoder)) is not None:
         st.text(f"⚠️ {note}")
-    for line in found.labels.notes:
+    for line in preview.labels.notes:
         st.text(one_line(line))
-    examples = found.labels.examples(EXAMPLES)
+    examples = preview.labels.examples(EXAMPLES)
     like = shelves(
-        label_shelves.shelves(name, collection.path, examples, of=looked),
+        label_shelves.shelves(name, collection.path, examples, of=sample_size),
         key=f"labels-shelves-{name}",
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := label_shelves.unused_labels(examples):
-        st.text(f"No pictures: {one_line(', '.join(empty))}")
+    if unused := label_shelves.unused_labels(examples):
+        st.text(f"No pictures: {one_line(', '.join(unused))}")
     if like is not None:
         results.search_like(*like)
-    return found
+    return preview
 
 
-def _save(collection: Collection, options: LabelOptions, classes: Classes, found: LabelPreview) -> None:
-    takes = job_costs.describe(job_costs.seconds("label", found.of))
+def _save(collection: Collection, options: LabelOptions, classes: Classes, preview: LabelPreview) -> None:
+    duration = job_costs.describe(job_costs.seconds("label", preview.of))
     st.text(
-        f"Nothing is stored until you save, which takes {takes}. You can filter by saved labels, update them, and "
+        f"Nothing is stored until you save, which takes {duration}. You can filter by saved labels, update them, and "
         "delete them."
     )
     with errors.show_errors():
-        there = {one.name for one in labels.saved(collection)}
-    free = free_name(there)
+        names = {one.name for one in labels.saved(collection)}
+    free = free_name(names)
     name = (st.text_input("Name", key="labels-name", placeholder=free) or "").strip() or free
-    if name in there:
+    if name in names:
         st.text(f"This replaces the saved labels {one_line(name)}.")
     tag = st.checkbox("Also add each label as a tag", key="labels-tag")
     busy = label_tasks.is_busy(collection.path, SLOT)
-    what = f"Label {format_count(found.of, 'picture')}"
-    if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
+    task_name = f"Label {format_count(preview.of, 'picture')}"
+    if st.button(f"{task_name} and save", type="primary", disabled=busy, key="labels-go"):
         arguments = options.arguments()
 
         def task(progress: ProgressCallback, stop: threading.Event) -> SaveResult:
-            made = labels.label(collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments)
-            return SaveResult(name, len(made.image_ids), made.tagged)
+            outcome = labels.label(collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments)
+            return SaveResult(name, len(outcome.image_ids), outcome.tagged)
 
-        label_tasks.begin(collection.path, SLOT, what, task)
+        label_tasks.begin(collection.path, SLOT, task_name, task)
         st.session_state[_SAVES_KEY] = st.session_state.get(_SAVES_KEY, 0) + 1
         st.rerun()
 
 
 def _show_outcome(collection: Collection) -> None:
-    found = label_tasks.outcome(collection.path, SLOT)
-    if isinstance(found, SaveResult):
-        st.text(f"✓ {found.line()}")
+    outcome = label_tasks.outcome(collection.path, SLOT)
+    if isinstance(outcome, SaveResult):
+        st.text(f"✓ {outcome.line()}")

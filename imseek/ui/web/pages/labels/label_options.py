@@ -45,12 +45,12 @@ class LabelOptions:
     def arguments(self) -> dict[str, Any]:
         """Return arguments for :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
         # As a list: a single text could be taken for a file name.
-        named = self.sentences in labels.template_sets()
+        is_template_set = self.sentences in labels.template_sets()
         none: bool | list[str] = False
         if self.none is not None and not self.several:
             none = lines_of(self.none) or True
         return {
-            "templates": self.sentences if named else lines_of(self.sentences) or [DEFAULT_TEMPLATE],
+            "templates": self.sentences if is_template_set else lines_of(self.sentences) or [DEFAULT_TEMPLATE],
             "none": none,
             "multi": self.several,
             "threshold": self.threshold,
@@ -64,12 +64,12 @@ class LabelOptions:
         if not self.text.strip():
             return "Type one class per line to see its pictures here."
         try:
-            found = labels.parse_classes(self.text)
+            classes = labels.parse_classes(self.text)
         except UsageError as error:
             return capitalise(str(error))
-        if len(found) == 1 and self.none is None and not self.several:
+        if len(classes) == 1 and self.none is None and not self.several:
             return "With a single class, every picture would belong to it. Add another, or allow “none of these”."
-        return found
+        return classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ class SaveResult:
         return f"Saved as {self.name}: labels of {self.images:,} pictures{tags}."
 
 
-def free_name(there: Container[str]) -> str:
+def free_name(used_names: Container[str]) -> str:
     """Return a name that is not taken."""
     names = (f"labels_{n}" if n > 1 else "labels" for n in itertools.count(1))
-    return next(name for name in names if name not in there)
+    return next(name for name in names if name not in used_names)
 
 
 def lines_of(text: str) -> list[str]:
@@ -101,9 +101,9 @@ def lines_of(text: str) -> list[str]:
 def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None) -> str:
     """Format classes as they are typed. A separator (``: ``) within a name is changed in the name, not in its words."""
     lines = []
-    for name, said in zip(classes, words or [(name,) for name in classes], strict=True):
-        plain = tuple(said) == (name,) and ": " not in name and not name.endswith(":")
-        lines.append(name if plain else f"{name.replace(': ', ':')}: {', '.join(said)}")
+    for name, texts in zip(classes, words or [(name,) for name in classes], strict=True):
+        plain = tuple(texts) == (name,) and ": " not in name and not name.endswith(":")
+        lines.append(name if plain else f"{name.replace(': ', ':')}: {', '.join(texts)}")
     return "\n".join(lines)
 
 
@@ -117,12 +117,18 @@ def encoder_caveat(encoder: str) -> str | None:
     )
 
 
-def preview_line(looked: int, of: int) -> str:
-    return f"Preview of {looked:,} of {of:,} pictures, evenly sampled." if looked < of else f"All {of:,} pictures."
+def preview_line(sample: int, total: int) -> str:
+    return (
+        f"Preview of {sample:,} of {total:,} pictures, evenly sampled."
+        if sample < total
+        else f"All {total:,} pictures."
+    )
 
 
-def saved_line(one: SavedLabels) -> str:
+def saved_line(saved_set: SavedLabels) -> str:
     """Describe saved labels in one line."""
-    kept = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
-    classes = ", ".join(one.classes[:12]) + (f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else "")
-    return f"{classes} · as {kept} · {one.encoder} · {one.created[:10]}"
+    storage = " and ".join(["columns"] * saved_set.columns + ["tags"] * saved_set.tags)
+    classes = ", ".join(saved_set.classes[:12]) + (
+        f", and {len(saved_set.classes) - 12:,} more" if len(saved_set.classes) > 12 else ""
+    )
+    return f"{classes} · as {storage} · {saved_set.encoder} · {saved_set.created[:10]}"

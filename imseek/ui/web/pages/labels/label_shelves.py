@@ -30,11 +30,11 @@ def shelves(
     name: str, root: Path, examples: Sequence[LabelExamples], *, of: int, none: str = NONE
 ) -> tuple[Shelf, ...]:
     """Return a shelf for each label that images have, in their order; ``of`` is the number of images labelled."""
-    shown = [one for one in examples if one.images][:SHELVES]
-    there = overview.find_places(root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs))
+    labels = [one for one in examples if one.images][:SHELVES]
+    places = overview.find_places(root, (i for one in labels for pairs in (one.surest, one.unsurest) for i, _ in pairs))
 
     def row(title: str, pairs: Sequence[tuple[int, float]]) -> Row:
-        return Row(title, tuple(card(name, i, there.get(i), f"{share:.2f}") for i, share in pairs))
+        return Row(title, tuple(card(name, i, places.get(i), f"{share:.2f}") for i, share in pairs))
 
     return tuple(
         Shelf(
@@ -47,7 +47,7 @@ def shelves(
                 if pairs
             ),
         )
-        for one in shown
+        for one in labels
     )
 
 
@@ -59,5 +59,5 @@ def unused_labels(examples: Sequence[LabelExamples]) -> tuple[str, ...]:
 def column_name(text: str) -> str:
     """Turn ``text`` into a name for columns or a probe: lower-case letters, digits and _, beginning with a letter."""
     ascii_ = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.strip().lower())
-    kept = "_".join(part for part in ascii_.split("_") if part)[:40].lstrip("0123456789_")
-    return kept or "labels"
+    name = "_".join(part for part in ascii_.split("_") if part)[:40].lstrip("0123456789_")
+    return name or "labels"

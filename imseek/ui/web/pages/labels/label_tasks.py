@@ -22,9 +22,9 @@ _KIND: Final = "labels"
 _PHASES = {"words": "Reading class names", "labels": "Labelling", "labelling": "Looking at pictures"}
 
 
-def begin(root: Path, slot: str, what: str, work: Work) -> BackgroundTask[Any]:
+def begin(root: Path, slot: str, title: str, work: Work) -> BackgroundTask[Any]:
     """Start a task, unless one is running in the same ``slot`` of the collection; returns the running task."""
-    return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_event), what)
+    return background.start(_KIND, (root, slot), lambda task: work(task.tell, task.stop_event), title)
 
 
 def find(root: Path, slot: str) -> BackgroundTask[Any] | None:

@@ -43,10 +43,10 @@ def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None)
         return
     if work is None and st.button("Predict all pictures"):
         _apply_to_all(collection, title, slot)
-    found = label_tasks.outcome(collection.path, slot)
-    if isinstance(found, TrainedProbe):
-        _show_predictions(name, collection, found)
-        _save(name, collection, found, slot)
+    outcome = label_tasks.outcome(collection.path, slot)
+    if isinstance(outcome, TrainedProbe):
+        _show_predictions(name, collection, outcome)
+        _save(name, collection, outcome, slot)
     elif probe is not None and not label_tasks.is_busy(collection.path, slot):
         st.text(score_line(probe.score))
     if probe is not None:
@@ -57,48 +57,48 @@ def score_line(score: ProbeScore) -> str:
     """Describe the accuracy of a probe."""
     if score.accuracy is None:
         return "How good it is could not be measured: label two pictures or more of each class."
-    of = score.accuracy
+    accuracy = score.accuracy
     return (
-        f"Right for {of.value:.0%} of {score.tested:,} labelled pictures that were held out in turn "
-        f"(95 % interval: {of.low:.0%} to {of.high:.0%})."
+        f"Right for {accuracy.value:.0%} of {score.tested:,} labelled pictures that were held out in turn "
+        f"(95 % interval: {accuracy.low:.0%} to {accuracy.high:.0%})."
     )
 
 
 def show_train_button(
     collection: Collection,
-    one: LabelSet,
+    label_set: LabelSet,
     probe: ProbeInfo | None,
     counts: Mapping[str, int],
-    begun: Callable[[], None],
+    on_begin: Callable[[], None],
 ) -> None:
-    """Draw the button that starts training, with advice; ``begun`` is called as it starts."""
-    slot = f"learn-{one.name}"
+    """Draw the button that starts training, with advice; ``on_begin`` is called as it starts."""
+    slot = f"learn-{label_set.name}"
     busy = label_tasks.is_busy(collection.path, slot)
-    why = tag_label_sets.why_not_learnable(one, counts)
-    labelled = sum(counts.get(tag, 0) for tag in one.tags)
+    why = tag_label_sets.why_not_learnable(label_set, counts)
+    labelled = sum(counts.get(tag, 0) for tag in label_set.tags)
     verb = "Train" if probe is None else "Train again"
     text = f"{verb} on {labelled:,} labels" if why is None else verb
 
     def start() -> None:
-        labels = one.labels(counts)
+        labels = label_set.labels(counts)
 
         def task(progress: ProgressCallback, stop: threading.Event) -> TrainedProbe:
-            info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
-            return TrainedProbe(info, probes.apply(collection, one.name, progress=progress))
+            info = probes.fit(collection, label_set.name, labels, force=True, progress=progress, stop=stop)
+            return TrainedProbe(info, probes.apply(collection, label_set.name, progress=progress))
 
-        label_tasks.begin(collection.path, slot, f"Training {one.name}", task)
+        label_tasks.begin(collection.path, slot, f"Training {label_set.name}", task)
         label_tasks.forget(collection.path, f"{slot}-save")
         st.session_state["learn-begun"] = True
-        begun()
+        on_begin()
 
     disabled = why is not None or busy
     st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
     if st.session_state.pop("learn-begun", False):
         st.rerun()  # The whole page, which shows running tasks.
-    hints = [tag_label_sets.advice(one, counts) if why is None else why]
+    hints = [tag_label_sets.advice(label_set, counts) if why is None else why]
     if why is None:
-        takes = job_costs.describe(1 + job_costs.seconds("label", read_state(collection.path).images))
-        hints.append(f"Training, with predictions for all pictures, takes {takes}.")
+        duration = job_costs.describe(1 + job_costs.seconds("label", read_state(collection.path).images))
+        hints.append(f"Training, with predictions for all pictures, takes {duration}.")
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
     st.text(one_line(" ".join(filter(None, hints))))
@@ -115,29 +115,29 @@ def _apply_to_all(collection: Collection, title: str, slot: str) -> None:
     st.rerun()
 
 
-def _show_predictions(name: str, collection: Collection, found: TrainedProbe) -> None:
-    info, applied = found.info, found.applied
+def _show_predictions(name: str, collection: Collection, training: TrainedProbe) -> None:
+    info, applied = training.info, training.applied
     labels = ", ".join(f"{tag} {n:,}" for tag, n in zip(info.classes, info.counts, strict=True))
     st.text(score_line(info.score))
     st.text(f"Learned from {one_line(labels)}. What it says of {format_count(applied.images, 'picture')}:")
     for note in info.notes:
         st.text(one_line(note))
     none = f"not {', '.join(info.classes)}"[:80]
-    drawn = label_shelves.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
+    shelf_data = label_shelves.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
     like = shelves(
-        drawn,
+        shelf_data,
         key=f"learned-{name}-{info.name}",
         base=app_state.images_url(name),
         opens=app_state.current_app().opens,
     )
-    if empty := label_shelves.unused_labels(applied.examples):
-        st.text(f"No pictures: {one_line(', '.join(empty))}")
+    if unused := label_shelves.unused_labels(applied.examples):
+        st.text(f"No pictures: {one_line(', '.join(unused))}")
     if like is not None:
         results.search_like(*like)
 
 
-def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> None:
-    info = found.info
+def _save(name: str, collection: Collection, training: TrainedProbe, slot: str) -> None:
+    info = training.info
     saving = f"{slot}-save"
     busy = label_tasks.is_busy(collection.path, saving)
     with st.container(border=True):
@@ -146,9 +146,9 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
         column = info.name
         if columns:
             column = (st.text_input("Column name", info.name, key=f"{slot}-name") or info.name).strip()
-        sure = 0.5 if info.several else _TAG_THRESHOLD
+        threshold = 0.5 if info.several else _TAG_THRESHOLD
         if tag:
-            sure = st.slider("Minimum probability for tags", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")
+            threshold = st.slider("Minimum probability for tags", 0.05, 0.99, threshold, 0.01, key=f"{slot}-sure")
         st.text("Labels given by people stay unchanged.")
         if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
 
@@ -158,7 +158,7 @@ def _save(name: str, collection: Collection, found: TrainedProbe, slot: str) -> 
                     info.name,
                     save=column if columns else None,
                     tag=tag,
-                    threshold=sure if tag else None,
+                    threshold=threshold if tag else None,
                     progress=progress,
                     stop=stop,
                 )

@@ -34,13 +34,13 @@ def fill(text: str) -> None:
 def show(name: str, collection: Collection) -> None:
     """Draw the saved labels, in a fragment."""
     with errors.show_errors():
-        there = labels.saved(collection)
-    if not there:
+        saved_sets = labels.saved(collection)
+    if not saved_sets:
         return
     st.subheader("Saved labels", anchor=False)
-    if isinstance(done := label_tasks.outcome(collection.path, SLOT), SaveResult):
-        st.text(f"✓ {done.line()}")
-    for one in there:
+    if isinstance(outcome := label_tasks.outcome(collection.path, SLOT), SaveResult):
+        st.text(f"✓ {outcome.line()}")
+    for one in saved_sets:
         _one(name, collection, one)
 
 
@@ -61,31 +61,34 @@ def show_pictures(column: str, classes: Sequence[str], key: str, width: int | Li
         st.switch_page(navigation.page("search"), query_params=query)
 
 
-def _one(name: str, collection: Collection, one: SavedLabels) -> None:
-    key = f"saved-{one.name}"
+def _one(name: str, collection: Collection, saved_set: SavedLabels) -> None:
+    key = f"saved-{saved_set.name}"
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             with st.container():
-                st.text(one.name)
-                st.text(one_line(saved_line(one)))
-            if one.columns:
-                show_pictures(one.name, one.classes, f"{key}-class", width=220)
-            st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(one.classes, one.words),))
-            if st.button("Label new pictures", key=f"{key}-again", disabled=not one.current):
+                st.text(saved_set.name)
+                st.text(one_line(saved_line(saved_set)))
+            if saved_set.columns:
+                show_pictures(saved_set.name, saved_set.classes, f"{key}-class", width=220)
+            st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(saved_set.classes, saved_set.words),))
+            if st.button("Label new pictures", key=f"{key}-again", disabled=not saved_set.current):
                 label_tasks.begin(
-                    collection.path, SLOT, f"Continuing {one.name}", partial(_label_new, collection, one.name)
+                    collection.path,
+                    SLOT,
+                    f"Continuing {saved_set.name}",
+                    partial(_label_new, collection, saved_set.name),
                 )
                 st.rerun()
             with st.popover("Delete"):
                 st.text("Deletes its columns, its tags, and its settings. Tags added by people stay.")
-                if st.button(f"Delete {one.name}", key=f"{key}-forget", type="primary"):
+                if st.button(f"Delete {saved_set.name}", key=f"{key}-forget", type="primary"):
                     with errors.show_errors():
-                        labels.forget(collection, one.name)
+                        labels.forget(collection, saved_set.name)
                     st.rerun(scope="fragment")
-        if not one.current:
-            st.text(f"Made with {one_line(one.encoder)}: the collection has another encoder now. Label all anew.")
+        if not saved_set.current:
+            st.text(f"Made with {one_line(saved_set.encoder)}: the collection has another encoder now. Label all anew.")
 
 
 def _label_new(collection: Collection, name: str, progress: ProgressCallback, stop: threading.Event) -> SaveResult:
-    found = labels.again(collection, name, progress=progress, stop=stop)
-    return SaveResult(name, len(found.image_ids), found.tagged)
+    result = labels.again(collection, name, progress=progress, stop=stop)
+    return SaveResult(name, len(result.image_ids), result.tagged)

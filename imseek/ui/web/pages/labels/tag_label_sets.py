@@ -1,4 +1,4 @@
-"""Label sets for labels by examples, without Streamlit: groups of tags, one of which an image has."""
+"""Label sets for labels by examples, without Streamlit: groups of tags of which an image has one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_CLASSES: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """The classes of a label set; ``name`` is that of its probe. With one class, an image belongs to it or not."""
+    """A set of classes and the ``name`` of its probe. With a single class, an image belongs to it or not."""
 
     name: str
     classes: tuple[str, ...]
@@ -39,22 +39,22 @@ class LabelSet:
         """Return tags by the keys that give them."""
         return {**{str(n + 1): one for n, one in enumerate(self.classes)}, NONE: self.none}
 
-    def labels(self, there: Iterable[str]) -> Labels:
-        """Return the labels to train a probe on; ``there`` are the tags that people have given.
+    def labels(self, given_tags: Iterable[str]) -> Labels:
+        """Return the labels to train a probe on; ``given_tags`` are those that people have given.
 
         A class without images is left out; the page reports it.
         """
-        known = set(there)
-        mine = tuple(tag for tag in self.tags if tag in known)
+        in_use = set(given_tags)
+        mine = tuple(tag for tag in self.tags if tag in in_use)
         if len(self.classes) == 1 and len(mine) == 2:
             # Binary: the negative tag is no class, and the probe never gives it.
             return Labels("tags", self.classes, several=True, negatives=self.none)
         return Labels("tags", mine or self.tags)
 
-    def choices(self, given: Mapping[int, str]) -> dict[int, str | None]:
+    def choices(self, keys_by_image: Mapping[int, str]) -> dict[int, str | None]:
         """Return tags by image id, from keys by image id; None for skipped images."""
         keys = self.keys()
-        return {image_id: keys.get(key) for image_id, key in given.items()}
+        return {image_id: keys.get(key) for image_id, key in keys_by_image.items()}
 
 
 def parse_set(text: str, name: str = "") -> LabelSet:
@@ -62,21 +62,21 @@ def parse_set(text: str, name: str = "") -> LabelSet:
 
     Without a ``name``, it is derived from the classes.
     """
-    found: dict[str, str] = {}
+    classes_by_tag: dict[str, str] = {}
     for part in text.replace("\n", ",").split(","):
         if part.strip():
-            found.setdefault(normalise_name(part), part.strip())
-    if not found:
+            classes_by_tag.setdefault(normalise_name(part), part.strip())
+    if not classes_by_tag:
         raise UsageError("no classes are named", hint="such as: cat, dog")
-    if len(found) > MAX_CLASSES:
-        raise UsageError(f"{len(found)} classes, and there are keys for {MAX_CLASSES}", hint="leave some out")
-    if any(len(one) > 100 or not one.isprintable() for one in found.values()):
+    if len(classes_by_tag) > MAX_CLASSES:
+        raise UsageError(f"{len(classes_by_tag)} classes, and there are keys for {MAX_CLASSES}", hint="leave some out")
+    if any(len(name) > 100 or not name.isprintable() for name in classes_by_tag.values()):
         raise UsageError("a class is one line of 100 characters at most")
-    classes = tuple(found.values())
-    one = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)
-    if len(one.none) > 200:
+    classes = tuple(classes_by_tag.values())
+    label_set = LabelSet(column_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes)
+    if len(label_set.none) > 200:
         raise UsageError("the names of these classes are too long", hint="shorten them: 180 characters in all")
-    return one
+    return label_set
 
 
 def of_probe(probe: ProbeInfo) -> LabelSet | None:
@@ -97,26 +97,26 @@ def of_probe(probe: ProbeInfo) -> LabelSet | None:
 
 def count_labels(counts: Sequence[TagCount]) -> dict[str, int]:
     """Return how many images people have given each tag."""
-    found = {one.tag: sum(n for who, n in one.by.items() if is_manual(who)) for one in counts}
-    return {tag: n for tag, n in found.items() if n}
+    counts_by_tag = {one.tag: sum(n for giver, n in one.by.items() if is_manual(giver)) for one in counts}
+    return {tag: n for tag, n in counts_by_tag.items() if n}
 
 
-def why_not_learnable(one: LabelSet, counts: Mapping[str, int]) -> str | None:
+def why_not_learnable(label_set: LabelSet, counts: Mapping[str, int]) -> str | None:
     """Return why a probe cannot be trained yet, and what to do; None if it can."""
-    there = {tag: counts[tag] for tag in one.tags if counts.get(tag)}
-    if not there:
+    counts_by_tag = {tag: counts[tag] for tag in label_set.tags if counts.get(tag)}
+    if not counts_by_tag:
         return "Nothing is labelled yet. Label a few pictures of each class."
-    if len(there) < 2:
-        tag, n = next(iter(there.items()))
-        other = one.none if len(one.classes) == 1 and tag != one.none else "another class"
+    if len(counts_by_tag) < 2:
+        tag, n = next(iter(counts_by_tag.items()))
+        other = label_set.none if len(label_set.classes) == 1 and tag != label_set.none else "another class"
         return f"So far only {tag} is labelled ({n:,}). Label some pictures of {other} too."
     return None
 
 
-def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
+def advice(label_set: LabelSet, counts: Mapping[str, int]) -> str:
     """Return advice about classes with few or no labels."""
-    few = [tag for tag in one.tags if 0 < counts.get(tag, 0) < 5]
-    missing = [tag for tag in one.classes if not counts.get(tag)]
+    few = [tag for tag in label_set.tags if 0 < counts.get(tag, 0) < 5]
+    missing = [tag for tag in label_set.classes if not counts.get(tag)]
     parts = []
     if missing:
         parts.append(f"None is labelled {', '.join(missing)} yet: that will not be learned.")
@@ -125,8 +125,8 @@ def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
     return " ".join(parts)
 
 
-def changes(before: Mapping[int, str], now: Mapping[int, str]) -> dict[int, str]:
+def changes(former: Mapping[int, str], current: Mapping[int, str]) -> dict[int, str]:
     """Return changed keys by image id; a removed key counts as skipped."""
-    found = {image_id: key for image_id, key in now.items() if before.get(image_id, SKIP) != key}
-    found.update({image_id: SKIP for image_id, key in before.items() if image_id not in now and key != SKIP})
-    return found
+    changed_keys = {image_id: key for image_id, key in current.items() if former.get(image_id, SKIP) != key}
+    changed_keys.update({image_id: SKIP for image_id, key in former.items() if image_id not in current and key != SKIP})
+    return changed_keys

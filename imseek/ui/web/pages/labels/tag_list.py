@@ -25,14 +25,14 @@ _GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
 def show(name: str, collection: Collection) -> None:
     """Draw the list."""
     with errors.show_errors():
-        there = tags.counts(collection)
-    if not there:
+        counts = tags.counts(collection)
+    if not counts:
         st.text("No tags yet.")
         st.text("Tags come from labels by examples, from saved labels, and from pictures you select in a search.")
         return
     st.text("Choose a tag to see its pictures, rename it or remove it.")
-    picked = st.dataframe(
-        rows(there),
+    event = st.dataframe(
+        rows(counts),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -40,19 +40,19 @@ def show(name: str, collection: Collection) -> None:
         key=f"tags-table-{st.session_state.setdefault('tags-changes', 0)}",
         column_config={"pictures": st.column_config.NumberColumn(format="localized")},
     )
-    at = picked["selection"]["rows"]
-    if at and at[0] < len(there):
-        _one(name, collection, there[at[0]], there)
+    row_numbers = event["selection"]["rows"]
+    if row_numbers and row_numbers[0] < len(counts):
+        _one(name, collection, counts[row_numbers[0]], counts)
 
 
-def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
+def rows(counts: Sequence[TagCount]) -> list[dict[str, object]]:
     """Return the rows of the table of tags."""
-    return [{"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))} for one in there]
+    return [{"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))} for one in counts]
 
 
 def givers(by: Mapping[str, int]) -> str:
     """Describe who gave a tag, and how often."""
-    return ", ".join(f"{_giver(who)}: {n:,}" for who, n in count_givers(by))
+    return ", ".join(f"{_giver(giver)}: {n:,}" for giver, n in count_givers(by))
 
 
 def _giver(provenance: str) -> str:
@@ -62,7 +62,7 @@ def _giver(provenance: str) -> str:
     return f"{_GIVERS[kind]} ({name})" if kind in _GIVERS and name else provenance
 
 
-def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:
+def _one(name: str, collection: Collection, one: TagCount, counts: Sequence[TagCount]) -> None:
     with st.container(border=True):
         st.text(one_line(one.tag))
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -73,7 +73,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 # Text typed for one tag must not appear for another.
                 key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
                 to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
-                if any(other.tag == to for other in there) and to != one.tag:
+                if any(other.tag == to for other in counts) and to != one.tag:
                     st.text("This tag already exists. The two will be merged.")
                 if st.button("Rename tag", disabled=not to or to == one.tag):
                     _apply_change(lambda: undoable_changes.rename_tag(collection, one.tag, to))

@@ -1,4 +1,4 @@
-"""What the colours of a map can stand for, and the colour of each image."""
+"""Colours of the images on a map, and the choice of what they stand for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIN_BRIGHT: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class ColourBy:
-    """What colours stand for.
+    """The meaning of the colours.
 
     ``what`` is a query, a tag (empty: the most common one of each image), the name under which clusters are stored, or
     a column.
@@ -63,44 +63,44 @@ class ColourBy:
 
 def choices(collection: Collection) -> tuple[ColourBy, ...]:
     """List what colours can stand for, the most usual first."""
-    found = [
+    options = [
         ColourBy("none"),
         ColourBy("words"),
         ColourBy("column", "folder"),
         ColourBy("column", "taken_at"),
     ]
     if tags.counts(collection):
-        found.append(ColourBy("tags"))
+        options.append(ColourBy("tags"))
     stored = clusters.stored(collection)
-    found += [ColourBy("clusters", name) for name in stored]
-    found.append(ColourBy("column", "source"))
+    options += [ColourBy("clusters", name) for name in stored]
+    options.append(ColourBy("column", "source"))
     of_clusters = {f"{name}{end}" for name in stored for end in ("", "_name")}
-    taken = {one.what for one in found} | _UNIQUE_COLUMNS | of_clusters
-    found += [ColourBy("column", name) for name in maps.columns(collection) if name not in taken]
-    return tuple(found)
+    used = {one.what for one in options} | _UNIQUE_COLUMNS | of_clusters
+    options += [ColourBy("column", name) for name in maps.columns(collection) if name not in used]
+    return tuple(options)
 
 
 @lru_cache(maxsize=16)
-def colours(shown: MapView, by: ColourBy) -> ColourData:
+def colours(view: MapView, by: ColourBy) -> ColourData:
     """Colour a view by anything but words. Raises QueryError for a column that does not exist, UsageError."""
-    return store_colours(_make_colouring(shown, by))
+    return store_colours(_make_colouring(view, by))
 
 
-def by_words(collection: Collection, shown: MapView, words: str) -> ColourData:
+def by_words(collection: Collection, view: MapView, words: str) -> ColourData:
     """Colour images by the score that a search for these words gives them. Raises as
     :meth:`imseek.Collection.search`."""
-    key = (shown, words)
-    made = _words_cache.get(key)
-    if made is None:
-        scores = maps.scores(collection, words, load_points(shown).ids)
+    key = (view, words)
+    colour_data = _words_cache.get(key)
+    if colour_data is None:
+        scores = maps.scores(collection, words, load_points(view).ids)
         if len(_words_cache) >= _WORDS_CACHE_SIZE:
             _words_cache.pop(next(iter([*_words_cache]), key), None)
         colouring = _colour_scores(scores)
         best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:MAX_PICTURES]
         stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
         stand_out[:_MIN_BRIGHT] = True
-        made = _words_cache[key] = store_colours(colouring, best[stand_out])
-    return made  # Not read from the cache: another page may have dropped it.
+        colour_data = _words_cache[key] = store_colours(colouring, best[stand_out])
+    return colour_data  # Not read from the cache: another page may have dropped it.
 
 
 def _colour_scores(scores: Float32) -> Colouring:
@@ -108,8 +108,8 @@ def _colour_scores(scores: Float32) -> Colouring:
 
     Otherwise half of all images would get middle colours.
     """
-    there = scores[~np.isnan(scores)]
-    usual = float(np.median(there)) if len(there) else 0.0
+    present = scores[~np.isnan(scores)]
+    usual = float(np.median(present)) if len(present) else 0.0
     raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
     colouring = colour_by_column("score", raised, one_line)
     legend = colouring.legend or {}
@@ -127,75 +127,77 @@ def clear_cache() -> None:
     _words_cache.clear()
 
 
-def _make_colouring(shown: MapView, by: ColourBy) -> Colouring:
-    of = load_points(shown)
+def _make_colouring(view: MapView, by: ColourBy) -> Colouring:
+    points = load_points(view)
     if by.kind == "none":
-        return single_colour(len(of.ids))
+        return single_colour(len(points.ids))
     if by.kind == "tags":
-        return colour_by_column("tag", _tags(shown, of.ids, by.what), one_line)
+        return colour_by_column("tag", _tags(view, points.ids, by.what), one_line)
     if by.kind == "clusters":
-        return colour_by_column("cluster", _clusters(shown, of.ids, by.what), one_line)
-    column = _column(shown, of.ids, by.what)
+        return colour_by_column("cluster", _clusters(view, points.ids, by.what), one_line)
+    column = _column(view, points.ids, by.what)
     if by.what == "source":
-        column = _sources(shown, column)
+        column = _sources(view, column)
     return colour_by_column(by.what, column, one_line)
 
 
-def _column(shown: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
+def _column(view: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
     """Return the column's values for the images with these ids, which are on the map."""
-    table = maps.table(shown.root, shown.name, where=shown.where, columns=[name])
-    there = table.column("image_id").to_numpy()
+    table = maps.table(view.root, view.name, where=view.where, columns=[name])
+    map_ids = table.column("image_id").to_numpy()
     column = table.column(name)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64(), safe=False)
-    at = np.searchsorted(there, ids)
-    if len(there) == 0 or (there[np.minimum(at, len(there) - 1)] != ids).any():
+    positions = np.searchsorted(map_ids, ids)
+    if len(map_ids) == 0 or (map_ids[np.minimum(positions, len(map_ids) - 1)] != ids).any():
         # A writer committed meanwhile: images that have been removed have no value.
-        at = np.where(np.isin(ids, there), np.minimum(at, max(0, len(there) - 1)), -1)
-        return pa.chunked_array([column.combine_chunks().take(pa.array(at, mask=at < 0))])
-    return column.take(pa.array(at))
+        positions = np.where(np.isin(ids, map_ids), np.minimum(positions, max(0, len(map_ids) - 1)), -1)
+        return pa.chunked_array([column.combine_chunks().take(pa.array(positions, mask=positions < 0))])
+    return column.take(pa.array(positions))
 
 
-def _tags(shown: MapView, ids: Ids, tag: str) -> pa.ChunkedArray:
+def _tags(view: MapView, ids: Ids, tag: str) -> pa.ChunkedArray:
     """Return the tag of each image: the given one where it has it, or without a given one its most common tag."""
-    given = [(image_id, one) for image_id, one in tags.every(shown.root) if not tag or one.tag == tag]
-    often = Counter(one.tag for _, one in given)
+    assignments = [(image_id, one) for image_id, one in tags.every(view.root) if not tag or one.tag == tag]
+    often = Counter(one.tag for _, one in assignments)
     best: dict[int, str] = {}
-    for image_id, one in given:
+    for image_id, one in assignments:
         if image_id not in best or (-often[one.tag], one.tag) < (-often[best[image_id]], best[image_id]):
             best[image_id] = one.tag
     return pa.chunked_array([pa.array([best.get(image_id) for image_id in ids.tolist()], pa.string())])
 
 
-def _clusters(shown: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
-    number = _column(shown, ids, name)
+def _clusters(view: MapView, ids: Ids, name: str) -> pa.ChunkedArray:
+    number = _column(view, ids, name)
     text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
-    if f"{name}_name" in maps.columns(shown.root):  # Clusters may have no names.
-        text = pc.coalesce(_column(shown, ids, f"{name}_name"), text)
+    if f"{name}_name" in maps.columns(view.root):  # Clusters may have no names.
+        text = pc.coalesce(_column(view, ids, f"{name}_name"), text)
     return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), text)
 
 
-def _sources(shown: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _sources(view: MapView, column: pa.ChunkedArray) -> pa.ChunkedArray:
     from imseek import open as open_collection
 
-    with open_collection(shown.root) as collection:
+    with open_collection(view.root) as collection:
         names = {source.source_id: display_path(source.path) for source in collection.info().sources}
     shown_as = [None if one is None else names.get(one, str(one)) for one in column.to_pylist()]
     return pa.chunked_array([pa.array(shown_as, pa.string())])
 
 
-def regions(shown: MapView, by: ColourBy, *, at_once: bool = False) -> ColourData | None:
-    """Return the values that name the regions of a map: those of the colours if they are names, else clusters, else
-    folders; None if there is nothing to name them by, or ``at_once`` if they would have to be read first."""
+def regions(view: MapView, by: ColourBy, *, at_once: bool = False) -> ColourData | None:
+    """Return the values that name the regions of a map: the colours' if those are names, else clusters, else folders.
+
+    None if there are no such values, or with ``at_once`` if they would have to be read first.
+    """
     if by.kind in ("tags", "clusters") or (by.kind == "column" and by.what in ("folder", "source")):
-        return colours(shown, by)
+        return colours(view, by)
     if at_once:
         return None
-    if stored := clusters.stored(shown.root):
-        return colours(shown, ColourBy("clusters", next(iter(stored))))
-    if len(load_points(shown).ids) > _MAX_FOLDERS:
+    if stored := clusters.stored(view.root):
+        return colours(view, ColourBy("clusters", next(iter(stored))))
+    if len(load_points(view).ids) > _MAX_FOLDERS:
         return None
-    folders = colours(shown, ColourBy("column", "folder"))
+    folders = colours(view, ColourBy("column", "folder"))
     legend = folders.colouring.legend
     # One folder's name on all regions would tell nothing.
     return folders if legend is not None and len(legend["legend"]) > 1 else None

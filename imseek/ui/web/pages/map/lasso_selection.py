@@ -28,17 +28,17 @@ def inside_polygon(places: Float32, corners: npt.NDArray[np.float64]) -> Bools:
         low, high = np.searchsorted(y, (min(y1, y2), max(y1, y2)))
         part = slice(int(low), int(high))
         odd[part] ^= x[part] < x1 + (y[part] - y1) * ((x2 - x1) / (y2 - y1))
-    found = np.zeros(len(x), np.bool_)
-    found[order] = odd
-    return found
+    inside = np.zeros(len(x), np.bool_)
+    inside[order] = odd
+    return inside
 
 
-def ids_in_lasso(drawn: MapPoints, lasso: Lasso) -> Ids:
+def ids_in_lasso(points: MapPoints, lasso: Lasso) -> Ids:
     """Return the ids (m,) inside a lasso, ascending, limited to the colours that were shown alone, if any."""
-    found = inside_polygon(drawn.places, lasso.corners)
-    if lasso.shades is not None and (shades := _shades(lasso.colours, len(drawn.ids))) is not None:
-        found &= np.isin(shades, lasso.shades)
-    return drawn.ids[found]
+    inside = inside_polygon(points.places, lasso.corners)
+    if lasso.shades is not None and (shades := _shades(lasso.colours, len(points.ids))) is not None:
+        inside &= np.isin(shades, lasso.shades)
+    return points.ids[inside]
 
 
 def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
@@ -47,9 +47,9 @@ def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
     return None if data is None or len(data) != 5 * n else np.frombuffer(data, np.uint8, offset=4 * n)
 
 
-def update_selection(before: Ids, found: Ids, *, add: bool) -> Ids:
-    """Return the selection after ``found`` was selected, ascending."""
-    return np.union1d(before, found) if add else np.unique(found)
+def update_selection(before: Ids, ids: Ids, *, add: bool) -> Ids:
+    """Return the selection after ``ids`` were selected, ascending."""
+    return np.union1d(before, ids) if add else np.unique(ids)
 
 
 def toggle_id(before: Ids, image_id: int) -> Ids:

@@ -27,9 +27,9 @@ _PCA_SECONDS: Final = 0.00002
 
 @dataclass(frozen=True, slots=True)
 class LayoutTask:
-    """A running job; ``what`` describes it."""
+    """A running job; ``title`` describes it."""
 
-    what: str
+    title: str
     launched: jobs.Launched
 
 
@@ -50,12 +50,12 @@ def describe_placing(images: int) -> str:
     return job_costs.describe(_START + images * _TRANSFORM_SECONDS)
 
 
-def start(root: Path, what: str, arguments: Sequence[str]) -> None:
+def start(root: Path, title: str, arguments: Sequence[str]) -> None:
     """Run ``imseek map ARGUMENTS`` for a collection in a process of its own. Raises ImseekError."""
     with _lock:
         before = _tasks.get(root)
         if before is None or before.launched.ended:
-            _tasks[root] = LayoutTask(what, jobs.launch(root, ["map", *arguments, "--json"]))
+            _tasks[root] = LayoutTask(title, jobs.launch(root, ["map", *arguments, "--json"]))
 
 
 def is_running(root: Path) -> bool:
@@ -86,7 +86,7 @@ def show_progress(root: Path) -> None:
     share = done / total if isinstance(done, int) and isinstance(total, int) and total > 0 else 0.0
     phase = str(progress.get("phase", "starting"))
     with st.container(border=True):
-        st.text(task.what)
+        st.text(task.title)
         st.progress(min(1.0, max(0.0, share)), text=f"{capitalise(phase)} …")
         st.text("It continues if you close this page. You can use other pages meanwhile.")
         if st.button("Stop", key="map-stop"):
@@ -99,25 +99,27 @@ _OUTCOME_KEY: Final = "map-ended"
 
 def show_outcome() -> None:
     """Show the outcome of the last job, once."""
-    said = st.session_state.pop(_OUTCOME_KEY, "")
-    if isinstance(said, ImseekError):
-        errors.show_error(said)
-    elif said:
-        st.info(said)
+    outcome = st.session_state.pop(_OUTCOME_KEY, "")
+    if isinstance(outcome, ImseekError):
+        errors.show_error(outcome)
+    elif outcome:
+        st.info(outcome)
 
 
 def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bool = False) -> None:
     """Draw a form that lays out a map under ``name``."""
-    ways = {
+    methods = {
         "umap": f"By neighbours (UMAP): those that look alike lie together. Takes {_takes('umap', images)}.",
         "pca": f"A first look (PCA): the two directions in which they differ most. Takes {_takes('pca', images)}.",
     }
-    way = st.radio("How", list(ways), format_func=ways.__getitem__, key=f"{key}-way", label_visibility="collapsed")
-    lacks = missing_extra(way)
+    method = st.radio(
+        "How", list(methods), format_func=methods.__getitem__, key=f"{key}-way", label_visibility="collapsed"
+    )
+    lacks = missing_extra(method)
     if lacks is not None:
         errors.show_error(lacks)
     near = 15
-    if way == "umap":
+    if method == "umap":
         near = st.slider(
             "Neighbours",
             5,
@@ -126,14 +128,14 @@ def show_form(root: Path, images: int, *, key: str, name: str = "map", again: bo
             key=f"{key}-near",
             help="How many neighbours count: more show the overall structure, fewer the details.",
         )
-    chosen = name
+    map_name = name
     if not again:
-        chosen = st.text_input(
+        map_name = st.text_input(
             "Name", name, key=f"{key}-name", help="Lower-case letters, digits and _, beginning with a letter."
         ).strip()
-    if st.button("Build the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"):
-        arguments = ["--method", way, "--name", chosen, *(["--refit"] if again else [])]
-        if way == "umap":
+    if st.button("Build the map", type="primary", disabled=lacks is not None or not map_name, key=f"{key}-go"):
+        arguments = ["--method", method, "--name", map_name, *(["--refit"] if again else [])]
+        if method == "umap":
             arguments += ["--neighbours", str(near)]
         with errors.show_errors():
             start(root, f"Laying out {images:,} pictures", arguments)

@@ -46,17 +46,17 @@ class MapPoints:
 
 def current_view(root: Path, name: str, where: str | None) -> MapView:
     """Return the view in the current generation."""
-    now = read_state(root)
-    return MapView(root, name, where, now.uuid, now.generation)
+    state = read_state(root)
+    return MapView(root, name, where, state.uuid, state.generation)
 
 
 @lru_cache(maxsize=8)
-def load_points(shown: MapView) -> MapPoints:
+def load_points(view: MapView) -> MapPoints:
     """Load the points of a view.
 
     Raises UsageError if the map does not exist or no image on it meets the condition, QueryError for a bad condition.
     """
-    table = maps.table(shown.root, shown.name, where=shown.where, columns=[])
+    table = maps.table(view.root, view.name, where=view.where, columns=[])
     total = len(table)
     if total > MAX_POINTS:
         table = table.take(sorted(maps.representative(table, MAX_POINTS)))
@@ -69,9 +69,9 @@ def load_points(shown: MapView) -> MapPoints:
 
 
 @lru_cache(maxsize=8)
-def count_missing(shown: MapView) -> int:
+def count_missing(view: MapView) -> int:
     """Count the images that were added after the map was made."""
-    return maps.missing(shown.root, shown.name)
+    return maps.missing(view.root, view.name)
 
 
 def clear_cache() -> None:

@@ -39,16 +39,16 @@ def show() -> None:
         if layout_job.is_running(root):
             layout_job.show_progress(root)
     with errors.show_errors():
-        found = {info.name: info for info in maps.maps(collection)}
+        infos = {info.name: info for info in maps.maps(collection)}
         info = collection.info()
-    if not found:
+    if not infos:
         if not layout_job.is_running(root):
             _first(collection, info.images)
         return
-    chosen, by, where = _choose_view(collection, found, info)
+    map_name, by, where = _choose_view(collection, infos, info)
     with st.container(key="map-state"):
-        _state(collection, found[chosen], info)
-    _map(name, collection, chosen, where, by)
+        _state(collection, infos[map_name], info)
+    _map(name, collection, map_name, where, by)
 
 
 def _first(collection: Collection, images: int) -> None:
@@ -64,28 +64,28 @@ def _first(collection: Collection, images: int) -> None:
 
 
 def _choose_view(
-    collection: Collection, found: dict[str, MapInfo], info: CollectionInfo
+    collection: Collection, infos: dict[str, MapInfo], info: CollectionInfo
 ) -> tuple[str, ColourBy, str | None]:
     """Draw the controls above the map and return map, colours and condition, which are in the URL too."""
     with errors.show_errors():
         ways = {one.written: one for one in colours.choices(collection)}
     by_hand = ways.get(_chosen_colour(ways), ColourBy("none")).kind in ("words", "tags")
-    several = len(found) > 1
+    several = len(infos) > 1
     widths = [*([1.2] if several else []), 1.2, *([1.5] if by_hand else []), 2.5, 0.7]
     columns = iter(st.columns(widths, vertical_alignment="center"))
-    first = "umap" if "umap" in found else next(iter(found))
-    names = sorted(found, key=lambda one: (one != first, one))
-    chosen = names[0]
+    first = "umap" if "umap" in infos else next(iter(infos))
+    names = sorted(infos, key=lambda one: (one != first, one))
+    map_name = names[0]
     if several:
-        chosen = next(columns).selectbox(
+        map_name = next(columns).selectbox(
             "Map",
             names,
             key=_MAP,
             bind="query-params",
-            format_func=lambda one: f"{found[one].name} ({found[one].method.upper()})",
+            format_func=lambda one: f"{infos[one].name} ({infos[one].method.upper()})",
             label_visibility="collapsed",
         )
-    way = next(columns).selectbox(
+    colour = next(columns).selectbox(
         "Colours",
         list(ways),
         key=_COLOUR,
@@ -93,7 +93,7 @@ def _choose_view(
         format_func=lambda one: ways[one].title,
         label_visibility="collapsed",
     )
-    by = ways[way]
+    by = ways[colour]
     if by.kind == "words":
         words = next(columns).text_input(
             "Words",
@@ -118,15 +118,15 @@ def _choose_view(
         .strip()
     )
     with next(columns):
-        _about_map(collection, found[chosen], info)
-    return chosen, by, where or None
+        _about_map(collection, infos[map_name], info)
+    return map_name, by, where or None
 
 
 def _chosen_colour(ways: dict[str, ColourBy]) -> str:
     """Return the coming value of the colour widget before it is drawn; the URL holds the titles of its choices."""
-    said = st.session_state.get(_COLOUR)
-    asked = st.query_params.get(_COLOUR)
-    return str(said or next((one for one, by in ways.items() if by.title == asked), "none"))
+    choice = st.session_state.get(_COLOUR)
+    title = st.query_params.get(_COLOUR)
+    return str(choice or next((one for one, by in ways.items() if by.title == title), "none"))
 
 
 def _tag(collection: Collection) -> str:
@@ -142,27 +142,29 @@ def _tag(collection: Collection) -> str:
     )
 
 
-def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
+def _state(collection: Collection, info: MapInfo, collection_info: CollectionInfo) -> None:
     """Show what is outdated about a map, and the actions that fix it."""
     root = collection.path
     if layout_job.is_running(root):
         return
-    if info.fingerprint != of.encoder.fingerprint:
+    if info.fingerprint != collection_info.encoder.fingerprint:
         st.warning(
             "The pictures were encoded anew since this map was laid out: it shows how alike they were before. "
             "Rebuild it below."
         )
     elif missing := map_points.count_missing(map_points.current_view(root, info.name, None)):
         with st.container(horizontal=True, vertical_alignment="center"):
-            many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
-            st.text(f"{many} after this map was laid out. To place them takes {layout_job.describe_placing(missing)}.")
+            arrivals = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
+            st.text(
+                f"{arrivals} after this map was laid out. To place them takes {layout_job.describe_placing(missing)}."
+            )
             if st.button("Place them", key="map-place"):
                 with errors.show_errors():
                     layout_job.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
                 st.rerun()
 
 
-def _about_map(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
+def _about_map(collection: Collection, info: MapInfo, collection_info: CollectionInfo) -> None:
     """Draw what is known about a map, and what can be done with it."""
     if layout_job.is_running(collection.path):
         return
@@ -170,9 +172,9 @@ def _about_map(collection: Collection, info: MapInfo, of: CollectionInfo) -> Non
         st.text(_about(info))
         again, other, no_more = st.tabs(["Rebuild", "Another map", "Delete it"])
         with again:
-            layout_job.show_form(collection.path, of.images, key="map-again", name=info.name, again=True)
+            layout_job.show_form(collection.path, collection_info.images, key="map-again", name=info.name, again=True)
         with other:
-            layout_job.show_form(collection.path, of.images, key="map-other", name=f"{info.name[:20]}_2")
+            layout_job.show_form(collection.path, collection_info.images, key="map-other", name=f"{info.name[:20]}_2")
         with no_more:
             st.text("Pictures, tags and clusters stay; only their positions on this map are deleted.")
             if st.button("Delete this map", key="map-forget"):
@@ -182,79 +184,79 @@ def _about_map(collection: Collection, info: MapInfo, of: CollectionInfo) -> Non
 
 
 def _about(info: MapInfo) -> str:
-    said = [f"{info.fitted:,} pictures laid out by {info.method.upper()} on {info.created[:10]}"]
+    parts = [f"{info.fitted:,} pictures laid out by {info.method.upper()} on {info.created[:10]}"]
     if info.placed:
-        said.append(f"{info.placed:,} placed among them since")
+        parts.append(f"{info.placed:,} placed among them since")
     if info.where:
-        said.append(f"only where {info.where}")
+        parts.append(f"only where {info.where}")
     if info.trustworthiness is not None:
-        said.append(
+        parts.append(
             f"trustworthiness {info.trustworthiness:.2f} (1: neighbours on the map look most alike; random: 0.5)"
         )
-    return one_line("; ".join(said), 600)
+    return one_line("; ".join(parts), 600)
 
 
 @st.fragment
-def _map(name: str, collection: Collection, of_map: str, where: str | None, by: ColourBy) -> None:
+def _map(name: str, collection: Collection, map_name: str, where: str | None, by: ColourBy) -> None:
     """Draw the map and what is selected on it, in a fragment: a selection reruns only this."""
     try:
-        shown = map_points.current_view(collection.path, of_map, where)
-        of = map_points.load_points(shown)
+        view = map_points.current_view(collection.path, map_name, where)
+        points = map_points.load_points(view)
     except ImseekError as error:
         errors.show_error(error)
         return
     try:
-        coloured = _load_colours(collection, shown, by)
+        coloured = _load_colours(collection, view, by)
     except ImseekError as error:
         errors.show_error(error)
-        coloured = colours.colours(shown, ColourBy("none"))
-    if len(of.ids) < of.total:
-        st.text(f"{len(of.ids):,} of {of.total:,} pictures, of all parts of the map.")
-    chosen = selection.Selection.of(collection.uuid, shown.name)
+        coloured = colours.colours(view, ColourBy("none"))
+    if len(points.ids) < points.total:
+        st.text(f"{len(points.ids):,} of {points.total:,} pictures, of all parts of the map.")
+    current_selection = selection.Selection.of(collection.uuid, view.name)
 
     def drawn() -> None:
-        st.session_state[_DRAWN] = shown
+        st.session_state[_DRAWN] = view
 
     def gone() -> None:
         map_points.clear_cache()
         colours.clear_cache()
 
     def lassoed(lasso: Lasso) -> None:
-        chosen.take(of, lasso)
+        current_selection.take(points, lasso)
 
     with st.container(key="map-points"):
-        opened = scatter(
-            of.points,
+        opened_id = scatter(
+            points.points,
             coloured,
             images=app_state.images_url(name),
             names=blobs.names_url(name),
-            selected=chosen.marks(of),
-            regions=_regions(shown, by, drawn=st.session_state.get(_DRAWN) == shown),
+            selected=current_selection.marks(points),
+            regions=_regions(view, by, is_drawn=st.session_state.get(_DRAWN) == view),
             key=f"map-{collection.uuid}",
             on_lasso=lassoed,
-            on_toggle=chosen.toggle,
-            on_clear=chosen.clear,
+            on_toggle=current_selection.toggle,
+            on_clear=current_selection.clear,
             on_gone=gone,
             on_drawn=drawn,
         )
-    # Its place is always there: otherwise what is drawn after it would take its place for a moment, or it stays.
+    # A container that always exists: without it, later elements would take its place for a moment, or it would stay.
     with st.container(key="map-large"), errors.show_errors():
-        if opened is not None:
-            viewer.open_viewer(name, collection, opened, key="map-viewer")
-    selection.show_selection(name, collection, shown, chosen)
+        if opened_id is not None:
+            viewer.open_viewer(name, collection, opened_id, key="map-viewer")
+    selection.show_selection(name, collection, view, current_selection)
 
 
-def _regions(shown: MapView, by: ColourBy, *, drawn: bool) -> ColourData | None:
+def _regions(view: MapView, by: ColourBy, *, is_drawn: bool) -> ColourData | None:
     try:
-        return colours.regions(shown, by, at_once=not drawn)
+        return colours.regions(view, by, at_once=not is_drawn)
     except ImseekError:  # The clusters were dropped meanwhile: the map goes without names.
         return None
 
 
-def _load_colours(collection: Collection, shown: MapView, by: ColourBy) -> ColourData:
+def _load_colours(collection: Collection, view: MapView, by: ColourBy) -> ColourData:
     if by.kind != "words":
-        return colours.colours(shown, by)
+        return colours.colours(view, by)
     if not by.what:
-        return colours.colours(shown, ColourBy("none"))
+        return colours.colours(view, ColourBy("none"))
     with st.spinner("Comparing the pictures with these words; the first words take longer …"):
-        return colours.by_words(collection, shown, by.what)
+        return colours.by_words(collection, view, by.what)

@@ -47,8 +47,10 @@ class Selection:
         st.session_state.pop(f"{self.key}-shown", None)
         st.session_state.pop(f"{self.key}-word", None)
 
-    def take(self, drawn: MapPoints, lasso: Lasso) -> None:
-        self._set(lasso_selection.update_selection(self.ids, lasso_selection.ids_in_lasso(drawn, lasso), add=lasso.add))
+    def take(self, points: MapPoints, lasso: Lasso) -> None:
+        self._set(
+            lasso_selection.update_selection(self.ids, lasso_selection.ids_in_lasso(points, lasso), add=lasso.add)
+        )
 
     def toggle(self, image_id: int) -> None:
         self._set(lasso_selection.toggle_id(self.ids, image_id))
@@ -56,47 +58,47 @@ class Selection:
     def clear(self) -> None:
         self._set(np.empty(0, np.int64))
 
-    def marks(self, drawn: MapPoints) -> npt.NDArray[np.bool_] | None:
+    def marks(self, points: MapPoints) -> npt.NDArray[np.bool_] | None:
         """Return which points of a map are selected (n,), None if none is."""
         ids = self.ids
-        marks = np.isin(drawn.ids, ids, assume_unique=True) if len(ids) else np.zeros(0, np.bool_)
+        marks = np.isin(points.ids, ids, assume_unique=True) if len(ids) else np.zeros(0, np.bool_)
         return marks if marks.any() else None
 
 
-def show_selection(name: str, collection: Collection, shown: MapView, selection: Selection) -> None:
+def show_selection(name: str, collection: Collection, view: MapView, selection: Selection) -> None:
     """Draw the selected images, beside the map."""
     if len(selection.ids):
         with st.container(key="map-selection"):
-            _show_images(name, collection, shown, selection)
+            _show_images(name, collection, view, selection)
 
 
-def _show_images(name: str, collection: Collection, shown: MapView, selection: Selection) -> None:
+def _show_images(name: str, collection: Collection, view: MapView, selection: Selection) -> None:
     ids = selection.ids
     st.subheader(f"{len(ids):,} selected", anchor=False)
-    within = st.text_input(
+    words = st.text_input(
         "Search within these", key="map-within", placeholder="Search within these", label_visibility="collapsed"
     ).strip()
-    _more(collection, shown, ids, selection, name)
+    _more(collection, view, ids, selection, name)
     selection_bar.show_downloads(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
-        scores = maps.scores(collection, within, ids) if within else None
+        scores = maps.scores(collection, words, ids) if words else None
     except ImseekError as error:
         errors.show_error(error)
         scores = None
     if scores is not None:
-        there = ~np.isnan(scores)
-        order = np.argsort(-scores[there], kind="stable")
-        ids, scores = ids[there][order], scores[there][order]
-    many = st.session_state.get(f"{selection.key}-shown", _PAGE)
+        has_score = ~np.isnan(scores)
+        order = np.argsort(-scores[has_score], kind="stable")
+        ids, scores = ids[has_score][order], scores[has_score][order]
+    count = st.session_state.get(f"{selection.key}-shown", _PAGE)
     with errors.show_errors():
-        hits = hits_by_id(collection, ids[:many].tolist(), None if scores is None else scores[:many].tolist())
+        hits = hits_by_id(collection, ids[:count].tolist(), None if scores is None else scores[:count].tolist())
     results(name, collection, hits, key="map-results", scores=scores is not None)
-    if many < len(ids) and st.button(f"Show more (of {len(ids):,})", key="map-more"):
-        st.session_state[f"{selection.key}-shown"] = many + _PAGE
+    if count < len(ids) and st.button(f"Show more (of {len(ids):,})", key="map-more"):
+        st.session_state[f"{selection.key}-shown"] = count + _PAGE
         st.rerun(scope="fragment")
 
 
-def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection, name: str) -> None:
+def _more(collection: Collection, view: MapView, ids: Ids, selection: Selection, name: str) -> None:
     """Draw the word that distinguishes the selection, and a link to search within it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -104,7 +106,7 @@ def _more(collection: Collection, shown: MapView, ids: Ids, selection: Selection
         ):
             with st.spinner("Comparing them with words; the first time takes longer …"), errors.show_errors():
                 st.session_state[f"{selection.key}-word"] = clusters.word_for(
-                    collection, ids.tolist(), where=shown.where
+                    collection, ids.tolist(), where=view.where
                 )
         word = st.session_state.get(f"{selection.key}-word")
         if word is not None:

@@ -34,8 +34,8 @@ def show() -> None:
         create_form.show_welcome()
         return
     name, collection = navigation.collection()
-    read = page_state.current()
-    state = read.state
+    address = page_state.current()
+    state = address.state
     with errors.show_errors():
         captions, calibrated = read_state(collection.path).has_captions, is_calibrated(collection.path)
     above = st.container(key="search-above")
@@ -43,8 +43,8 @@ def show() -> None:
     with menus:
         _rail(name, collection, state)
         facts = st.container(key="search-facts", gap=None)
-    _show_unread(read.unread)
-    # What one waits for is drawn first, the menus above it last.
+    _show_unread(address.unread)
+    # Draw the results that the user waits for first, the menus above them last.
     is_found = not state.empty and answer.show(name, collection, state, facts)
     with menus:
         search_box.more_words()
@@ -69,7 +69,7 @@ def _rail(name: str, collection: Collection, state: SearchState) -> None:
         key="search-rail",
         chosen=len(state.where),
         generation=read_state(collection.path).generation,
-        changed=lambda said: page_state.go_to(facets.change(page_state.current().state, said)),
+        changed=lambda choice: page_state.go_to(facets.change(page_state.current().state, choice)),
     )
 
 

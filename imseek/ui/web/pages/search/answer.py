@@ -27,7 +27,7 @@ _MORE: Final = "search-beyond"
 
 
 def show(name: str, collection: Collection, state: SearchState, facts: DeltaGenerator) -> bool:
-    """Search and draw the results, with what is known of them in ``facts``; returns False after an error."""
+    """Search and draw the results, with a summary in ``facts``; returns False after an error."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… The first search takes longer."):
@@ -58,12 +58,12 @@ def _beyond(collection: Collection, state: SearchState, result: SearchResult) ->
     shaped = state.group_by or reordered
     if not result.cut or result.next_page or state.page or shaped:
         return ()
-    kept, more = st.session_state.get(_MORE, (None, 0))
-    there = {one for hit in result for one in (hit.image_id, *hit.duplicates)}
-    wanted = len(there) + (more if kept == state else _BEYOND)
-    query = state.with_changes(cutoff=False, limit=wanted).query(page_state.upload)
-    found = collection.search(query, metadata=False)  # Names are enough.
-    return tuple(hit for hit in found if hit.image_id not in there)
+    last_state, more = st.session_state.get(_MORE, (None, 0))
+    shown_ids = {one for hit in result for one in (hit.image_id, *hit.duplicates)}
+    limit = len(shown_ids) + (more if last_state == state else _BEYOND)
+    query = state.with_changes(cutoff=False, limit=limit).query(page_state.upload)
+    candidates = collection.search(query, metadata=False)  # Names are enough.
+    return tuple(hit for hit in candidates if hit.image_id not in shown_ids)
 
 
 def _show_cutoff(state: SearchState, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
@@ -84,20 +84,20 @@ def _show_cutoff(state: SearchState, result: SearchResult, beyond: tuple[Hit, ..
             )
 
 
-def _show_more(state: SearchState, wanted: int) -> None:
-    st.session_state[_MORE] = (state, wanted)
+def _show_more(state: SearchState, limit: int) -> None:
+    st.session_state[_MORE] = (state, limit)
 
 
 def _show_facts(facts: DeltaGenerator, state: SearchState, result: SearchResult, took: float, beyond: bool) -> None:
     total = _total(state, result)
-    if state.collapses and not state.page:  # Those behind others are found too.
+    if state.collapses and not state.page:  # Hits collapsed behind others count too.
         total = result.searched - (result.cut or 0)
-    said = ["more than" if total is None else "", format_count(total or len(result), "picture")]
+    words = ["more than" if total is None else "", format_count(total or len(result), "picture")]
     if result.groups:
-        said.append(f"in {format_count(len(result.groups), 'group')}")
+        words.append(f"in {format_count(len(result.groups), 'group')}")
     if total != result.searched:
-        said.append(f"of {result.searched:,}")
-    line = " ".join(filter(None, said))
+        words.append(f"of {result.searched:,}")
+    line = " ".join(filter(None, words))
     line = f"{line[0].upper()}{line[1:]}"
     if result.cut:
         line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
@@ -122,15 +122,15 @@ def _draw(name: str, collection: Collection, state: SearchState, result: SearchR
             _show_nothing_found(state, result, bool(beyond))
     if state.page:
         st.button("Show from the first picture on", on_click=page_state.go_to, args=(state.with_changes(page=None),))
-    shown: tuple[Hit, ...] = (*result.hits, *beyond)
+    hits: tuple[Hit, ...] = (*result.hits, *beyond)
     following = hit_pages.following_hits(name, state, result.next_page, _total(state, result))
     if result.hits and (dated := hit_pages.by_date(collection, state, name)) is not None:
-        shown = results.hits_by_id(collection, dated.image_ids[: state.limit].tolist())
-        following = hit_pages.following_by_date(name, state, dated, len(shown))
+        hits = results.hits_by_id(collection, dated.image_ids[: state.limit].tolist())
+        following = hit_pages.following_by_date(name, state, dated, len(hits))
     results.results(
         name,
         collection,
-        shown,
+        hits,
         key="search-results",
         rule_after=len(result.hits) if beyond else None,
         groups=result.groups,
@@ -157,10 +157,10 @@ def _like_all(image_ids: Sequence[int], more: bool) -> None:
     _go_to_judged(state.mark_all(image_ids, right=more), f"Searched for {'more' if more else 'less'} like {pictures}")
 
 
-def _go_to_judged(to: SearchState, text: str) -> None:
+def _go_to_judged(state: SearchState, text: str) -> None:
     before = page_state.current().state
-    page_state.go_to(to)
-    if to != before:
+    page_state.go_to(state)
+    if state != before:
         undoable_changes.announce(Change(text, lambda: page_state.go_to(before)), is_of_session=True)
 
 

@@ -27,7 +27,7 @@ from imseek.ui.web.search_state import SearchState
 from imseek.ui.web.selection_store import MAX_IMAGES
 
 FacetKind: TypeAlias = Literal["dates", "folders", "values", "choices", "locations"]
-#: What finds the ids of hits under a condition.
+#: Returns the ids of hits under a condition.
 _Hits: TypeAlias = Callable[[str | None], Iterable[int]]
 
 #: Values of a facet that are shown without a text to find others by.
@@ -44,13 +44,13 @@ _DAY: Final = "day"
 
 @dataclass(frozen=True, slots=True)
 class RailFacet:
-    """A facet of the rail: ``column`` is that of its filter, ``counted`` the one whose values are counted.
+    """A facet of the rail: its filter is on ``column``, and the values of ``counted_column`` are counted.
 
     It is left out unless these are of one of ``kinds``.
     """
 
     column: str
-    counted: str
+    counted_column: str
     label: str
     kind: FacetKind
     choices: tuple[tuple[str, Filter], ...] = ()
@@ -119,8 +119,8 @@ _BY_COLUMN: Final = {one.column: one for one in RAIL}
 
 def facets_url(name: str, state: SearchState) -> str:
     """Return the URL of the counts for a search in the collection ``name``."""
-    shown = state.with_changes(limit=search_state.LIMIT, sort="score", group_by=None)
-    return f"{app_state.images_url(name)}/facets?{urlencode(shown.parameters(), doseq=True)}"
+    plain = state.with_changes(limit=search_state.LIMIT, sort="score", group_by=None)
+    return f"{app_state.images_url(name)}/facets?{urlencode(plain.parameters(), doseq=True)}"
 
 
 def answer(collection: Collection, query: str) -> dict[str, Any]:
@@ -135,31 +135,34 @@ def answer(collection: Collection, query: str) -> dict[str, Any]:
     only = parameters.get("only", [""])[-1]
     if only and only not in _BY_COLUMN:
         raise QueryError("this address cannot be read", hint="reload the page")
-    shown = [one for one in available(collection) if only in ("", one.column)]
+    facets = [one for one in available(collection) if only in ("", one.column)]
     holding = parameters.get("holding", [""])[-1][:_HOLDING]
-    opened = None if holding else frozenset(parameters.get("open", ()))
+    unfolded = None if holding else frozenset(parameters.get("open", ()))
     note = ""
     hits = _hits(collection, state)
     try:
         try:
-            counts = _count(collection, state, shown, holding, hits)
+            counts = _count(collection, state, facets, holding, hits)
         except QueryError:
             state = state.with_changes(where=tuple(one for one in state.where if _is_readable(collection, one)))
             hits = _hits(collection, state)
-            counts = _count(collection, state, shown, holding, hits)
+            counts = _count(collection, state, facets, holding, hits)
             note = "A condition that cannot be read does not count here."
     except ImseekError:  # The page says why.
         return {"facets": [], "note": "There are no numbers for a search that fails."}
     folders: tuple[str, ...] = ()
-    if FOLDER in counts:  # Those without a picture now still say where the others are.
+    if FOLDER in counts:  # Folders without a hit still show where the others are.
         folders = tuple(one for one, _ in overview.count_facets(collection, [FOLDER], limit=_FOLDERS)[0].values)
-    made = [_facet_data(one, counts[one.column], state, folders, opened) for one in shown]
-    for facet in made:
+    data = [_facet_data(one, counts[one.column], state, folders, unfolded) for one in facets]
+    for facet in data:
         if facet["column"] == LOCATION:
-            there = _locations(collection, state, hits, _view(parameters))
-            values = {one["value"] for one in there["rows"]}
-            facet |= {**there, "rows": [*(one for one in facet["rows"] if one["value"] not in values), *there["rows"]]}
-    return {"facets": made, "note": note}
+            locations = _locations(collection, state, hits, _view(parameters))
+            values = {one["value"] for one in locations["rows"]}
+            facet |= {
+                **locations,
+                "rows": [*(one for one in facet["rows"] if one["value"] not in values), *locations["rows"]],
+            }
+    return {"facets": data, "note": note}
 
 
 def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
@@ -175,9 +178,9 @@ def _view(parameters: Mapping[str, Sequence[str]]) -> Box | None:
 
 def _locations(collection: Collection, state: SearchState, hits: _Hits | None, view: Box | None) -> dict[str, Any]:
     """Return where the pictures were taken, in the part of the world that is shown."""
-    now = where_conditions.filter_on(state.where, LOCATION).boxes
-    found = overview.count_locations(collection, where=state.where, hits=hits, view=view)
-    digits = min(5, max(0, math.ceil(2 - math.log10(found.view.east - found.view.west))))
+    chosen_boxes = where_conditions.filter_on(state.where, LOCATION).boxes
+    locations = overview.count_locations(collection, where=state.where, hits=hits, view=view)
+    digits = min(5, max(0, math.ceil(2 - math.log10(locations.view.east - locations.view.west))))
     rows = [
         {
             "value": one.where,
@@ -186,11 +189,11 @@ def _locations(collection: Collection, state: SearchState, hits: _Hits | None, v
             "place": [one.longitude, one.latitude],
             "box": list(one.box),
             "count": one.images,
-            "chosen": one.box in now,
+            "chosen": one.box in chosen_boxes,
         }
-        for one in found.clusters
+        for one in locations.clusters
     ]
-    return {"rows": rows, "view": list(found.view), "outside": found.outside}
+    return {"rows": rows, "view": list(locations.view), "outside": locations.outside}
 
 
 def world() -> dict[str, str]:
@@ -209,17 +212,17 @@ def _is_readable(collection: Collection, condition: str) -> bool:
 
 def available(collection: Collection) -> tuple[RailFacet, ...]:
     """Return the facets that have values in the collection now."""
-    known = {one.column: one for one in load_facets(collection)}
+    facets = {one.column: one for one in load_facets(collection)}
     tagged = bool(overview.count_facets(collection, ["tag"])[0].known)
 
     def has(one: RailFacet) -> bool:
         if one.column == TAG:
             return tagged
-        found = known.get(one.counted)
+        facet = facets.get(one.counted_column)
         # A table may have a column of this name with values of another kind.
-        if found is None or found.kind not in one.kinds:
+        if facet is None or facet.kind not in one.kinds:
             return False
-        return one.column not in ("camera", "format", FOLDER) or (found.distinct or 2) > 1
+        return one.column not in ("camera", "format", FOLDER) or (facet.distinct or 2) > 1
 
     return tuple(one for one in RAIL if has(one))
 
@@ -237,22 +240,22 @@ def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
 
 
 def _count(
-    collection: Collection, state: SearchState, shown: Sequence[RailFacet], holding: str, hits: _Hits | None
+    collection: Collection, state: SearchState, facets: Sequence[RailFacet], holding: str, hits: _Hits | None
 ) -> dict[str, FacetCounts]:
-    counted = [one for one in shown if not one.choices]
-    chosen = {one.column: [choice.sql() for _, choice in _choices(one, state)] for one in shown if one.choices}
-    folders = [one for one in counted if one.kind == "folders"]
-    others = [one for one in counted if one.kind != "folders"]
-    found = overview.count_facets(
+    plain_facets = [one for one in facets if not one.choices]
+    conditions = {one.column: [choice.sql() for _, choice in _choices(one, state)] for one in facets if one.choices}
+    folders = [one for one in plain_facets if one.kind == "folders"]
+    others = [one for one in plain_facets if one.kind != "folders"]
+    facet_counts = overview.count_facets(
         collection,
-        [one.counted for one in others],
-        choices=chosen,
+        [one.counted_column for one in others],
+        choices=conditions,
         where=state.where,
         hits=hits,
         holding=holding,
         limit=VALUES,
     )
-    counts = dict(zip([*(one.column for one in others), *chosen], found, strict=True))
+    counts = dict(zip([*(one.column for one in others), *conditions], facet_counts, strict=True))
     if folders:
         (counts[FOLDER],) = overview.count_facets(
             collection, [FOLDER], where=state.where, hits=hits, holding=holding, limit=_FOLDERS
@@ -263,8 +266,8 @@ def _count(
 def _choices(facet: RailFacet, state: SearchState) -> list[tuple[str, Filter]]:
     """Return the choices of a facet with their labels, and the parts of the world that are chosen."""
     boxes = where_conditions.filter_on(state.where, LOCATION).boxes if facet.kind == "locations" else ()
-    chosen = [Filter(LOCATION, boxes=(box,)) for box in boxes]
-    return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in chosen)]
+    filters = [Filter(LOCATION, boxes=(box,)) for box in boxes]
+    return [*facet.choices, *((one.words().removeprefix("location: "), one) for one in filters)]
 
 
 def _hits(collection: Collection, state: SearchState) -> _Hits | None:
@@ -275,48 +278,57 @@ def _hits(collection: Collection, state: SearchState) -> _Hits | None:
 
     @cache  # Folders and locations are counted by themselves, over the same hits.
     def find(condition: str | None) -> tuple[int, ...]:
-        chosen = plain.with_changes(where=(condition,) if condition else ())
-        return tuple(hit_pages.all_ids(collection, chosen, MAX_IMAGES))
+        condition_state = plain.with_changes(where=(condition,) if condition else ())
+        return tuple(hit_pages.all_ids(collection, condition_state, MAX_IMAGES))
 
     return find
 
 
 def _facet_data(
-    facet: RailFacet, counts: FacetCounts, state: SearchState, folders: Sequence[str], opened: frozenset[str] | None
+    facet: RailFacet,
+    counts: FacetCounts,
+    state: SearchState,
+    folders: Sequence[str],
+    unfolded: frozenset[str] | None,
 ) -> dict[str, Any]:
-    now = where_conditions.filter_on(state.where, facet.column)
-    made: dict[str, Any] = {
+    current = where_conditions.filter_on(state.where, facet.column)
+    data: dict[str, Any] = {
         "column": facet.column,
         "label": facet.label,
         "kind": facet.kind,
-        "chosen": not now.empty,
+        "chosen": not current.empty,
         "distinct": counts.distinct,
         "rows": [],
     }
     if facet.kind == "dates":
-        made |= _dates(now, counts)
+        data |= _dates(current, counts)
     elif facet.kind == "folders":
-        made["rows"] = list(_tree(counts.values, folders, now.below, opened))
+        data["rows"] = list(_tree(counts.values, folders, current.below, unfolded))
     elif facet.choices:
         for (label, choice), (_, n) in zip(_choices(facet, state), counts.values, strict=True):
-            is_chosen = choice.sql() == now.sql() or bool(set(choice.boxes) & set(now.boxes))
-            made["rows"].append({"value": choice.sql(), "label": label, "count": n, "chosen": is_chosen})
+            is_chosen = choice.sql() == current.sql() or bool(set(choice.boxes) & set(current.boxes))
+            data["rows"].append({"value": choice.sql(), "label": label, "count": n, "chosen": is_chosen})
     else:
-        there = dict(counts.values)
-        values = [*(one for one in now.values if one not in there), *there]
-        made["rows"] = [
-            {"value": one, "label": one_line(one) or "(empty)", "count": there.get(one, 0), "chosen": one in now.values}
+        counts_by_value = dict(counts.values)
+        values = [*(one for one in current.values if one not in counts_by_value), *counts_by_value]
+        data["rows"] = [
+            {
+                "value": one,
+                "label": one_line(one) or "(empty)",
+                "count": counts_by_value.get(one, 0),
+                "chosen": one in current.values,
+            }
             for one in values
         ]
-    return made
+    return data
 
 
-def _dates(now: Filter, counts: FacetCounts) -> dict[str, Any]:
+def _dates(current: Filter, counts: FacetCounts) -> dict[str, Any]:
     """Return the numbers of pictures by year, and by month if one year is chosen, and the chosen days."""
     years: dict[str, int] = {}
     for month, n in counts.values:
         years[month[:-3]] = years.get(month[:-3], 0) + n
-    low, high = (one.isoformat() if isinstance(one, date) else None for one in (now.low, now.high))
+    low, high = (one.isoformat() if isinstance(one, date) else None for one in (current.low, current.high))
     one_year = low is not None and high is not None and low[:4] == high[:4]
     months = {month: n for month, n in counts.values if low is not None and month.startswith(low[:4])}
     numbers = sorted(map(int, years))
@@ -340,11 +352,14 @@ class _Folder:
 
 
 def _tree(
-    counts: Sequence[tuple[str, int]], everything: Sequence[str], chosen: Sequence[str], opened: frozenset[str] | None
+    counts: Sequence[tuple[str, int]],
+    everything: Sequence[str],
+    chosen: Sequence[str],
+    unfolded: frozenset[str] | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the lines of the folder tree: the first folders, and those in folders that are open or lead to a choice.
 
-    All are open if ``opened`` is None.
+    All are open if ``unfolded`` is None.
     """
     root = _Folder()
     for path, n in sorted((*counts, *((one, 0) for one in (*everything, *chosen)))):
@@ -354,9 +369,9 @@ def _tree(
             at.below += n
         at.is_one = True
     lines = 0
-    waiting = _inside(root, "", 0)
-    while waiting:
-        path, label, folder, depth = waiting.pop(0)
+    remaining = _inside(root, "", 0)
+    while remaining:
+        path, label, folder, depth = remaining.pop(0)
         value = path or "/"
         if not folder.below and not any(
             where_conditions.folder_prefix(one).startswith(where_conditions.folder_prefix(value)) for one in chosen
@@ -364,7 +379,7 @@ def _tree(
             continue
         leads = any(one != value and one.startswith(where_conditions.folder_prefix(value)) for one in chosen)
         first = depth == 0 and len(root.folders) == 1
-        is_open = bool(folder.folders) and (opened is None or value in opened or leads or first)
+        is_open = bool(folder.folders) and (unfolded is None or value in unfolded or leads or first)
         yield {
             "value": value,
             "label": one_line(label if depth else label.rpartition("/")[2]) or "/",
@@ -376,69 +391,71 @@ def _tree(
         if (lines := lines + 1) == _LINES:
             return
         if is_open:
-            waiting = [*_inside(folder, path, depth + 1), *waiting]
+            remaining = [*_inside(folder, path, depth + 1), *remaining]
 
 
 def _inside(folder: _Folder, path: str, depth: int) -> list[tuple[str, str, _Folder, int]]:
     """Return the folders in one, with those that only lead to another shown as one line, as in ``2019/Norway``."""
-    found = []
+    rows = []
     for name, one in folder.folders.items():
         label, at = name, one
-        here = f"{path}/{name}" if depth or path else name
+        inner_path = f"{path}/{name}" if depth or path else name
         while not at.is_one and len(at.folders) == 1:
             ((inner, at),) = at.folders.items()
-            label, here = f"{label}/{inner}", f"{here}/{inner}"
-        found.append((here, label, at, depth))
-    return found
+            label, inner_path = f"{label}/{inner}", f"{inner_path}/{inner}"
+        rows.append((inner_path, label, at, depth))
+    return rows
 
 
-def change(state: SearchState, said: Mapping[str, Any]) -> SearchState:
-    """Apply a choice made in the rail; what is no choice changes nothing.
+def change(state: SearchState, choice: Mapping[str, Any]) -> SearchState:
+    """Apply a choice made in the rail; an invalid one changes nothing.
 
-    ``said`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
+    ``choice`` has a ``column``, with a ``value`` and whether it is to be ``on``, or with the days ``low`` and ``high``;
     of these, a missing one stays. Without any of these the facet is cleared. An empty column clears all filters.
     """
-    if said.get("column") == "":
+    if choice.get("column") == "":
         return state.with_changes(where=())
-    facet = _BY_COLUMN.get(str(said.get("column")))
+    facet = _BY_COLUMN.get(str(choice.get("column")))
     if facet is None:
         return state
-    now, value, on = where_conditions.filter_on(state.where, facet.column), said.get("value"), said.get("on") is True
+    current = where_conditions.filter_on(state.where, facet.column)
+    value, is_on = choice.get("value"), choice.get("on") is True
     new = Filter(facet.column)
     if facet.kind == "dates":
-        bounds = {"low": now.low, "high": now.high} if {"low", "high"} & said.keys() else {}
-        low, high = (_day(said.get(one, bounds.get(one))) for one in ("low", "high"))
+        bounds = {"low": current.low, "high": current.high} if {"low", "high"} & choice.keys() else {}
+        low, high = (_day(choice.get(one, bounds.get(one))) for one in ("low", "high"))
         if low is not None and high is not None and low > high:
             low, high = high, low
         new = Filter(facet.column, low=low, high=high)
     elif isinstance(value, str):
-        choice = where_conditions.parse_filter(value) if facet.kind == "locations" else None
-        if choice is not None and choice.column == LOCATION and len(choice.boxes) == 1:
-            left_boxes = tuple(box for box in now.boxes if box not in choice.boxes)
-            new = Filter(LOCATION, boxes=(*left_boxes, *choice.boxes) if on else left_boxes)
+        location = where_conditions.parse_filter(value) if facet.kind == "locations" else None
+        if location is not None and location.column == LOCATION and len(location.boxes) == 1:
+            left_boxes = tuple(box for box in current.boxes if box not in location.boxes)
+            new = Filter(LOCATION, boxes=(*left_boxes, *location.boxes) if is_on else left_boxes)
         elif facet.choices:
-            new = next((one for _, one in facet.choices if on and one.sql() == value), new)
+            new = next((one for _, one in facet.choices if is_on and one.sql() == value), new)
         elif facet.kind == "folders":
-            new = Filter(facet.column, below=_with_folder(now.below, value, on=on))
+            new = Filter(facet.column, below=_with_folder(current.below, value, on=is_on))
         else:
-            left = tuple(one for one in now.values if one != value)
-            new = Filter(facet.column, (*left, value) if on else left)
+            left = tuple(one for one in current.values if one != value)
+            new = Filter(facet.column, (*left, value) if is_on else left)
     return state.with_changes(where=where_conditions.replace_filter(state.where, new))
 
 
-def _with_folder(chosen: Sequence[str], folder: str, *, on: bool) -> tuple[str, ...]:
+def _with_folder(folders: Sequence[str], folder: str, *, on: bool) -> tuple[str, ...]:
     """Add a folder in place of those that it holds or that hold it, or remove it."""
-    mine = where_conditions.folder_prefix(folder)
-    left = tuple(
+    prefix = where_conditions.folder_prefix(folder)
+    rest = tuple(
         one
-        for one in chosen
-        if one != folder and not (on and (one.startswith(mine) or mine.startswith(where_conditions.folder_prefix(one))))
+        for one in folders
+        if one != folder
+        and not (on and (one.startswith(prefix) or prefix.startswith(where_conditions.folder_prefix(one))))
     )
-    return (*left, folder) if on and folder else left
+    return (*rest, folder) if on and folder else rest
 
 
 def _day(text: object) -> date | None:
-    """Return a day, or that of its text (``2019-05-31``), None for anything else."""
+    """Parse a day (``2019-05-31``, or a date already); None for anything else."""
     if isinstance(text, date):
         return text
     try:

@@ -32,25 +32,25 @@ def show(collection: Collection, state: SearchState) -> None:
     if menu.open:
         with menu, errors.show_errors():
             with st.spinner("Loading filters…"):
-                known = {one.column: one for one in load_facets(collection)}
+                facets = {one.column: one for one in load_facets(collection)}
                 roots = overview.source_roots(collection)
             if len(roots) > 1:
                 _source(state, roots)
-            _common(state, known)
-            _others(state, known)
+            _common(state, facets)
+            _others(state, facets)
             _condition(state)
 
 
-def _common(state: SearchState, known: dict[str, Facet]) -> None:
-    if "width" in known:
+def _common(state: SearchState, facets: dict[str, Facet]) -> None:
+    if "width" in facets:
         _range(state, "megapixels", "Megapixels", None, None)
-    if "caption" in known:
+    if "caption" in facets:
         _holds(state, "caption", "Caption contains")
 
 
-def _others(state: SearchState, known: dict[str, Facet]) -> None:
+def _others(state: SearchState, facets: dict[str, Facet]) -> None:
     """Draw a control for any other column, one at a time."""
-    names = sorted(set(known) - _HANDLED_COLUMNS)
+    names = sorted(set(facets) - _HANDLED_COLUMNS)
     if not names:
         return
     column = st.selectbox(
@@ -61,12 +61,12 @@ def _others(state: SearchState, known: dict[str, Facet]) -> None:
         placeholder="Choose one",
         format_func=lambda one: one_line(one.replace("_", " ")),
     )
-    if column is None or column not in known:
+    if column is None or column not in facets:
         return
-    facet, label = known[column], escape_markdown(column)
+    facet, label = facets[column], escape_markdown(column)
     if facet.is_flag:
-        now = where_conditions.filter_on(state.where, column).true
-        page_state.set_widget("search-flag", "" if now is None else "yes" if now else "no")
+        current = where_conditions.filter_on(state.where, column).true
+        page_state.set_widget("search-flag", "" if current is None else "yes" if current else "no")
         st.selectbox(
             label,
             list(_FLAGS),
@@ -94,8 +94,8 @@ def _condition(state: SearchState) -> None:
 
 
 def _source(state: SearchState, roots: dict[int, str]) -> None:
-    now = where_conditions.filter_on(state.where, "source").low
-    page_state.set_widget("search-source", now if now in roots else 0)
+    current = where_conditions.filter_on(state.where, "source").low
+    page_state.set_widget("search-source", current if current in roots else 0)
     st.selectbox(
         "Source",
         [0, *roots],
@@ -115,12 +115,12 @@ def _values_or_text(state: SearchState, facet: Facet, label: str) -> None:
 
 def _choose(state: SearchState, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
     key = f"search-values-{column}"
-    now = where_conditions.filter_on(state.where, column).values
+    current = where_conditions.filter_on(state.where, column).values
     counts = dict(values)
-    page_state.set_widget(key, list(now))
+    page_state.set_widget(key, list(current))
     st.multiselect(
         label,
-        [*counts, *(value for value in now if value not in counts)],
+        [*counts, *(value for value in current if value not in counts)],
         key=key,
         placeholder="Any",
         format_func=lambda one: f"{one_line(one) or '(empty)'} ({counts.get(one, 0):,})",
@@ -135,22 +135,22 @@ def _holds(state: SearchState, column: str, label: str) -> None:
 
 
 def _range(state: SearchState, column: str, label: str, low: float | None, high: float | None) -> None:
-    now = where_conditions.filter_on(state.where, column)
+    current = where_conditions.filter_on(state.where, column)
     keys = (f"search-least-{column}", f"search-most-{column}")
 
     def put() -> None:
         least, most = (st.session_state[key] for key in keys)
         _apply_filter(Filter(column, low=least, high=most))
 
-    for place, key, word, value, shown in zip(
-        st.columns(2), keys, ("from", "to"), (now.low, now.high), (low, high), strict=True
+    for place, key, word, value, bound in zip(
+        st.columns(2), keys, ("from", "to"), (current.low, current.high), (low, high), strict=True
     ):
         page_state.set_widget(key, value)
         place.number_input(
             f"{label} {word}",
             value=None,
             key=key,
-            placeholder="" if shown is None else f"{shown:g}",
+            placeholder="" if bound is None else f"{bound:g}",
             on_change=put,
         )
 
@@ -161,13 +161,13 @@ def _apply_filter(new: Filter) -> None:
 
 
 def _on_source() -> None:
-    chosen = float(st.session_state["search-source"]) or None
-    _apply_filter(Filter("source", low=chosen, high=chosen))
+    source = float(st.session_state["search-source"]) or None
+    _apply_filter(Filter("source", low=source, high=source))
 
 
 def _on_flag(column: str) -> None:
-    said = st.session_state["search-flag"]
-    _apply_filter(Filter(column, true=None if not said else said == "yes"))
+    answer = st.session_state["search-flag"]
+    _apply_filter(Filter(column, true=None if not answer else answer == "yes"))
 
 
 def _on_condition() -> None:

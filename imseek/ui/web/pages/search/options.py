@@ -38,7 +38,7 @@ def show(state: SearchState, *, captions: bool, calibrated: bool) -> None:
             {n: str(n) for n in sizes},
         )
         _show_ends(state, calibrated=calibrated)
-        # With all that there is, or by date, each picture has a place of its own.
+        # Without a query, or by date, each picture has a place of its own.
         why = "Shows the best of each group, with the number of the others, among relevant results by relevance."
         _toggle(state, "collapse", "Collapse near-duplicates", why)
         page_state.set_widget("search-diversity", state.diversity)

@@ -27,10 +27,10 @@ def current() -> ParsedAddress:
     return search_state.parse_address({name: st.query_params.get_all(name) for name in search_state.PARAMETERS})
 
 
-def go_to(to: SearchState) -> None:
+def go_to(state: SearchState) -> None:
     """Change the search; call it in callbacks, before the page runs."""
-    if to != current().state:
-        st.query_params.from_dict(to.parameters(st.session_state[navigation.COLLECTION_KEY]))
+    if state != current().state:
+        st.query_params.from_dict(state.parameters(st.session_state[navigation.COLLECTION_KEY]))
 
 
 def set_widget(key: str, value: object) -> None:

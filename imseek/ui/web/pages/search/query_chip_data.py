@@ -29,7 +29,7 @@ _KNOBS: Final = {
 #: Precede a tag and a folder in the search box.
 _TAG: Final = "tag:"
 _FOLDER: Final = "folder:"
-#: What may follow words there: a tag, a folder, or unwanted words, in quotes if there are several.
+#: A token after the words: a tag, a folder, or unwanted words, in quotes if there are several.
 _TOKEN: Final = re.compile(r'(?:^|(?<=\s))(tag:|folder:|-)(?:"([^"]+)"|([^\s"-][^\s"]*))(?=\s|$)')
 
 
@@ -46,7 +46,7 @@ class Picture:
         return self if region is None else replace(self, name=f"part of {self.name}")
 
     def shares(self, region: Region | None) -> tuple[float, ...]:
-        """Return the region in shares of the picture, nothing if there is none or they are unknown."""
+        """Return the region in shares of the picture; empty without a region, or if the picture's size is unknown."""
         if region is None or is_shares(region):
             return region or ()
         width, height = self.size
@@ -78,11 +78,11 @@ def submit_text(state: SearchState, text: str) -> SearchState:
         for prefix in (_TAG, _FOLDER):
             if text.startswith(prefix) and (name := text[len(prefix) :].strip()):
                 return _add_filter(state, prefix, name.strip('"'))
-    # What begins with a minus is unwanted as a whole, unless more follows.
+    # A text that begins with a minus is unwanted as a whole, unless it has several parts.
     if is_quoted or len(tokens) > 1 or (tokens and tokens[0].start()):
-        for found in tokens:
-            prefix, what = found[1], found[2] or found[3]
-            state = add_words(state, what, unwanted=True) if prefix == "-" else _add_filter(state, prefix, what)
+        for token in tokens:
+            prefix, value = token[1], token[2] or token[3]
+            state = add_words(state, value, unwanted=True) if prefix == "-" else _add_filter(state, prefix, value)
         words = " ".join(_TOKEN.sub("", text).split())
         return submit_text(state, words) if words else state
     part = asking.parse_typed(text)
@@ -125,29 +125,29 @@ def chips(state: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
     def picture(image_id: int) -> Picture:
         return stored.get(image_id, Picture(f"picture {image_id} (not in this collection)", ""))
 
-    shown = []
+    items = []
     alone = len(state.parts) == 1 and state.parts[0] == QueryPart("words", state.parts[0].what)
     for n, part in enumerate(() if alone else state.parts):
         if part.kind == "words":
-            what = Picture(part.what, "")
+            icon = Picture(part.what, "")
         elif part.kind == "image":
-            what = picture(int(part.what)).part(part.region)
+            icon = picture(int(part.what)).part(part.region)
         else:
-            what = Picture("your picture", uploaded(part.what)).part(part.region)
-        shown.append(
+            icon = Picture("your picture", uploaded(part.what)).part(part.region)
+        items.append(
             Chip(
                 f"part-{n}",
-                what.name,
+                icon.name,
                 says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
                 flips="Include this instead" if part.unwanted else "Exclude this instead",
-                src=what.src,
-                region=what.shares(part.region),
+                src=icon.src,
+                region=icon.shares(part.region),
                 tone="unwanted" if part.unwanted else "",
                 weight=part.weight if len(state.parts) > 1 else None,
             )
         )
     for name, ids, tone in (("more", state.more, ""), ("less", state.less, "unwanted")):
-        shown += [
+        items += [
             Chip(
                 f"{name}-{one}",
                 picture(one).name,
@@ -158,53 +158,53 @@ def chips(state: SearchState, stored: Mapping[int, Picture], uploaded: Callable[
             )
             for one in ids
         ]
-    shown += [
+    items += [
         Chip(f"where-{n}", where_conditions.describe_condition(condition), says="only", title=condition)
         for n, condition in enumerate(state.where)
     ]
-    return tuple(shown)
+    return tuple(items)
 
 
-def apply_chip_change(state: SearchState, chip: str, what: str, value: object) -> SearchState:
+def apply_chip_change(state: SearchState, chip: str, change: str, value: object) -> SearchState:
     """Apply a change of a chip; chips that no longer exist change nothing."""
     kind, _, name = chip.partition("-")
     if not name.isascii() or not name.isdigit():
         return state
     n = int(name)
-    if kind == "where" and what == "remove" and n < len(state.where):
+    if kind == "where" and change == "remove" and n < len(state.where):
         return state.with_changes(where=state.where[:n] + state.where[n + 1 :])
     if kind in ("more", "less") and n in (state.more if kind == "more" else state.less):
-        return state.mark(n, right=(kind == "more") == (what == "remove"))
+        return state.mark(n, right=(kind == "more") == (change == "remove"))
     if kind != "part" or n >= len(state.parts):
         return state
     part = state.parts[n]
-    if what == "remove":
+    if change == "remove":
         return state.without_part(n)
-    if what == "flip":
+    if change == "flip":
         return state.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
-    if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
+    if change == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
         return state.with_changes(parts=(*state.parts[:n], replace(part, weight=float(value)), *state.parts[n + 1 :]))
     return state
 
 
 def summarise_search(state: SearchState) -> str:
     """Describe a search in a few words, for lists of searches."""
-    said = []
+    phrases = []
     for part in state.parts:
         a_part = "" if part.region is None else "part of "
-        what = {
+        by_kind = {
             "words": part.what,
             "image": f"like {a_part}picture {part.what}",
             "upload": f"like {a_part}a picture of yours",
         }
-        said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
-    said += [where_conditions.describe_condition(condition) for condition in state.where]
-    judged = len(state.more) + len(state.less)
-    if judged:
-        said.append(f"{judged} judged")
+        phrases.append(f"not {by_kind[part.kind]}" if part.unwanted else by_kind[part.kind])
+    phrases += [where_conditions.describe_condition(condition) for condition in state.where]
+    count = len(state.more) + len(state.less)
+    if count:
+        phrases.append(f"{count} judged")
     usual = SearchState()
-    said += [_BY[state.by]] if state.by != usual.by else []
-    said += [words for name, words in _KNOBS.items() if getattr(state, name) != getattr(usual, name)]
+    phrases += [_BY[state.by]] if state.by != usual.by else []
+    phrases += [words for name, words in _KNOBS.items() if getattr(state, name) != getattr(usual, name)]
     if isinstance(state.cutoff, str):
-        said[said.index(_KNOBS["cutoff"])] = f"at most {state.cutoff} lost"
-    return " · ".join(said) or "everything"
+        phrases[phrases.index(_KNOBS["cutoff"])] = f"at most {state.cutoff} lost"
+    return " · ".join(phrases) or "everything"

@@ -37,9 +37,9 @@ def show(uuid: str, state: SearchState) -> None:
     if not menu.open:
         return
     with menu:
-        known = page_state.store().of(uuid)
-        if known.note:
-            st.text(f"⚠️ {known.note}")
+        searches = page_state.store().of(uuid)
+        if searches.note:
+            st.text(f"⚠️ {searches.note}")
         if not state.empty:
             st.text_input(
                 "Save this search as",
@@ -49,33 +49,33 @@ def show(uuid: str, state: SearchState) -> None:
                 on_change=_save,
                 args=(uuid,),
             )
-        if known.saved:
-            _draw_saved(uuid, known)
-        _history(uuid, known)
+        if searches.saved:
+            _draw_saved(uuid, searches)
+        _history(uuid, searches)
 
 
-def _draw_saved(uuid: str, known: CollectionSearches) -> None:
-    names = list(known.saved)
+def _draw_saved(uuid: str, searches: CollectionSearches) -> None:
+    names = list(searches.saved)
     if st.session_state.get(_WHICH) not in names:
         st.session_state[_WHICH] = None
-    chosen = st.selectbox("Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line)
-    if chosen is None:
+    name = st.selectbox("Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line)
+    if name is None:
         return
     with st.container(horizontal=True):
         st.button(
             "Search",
             on_click=page_state.go_to,
-            args=(known.saved[chosen],),
+            args=(searches.saved[name],),
             type="primary",
             key="search-again",
         )
-        st.button("Delete", on_click=_delete, args=(uuid, chosen))
-    st.text_input("New name", key=_RENAMED, max_chars=MAX_NAME_LENGTH, on_change=_rename, args=(uuid, chosen))
+        st.button("Delete", on_click=_delete, args=(uuid, name))
+    st.text_input("New name", key=_RENAMED, max_chars=MAX_NAME_LENGTH, on_change=_rename, args=(uuid, name))
 
 
-def _history(uuid: str, known: CollectionSearches) -> None:
-    st.caption("Recent searches" if known.history else "Your searches will appear here, newest first.")
-    for n, past in enumerate(known.history[:_SHOWN]):
+def _history(uuid: str, searches: CollectionSearches) -> None:
+    st.caption("Recent searches" if searches.history else "Your searches will appear here, newest first.")
+    for n, past in enumerate(searches.history[:_SHOWN]):
         st.button(
             escape_markdown(query_chip_data.summarise_search(past.state), 60),
             key=f"search-past-{n}",
@@ -83,7 +83,7 @@ def _history(uuid: str, known: CollectionSearches) -> None:
             on_click=page_state.go_to,
             args=(past.state,),
         )
-    if known.history:
+    if searches.history:
         st.button("Clear history", on_click=_forget, args=(uuid,))
 
 

@@ -33,12 +33,12 @@ _NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, er
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
 
 
-def show(name: str, *, here: bool) -> None:
+def show(name: str, *, is_search_page: bool) -> None:
     """Draw the search box of the collection ``name``, with suggestions while somebody types, and its picture input.
 
-    ``here`` is False on pages other than that of searches, to which a search leads from there.
+    ``is_search_page`` is False on pages other than that of searches, to which a search leads from there.
     """
-    words = query_chip_data.box_text(page_state.current().state) if here else ""
+    words = query_chip_data.box_text(page_state.current().state) if is_search_page else ""
     new = _WORDS not in st.session_state
     if not new and st.session_state[_WORDS] != words:  # After a link or the browser's Back.
         st.session_state[_WORDS] = words
@@ -49,12 +49,12 @@ def show(name: str, *, here: bool) -> None:
         label_visibility="collapsed",
         placeholder="Search by what pictures show",
         on_change=_on_words,
-        args=(here,),
+        args=(is_search_page,),
     )
     if new and typed != words:  # Entered before this session knew the box: after the server was started again.
-        _on_words(here)
+        _on_words(is_search_page)
         st.rerun()
-    _picture(here)
+    _picture(is_search_page)
     with st.container(key="search-suggestions"):
         component("suggestions", isolated=False)(
             key="suggestions",
@@ -62,7 +62,7 @@ def show(name: str, *, here: bool) -> None:
         )
 
 
-def _picture(here: bool) -> None:
+def _picture(is_search_page: bool) -> None:
     """Draw the picture input, which also receives pictures pasted or dropped anywhere on the page."""
     n = st.session_state.setdefault(_PICTURES, 0)
     with st.container(key="search-picture", width="content"):
@@ -71,7 +71,7 @@ def _picture(here: bool) -> None:
             key=f"{_PICTURES}-{n}",
             label_visibility="collapsed",
             on_change=_on_picture,
-            args=(here,),
+            args=(is_search_page,),
             max_upload_size=uploads.MAX_BYTES >> 20,
         )
     with st.container(key="search-asking"):
@@ -105,39 +105,39 @@ def more_words() -> None:
 def show_chips(state: SearchState, name: str, collection: Collection) -> None:
     """Draw the chips of the query."""
     ids = [*(int(one.what) for one in state.parts if one.kind == "image"), *state.more, *state.less]
-    stored = results.hits_by_id(collection, ids) if ids else ()
-    known = {
+    hits = results.hits_by_id(collection, ids) if ids else ()
+    pictures = {
         hit.image_id: query_chip_data.Picture(
             results.title_of(hit), app_state.thumbnail_url(name, hit.image_id), results.pixels_of(hit.metadata)
         )
-        for hit in stored
+        for hit in hits
     }
-    shown = query_chip_data.chips(state, known, _upload_thumbnail)
-    if shown:
-        chips(shown, key="search-chips", changed=_on_chip)
+    chip_data = query_chip_data.chips(state, pictures, _upload_thumbnail)
+    if chip_data:
+        chips(chip_data, key="search-chips", changed=_on_chip)
 
 
-def _now(here: bool) -> SearchState:
-    return page_state.current().state if here else SearchState()
+def _now(is_search_page: bool) -> SearchState:
+    return page_state.current().state if is_search_page else SearchState()
 
 
-def _go_to(to: SearchState, here: bool) -> None:
-    if here:
-        page_state.go_to(to)
-    elif to != SearchState():
-        st.session_state[_SUBMITTED] = to
+def _go_to(target: SearchState, is_search_page: bool) -> None:
+    if is_search_page:
+        page_state.go_to(target)
+    elif target != SearchState():
+        st.session_state[_SUBMITTED] = target
 
 
-def _on_words(here: bool) -> None:
+def _on_words(is_search_page: bool) -> None:
     text = st.session_state[_WORDS]
-    now = _now(here)
+    current = _now(is_search_page)
     try:
-        what = load_typed_picture(text.strip(), page_state.home())
+        picture = load_typed_picture(text.strip(), page_state.home())
         _go_to(
-            query_chip_data.submit_text(now, text)
-            if what is None
-            else query_chip_data.submit_text(now, "").with_part(what),
-            here,
+            query_chip_data.submit_text(current, text)
+            if picture is None
+            else query_chip_data.submit_text(current, "").with_part(picture),
+            is_search_page,
         )
     except ImseekError as error:
         page_state.defer_error(error)
@@ -152,21 +152,21 @@ def _on_part_added(key: str, unwanted: bool) -> None:
         page_state.defer_error(error)
 
 
-def _on_picture(here: bool) -> None:
+def _on_picture(is_search_page: bool) -> None:
     n = st.session_state[_PICTURES]
-    given = st.session_state.get(f"{_PICTURES}-{n}")
-    if given is None:
+    upload = st.session_state.get(f"{_PICTURES}-{n}")
+    if upload is None:
         return
     st.session_state[_PICTURES] = n + 1
     try:
-        kept = uploads.save_upload(page_state.home(), given.getvalue(), given.name)
-        _go_to(_now(here).with_part(QueryPart("upload", kept)), here)
+        digest = uploads.save_upload(page_state.home(), upload.getvalue(), upload.name)
+        _go_to(_now(is_search_page).with_part(QueryPart("upload", digest)), is_search_page)
     except ImseekError as error:
         page_state.defer_error(error)
 
 
-def _on_chip(chip: str, what: str, value: float | None) -> None:
-    page_state.go_to(query_chip_data.apply_chip_change(page_state.current().state, chip, what, value))
+def _on_chip(chip: str, change: str, value: float | None) -> None:
+    page_state.go_to(query_chip_data.apply_chip_change(page_state.current().state, chip, change, value))
 
 
 def load_typed_picture(text: str, home: Path) -> QueryPart | None:
@@ -177,7 +177,7 @@ def load_typed_picture(text: str, home: Path) -> QueryPart | None:
     from imseek.search import Term, load_picture
 
     if _URL.fullmatch(text):
-        data, called = load_picture(Term(url=text))
+        data, name = load_picture(Term(url=text))
     elif _PATH.fullmatch(text) and "\0" not in text:
         from imseek.search import parse_term
 
@@ -198,10 +198,10 @@ def load_typed_picture(text: str, home: Path) -> QueryPart | None:
                 f"{path} is larger than {uploads.MAX_BYTES >> 20} MiB",
                 hint="search with a smaller copy of it",
             )
-        data, called = load_picture(Term(picture=path))[0], path.name
+        data, name = load_picture(Term(picture=path))[0], path.name
     else:
         return None
-    return QueryPart("upload", uploads.save_upload(home, data, called))
+    return QueryPart("upload", uploads.save_upload(home, data, name))
 
 
 @lru_cache(64)

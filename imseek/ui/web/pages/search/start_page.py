@@ -33,35 +33,35 @@ _TAGS: Final = 8
 _CAPTIONS: Final = 6
 #: Maximum number of characters of a caption suggested as a search.
 _SHORT: Final = 60
-#: Collections whose encoder has been loaded or is loading.
+#: Collections whose encoder is loaded or loading.
 _warm_collections: set[str] = set()
 _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
 
 
-def show(name: str, collection: Collection, now: SearchState, above: DeltaGenerator, facts: DeltaGenerator) -> None:
+def show(name: str, collection: Collection, state: SearchState, above: DeltaGenerator, facts: DeltaGenerator) -> None:
     """Draw the newest images, limited by the filters, with suggestions ``above``; ``facts`` says how many there are."""
     with errors.show_errors():
         current = overview.read_state(collection.path)
-        dated = hit_pages.by_date(collection, now)
+        dated = hit_pages.by_date(collection, state)
         if dated is not None:
-            held = NewestImages(tuple(dated.image_ids[: now.limit].tolist()), len(dated), ())
+            newest = NewestImages(tuple(dated.image_ids[: state.limit].tolist()), len(dated), ())
         else:
-            held = _load_newest(collection.path, current.uuid, current.generation, now.condition, now.limit)
-        hits = results.hits_by_id(collection, held.image_ids)
-        captions = held.captions or tuple(str(hit.metadata.get("caption") or "") for hit in hits)
-    if not held.total and not now.where:
+            newest = _load_newest(collection.path, current.uuid, current.generation, state.condition, state.limit)
+        hits = results.hits_by_id(collection, newest.image_ids)
+        captions = newest.captions or tuple(str(hit.metadata.get("caption") or "") for hit in hits)
+    if not newest.total and not state.where:
         if is_indexing(collection.path):
             st.subheader("Indexing…", anchor=False)
             st.text("Pictures appear here as soon as they are indexed, and you can search them from then on.")
         else:
             navigation.no_pictures("Add a folder of pictures to search them by what they show.")
         return
-    if not held.total:
+    if not newest.total:
         st.subheader("No pictures match these conditions", anchor=False)
-        st.button("Clear filters", on_click=page_state.go_to, args=(now.with_changes(where=()),))
+        st.button("Clear filters", on_click=page_state.go_to, args=(state.with_changes(where=()),))
         return
     with errors.show_errors():
-        counted = tags.counts(collection)
+        tag_counts = tags.counts(collection)
     with above.container(horizontal=True, gap="xsmall", key="search-try", vertical_alignment="center", wrap=False):
         st.caption("Try", width="content")
         for n, text in enumerate(suggest_queries(captions)):
@@ -69,19 +69,19 @@ def show(name: str, collection: Collection, now: SearchState, above: DeltaGenera
                 escape_markdown(text, _SHORT),
                 key=f"search-try-{n}",
                 on_click=page_state.go_to,
-                args=(now.with_part(search_state.text_search(text).parts[0]),),
+                args=(state.with_part(search_state.text_search(text).parts[0]),),
             )
-        most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
+        most = sorted(tag_counts, key=lambda one: -one.images)[:_TAGS]
         if most:
-            _show_tags(now, most)
-    some = held.total > len(held.image_ids)
-    facts.caption(format_count(held.total, "picture"))
+            _show_tags(state, most)
+    some = newest.total > len(newest.image_ids)
+    facts.caption(format_count(newest.total, "picture"))
     following: Following | None = None
     if dated is not None:
-        following = hit_pages.following_by_date(name, now, dated, len(hits))
+        following = hit_pages.following_by_date(name, state, dated, len(hits))
     elif some:
-        following = hit_pages.following_newest(name, now, held.image_ids[-1], held.total)
-    _draw(name, collection, now, hits, following)
+        following = hit_pages.following_newest(name, state, newest.image_ids[-1], newest.total)
+    _draw(name, collection, state, hits, following)
     warm(collection)
 
 
@@ -99,21 +99,21 @@ def suggest_queries(captions: Sequence[str]) -> tuple[str, ...]:
     return short[:_CAPTIONS] or _GENERAL
 
 
-def _show_tags(now: SearchState, most: Sequence[TagCount]) -> None:
+def _show_tags(state: SearchState, most: Sequence[TagCount]) -> None:
     """Draw the most frequent tags, as filters of the next search."""
     st.caption("Tags", width="content")
-    for one in most:
+    for count in most:
         st.button(
-            f"{escape_markdown(one.tag, 40)} ({one.images:,})",
-            key=f"search-tag-{one.tag}",
+            f"{escape_markdown(count.tag, 40)} ({count.images:,})",
+            key=f"search-tag-{count.tag}",
             on_click=page_state.go_to,
-            args=(now.with_changes(where=where_conditions.replace_filter(now.where, Filter(TAG, (one.tag,)))),),
+            args=(state.with_changes(where=where_conditions.replace_filter(state.where, Filter(TAG, (count.tag,)))),),
         )
 
 
 @st.fragment
 def _draw(
-    name: str, collection: Collection, now: SearchState, hits: Sequence[Hit], following: Following | None
+    name: str, collection: Collection, state: SearchState, hits: Sequence[Hit], following: Following | None
 ) -> None:
     """Draw ``hits``, and what follows them."""
     results.results(
@@ -123,7 +123,7 @@ def _draw(
         key="search-newest",
         scores=False,
         following=following,
-        everything=None if following is None else lambda: hit_pages.all_ids(collection, now, MAX_IMAGES),
+        everything=None if following is None else lambda: hit_pages.all_ids(collection, state, MAX_IMAGES),
         remembers=True,
     )
 

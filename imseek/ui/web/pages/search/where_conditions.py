@@ -134,14 +134,14 @@ class Filter:
 
 def parse_filter(condition: str) -> Filter | None:
     """Parse a condition that :meth:`Filter.sql` wrote; None for any other."""
-    found = _read(condition)
-    return found if found is not None and not found.empty and found.sql() == condition else None
+    parsed = _read(condition)
+    return parsed if parsed is not None and not parsed.empty and parsed.sql() == condition else None
 
 
 def describe_condition(condition: str) -> str:
     """Describe a condition in words if it is one of ours, else return it as it is."""
-    found = parse_filter(condition)
-    return condition if found is None else found.words()
+    parsed = parse_filter(condition)
+    return condition if parsed is None else parsed.words()
 
 
 def filter_on(where: tuple[str, ...], column: str) -> Filter:
@@ -151,7 +151,7 @@ def filter_on(where: tuple[str, ...], column: str) -> Filter:
 
 def replace_filter(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
     """Replace the filter on a column by ``new``, or remove it if ``new`` is empty."""
-    left = tuple(one for one in where if (known := parse_filter(one)) is None or known.column != new.column)
+    left = tuple(one for one in where if (parsed := parse_filter(one)) is None or parsed.column != new.column)
     return left if new.empty else (*left, new.sql())
 
 
@@ -209,21 +209,21 @@ def _read(condition: str) -> Filter | None:
         prefixes = (_unquote(one) for one in re.findall(_TEXT, condition))
         return Filter(FOLDER, below=tuple(one.removesuffix("/") or one for one in prefixes))
     if _BOXES.fullmatch(condition):
-        numbers = ([float(one) for one in found] for found in re.findall(_BOX, condition))
+        numbers = ([float(one) for one in box] for box in re.findall(_BOX, condition))
         return Filter(LOCATION, boxes=tuple(Box(west, south, east, north) for south, north, west, east in numbers))
-    if found := _IN.fullmatch(condition):
-        return Filter(_unquote(found[1]), tuple(_unquote(one) for one in re.findall(_TEXT, found[2])))
-    if found := _HOLDS.fullmatch(condition):
-        return Filter(_unquote(found[1]), holds=_unquote(found[2]))
-    if found := _TRUE.fullmatch(condition):
-        return Filter(_unquote(found[1]), true=found[2] == "TRUE")
-    if found := _KNOWN.fullmatch(condition):
-        return Filter(_unquote(found[1]), known=True)
+    if match := _IN.fullmatch(condition):
+        return Filter(_unquote(match[1]), tuple(_unquote(one) for one in re.findall(_TEXT, match[2])))
+    if match := _HOLDS.fullmatch(condition):
+        return Filter(_unquote(match[1]), holds=_unquote(match[2]))
+    if match := _TRUE.fullmatch(condition):
+        return Filter(_unquote(match[1]), true=match[2] == "TRUE")
+    if match := _KNOWN.fullmatch(condition):
+        return Filter(_unquote(match[1]), known=True)
     try:
-        if found := _EQUAL.fullmatch(condition):
-            return Filter(_unquote(found[1]), low=_bound(found[2]), high=_bound(found[2]))
-        if found := _RANGE.fullmatch(condition):
-            return Filter(_unquote(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
+        if match := _EQUAL.fullmatch(condition):
+            return Filter(_unquote(match[1]), low=_bound(match[2]), high=_bound(match[2]))
+        if match := _RANGE.fullmatch(condition):
+            return Filter(_unquote(match[1]), low=_bound(match[2]), high=_bound(match[3] or match[4]))
     except ValueError:  # For example the 31st of February.
         return None
     return None
