@@ -195,7 +195,7 @@ def find_boxes(first: Luminance, second: Luminance) -> list[PixelBox]:
     return boxes[:PLACES]
 
 
-def _box_of(cells: _Cells) -> PixelBox:
+def _box_of(cells: Sequence[npt.NDArray[np.signedinteger]]) -> PixelBox:
     """Return the edges in pixels of the rectangle around cells."""
     top, left = (_MARGIN + _CELL * int(at.min()) for at in cells)
     bottom, right = (_MARGIN + _CELL * (int(at.max()) + 1) for at in cells)
