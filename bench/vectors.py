@@ -31,7 +31,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -256,20 +256,22 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: 
         quantizer, dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
     )
     index.cp.niter, index.cp.max_points_per_centroid = 8, 30
-    heap = faiss.ResultHeap(len(queries), 10, keep_max=True)
+    heap = faiss.ResultHeap(len(queries), max(10, count // 10_000), keep_max=True)
     drawing_s, start_time = 0.0, time.perf_counter()
     sample = np.concatenate([b.astype(np.float32) for b in blocks(min(count, 2 * ROWS), dim, seed, profile=profile)])
     index.train(sample)
-    start = 0
+    centres = train_lists(sample) if profile == "clip" else np.empty((1, dim), np.float32)
+    lists, total = np.empty(0, np.int64), np.zeros(dim)
     for at in range(0, count, ROWS):
         block_start = time.perf_counter()
         part = block(at // ROWS, dim, seed, profile=profile)[: count - at]
         drawing_s += time.perf_counter() - block_start
         rows = part.astype(np.float32)
         index.add(rows)
-        cosines, nearest = faiss.knn(queries, rows, 10, metric=faiss.METRIC_INNER_PRODUCT)
-        heap.add_result(cosines, start + nearest)
-        start += len(rows)
+        cosines, nearest = faiss.knn(queries, rows, heap.k, metric=faiss.METRIC_INNER_PRODUCT)
+        heap.add_result(cosines, at + nearest)
+        lists = np.concatenate([lists, (rows @ centres.T).argmax(1)])
+        total += rows.sum(axis=0)
     heap.finalize()
     rate = count / drawing_s
     print(f"{count:,} x {dim}, seed {seed}, {profile}: {rate / 1e3:.0f} thousand rows a second made; ", end="")
@@ -280,7 +282,7 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: 
     across = texts @ sample[:20_000].T
     index.nprobe = 16
     _, ids = index.search(queries, 10)
-    recalls = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ids, heap.I, strict=True)]
+    recalls = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ids, heap.I[:, :10], strict=True)]
     values = {
         "cosine of random pictures": pairs.mean(),
         "its standard deviation": pairs.std(),
@@ -294,46 +296,44 @@ def check(count: int, dim: int, seed: int, profile: Name = "hard", query_count: 
     }
     figures = {name: (value, *BOUNDS[profile][n]) for n, (name, value) in enumerate(values.items())}
     if profile == "clip":
-        figures |= calibration(sample, images, texts, count, blocks(count, dim, seed, profile=profile))
+        k = max(1, count // 10_000)
+        contrasts = (1 - queries @ total / count) / (1 - heap.D[:, k - 1])
+        ranks = np.argsort(np.argsort(-(queries @ centres.T), axis=1), axis=1)
+        reached = np.take_along_axis(ranks, lists[heap.I[:, :k]], 1)
+        figures |= calibration("pictures", contrasts[:query_count], reached[:query_count], (2.2, 2.8), 0.08)
+        figures |= calibration("texts", contrasts[query_count:], reached[query_count:], (1.18, 1.26), 0.04)
     for name, (value, _, _) in figures.items():
         print(f"  {name:38} {value:7.3f}")
         recorder.add_row("properties", property=name, value=value)
     return [f"{name}: {v:.3f}" for name, (v, least, most) in figures.items() if not least <= v < most]
 
 
-def calibration(
-    sample: Float32, images: Float32, texts: Float32, count: int, parts: Iterable[Float16]
-) -> dict[str, tuple[float, float, float]]:
-    """Figures to compare with those published for LAION-CLIP, each with its least and greatest allowed value.
-
-    ``parts`` are all ``count`` rows; ``sample`` (m, dim) are those that the centres of the lists are trained on.
-    """
+def train_lists(sample: Float32) -> Float32:
+    """Centres of lists (512, dim), by plain k-means that assigns rows by products, as VIBE does."""
     import faiss
 
     clustering = faiss.Clustering(sample.shape[1], _LISTS)
     clustering.niter, clustering.max_points_per_centroid = 8, 40
-    clustering.train(sample, faiss.IndexFlatIP(sample.shape[1]))  # Plain k-means, assigned by products, as VIBE does.
-    centres = faiss.vector_to_array(clustering.centroids).reshape(_LISTS, -1)
-    queries = np.concatenate([images, texts])
-    heap = faiss.ResultHeap(len(queries), max(1, count // 10_000), keep_max=True)
-    lists, total = np.empty(0, np.int64), np.zeros(sample.shape[1])
-    for part in parts:
-        rows = part.astype(np.float32)
-        cosines, nearest = faiss.knn(queries, rows, heap.k, metric=faiss.METRIC_INNER_PRODUCT)
-        heap.add_result(cosines, len(lists) + nearest)
-        lists = np.concatenate([lists, (rows @ centres.T).argmax(1)])
-        total += rows.sum(axis=0)
-    heap.finalize()
-    contrasts = (1 - queries @ total / count) / (1 - heap.D[:, -1])
-    ranks = np.argsort(np.argsort(-(queries @ centres.T), axis=1), axis=1)
-    reached = np.take_along_axis(ranks, lists[heap.I], 1)
-    figures: dict[str, tuple[float, float, float]] = {}
-    parts_of = {"pictures": slice(0, len(images)), "texts": slice(len(images), None)}
-    for name, contrast, off in (("pictures", (2.2, 2.8), 0.08), ("texts", (1.18, 1.26), 0.04)):
-        figures[f"contrast of {name}"] = (float(np.median(contrasts[parts_of[name]])), *contrast)
-        for probe, published in zip(PROBES, PUBLISHED[name], strict=True):
-            value = float((reached[parts_of[name]] < probe).mean())
-            figures[f"recall of {name}, {probe} of 512 lists"] = (value, published - off, published + off)
+    clustering.train(sample, faiss.IndexFlatIP(sample.shape[1]))
+    centres: Float32 = faiss.vector_to_array(clustering.centroids).reshape(_LISTS, -1)
+    return centres
+
+
+def calibration(
+    name: str,
+    contrasts: npt.NDArray[np.float64],
+    ranks: npt.NDArray[np.int64],
+    contrast: tuple[float, float],
+    most_off: float,
+) -> dict[str, tuple[float, float, float]]:
+    """Figures to compare with those published for LAION-CLIP, each with its least and greatest allowed value.
+
+    ``contrasts`` (q,) are those of queries, ``ranks`` (q, k) of the lists that hold their neighbours, by nearness.
+    """
+    figures = {f"contrast of {name}": (float(np.median(contrasts)), *contrast)}
+    for probe, published in zip(PROBES, PUBLISHED[name], strict=True):
+        recall = float((ranks < probe).mean())
+        figures[f"recall of {name}, {probe} of 512 lists"] = (recall, published - most_off, published + most_off)
     return figures
 
 

@@ -33,7 +33,7 @@ _KIND_NAMES: Final[Mapping[type, str]] = {str: "a text", bool: "true or false", 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: ``name`` with a dot lies in a table of the file, ``variable`` is its environment variable."""
+    """A setting. A dotted ``name`` is a key of a table in the file; ``variable`` is its environment variable."""
 
     name: str
     kind: type

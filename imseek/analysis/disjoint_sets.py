@@ -10,7 +10,7 @@ class DisjointSets:
         self._parent: dict[int, int] = {}
 
     def __contains__(self, member: int) -> bool:
-        """Whether the set of ``member`` has ever been asked for."""
+        """Whether ``member`` has been seen by :meth:`root` or :meth:`join`."""
         return member in self._parent
 
     def root(self, member: int) -> int:

@@ -46,7 +46,7 @@ def members_of(label: Ids, k: int) -> list[Ids]:
 def describe_clusters(
     vectors: Vectors, assignment: Assignment, members: Sequence[Ids], seed: int, task: Task
 ) -> list[ClusterStatistics]:
-    """Compute the statistics of each cluster, none of which may be empty. Raises Cancelled."""
+    """Compute the statistics of each cluster. A cluster must not be empty. Raises Cancelled."""
     statistics = []
     for number, positions in enumerate(members):
         task.step(DESCRIBING, number, len(members))

@@ -118,7 +118,7 @@ class Reader:
         return newer
 
     def close(self) -> None:
-        """Release the mapped files, each of which takes a descriptor. Using the reader again maps them anew."""
+        """Release the mapped files, which take a descriptor each. Using the reader again maps them anew."""
         self._arrays.clear()
         self._lookups.clear()
         self._live = None

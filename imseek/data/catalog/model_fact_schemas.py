@@ -17,7 +17,7 @@ ReadMember: TypeAlias = Callable[[JsonObject, str], object]
 
 
 def _check_names(document: JsonObject, name: str) -> object:
-    """Read a list of texts, some of which may be null."""
+    """Read a list of texts, leaving out nulls."""
     return [check_text(item, name) for item in document.items(name) if item is not None]
 
 

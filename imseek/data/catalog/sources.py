@@ -35,7 +35,7 @@ def find(writer: Writer, source_id: int) -> Source:
 
 
 def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | None = None) -> Source:
-    """Record a source at the absolute path or URL ``path``; stored relative where the collection lies beside it."""
+    """Record a source at the absolute path or URL ``path``, relative to the collection if it is beside it."""
     root, relative = _stored_root(writer.root, path)
     settings = json.dumps(options or {}, sort_keys=True)
     new_sources: list[Source] = []
@@ -60,7 +60,7 @@ def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | Non
 
 
 def renew_folder_name(writer: Writer) -> None:
-    """Update the words of images with the new name of the folder that the collection lies in, if it is a source."""
+    """Update the words of images with the new name of the collection's parent folder, if that is a source."""
     source_ids = [source.source_id for source in writer.catalog.sources() if source.relative and not source.root]
     if not source_ids:
         return
@@ -180,7 +180,7 @@ def _is_folder(writer: Writer, source: Source) -> bool:
 
 
 def contains(outer: bytes, inner: bytes) -> bool:
-    """Whether ``inner`` is ``outer`` or lies inside it (by name; links are not followed)."""
+    """Whether ``inner`` is ``outer`` or below it (by name; links are not followed)."""
     return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
 
 

@@ -138,7 +138,7 @@ def find_strange(root: Path) -> dict[str, str]:
 
 
 def _check_files(root: Path, connection: Connection, findings: _Findings) -> Iterator[Problem]:
-    """Check that every live file exists with its size and checksum, and that there are no other files."""
+    """Check that every live file exists with its size and checksum, and that no other file does."""
     paths = set()
     for path, kind, size, sha256, died in connection.execute(
         "SELECT path, kind, size, sha256, died FROM files ORDER BY path"

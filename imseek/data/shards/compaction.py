@@ -115,7 +115,7 @@ def merge(writer: Writer, shards: Sequence[Shard]) -> int:
 
 
 def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
-    """Rows of live images, including quarantined ones, which are not searched but kept."""
+    """Rows of live images, including quarantined ones: a search skips these, a merge keeps them."""
     ids = load_array(writer.root, layout.ids(shard.shard_id), rows=shard.rows)
     query = "SELECT image_id FROM images WHERE shard_id = ? AND died = ?"
     with writer.catalog.transaction() as connection:

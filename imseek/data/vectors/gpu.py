@@ -131,7 +131,7 @@ class _GpuCopy:
 
 
 class GpuCopies:
-    """Replicas, any one of which answers, or shards (``merged``), each of which answers for its rows."""
+    """Replicas, where any one answers a query, or shards (``merged``), where each answers for its own rows."""
 
     def __init__(self, copies: Sequence[_GpuCopy], *, merged: bool = False) -> None:
         self._copies = tuple(copies)

@@ -63,7 +63,7 @@ def rename(connection: Connection, generation: int, places: Iterable[tuple[int, 
 
 
 def has_folder_name(connection: Connection, root: Path) -> bool:
-    """Whether documents have the name of the folder that the collection at ``root`` lies in."""
+    """Whether documents hold the current name of the folder around the collection at ``root``."""
     return find_meta(connection, FOLDER) == _folder_name(root)
 
 
