@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from acting import ids_by_path, planned, state
+from wait import wait_until
 
 import imseek
 from imseek import maintenance
@@ -70,13 +69,6 @@ def test_a_removed_source_gives_its_files_back(photos: Path, collection: imseek.
     assert state(photos) == before
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_while_the_folder_is_followed(
     photos: Path, collection: imseek.Collection, twins: list[Path], tmp_path: Path
 ) -> None:
@@ -99,12 +91,12 @@ def test_while_the_folder_is_followed(
         with (tmp_path / name).open("ab") as file:
             file.write(name.encode())
         (tmp_path / name).rename(photos / name)
-        until(lambda: str(photos / name) in ids_by_path(root) or bool(problems))
+        wait_until(lambda: str(photos / name) in ids_by_path(root) or bool(problems), 60)
 
     thread = threading.Thread(target=follow)
     thread.start()
     try:
-        until(lambda: bool(reports) or bool(problems))
+        wait_until(lambda: bool(reports) or bool(problems), 60)
         seen("1.jpg")
         report = apply(root, planned(collection, twins, to=photos / "put away"), dry_run=False)
         assert report.counts == {"done": 3}, report.files

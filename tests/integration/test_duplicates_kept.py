@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from wait import wait_until
 
 import imseek
 from imseek import duplicates
@@ -35,15 +34,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ui" / "decisions.json"
 
 
-def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < end, "it did not come to it"
-        time.sleep(0.01)
-
-
 def stored(kept: DecisionStore) -> None:
-    until(lambda: not kept.is_storing)
+    wait_until(lambda: not kept.is_storing)
     assert not kept.pending, repr(kept.trouble)
 
 
@@ -119,7 +111,7 @@ class TestKept:
         with Writer(root, "index"):
             kept.add(different((A, B)))
             kept.add(different((A, C)))
-            until(lambda: kept.trouble is not None)
+            wait_until(lambda: kept.trouble is not None)
             assert "being written" in str(kept.trouble)
             assert kept.pending == 2
             kept.undo()  # Not stored yet: nothing to take back.
@@ -207,7 +199,7 @@ class TestTask:
             return "stopped"
 
         task = BackgroundTask("test", work)
-        until(lambda: task.progress is not None)
+        wait_until(lambda: task.progress is not None)
         assert task.running
         assert not task.wait(0)
         task.stop()

@@ -17,6 +17,7 @@ from typing import Any
 import databases
 import pytest
 from databases import Server
+from wait import wait_until
 
 import imseek
 from imseek import library
@@ -541,6 +542,7 @@ def test_a_move_that_is_killed_has_happened_or_not(
     command = [sys.executable, "-W", "error", "-c", KILLED, root, to, module, name]
     assert subprocess.run(command, check=False).returncode == 9
     assert roots(root) == [b"/kept"]
+    wait_until(lambda: not backend_of(root).is_locked())  # Until the server notices that the process is gone.
     assert imseek.maintenance.verify(root).ok
     with Writer(root, "test") as writer:
         add(writer, b"next")

@@ -22,6 +22,7 @@ from codec_stand_in import codec_stand_in, program
 from heic import heic
 from mutations import mutant, photo, seeds
 from PIL import Image
+from wait import wait_until
 
 from imseek.errors import MediaError
 from imseek.media import bounds, codec_check, pillow
@@ -102,13 +103,6 @@ def is_alive(process: int) -> bool:
         return "(zombie)" not in Path(f"/proc/{process}/status").read_text()
     except OSError:
         return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # --- what it may not ----------------------------------------------------------------------------------------
