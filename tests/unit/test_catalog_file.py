@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,25 @@ def test_only_damage_is_called_damage(tmp_path: Path, code: int | None, kind: ty
     if code is not None:
         error.sqlite_errorcode = code
     assert type(storage_error(error, tmp_path / "catalog.sqlite")) is kind
+
+
+def test_a_writer_that_closes_meanwhile_disturbs_no_reader(tmp_path: Path) -> None:
+    """The last connection deletes the write-ahead log as it closes, between two looks of a reader."""
+    path = tmp_path / "catalog.sqlite"
+    with closing(catalog_file.open_for_writing(path, 1)) as connection:
+        migrate(connection)
+    end = threading.Event()
+
+    def write() -> None:
+        while not end.is_set():
+            with closing(catalog_file.open_for_writing(path, 10)) as connection, connection.transaction():
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('written', 'yes')")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20_000):
+            catalog_file.is_folded(path)
+    finally:
+        end.set()
+        writer.join()

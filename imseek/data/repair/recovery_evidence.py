@@ -13,7 +13,7 @@ from imseek.data import layout
 from imseek.data.catalog.catalog_check import find_any_fault
 from imseek.data.catalog.sqlite import catalog_backups, catalog_checksums
 from imseek.data.catalog.sqlite.catalog_checksums import Checksums
-from imseek.data.catalog.sqlite.catalog_file import check_version, connect_file
+from imseek.data.catalog.sqlite.catalog_file import check_version, connect_file, is_folded
 from imseek.data.collection_records import Current, Identity, read_identity
 from imseek.data.current_generation import read_current
 from imseek.data.files.collection_files import digest, is_file
@@ -85,7 +85,7 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
             return fault
         if expected is not None and catalog_checksums.digest_catalog(root) != expected:
             return "it differs from what the last writer saved"
-        if _is_folded(root) and path.stat().st_size > size:
+        if is_folded(path) and path.stat().st_size > size:
             return "it has data after its last page"
         if catalog_backups.uuid_of(path) != evidence.uuid:
             return "it belongs to another collection"
@@ -95,12 +95,6 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
     except MemoryError:  # SQLite needs more than it may have for a wrong length in the index of words.
         return "a check of it asks for too much memory"
     return None
-
-
-def _is_folded(root: Path) -> bool:
-    """Whether the catalog is complete in its one file, with no write-ahead log beside it."""
-    log = root / f"{layout.CATALOG}-wal"
-    return not log.exists() or log.stat().st_size == 0
 
 
 def catalog_lag(root: Path, evidence: Evidence) -> str | None:

@@ -146,16 +146,15 @@ def open_catalog(path: Path) -> CatalogConnection:
     check_files(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connect = partial(_connect, path, uri=True)
-    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    is_folded = not wal.exists() or wal.stat().st_size == 0
-    if os.access(path.parent, os.W_OK) or (shm.exists() and not is_folded):
+    has_no_log = is_folded(path)
+    if os.access(path.parent, os.W_OK) or (path.with_name(f"{path.name}-shm").exists() and not has_no_log):
         connection = connect(uri)
         try:
             return _check_or_close(connection, path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
                 raise
-    if is_folded:
+    if has_no_log:
         return _check_or_close(connect(f"{uri}&immutable=1"), path)
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -190,6 +189,17 @@ def open_copy(source: sqlite3.Connection) -> SqliteConnection:
         copy.close()
         raise
     return copy
+
+
+def is_folded(path: Path) -> bool:
+    """Whether the catalog is complete in its one file: there is no write-ahead log beside it, or an empty one.
+
+    The last connection deletes the log as it closes, perhaps while another process asks.
+    """
+    try:
+        return os.stat(f"{path}-wal").st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def check_files(path: Path) -> None:
