@@ -153,11 +153,21 @@ def test_a_missing_faiss_is_told_and_a_broken_one_is_not_called_missing(
     rows = np.eye(4, dtype=np.float32)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(error, match=missing.split(".")[0]):
-        kmeans.nearest_centres(rows, rows)
-    with pytest.raises(error, match=missing.split(".")[0]):
         kmeans.centres_of(rows, 2)
     monkeypatch.undo()
-    assert kmeans.nearest_centres(rows, rows, 9)[0][:, 0].tolist() == [0, 1, 2, 3]
+    assert kmeans.centres_of(rows, 2).shape == (2, 4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40, 99])
+def test_the_nearest_centres_are_those_of_a_full_sort(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmeans, "_PRODUCTS", 40 * 64)  # Several blocks, the last one smaller.
+    rows, centres = classes_of_rows(200, 16, 9), classes_of_rows(40, 16, 9)
+    numbers, cosines = kmeans.nearest_centres(rows, centres, count)
+    products = rows @ centres.T
+    expected = np.argsort(-products, axis=1, kind="stable")[:, :count]
+    assert np.array_equal(numbers, expected)
+    assert np.allclose(cosines, np.take_along_axis(products, expected, 1), atol=1e-6)
+    assert kmeans.nearest_centres(rows[:0], centres, count)[0].shape == (0, min(count, 40))
 
 
 def classes_of_rows(count: int, dim: int, classes: int) -> Float32:

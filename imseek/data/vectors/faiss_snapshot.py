@@ -123,14 +123,7 @@ class Snapshot:
     @functools.cached_property
     def _centres(self) -> Float32 | None:
         """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
-        index = self.index
-        if not isinstance(index, faiss.IndexIVF):
-            return None
-        flat = faiss.downcast_index(index.quantizer)
-        if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
-            return None
-        # In the mapped file they are not aligned, and BLAS would copy them for each product.
-        return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
+        return inverted_lists.centres_of_lists(self.index) if isinstance(self.index, faiss.IndexIVF) else None
 
     def candidates(
         self,

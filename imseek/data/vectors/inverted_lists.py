@@ -16,7 +16,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_kinds import inverted_file
+from imseek.types.arrays import Float32
 
 Table = npt.NDArray[np.uint64]
 
@@ -30,6 +32,43 @@ def find_block_lists(index: Any) -> Any | None:
     if isinstance(lists, faiss.IndexIVFRaBitQFastScan):
         return None
     return lists if isinstance(lists, faiss.IndexIVFFastScan) else None
+
+
+def centres_of_lists(lists: Any) -> Float32 | None:
+    """Return the centres (lists, dim) of an inverted file, copied; None where they are not compared one by one."""
+    flat = faiss.downcast_index(lists.quantizer)
+    if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
+        return None
+    # In a mapped file they are not aligned, and BLAS would copy them for each product.
+    return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
+
+
+def add_to_lists(lists: Any, rows: Float32, ids: Ids, numbers: Ids) -> None:
+    """Add ``rows`` (n, dim) with ``ids`` to the lists ``numbers``, both (n,). FAISS's own call would choose the lists.
+
+    ``lists`` are in memory and without a direct map.
+    """
+    rows, ids, numbers = np.ascontiguousarray(rows), np.ascontiguousarray(ids), np.ascontiguousarray(numbers)
+    pointers = [faiss.swig_ptr(array) for array in (rows, ids, numbers)]
+    if find_block_lists(lists) is None:
+        lists.add_core(len(rows), *pointers)
+        return
+    codes = np.empty((len(rows), lists.code_size), np.uint8)
+    lists.encode_vectors(len(rows), pointers[0], pointers[2], faiss.swig_ptr(codes))
+    blocks, packer = faiss.downcast_InvertedLists(lists.invlists), lists.get_CodePacker()
+    order = np.argsort(numbers, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        number = int(numbers[members[0]])
+        first = blocks.list_size(number)
+        size = first + len(members)
+        blocks.resize(number, size)
+        faiss.rev_swig_ptr(blocks.get_ids(number), size)[first:] = ids[members]
+        block_count = -(-size // blocks.n_per_block)
+        packed = faiss.rev_swig_ptr(blocks.get_codes(number), block_count * blocks.block_size)
+        packed = packed.reshape(block_count, blocks.block_size)
+        for place, row in enumerate(members.tolist(), first):
+            packer.pack_1(codes[row], place, packed)
+    lists.ntotal += len(rows)
 
 
 def table_of(lists: Any) -> Table:
