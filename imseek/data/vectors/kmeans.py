@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from imseek.data.vectors import require_faiss
 from imseek.data.vectors.faiss_threads import at_most_threads
+from imseek.data.vectors.scores import largest
 from imseek.types.arrays import Float32
 
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -132,19 +133,10 @@ def nearest_centres(rows: Float32, centres: Float32, count: int = 2) -> tuple[La
     for start in range(0, len(rows), step):
         block = np.asarray(rows[start : start + step], np.float32)
         part = np.matmul(block, columns, out=products[: len(block)])
-        nearest = part.argmax(axis=1)[:, np.newaxis] if count == 1 else _largest(part, count)
+        nearest = part.argmax(axis=1)[:, np.newaxis] if count == 1 else largest(part, count)
         numbers[start : start + step] = nearest
         cosines[start : start + step] = np.take_along_axis(part, nearest, 1)
     return numbers, np.clip(cosines, -1, 1)
-
-
-def _largest(products: Float32, count: int) -> Labels:
-    """Return the columns of the ``count`` largest numbers in each row, the largest first."""
-    rest = products.shape[1] - count
-    columns = np.argpartition(products, rest, axis=1)[:, rest:] if rest else np.argsort(products, axis=1)
-    order = np.argsort(-np.take_along_axis(products, columns, 1), axis=1, kind="stable")
-    largest: Labels = np.take_along_axis(columns, order, 1)
-    return largest
 
 
 def _faiss() -> Any:

@@ -75,6 +75,14 @@ def top_k(ids: Ids, scores: Float32, k: int) -> Matches:
     return Matches(ids[order], scores[order])
 
 
+def largest(products: Float32, count: int) -> Ids:
+    """Return the columns (n, count) of the largest numbers in each row of ``products`` (n, m), the largest first."""
+    rest = products.shape[1] - count
+    columns = np.argpartition(products, rest, axis=1)[:, rest:] if rest else np.argsort(products, axis=1)
+    order = np.argsort(-np.take_along_axis(products, columns, 1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1)
+
+
 def blocks(count: int, dim: int, elements: int = 1 << 18) -> Iterator[slice]:
     """Return slices that divide ``count`` rows into blocks of about ``elements`` numbers (1 MiB of float32)."""
     step = max(1, elements // max(1, dim))
