@@ -46,7 +46,7 @@ def test_a_child_judges_as_this_process_does_until_it_is_closed(
 ) -> None:
     assert [verdict.kind for verdict in _judge(processes, pictures)] == [SAME, 0, 0]
     _judge(processes, pictures)
-    (child,) = processes._started
+    child = processes._children[0].process
     assert child.poll() is None
     processes.close()
     assert child.poll() is not None
@@ -56,7 +56,7 @@ def test_where_a_child_is_killed_or_cannot_be_started_this_process_judges(
     processes: JudgeProcesses, pictures: dict[int, SmallLuminance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _judge(processes, pictures)
-    (child,) = processes._started
+    child = processes._children[0].process
     child.kill()
     child.wait()
     _judge(processes, pictures)
@@ -94,3 +94,13 @@ def test_many_candidates_are_judged_by_children(
         found = [classify(a, b, *near, pictures.get, judge=judge) for judge in (alone, children)]
     for name in ("a", "b", "kind", "confidence", "agreement"):
         assert np.array_equal(getattr(found[0], name), getattr(found[1], name)), name
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (20, [20]), (32, [32]), (100, [32, 64, 4]), (1100, [32, 64, 128, 256, 256, 256, 108])],
+)
+def test_the_first_batches_are_small(count: int, sizes: list[int]) -> None:
+    batches = classify_module._cut_batches(count, None)
+    assert [batch.stop - batch.start for batch in batches] == sizes
+    assert [batch.start for batch in batches] == [0, *(batch.stop for batch in batches[:-1])][: len(batches)]

@@ -36,7 +36,9 @@ _T = TypeVar("_T")
 
 #: Progress phase, which counts candidate pairs.
 PHASE: Final = "comparing pairs"
-#: Candidates compared together, and how many times as many those of a large likely group.
+#: Candidates compared together, in the first batch and, after it has doubled with each, in later ones: so the first
+#: groups are found early. Those of a large likely group are so many times as many.
+_FIRST_BATCH: Final = 32
 _BATCH: Final = 256
 _GROUP_BATCHES: Final = 8
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
@@ -184,7 +186,7 @@ def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
     edges = [0, count]
     if groups is not None:
         edges[1:1] = (np.flatnonzero(np.diff(groups)) + 1).tolist()
-    cuts = [0]
+    cuts, size = [0], min(_FIRST_BATCH, _BATCH)
     for start, end in itertools.pairwise(edges):
         if end - start > _BATCH and groups is not None:
             if start > cuts[-1]:
@@ -192,7 +194,9 @@ def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
             parts = -(-(end - start) // (_GROUP_BATCHES * _BATCH))
             cuts += (start + (end - start) * part // parts for part in range(1, parts + 1))
         else:
-            cuts += range(cuts[-1] + _BATCH, end, _BATCH)
+            while cuts[-1] + size < end:
+                cuts.append(cuts[-1] + size)
+                size = min(2 * size, _BATCH)
     if count > cuts[-1]:
         cuts.append(count)
     return [slice(*cut) for cut in itertools.pairwise(cuts)]

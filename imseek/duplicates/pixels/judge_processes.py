@@ -26,15 +26,40 @@ _MODULE: Final = "imseek.duplicates.pixels.judge_child"
 READY: Final = b"ready to judge\n"
 
 
+class _Child:
+    """A child process, which may still be starting."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._is_ready = False
+
+    def ask(self, arguments: tuple[object, ...]) -> Any:
+        """Return its answer. Raises EOFError, OSError or PicklingError where it cannot give one."""
+        questions, answers = self.process.stdin, self.process.stdout
+        assert questions is not None
+        assert answers is not None
+        if not self._is_ready:
+            if not any(line.endswith(READY) for line in answers):
+                raise EOFError
+            self._is_ready = True
+        pickle.dump(arguments, questions, pickle.HIGHEST_PROTOCOL)
+        questions.flush()
+        return pickle.load(answers)  # noqa: S301 - our own child has written it
+
+
 class JudgeProcesses:
-    """Up to ``count`` children, each started when a thread first needs one; thread-safe."""
+    """``count`` children, which start at once, while the first pictures are decoded; thread-safe."""
 
     def __init__(self, count: int) -> None:
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._children: list[_Child] = []
+        self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
         self._broken = False
-        self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
-        for _ in range(count):
-            self._idle.put(None)
+        try:
+            for _ in range(count):
+                self._children.append(_Child(_start()))
+                self._idle.put(self._children[-1])
+        except OSError:
+            self._broken = True
 
     def judge(self, judge: Callable[..., _T], *arguments: object) -> _T:
         """Return ``judge(*arguments)``, where ``judge`` is the function that the program of the children calls."""
@@ -42,11 +67,7 @@ class JudgeProcesses:
             return judge(*arguments)
         child = self._idle.get()
         try:
-            if child is None:
-                child = _start()
-                self._started.append(child)
-                _wait_until_ready(child)
-            verdicts: _T = _ask(child, arguments)
+            verdicts: _T = child.ask(arguments)
             return verdicts
         except Exception:  # Whatever has become of the child; if the batch is at fault, this process says so.
             self._broken = True
@@ -56,28 +77,14 @@ class JudgeProcesses:
 
     def close(self) -> None:
         """End the children, which have nothing to do and nothing to lose."""
-        for child in self._started:
-            child.kill()
-        for child in self._started:
-            child.wait()
-            for pipe in (child.stdin, child.stdout):
+        for child in self._children:
+            child.process.kill()
+        for child in self._children:
+            child.process.wait()
+            for pipe in (child.process.stdin, child.process.stdout):
                 assert pipe is not None
                 with suppress(OSError):
                     pipe.close()
-
-
-def _ask(child: subprocess.Popen[bytes], arguments: tuple[object, ...]) -> Any:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    pickle.dump(arguments, child.stdin, pickle.HIGHEST_PROTOCOL)
-    child.stdin.flush()
-    return pickle.load(child.stdout)  # noqa: S301 - our own child has written it
-
-
-def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
-    assert child.stdout is not None
-    if not any(line.endswith(READY) for line in child.stdout):
-        raise EOFError
 
 
 def _start() -> subprocess.Popen[bytes]:
