@@ -13,6 +13,8 @@ import numpy as np
 import vectors
 from searching.measure import KINDS
 
+from imseek.data.vectors.scores import largest
+
 #: Answers stored for each query: more than are counted, so that those which tie with the last one are included.
 ANSWERS = 32
 
@@ -68,7 +70,9 @@ def prepare(
             passing = np.flatnonzero(masks[share][-1])
             if len(passing):
                 width = min(ANSWERS, len(passing))
-                scores, nearest = faiss.knn(everything, rows[passing], width, metric=faiss.METRIC_INNER_PRODUCT)
+                products = everything @ rows[passing].T
+                nearest = largest(products, width)
+                scores = np.take_along_axis(products, nearest, 1)
                 heap.add_result(*_pad(scores, start + passing[nearest]))
         start += len(rows)
         print(f"\rright answers: {start:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
