@@ -77,11 +77,11 @@ def repair_command(root: object) -> str:
     return f"imseek collection repair {shlex.quote(str(root))}"
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:
+def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "there are") -> str:
     """Return a hint for an unknown name: similar names, or else ``otherwise`` and the known names."""
     import difflib
 
-    names = list(known)
+    names = list(choices)
     by_lower = {one.lower(): one for one in reversed(names)}
     near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3)]
     return f"did you mean {' or '.join(near)}?" if near else f"{otherwise}: {', '.join(names[:40])}"

@@ -111,43 +111,43 @@ def identity_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollection:
+def locate(name: str, *, cwd: Path, environ: Mapping[str, str]) -> NamedCollection:
     """Locate a collection by name or path, existing or not.
 
     Text with a separator (or ``.``, ``..``, ``~``) is a path: of the collection, or of a folder with one in
     ``.imseek``. Raises UsageError for an invalid name.
     """
-    if os.sep in given or given in (".", "..", "~"):
-        path = (cwd / expand_user(given)).absolute()
+    if os.sep in name or name in (".", "..", "~"):
+        path = (cwd / expand_user(name)).absolute()
         if not is_collection(path) and is_collection(path / LOCAL_FOLDER):
             path = path / LOCAL_FOLDER
         return NamedCollection(str(path), path)
     try:
-        return NamedCollection(given, path_for(given, environ))
+        return NamedCollection(name, path_for(name, environ))
     except UsageError as error:
-        if hint := path_hint(given, cwd):
+        if hint := path_hint(name, cwd):
             raise UsageError(str(error), hint=hint) from None
         raise
 
 
-def path_hint(given: str, cwd: Path) -> str | None:
+def path_hint(name: str, cwd: Path) -> str | None:
     """Suggest the path of a collection that was given without a separator; None if there is none at that path."""
-    if not given or os.sep in given or not any(map(is_collection, (cwd / given, cwd / given / LOCAL_FOLDER))):
+    if not name or os.sep in name or not any(map(is_collection, (cwd / name, cwd / name / LOCAL_FOLDER))):
         return None
-    return f"a path has a slash in it: {shlex.quote(f'./{given}')}"
+    return f"a path has a slash in it: {shlex.quote(f'./{name}')}"
 
 
 def resolve(
-    given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = COLLECTION_OPTION
+    name: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = COLLECTION_OPTION
 ) -> ResolvedCollection:
-    """Return the collection that a command means; ``given`` is the value of ``option``.
+    """Return the collection that a command means; ``name`` is the value of ``option``.
 
     Tried in order: the given name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd`` upwards, that of
     ``config.toml``, the only named collection, the one named ``default``.
 
     Raises CollectionNotFoundError, with a hint how to create one, and AmbiguousCollectionError, with the names.
     """
-    choice = _choose(given, cwd, environ, list_collections(environ), option)
+    choice = _choose(name, cwd, environ, list_collections(environ), option)
     if choice is None:
         raise CollectionNotFoundError(NONE_YET, hint="`imseek index FOLDER` creates one")
     if not choice.exists:
@@ -159,14 +159,14 @@ def resolve(
     return choice
 
 
-def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> ResolvedCollection:
+def resolve_for_index(name: str | None, *, cwd: Path, environ: Mapping[str, str]) -> ResolvedCollection:
     """Return the collection to index into; ``exists`` is False if it is yet to be created.
 
     Like :func:`resolve`, except that ``default`` is used if there is none, and the demo collection must be named
     explicitly, so that no user's pictures end up in it.
     """
     candidates = tuple(c for c in list_collections(environ) if c.name != DEMO_NAME)
-    choice = _choose(given, cwd, environ, candidates)
+    choice = _choose(name, cwd, environ, candidates)
     if choice is None:
         return ResolvedCollection(path_for(DEFAULT_NAME, environ), DEFAULT_NAME, "new", exists=False)
     return choice

@@ -56,7 +56,7 @@ def add(
 
 def add_all(
     collection: AnyCollection,
-    given: Iterable[tuple[AnyImage, str]],
+    image_tags: Iterable[tuple[AnyImage, str]],
     *,
     provenance: str = PERSON,
     strict: bool = False,
@@ -71,7 +71,7 @@ def add_all(
 
     _check_text("a provenance", provenance)
     root = path_of(collection)
-    pairs, missing = _resolve_images(root, given, strict)
+    pairs, missing = _resolve_images(root, image_tags, strict)
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
     with open_writer(root, "tag add") as writer:

@@ -228,23 +228,23 @@ def ref_clip_scores(
     return _score(collection, request, Task(progress, stop), notify)
 
 
-def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
+def worst(collection: AnyCollection, caption_scores: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
     """Return the ``limit`` captions with the lowest scores, the worst first; ties are ordered by id."""
 
     def read_worst(reader: Reader) -> tuple[Agreement, ...]:
-        order = np.lexsort((found.ids, found.scores))[:limit]
-        ids = found.ids[order]
-        if found.texts is not None:
-            texts = [found.texts[n] for n in order.tolist()]
+        order = np.lexsort((caption_scores.ids, caption_scores.scores))[:limit]
+        ids = caption_scores.ids[order]
+        if caption_scores.texts is not None:
+            texts = [caption_scores.texts[n] for n in order.tolist()]
         else:
             stored = reader.captions(np.unique(ids).tolist())
             texts = [stored.get(image_id, "") for image_id in ids.tolist()]
-        return tuple(_agreements_of(reader, Block(ids, found.scores[order], texts)))
+        return tuple(_agreements_of(reader, Block(ids, caption_scores.scores[order], texts)))
 
     return run_with_reader(collection, read_worst)
 
 
-def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
+def keep(collection: AnyCollection, caption_scores: CaptionScores, share: float, *, basic: bool = False) -> Kept:
     """Keep the top ``share`` of all scores, in (0, 1]: DataComp's CLIP score filter (Gadre et al. 2023).
 
     Selects exactly ⌊share · n⌋ captions; of equal scores, those with the lower id. With ``basic``, these must also
@@ -252,30 +252,32 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     aspect ratio of at most 3 (DataComp's basic filter without its test for English). Raises UsageError for an invalid
     share, CollectionNotFoundError, CorruptCollectionError.
     """
-    mask = pair_filters.top_share(found.ids, found.scores, share)
-    ids, scores = found.ids[mask], found.scores[mask]
+    mask = pair_filters.top_share(caption_scores.ids, caption_scores.scores, share)
+    ids, scores = caption_scores.ids[mask], caption_scores.scores[mask]
     passes = np.ones(len(ids), np.bool_)
     if basic:
-        texts = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
+        texts = (
+            None if caption_scores.texts is None else [caption_scores.texts[n] for n in np.flatnonzero(mask).tolist()]
+        )
         passes = run_with_reader(collection, lambda reader: pair_filters.passes_basic_filter(reader, ids, texts))
-    return Kept(ids[passes], scores[passes], len(found.ids), share, len(ids), float(scores.min()), basic)
+    return Kept(ids[passes], scores[passes], len(caption_scores.ids), share, len(ids), float(scores.min()), basic)
 
 
-def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
+def pairs(collection: AnyCollection, selection: Kept) -> Iterator[Pair]:
     """Yield the selected pairs by ascending id, with ``uid`` (the name in an indexed table), place and score.
 
     Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
     """
-    return pair_filters.iter_pairs(Reader(path_of(collection)), kept.ids, kept.scores)
+    return pair_filters.iter_pairs(Reader(path_of(collection)), selection.ids, selection.scores)
 
 
-def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
+def save(collection: AnyCollection, caption_scores: CaptionScores, name: str) -> int:
     """Store scores as the derived column ``name``, for filters (``--where``) and hits; returns the generation.
 
     Raises UsageError for an invalid name or if an image has several captions, LockedError, ReadOnlyError, StorageError.
     """
-    facts = {name: getattr(found, name) for name in ("measure", "prefix", "encoder", "generation", "images")}
-    return save_scores(path_of(collection), name, found.ids, found.scores, "captions", facts)
+    facts = {name: getattr(caption_scores, name) for name in ("measure", "prefix", "encoder", "generation", "images")}
+    return save_scores(path_of(collection), name, caption_scores.ids, caption_scores.scores, "captions", facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
 
 
 def rejudge(
-    collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
+    collection: AnyCollection, verdicts: Mapping[tuple[str, str], Verdict | None]
 ) -> dict[tuple[str, str], Verdict | None]:
     """Set the verdicts on pairs of contents (hexadecimal sha256), or withdraw them (None), in one commit.
 
@@ -179,15 +179,15 @@ def rejudge(
     # A dummy verdict validates the pair and puts its lower hash first.
     changes = {
         (one.a, one.b): None if verdict is None else one
-        for (a, b), verdict in wanted.items()
+        for (a, b), verdict in verdicts.items()
         for one in (duplicate_judgements.make_judgement(a, b, verdict or "same", PERSON),)
     }
     if not changes:
         return {}
     with open_writer(root, "judge") as writer:
-        verdicts = {(one.a, one.b): one.verdict for one in duplicate_judgements.read(root)}
+        earlier = {(one.a, one.b): one.verdict for one in duplicate_judgements.read(root)}
         duplicate_judgement_file.update_judgements(writer, changes)
-    return {pair: verdicts.get(pair) for pair in changes}
+    return {pair: earlier.get(pair) for pair in changes}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:

@@ -236,10 +236,10 @@ def aesthetic_scores(
     return run_with_reader(collection, lambda reader: aesthetic.score(reader, predictor, where, Task(progress, stop)))
 
 
-def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:
+def save(collection: AnyCollection, scores: AestheticScores, name: str) -> int:
     """Store scores as the derived column ``name``, for filters (``--where``) and hits; returns the generation.
 
     Raises UsageError for an invalid name, LockedError, ReadOnlyError, StorageError.
     """
-    facts = {"version": found.version, "encoder": found.encoder, "generation": found.generation}
-    return save_scores(path_of(collection), name, found.ids, found.scores, "aesthetic", facts)
+    facts = {"version": scores.version, "encoder": scores.encoder, "generation": scores.generation}
+    return save_scores(path_of(collection), name, scores.ids, scores.scores, "aesthetic", facts)

@@ -165,10 +165,10 @@ class Loader:
 TIMED_OUT: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
 
 
-def read(load: Callable[[FoundImage], T], found: FoundImage) -> T | Trouble:
+def read(load: Callable[[FoundImage], T], image: FoundImage) -> T | Trouble:
     """Read a picture with ``load`` of its source, or return why that failed."""
     try:
-        return load(found)
+        return load(image)
     except FileNotFoundError:
         return Trouble(SkipReason.VANISHED, "it was there a moment ago")
     except OSError as error:

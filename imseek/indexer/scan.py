@@ -263,21 +263,21 @@ class _SourceScan:
 def compare(
     target: Target,
     source: Source,
-    found: FoundImage,
+    image: FoundImage,
     known_places: Mapping[bytes, KnownPlace],
     failures: Mapping[bytes, KnownFailure],
     settings: ScanSettings,
 ) -> Candidate | EditedSidecars | bool:
     """Return what to read, True if the picture is unchanged, or False if it failed before and is unchanged."""
-    before = known_places.get(found.path)
+    before = known_places.get(image.path)
     settled = before is not None and before.stored and not before.quarantined
-    if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
-        is_edited = before.sidecar_stat != found.sidecar_stat
-        return EditedSidecars(target, source, found, before) if is_edited else True
-    failure = failures.get(found.path)
-    if failure is not None and is_final(failure, found.stat) and not settings.retry_failed:
+    if before is not None and settled and not settings.rehash and before.stat.same_as(image.stat):
+        is_edited = before.sidecar_stat != image.sidecar_stat
+        return EditedSidecars(target, source, image, before) if is_edited else True
+    failure = failures.get(image.path)
+    if failure is not None and is_final(failure, image.stat) and not settings.retry_failed:
         return False
-    return Candidate(target, source, found, before, failure)
+    return Candidate(target, source, image, before, failure)
 
 
 def is_final(failure: KnownFailure, stat: FileStat) -> bool:

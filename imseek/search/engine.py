@@ -149,7 +149,7 @@ class BaseEngine(ABC, Generic[StoredT]):
         """The reader of the newest generation."""
         return self._generations.newest().reader
 
-    def search(self, queries: Sequence[Query], wanted: HitOptions) -> list[SearchResult]:
+    def search(self, queries: Sequence[Query], options: HitOptions) -> list[SearchResult]:
         """Answer queries, in their order, all from one generation except pages of an earlier one.
 
         Queries that search the same index with the same parameters share one call. Raises QueryError, MediaError (a
@@ -167,7 +167,7 @@ class BaseEngine(ABC, Generic[StoredT]):
                 # An earlier generation may have used a different encoder.
                 known_texts = texts.get(query.by) if number in (None, newest.reader.generation) else None
                 prepared.append(self.prepare(query, window, newest, number, texts=known_texts))
-            return build_results([[one] for one in self.find(prepared)], wanted)
+            return build_results([[one] for one in self.find(prepared)], options)
 
         return retry_if_stale(answer, self._generations)
 

@@ -153,7 +153,7 @@ class GenerationCache:
             index = generation.indexes.get(space.space_id)
             if index is None:
                 reader = generation.reader
-                like = generation.before.pop(space.space_id, None)
+                previous = generation.before.pop(space.space_id, None)
                 segments, snapshot = reader.segments(space.space_id), self._snapshot(generation, space)
                 if self._placement is None and self._kind != "memory":
                     self._placement = placement_on(self._device)
@@ -161,7 +161,7 @@ class GenerationCache:
                     self._kind,
                     segments,
                     space.dim,
-                    like=like,
+                    previous=previous,
                     snapshot=snapshot,
                     placement=self._placement,
                 )

@@ -40,12 +40,12 @@ _PATHS: Final = ("/", "./", "../", "~/")
 _TEXT: Final = "text:"
 
 
-def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
+def parse_term(text: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
     """Parse a term. ``picture`` makes a bare name a file name instead of text.
 
     ``stdin`` returns the bytes of standard input; without it, ``-`` is refused. Raises QueryError.
     """
-    weight, what = split_weight(said)
+    weight, what = split_weight(text)
     if what == STDIN:
         if stdin is None:
             raise QueryError("a picture cannot come from standard input here", hint="write ./- for a file called -")
@@ -66,18 +66,18 @@ def parse_term(said: str, *, picture: bool = False, stdin: Callable[[], bytes] |
     return Term(text=what.strip(), weight=weight)
 
 
-def split_weight(said: str) -> tuple[float, str]:
+def split_weight(text: str) -> tuple[float, str]:
     """Split a term into its weight (1 if absent) and the rest. Raises QueryError for a weight of 0 or infinity."""
-    match = _WEIGHT.match(said)
+    match = _WEIGHT.match(text)
     if match is None:
-        return 1.0, said
+        return 1.0, text
     weight = float(match[1])
     if not 0 < weight < float("inf"):
         raise QueryError(
             f"{match[1][:20]} is not a weight: a weight is a finite number above 0",
-            hint=f"if it belongs to the words: {_TEXT}{said[:40]}",
+            hint=f"if it belongs to the words: {_TEXT}{text[:40]}",
         )
-    return weight, said[match.end() :].lstrip()
+    return weight, text[match.end() :].lstrip()
 
 
 def _path(what: str) -> Path:

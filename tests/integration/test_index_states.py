@@ -234,7 +234,7 @@ class Indexed(RuleBasedStateMachine):
         self.reader = newer = self.reader.reopen()
         if self.index is None or newer.generation != self.generation:
             self.generation = newer.generation
-            self.index = open_index("faiss", newer.segments(0), DIM, like=self.index, snapshot=newer.snapshot(0))
+            self.index = open_index("faiss", newer.segments(0), DIM, previous=self.index, snapshot=newer.snapshot(0))
         return self.index
 
     def _at(self, share: float) -> int:

@@ -546,8 +546,8 @@ def test_a_merge_keeps_it_valid(root: Path) -> None:
     held, tail = index_of(root), ids_of(root)[-told.tail :]
     remove(root, tail[::3])
     suspend(root, tail[1::3])
-    for like in (None, held):
-        index, reference = index_of(root, like=like), index_of(root, "memory")
+    for previous in (None, held):
+        index, reference = index_of(root, previous=previous), index_of(root, "memory")
         same(index.search(clustered(30, 5), 20), reference.search(clustered(30, 5), 20))
     assert known(root).tail == len(tail[2::3])
 
@@ -609,7 +609,7 @@ def test_an_index_made_from_that_of_an_earlier_generation(root: Path) -> None:
         reader = reader.reopen()
         space = reader.current.space
         index = imseek.data.vectors.open_index(
-            "faiss", reader.segments(0), space.dim, like=index, snapshot=reader.snapshot(0)
+            "faiss", reader.segments(0), space.dim, previous=index, snapshot=reader.snapshot(0)
         )
         check_scores(index.search(QUERIES[:4], 10), index_of(root, "memory"), QUERIES[:4])
         same(index.search(QUERIES[:4], 30, exact=True), index_of(root, "memory").search(QUERIES[:4], 30))

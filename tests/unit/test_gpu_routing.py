@@ -238,7 +238,7 @@ def test_copies_go_where_their_index_goes(cards: Cards) -> None:
     old.search(asked, 5)
     fewer = Segment(first.ids, first.rows, np.arange(5))
     third = segment(some_rows(200, 3), 700)
-    new = open_index("faiss", [fewer, third], DIM, like=old, placement=placement)
+    new = open_index("faiss", [fewer, third], DIM, previous=old, placement=placement)
     del old
     gc.collect()
     assert cards.free == [ROOM - 400 * DIM * 2]  # that of the second is free again

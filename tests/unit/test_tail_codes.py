@@ -112,7 +112,7 @@ def test_codes_are_made_once_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> 
     newest = Segment(np.arange(9000, 9200), rows_like(200, 4), NONE_DEAD)
     fewer = Segment(segments[2].ids, segments[2].rows, np.arange(0, 1500, 2))
     later = [segments[0], segments[1], fewer, newest]
-    renewed = SnapshotIndex(later, DIM, index.snapshot, like=index)
+    renewed = SnapshotIndex(later, DIM, index.snapshot, previous=index)
     found, wanted = renewed.search(queries(20), 10), MemoryIndex(later, DIM).search(queries(20), 10)
     assert [one.ids.tolist() for one in found] == [one.ids.tolist() for one in wanted]
     assert encoded == [200]

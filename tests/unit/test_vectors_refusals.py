@@ -69,7 +69,7 @@ def test_broken_rows_are_refused_unless_dead(kind: str) -> None:
             (matches, *_) = index.search(queries, k)
             assert (matches.ids.tolist(), matches.scores.tolist()) == ([4, 7][:k], [1, 0][:k])
     with pytest.raises(CorruptCollectionError, match="image 5"):
-        open_index(kind, [broken], 2, like=index)
+        open_index(kind, [broken], 2, previous=index)
 
 
 @each_kind

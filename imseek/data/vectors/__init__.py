@@ -20,7 +20,7 @@ def open_index(
     segments: Sequence[Segment],
     dim: int,
     *,
-    like: VectorIndex | None = None,
+    previous: VectorIndex | None = None,
     snapshot: Snapshot | None = None,
     placement: Placement | None = None,
 ) -> VectorIndex:
@@ -33,7 +33,7 @@ def open_index(
 
     With a ``placement``, candidates come from the GPUs that it names; answers stay the same.
 
-    If ``like`` is an index of the same kind, what it built for a segment is reused where ``rows`` is the very same
+    If ``previous`` is an index of the same kind, what it built for a segment is reused where ``rows`` is the very same
     array: only new shards cost a copy, changed dead rows cost nothing, and what only the old index needed is freed with
     it.
 
@@ -43,12 +43,12 @@ def open_index(
     if kind == "memory":
         from imseek.data.vectors.exact_index import MemoryIndex
 
-        return MemoryIndex(segments, dim, like=like)
+        return MemoryIndex(segments, dim, previous=previous)
     if kind == "auto" and snapshot is None and placement is None:
         from imseek.data.vectors.exact_index import SmallIndex, is_small
 
         if is_small(segments, dim):
-            return SmallIndex(segments, dim, lambda: open_index("faiss", segments, dim), like=like)
+            return SmallIndex(segments, dim, lambda: open_index("faiss", segments, dim), previous=previous)
     if kind in ("auto", "faiss"):
         require_faiss()
         from imseek.data.vectors.faiss_index import FaissIndex
@@ -56,8 +56,8 @@ def open_index(
         if snapshot is not None:
             from imseek.data.vectors.snapshot_index import SnapshotIndex
 
-            return SnapshotIndex(segments, dim, snapshot, like=like, placement=placement)
-        return FaissIndex(segments, dim, like=like, placement=placement)
+            return SnapshotIndex(segments, dim, snapshot, previous=previous, placement=placement)
+        return FaissIndex(segments, dim, previous=previous, placement=placement)
     raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are auto, faiss and memory")
 
 

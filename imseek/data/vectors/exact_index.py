@@ -62,11 +62,11 @@ class ExactIndex(ABC, Generic[P]):
 
     exact = True
 
-    def __init__(self, segments: Sequence[Segment], dim: int, *, like: object = None) -> None:
+    def __init__(self, segments: Sequence[Segment], dim: int, *, previous: object = None) -> None:
         self._dim = dim
         # Compare arrays by identity, which is safe: every part of ``like`` keeps its own alive.
-        previous = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
-        self._parts: tuple[P, ...] = tuple(self._part(s, previous.get(id(s.rows))) for s in segments)
+        parts = {id(p.segment.rows): p for p in previous._parts} if isinstance(previous, type(self)) else {}
+        self._parts: tuple[P, ...] = tuple(self._part(s, parts.get(id(s.rows))) for s in segments)
         self._scopes: WeakKeyDictionary[IdSet, tuple[SearchScope[P], ...]] = WeakKeyDictionary()
         self._everything: tuple[SearchScope[P], ...] | None = None
         self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
@@ -183,9 +183,9 @@ class SmallIndex(MemoryIndex):
         dim: int,
         open_faiss: Callable[[], VectorIndex],
         *,
-        like: object = None,
+        previous: object = None,
     ) -> None:
-        super().__init__(segments, dim, like=like)
+        super().__init__(segments, dim, previous=previous)
         self._open_faiss = open_faiss
         self._faiss: VectorIndex | None = None
         self._lock = threading.Lock()

@@ -83,11 +83,11 @@ class FaissIndex(ExactIndex[_FlatSegment]):
         segments: Sequence[Segment],
         dim: int,
         *,
-        like: object = None,
+        previous: object = None,
         placement: Placement | None = None,
     ) -> None:
         self._placement = placement
-        super().__init__(segments, dim, like=like)
+        super().__init__(segments, dim, previous=previous)
 
     def _load(self, segment: Segment) -> _FlatSegment:
         norms = segment_norms(segment)

@@ -76,7 +76,7 @@ class SnapshotIndex:
         dim: int,
         snapshot: Snapshot,
         *,
-        like: object = None,
+        previous: object = None,
         placement: Placement | None = None,
     ) -> None:
         if snapshot.facts.dim != dim or any(segment.rows.shape[1] != dim for segment in segments):
@@ -85,7 +85,8 @@ class SnapshotIndex:
         self._dim = dim
         self._snapshot = snapshot
         self._placement = placement
-        previous = like if isinstance(like, SnapshotIndex) else None
+        if not isinstance(previous, SnapshotIndex):
+            previous = None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
         self._residence = ResidencyLimiter([segment.rows for segment in segments], snapshot.facts.memory)
@@ -102,7 +103,7 @@ class SnapshotIndex:
         tail = [self._uncovered(*one) for one in zip(segments, masks, covered, strict=True)]
         self._tail_segments = {id(s.rows): fresh for s, fresh in zip(segments, tail, strict=True) if fresh is not None}
         self._tail: FaissIndex = FaissIndex(
-            [fresh for fresh in tail if fresh is not None], dim, like=None if previous is None else previous._tail
+            [fresh for fresh in tail if fresh is not None], dim, previous=None if previous is None else previous._tail
         )
         codec = scan_codec(snapshot.index)
         self._codec = None if len(self._tail) < MIN_ROWS else codec

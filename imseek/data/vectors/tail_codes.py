@@ -29,10 +29,10 @@ _BLOCK: Final = 4096
 class TailCodes:
     """The live rows of ``segments`` by the codes of ``lists``, an index with codes for fast scan."""
 
-    def __init__(self, lists: Any, segments: Sequence[Segment], like: TailCodes | None = None) -> None:
-        previous = {} if like is None else like._codes
+    def __init__(self, lists: Any, segments: Sequence[Segment], previous: TailCodes | None = None) -> None:
+        stored = {} if previous is None else previous._codes
         self._codes: dict[int, tuple[Float16, npt.NDArray[np.uint8]]] = {
-            id(s.rows): previous.get(id(s.rows)) or (s.rows, encode(lists, s.rows)) for s in segments
+            id(s.rows): stored.get(id(s.rows)) or (s.rows, encode(lists, s.rows)) for s in segments
         }
         live = [segment.searchable() for segment in segments]
         self.ids: Ids = np.concatenate(

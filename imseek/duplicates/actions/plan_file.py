@@ -185,7 +185,7 @@ def _parse_file(entry: _Entry, *, keeps: bool) -> PlannedFile:
     if not _HASH.fullmatch(content_hash):
         raise entry.wrong("content_hash is not a sha256 in hexadecimal")
     action = entry.choice("action", ("keep",) if keeps else get_args(FileAction))
-    collection = entry.text("collection") if "collection" in entry.found else None
+    collection = entry.text("collection") if "collection" in entry.values else None
     if collection is not None and not keeps:
         raise entry.wrong("files of another collection are not touched")
     return PlannedFile(
@@ -195,36 +195,36 @@ def _parse_file(entry: _Entry, *, keeps: bool) -> PlannedFile:
         entry.number("bytes"),
         action,
         collection,
-        entry.share("confidence") if "confidence" in entry.found else None,
-        "link" in entry.found and entry.boolean("link"),
+        entry.share("confidence") if "confidence" in entry.values else None,
+        "link" in entry.values and entry.boolean("link"),
     )
 
 
 def _parse_refused(entry: _Entry) -> RefusedFile:
-    path = entry.path("path") if entry.found.get("path") else b""
+    path = entry.path("path") if entry.values.get("path") else b""
     return RefusedFile(entry.number("image_id"), path, entry.text("reason"))
 
 
 class _Entry:
     """Validates the members of one JSON object of the file."""
 
-    def __init__(self, where: str, found: object, allowed: Collection[str]) -> None:
+    def __init__(self, where: str, values: object, allowed: Collection[str]) -> None:
         self.where = where
-        if not isinstance(found, dict):
+        if not isinstance(values, dict):
             raise PlanError(f"{where}: an object is needed")
-        self.found: Mapping[str, Any] = found
-        if strange := sorted(set(found) - set(allowed)):
+        self.values: Mapping[str, Any] = values
+        if strange := sorted(set(values) - set(allowed)):
             raise self.wrong(f"nothing is known of {strange[0]!r}")
 
     def wrong(self, problem: str) -> PlanError:
-        path = self.found.get("path")
+        path = self.values.get("path")
         file_note = f" ({display_path(path.encode('utf-8', 'replace'))})" if isinstance(path, str) else ""
         return PlanError(f"{self.where}{file_note}: {problem}")
 
     def raw(self, name: str) -> object:
-        if name not in self.found:
+        if name not in self.values:
             raise self.wrong(f"{name} is missing")
-        return self.found[name]
+        return self.values[name]
 
     def text(self, name: str, *, empty: bool = False) -> str:
         value = self.raw(name)
@@ -269,7 +269,7 @@ class _Entry:
             raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self.wrong(f"{name} is not text that UTF-8 can hold") from error
-        if (coded := self.found.get(f"{name}_b64")) is not None:
+        if (coded := self.values.get(f"{name}_b64")) is not None:
             try:
                 raw = base64.b64decode(coded, validate=True)
             except (TypeError, ValueError, binascii.Error) as error:

@@ -113,19 +113,19 @@ class Archives:
             budget.charge(member, buffered_bytes(member))
             yield FoundImage(member_path(container.path, member.name), container.stat, (archive, member))
 
-    def load(self, found: FoundImage) -> Content:
-        archive, member = self._reopen(found) if found.where is None else found.where
+    def load(self, image: FoundImage) -> Content:
+        archive, member = self._reopen(image) if image.where is None else image.where
         texts = (read_text(archive, member, ending) for ending in (b".txt", b".json", b".xmp"))
         beside = read_sidecar(*texts)
-        return Content(read_picture(archive, member), found.stat, extra=beside.extra, beside=beside.annotations)
+        return Content(read_picture(archive, member), image.stat, extra=beside.extra, beside=beside.annotations)
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
         raise NotImplementedError("a changed archive is read as a whole")
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
+    def portable(self, image: FoundImage) -> FoundImage | Content:
         """Drop the open archive, which ``load`` then opens again; for a stream, return the picture itself."""
-        anywhere = has_random_access(join(self._root, split(found.path)[0]))
-        return replace(found, where=None) if anywhere else self.load(found)
+        anywhere = has_random_access(join(self._root, split(image.path)[0]))
+        return replace(image, where=None) if anywhere else self.load(image)
 
     def find(self, path: bytes) -> FoundImage:
         container, name, _ = split(path)
@@ -133,15 +133,15 @@ class Archives:
         member = _find_member(finder, join(self._root, container), name)
         return FoundImage(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
-    def _reopen(self, found: FoundImage) -> tuple[Archive, Member]:
-        """Open the archive of ``found`` again. Raises MediaError if the archive has changed since the scan."""
-        container, name, _ = split(found.path)
+    def _reopen(self, image: FoundImage) -> tuple[Archive, Member]:
+        """Open the archive of ``image`` again. Raises MediaError if the archive has changed since the scan."""
+        container, name, _ = split(image.path)
         place = join(self._root, container)
         with self._lock:
             entry = self._finders.get(container)
-            if entry is None or not entry[0].same_file(found.stat):
+            if entry is None or not entry[0].same_file(image.stat):
                 entry = self._finder(container)
-            if not entry[0].same_file(found.stat):
+            if not entry[0].same_file(image.stat):
                 raise MediaError(SkipReason.CHANGED, "its archive changed while it was read")
             return entry[1].archive, _find_member(entry[1], place, name)
 

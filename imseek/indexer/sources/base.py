@@ -127,18 +127,18 @@ class Source(Protocol):
         """Yield the pictures in a container. Raises MediaError where it cannot be read."""
         ...
 
-    def load(self, found: FoundImage) -> Content:
+    def load(self, image: FoundImage) -> Content:
         """Read a picture. Raises MediaError with a reason, or OSError."""
         ...
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
         """Read the files beside a picture as :meth:`load` does, without the picture. Never raises.
 
         Only for pictures that have a stat of their own: members of archives and rows of tables are read as a whole.
         """
         ...
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
+    def portable(self, image: FoundImage) -> FoundImage | Content:
         """Return a picklable argument for ``load`` in another process.
 
         Returns the content itself where only this process can read it. Raises as ``load``.

@@ -80,14 +80,14 @@ class Folder:
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: FoundImage) -> Content:
-        return with_sidecars(read_file(self._opener.open(found.path)), found, place_in(self._root, found.path))
+    def load(self, image: FoundImage) -> Content:
+        return with_sidecars(read_file(self._opener.open(image.path)), image, place_in(self._root, image.path))
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
-        return load_sidecars(found, place_in(self._root, found.path))
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
+        return load_sidecars(image, place_in(self._root, image.path))
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
-        return found
+    def portable(self, image: FoundImage) -> FoundImage | Content:
+        return image
 
     def find(self, path: bytes) -> FoundImage:
         return FoundImage(path, UNKNOWN_STAT)

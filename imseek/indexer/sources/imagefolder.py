@@ -109,17 +109,17 @@ class ImageFolder:
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: FoundImage) -> Content:
-        plain, labels = self._plain(found)
+    def load(self, image: FoundImage) -> Content:
+        plain, labels = self._plain(image)
         content = self._folder.load(plain)
         return replace(content, extra={**labels, **content.extra})
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
-        return self._folder.load_sidecars(self._plain(found)[0])
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
+        return self._folder.load_sidecars(self._plain(image)[0])
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
+    def portable(self, image: FoundImage) -> FoundImage | Content:
         """Add what the metadata files say of the picture, which only a scan has read."""
-        return replace(found, where=self._annotations_of(found))
+        return replace(image, where=self._annotations_of(image))
 
     def find(self, path: bytes) -> FoundImage:
         image = self._folder.find(path)
@@ -131,14 +131,14 @@ class ImageFolder:
     def close(self) -> None:
         self._folder.close()
 
-    def _plain(self, found: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
+    def _plain(self, image: FoundImage) -> tuple[FoundImage, Mapping[str, Scalar]]:
         """Return a picture as the plain folder has it, with what metadata files state, and what folder names say."""
-        metadata = found.where if isinstance(found.where, _Annotations) else self._annotations_of(found)
+        metadata = image.where if isinstance(image.where, _Annotations) else self._annotations_of(image)
         row = metadata.row
-        return replace(found, where=None, caption=row.caption, extra=row.extra), metadata.labels
+        return replace(image, where=None, caption=row.caption, extra=row.extra), metadata.labels
 
-    def _annotations_of(self, found: FoundImage) -> _Annotations:
-        return _Annotations(self._folder_labels(found.path), self._row_of.get(found.path, _MetadataRow()))
+    def _annotations_of(self, image: FoundImage) -> _Annotations:
+        return _Annotations(self._folder_labels(image.path), self._row_of.get(image.path, _MetadataRow()))
 
     def _folder_labels(self, path: bytes) -> dict[str, Scalar]:
         """Return what folder names say: the split, and the label unless a metadata file covers the folder."""

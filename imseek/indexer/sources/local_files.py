@@ -165,15 +165,15 @@ def _is_below(real: bytes, folder: bytes) -> bool:
     return real.startswith(os.path.join(os.path.realpath(folder), b""))
 
 
-def with_sidecars(picture: Content, found: FoundImage, full: bytes) -> Content:
+def with_sidecars(picture: Content, image: FoundImage, full: bytes) -> Content:
     """Add metadata from the files beside the picture at ``full`` that its source does not state."""
-    if not found.sidecars:
-        return replace(picture, caption=found.caption, extra=found.extra or {})
-    stat = settled_stat(found.sidecars)
-    beside = _read_sidecars(found, full)
-    extra = {**beside.extra, **(found.extra or {})}
+    if not image.sidecars:
+        return replace(picture, caption=image.caption, extra=image.extra or {})
+    stat = settled_stat(image.sidecars)
+    beside = _read_sidecars(image, full)
+    extra = {**beside.extra, **(image.extra or {})}
     return replace(
-        picture, caption=found.caption, extra=extra, beside=_unstated(beside.annotations, found), sidecar_stat=stat
+        picture, caption=image.caption, extra=extra, beside=_unstated(beside.annotations, image), sidecar_stat=stat
     )
 
 
@@ -183,30 +183,30 @@ class SidecarFinder:
     def __init__(self) -> None:
         self._names: dict[bytes, SidecarNames] = {}
 
-    def add(self, found: FoundImage, full: bytes) -> FoundImage:
+    def add(self, image: FoundImage, full: bytes) -> FoundImage:
         """Add the files beside the picture at ``full``."""
         folder = os.path.dirname(full)
         if folder not in self._names:
             self._names[folder] = names_in(folder)
         if not (beside := sidecars_of(full, self._names[folder])):
-            return found
-        return replace(found, sidecars=beside, sidecar_stat=stat_sidecars(beside))
+            return image
+        return replace(image, sidecars=beside, sidecar_stat=stat_sidecars(beside))
 
 
-def load_sidecars(found: FoundImage, full: bytes) -> SidecarContent:
+def load_sidecars(image: FoundImage, full: bytes) -> SidecarContent:
     """Read the files beside the picture at ``full`` as :func:`with_sidecars` does, without the picture."""
-    stat = settled_stat(found.sidecars)
-    return SidecarContent(_unstated(_read_sidecars(found, full).annotations, found), stat)
+    stat = settled_stat(image.sidecars)
+    return SidecarContent(_unstated(_read_sidecars(image, full).annotations, image), stat)
 
 
-def _read_sidecars(found: FoundImage, full: bytes) -> Sidecar:
-    contents = {os.path.splitext(path)[1]: _read_sidecar_file(full, path) for path in found.sidecars}
+def _read_sidecars(image: FoundImage, full: bytes) -> Sidecar:
+    contents = {os.path.splitext(path)[1]: _read_sidecar_file(full, path) for path in image.sidecars}
     return read_sidecar(contents.get(b".txt"), contents.get(b".json"), contents.get(b".xmp"))
 
 
-def _unstated(beside: Annotations, found: FoundImage) -> Annotations:
+def _unstated(beside: Annotations, image: FoundImage) -> Annotations:
     """Leave out the annotations that the source states."""
-    names = {*(found.extra or {}), *(() if found.caption is None else ("caption",))}
+    names = {*(image.extra or {}), *(() if image.caption is None else ("caption",))}
     nothing = Annotations()
     return replace(beside, **{f.name: getattr(nothing, f.name) for f in fields(beside) if f.name in names})
 

@@ -68,16 +68,16 @@ class FileList:
     def expand(self, container: Container) -> Iterator[FoundImage | UnreachableEntry]:
         return iter(())
 
-    def load(self, found: FoundImage) -> Content:
-        if is_url(found.path):
-            return self._web.load(found)
-        return with_sidecars(read_file(self._opener.open_named(found.path)), found, found.path)
+    def load(self, image: FoundImage) -> Content:
+        if is_url(image.path):
+            return self._web.load(image)
+        return with_sidecars(read_file(self._opener.open_named(image.path)), image, image.path)
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
-        return load_sidecars(found, found.path)
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
+        return load_sidecars(image, image.path)
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
-        return found
+    def portable(self, image: FoundImage) -> FoundImage | Content:
+        return image
 
     def find(self, path: bytes) -> FoundImage:
         return FoundImage(path, UNKNOWN_STAT)

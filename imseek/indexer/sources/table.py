@@ -177,24 +177,24 @@ class Table:
                 f"none of the {rows.file_rows:,} files that it names is there, perhaps not mounted",
             )
 
-    def load(self, found: FoundImage) -> Content:
-        where: _Where = found.where
+    def load(self, image: FoundImage) -> Content:
+        where: _Where = image.where
         if isinstance(where, _Address):
-            return self._web.load(found, where.url)
+            return self._web.load(image, where.url)
         if isinstance(where, _File):
             content = read_file(self._opener.open_named(where.full))
-            return with_sidecars(content, found, where.full)
+            return with_sidecars(content, image, where.full)
         if len(where.data) > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        return Content(where.data, found.stat, found.caption, found.extra or {})
+        return Content(where.data, image.stat, image.caption, image.extra or {})
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
-        assert isinstance(found.where, _File)
-        return load_sidecars(found, found.where.full)
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
+        assert isinstance(image.where, _File)
+        return load_sidecars(image, image.where.full)
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
-        """Return ``found``, which includes the bytes of an embedded picture."""
-        return found
+    def portable(self, image: FoundImage) -> FoundImage | Content:
+        """Return ``image``, which includes the bytes of an embedded picture."""
+        return image
 
     def find(self, path: bytes) -> FoundImage:
         """Locate a picture without the table's metadata; opens the table only for an embedded picture."""

@@ -155,24 +155,24 @@ class Vectors:
                 f"{display_path(join(self._root, container.path))}: {rows_were} not of unit length: normalised"
             )
 
-    def load(self, found: FoundImage) -> Content:
+    def load(self, image: FoundImage) -> Content:
         """Return the row of a scanned picture; the picture itself for an entry from ``find``."""
-        if isinstance(found.where, VectorRow):
-            return _imported_content(found, found.where)
-        _, _, location = split(found.path)
+        if isinstance(image.where, VectorRow):
+            return _imported_content(image, image.where)
+        _, _, location = split(image.path)
         if not location:
             raise MediaError(SkipReason.UNREADABLE, "only its vector is known, not where the picture lies")
-        place = locate(self._root, found.path)
+        place = locate(self._root, image.path)
         if is_url(place):
-            return self._web.load(found, place)
+            return self._web.load(image, place)
         return read_file(self._opener.open_named(place))
 
-    def load_sidecars(self, found: FoundImage) -> SidecarContent:
+    def load_sidecars(self, image: FoundImage) -> SidecarContent:
         raise NotImplementedError("no picture is read")
 
-    def portable(self, found: FoundImage) -> FoundImage | Content:
+    def portable(self, image: FoundImage) -> FoundImage | Content:
         """Load the row here, since it needs no work worth distributing."""
-        return self.load(found)
+        return self.load(image)
 
     def find(self, path: bytes) -> FoundImage:
         """Locate the picture, without opening the array."""
@@ -334,7 +334,7 @@ def _keep_exact_rows(
     return np.where(same[:, None], half, vectors)
 
 
-def _imported_content(found: FoundImage, row: VectorRow) -> Content:
+def _imported_content(image: FoundImage, row: VectorRow) -> Content:
     """Build the content of an imported row. Unknown facts stay unknown: no format, and no size unless stated."""
     metadata = row.metadata
     width, height = _read_size(metadata, "width", "height")
@@ -347,7 +347,7 @@ def _imported_content(found: FoundImage, row: VectorRow) -> Content:
     extra = {name: value for name, value in metadata.items() if value is not None and name not in reserved}
     facts, size = facts_of(metadata) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
     caption_text = caption if isinstance(caption, str) and caption else None
-    return Content(b"", found.stat, caption_text, extra, ImportedVector(row.vector, facts, digest, size))
+    return Content(b"", image.stat, caption_text, extra, ImportedVector(row.vector, facts, digest, size))
 
 
 def _read_size(metadata: Mapping[str, Any], *names: str) -> tuple[int, int]:

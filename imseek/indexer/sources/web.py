@@ -24,11 +24,11 @@ class WebReader:
         self._fetcher = fetcher
         self._lock = threading.Lock()
 
-    def load(self, found: FoundImage, url: bytes | None = None) -> Content:
-        """Download the picture at ``url`` (default: the path of ``found``). Raises MediaError, MissingExtraError."""
-        address = os.fsdecode(found.path if url is None else url)
+    def load(self, image: FoundImage, url: bytes | None = None) -> Content:
+        """Download the picture at ``url`` (default: the path of ``image``). Raises MediaError, MissingExtraError."""
+        address = os.fsdecode(image.path if url is None else url)
         data = self._client().fetch(address).data
-        return Content(data, found.stat, found.caption, found.extra or {})
+        return Content(data, image.stat, image.caption, image.extra or {})
 
     def close(self) -> None:
         with self._lock:

@@ -31,16 +31,16 @@ _MAX_DEPTH: Final = 16
 
 
 class Struct:
-    """Reads those fields of a struct at a file position that ``wanted`` lists, with their types.
+    """Reads those fields of a struct at a file position that ``types`` lists, with their types.
 
     ``numbers`` and ``texts`` hold the values by path; ``size`` is the struct's size in bytes. Raises ValueError
     for an invalid struct.
     """
 
-    def __init__(self, file: IO[bytes], at: int, wanted: Mapping[Path, int]) -> None:
+    def __init__(self, file: IO[bytes], at: int, types: Mapping[Path, int]) -> None:
         self._file = file
         self._file.seek(at)
-        self._wanted = wanted
+        self._types = types
         self._data = b""
         self.size = 0
         self.numbers: dict[Path, int] = {}
@@ -62,7 +62,7 @@ class Struct:
                 self._value(kind, (*path, field), (*fields, field))
 
     def _value(self, kind: int, path: Path, fields: Path) -> None:
-        is_wanted = self._wanted.get(fields) == kind
+        is_wanted = self._types.get(fields) == kind
         if kind in (INT16, INT32, INT64):
             number = _signed(self._number())
             if is_wanted:
