@@ -105,7 +105,9 @@ class QuerySet:
 
     def within(self, ids: Ids) -> QuerySet:
         """Return the same queries where only ``ids`` may be found."""
-        masks = [np.isin(one, ids, assume_unique=True) for one in self.truth]
+        is_allowed = np.zeros(1 + max(int(one.max(initial=-1)) for one in (ids, *self.truth)), np.bool_)
+        is_allowed[ids] = True
+        masks = [is_allowed[one] for one in self.truth]
         truth = tuple(one[k] for one, k in zip(self.truth, masks, strict=True))
         return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, masks, strict=True)))
 
