@@ -46,18 +46,18 @@ NONE_DEAD = np.empty(0, np.uint32)
 NONE = np.empty(0, np.int64)
 
 
-def open_index(kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None) -> VectorIndex:
+def open_index(kind: str, segments: Sequence[Segment], dim: int, *, previous: VectorIndex | None = None) -> VectorIndex:
     placement = vectors.placement_on("all") if kind.endswith(" on cards") else None
     kind = kind.removesuffix(" on cards")
     if not kind.startswith("snapshot"):
-        return vectors.open_index(kind, segments, dim, like=like, placement=placement)
-    if isinstance(like, SnapshotIndex):
-        made = like.snapshot
+        return vectors.open_index(kind, segments, dim, previous=previous, placement=placement)
+    if isinstance(previous, SnapshotIndex):
+        made = previous.snapshot
     else:
         ids = np.sort(np.concatenate([NONE, *(s.ids for s in segments)]))
         upto = 2**31 if "tail" not in kind else int(np.quantile(ids, 2 / 3)) if ids.size else 0
         made = joined_of(segments, dim, 3, upto=upto) if "parts" in kind else snapshot_of(segments, dim, upto=upto)
-    return vectors.open_index("faiss", segments, dim, like=like, snapshot=made, placement=placement)
+    return vectors.open_index("faiss", segments, dim, previous=previous, snapshot=made, placement=placement)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -342,7 +342,7 @@ def test_an_index_like_another_equals_one_built_at_once(kind: str) -> None:
     first, second, third = split(rows, 3)
     old = open_index(kind, [first, second], 24)
     fewer = dataclasses.replace(first, dead=np.array([0, 3, 250], np.int64))
-    new = open_index(kind, [fewer, third], 24, like=old)
+    new = open_index(kind, [fewer, third], 24, previous=old)
     check(new, queries, 40, [fewer, third])
     assert len(new) == 597
     assert new.segments == (fewer, third)
@@ -358,7 +358,7 @@ def test_an_index_like_another_does_not_copy_the_same_rows_again() -> None:
     query = unit(rows[:1].astype(np.float32))
     before = old.search(query, 20)
     rows[:] = 0  # which no shard does: it tells a copy taken now from the one taken then
-    assert_same(open_index("faiss", [shard], 8, like=old).search(query, 20), before)
+    assert_same(open_index("faiss", [shard], 8, previous=old).search(query, 20), before)
     assert open_index("faiss", [shard], 8).search(query, 1)[0].scores.tolist() == [0]
 
 
@@ -366,7 +366,7 @@ def test_an_index_like_another_does_not_copy_the_same_rows_again() -> None:
 def test_what_only_the_old_index_needed_is_freed(kind: str) -> None:
     first, second = split(random_rows(20, 8, 24), 2)
     old = open_index(kind, [first, second], 8)
-    new = open_index(kind, [second], 8, like=old)
+    new = open_index(kind, [second], 8, previous=old)
     gone, kept = weakref.ref(first.rows), weakref.ref(second.rows)
     del old, first, second
     gc.collect()
@@ -378,7 +378,7 @@ def test_what_only_the_old_index_needed_is_freed(kind: str) -> None:
 def test_an_index_like_one_of_another_kind_is_built_from_the_rows() -> None:
     segments, queries = split(random_rows(200, 8, 25), 2), random_rows(2, 8, 26)
     memory = open_index("memory", segments, 8)
-    check(open_index("faiss", segments, 8, like=memory), queries, 10, segments)
+    check(open_index("faiss", segments, 8, previous=memory), queries, 10, segments)
 
 
 # -- one answer, however it is asked for ----------------------------------------------------------------------

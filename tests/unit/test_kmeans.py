@@ -221,3 +221,16 @@ def test_training_of_many_reports_its_progress_and_stops_on_request() -> None:
     shares = []
     kmeans.centres_of(rows[:2000], 8, report=shares.append)
     assert shares == [0.0, 1.0]
+
+
+def test_a_search_in_groups_nearly_always_finds_the_nearest_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, centres = classes_of_rows(5_000, 64, 300), classes_of_rows(2_500, 64, 300)
+    exact = kmeans.nearest_centres(rows, centres, 1)[0][:, 0]
+    nearest = kmeans.CentreSearch(centres).nearest(rows)
+    assert (nearest == exact).mean() > 0.95
+    chance = (rows * centres[np.roll(exact, 1)]).sum(axis=1).mean()
+    best, some = ((rows * centres[numbers]).sum(axis=1).mean() for numbers in (exact, nearest))
+    assert best - some < 0.01 * (best - chance)
+    assert kmeans.CentreSearch(centres).nearest(rows[:0]).shape == (0,)
+    monkeypatch.setattr(kmeans, "_GROUPED", 2_501)
+    assert np.array_equal(kmeans.CentreSearch(centres).nearest(rows), exact)

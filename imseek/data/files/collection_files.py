@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.files.durable_files import FileDigest, digest_of_file
+from imseek.data.files.mapped_arrays import map_array
 from imseek.data.files.system_errors import translate_os_errors
 from imseek.data.user_files import safe_path
 from imseek.data.user_files.safe_path import FOLDER_FLAGS, ChangingError, FolderEntry
@@ -151,7 +152,7 @@ def read_array(file: FileIO, *, mapped: bool) -> npt.NDArray[Any]:
     size = os.fstat(file.fileno()).st_size
     shape, dtype = _read_header(file, size)
     if mapped and 0 not in shape:
-        return np.memmap(file, dtype, "r", file.tell(), shape)
+        return map_array(file, dtype, shape)
     return _array(_read_rest(file, size - file.tell()), dtype, shape)
 
 

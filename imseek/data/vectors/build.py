@@ -15,7 +15,7 @@ import numpy as np
 from imseek.data.vectors.base import Float16, Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
 from imseek.data.vectors.inverted_lists import add_to_lists, centres_of_lists, find_block_lists
-from imseek.data.vectors.kmeans import centres_of, nearest_centres
+from imseek.data.vectors.kmeans import CentreSearch, centres_of, nearest_centres
 from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
@@ -139,15 +139,16 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
     """Add ``rows`` to a trained index in memory."""
     lists = _plain_lists(index)
     centres = None if lists is None else centres_of_lists(lists)
+    search = None if centres is None else CentreSearch(centres)
     count = 0
     for ids, block in rows.blocks():
         vectors = block.astype(np.float32)
-        if lists is None or centres is None:
+        if lists is None or search is None:
             index.add_with_ids(vectors, ids)
         else:
             # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
             vectors = _apply_transforms(index, vectors)
-            add_to_lists(lists, vectors, ids, nearest_centres(vectors, centres, 1)[0][:, 0])
+            add_to_lists(lists, vectors, ids, search.nearest(vectors))
             index.ntotal = lists.ntotal
         count += len(ids)
         report(count / len(rows))

@@ -13,10 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from imseek.data.files.mapped_arrays import MappedArray, can_read_rows, read_rows
 from imseek.data.vectors.base import Float16, Ids
 
 #: Rows that are read between two checks of resident memory.
 _ROWS: Final = 256
+#: Rows that are farther apart than this on the average are read by calls, if their files exceed the bound.
+_SPREAD: Final = 256
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -30,7 +33,11 @@ class ResidencyLimiter:
         self._rows_read = 0
 
     def gather_rows(self, rows: Float16, numbers: Ids, out: Float16) -> None:
-        """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim). All ``numbers`` must be valid."""
+        """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim), contiguous. All ``numbers`` must be
+        valid, and ascend."""
+        if self._is_needed and isinstance(rows, MappedArray) and _are_scattered(numbers) and can_read_rows(rows):
+            read_rows(rows, numbers, out)
+            return
         for start in range(0, len(numbers), _ROWS):
             part = numbers[start : start + _ROWS]
             # Without "clip", NumPy would write to a buffer first.
@@ -45,6 +52,11 @@ class ResidencyLimiter:
         if resident_file_bytes() > self._bound:
             for rows in self._files:
                 release(rows)
+
+
+def _are_scattered(numbers: Ids) -> bool:
+    """Whether ascending ``numbers`` of rows are too far apart for one page fault to serve several."""
+    return len(numbers) > 0 and int(numbers[-1] - numbers[0]) >= _SPREAD * len(numbers)
 
 
 def resident_file_bytes() -> int:

@@ -103,6 +103,8 @@ class RangeSearch:
         self._index = index
         self._masks = [segment.searchable(allowed) for segment in index.segments]
         self._snapshot: Snapshot | None = getattr(index, "snapshot", None)
+        #: Scores by codes that a match has at least, by the least cosine.
+        self._floors: dict[float, float] = {}
         if self._snapshot is not None:
             facts = self._snapshot.facts
             covered = [self._snapshot.covered.has(segment.ids) for segment in index.segments]
@@ -140,7 +142,7 @@ class RangeSearch:
         probe = facts.image.effort.scale_to(count).probe
         if "IVF" in facts.factory:
             probe = min(probe, MAX_PROBE)
-        floor = _score_floor(snapshot, self._rows, rows, queries, least, count, probe)
+        floor = self._score_floor(snapshot, rows, queries, least, count, probe)
         deepest, remaining = min(MAX_CANDIDATES, facts.rows), np.arange(len(queries))
         while len(remaining):
             unfinished = []
@@ -163,6 +165,32 @@ class RangeSearch:
                 pairs.add(query, ids, cosines)
             remaining = np.concatenate([remaining[:0], *unfinished])
             count = min(4 * count, deepest)
+
+    def _score_floor(
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, count: int, probe: int
+    ) -> float:
+        """Return the score by codes below which a candidate is no match.
+
+        Scores by codes are lower than the cosine by a nearly constant factor. It is estimated from some of the first
+        queries that are enough for that.
+        """
+        if least in self._floors:
+            return self._floors[least]
+        sample = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
+        candidates = snapshot.candidates(queries[sample], count, probe, None)
+        query, column = np.nonzero(candidates.ids >= 0)
+        ids, scores = candidates.ids[query, column], candidates.scores[query, column]
+        ratios = [np.ones(1, np.float32)]
+        for part in _pair_blocks(len(ids)):
+            live, live_rows = self._rows.of(ids[part])
+            is_live = np.isin(ids[part], live)
+            cosines = _cosines(rows[sample[query[part][is_live]]], live_rows)
+            near_enough = cosines >= least / 2
+            ratios.append(scores[part][is_live][near_enough] / cosines[near_enough])
+        floor = least * float(np.quantile(np.concatenate(ratios), _MISSED)) - _MARGIN
+        if len(sample) == _SAMPLE:
+            self._floors[least] = floor
+        return floor
 
 
 class _MatchCollector:
@@ -242,33 +270,6 @@ def _filter_pairs(stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least
         matches.append((query[part][near_enough], live[near_enough], cosines[near_enough]))
     a, b, c = (np.concatenate(part) for part in zip(*matches, strict=True))
     return a, b, c
-
-
-def _score_floor(
-    snapshot: Snapshot,
-    stored: StoredRows,
-    rows: Float16,
-    queries: Float32,
-    least: float,
-    count: int,
-    probe: int,
-) -> float:
-    """Return the score by codes below which a candidate is no match.
-
-    Scores by codes are lower than the cosine by a nearly constant factor, which is estimated from a few queries.
-    """
-    sample = np.linspace(0, len(queries) - 1, min(_SAMPLE, len(queries))).astype(np.int64)
-    candidates = snapshot.candidates(queries[sample], count, probe, None)
-    query, column = np.nonzero(candidates.ids >= 0)
-    ids, scores = candidates.ids[query, column], candidates.scores[query, column]
-    ratios = [np.ones(1, np.float32)]
-    for part in _pair_blocks(len(ids)):
-        live, live_rows = stored.of(ids[part])
-        is_live = np.isin(ids[part], live)
-        cosines = _cosines(rows[sample[query[part][is_live]]], live_rows)
-        near_enough = cosines >= least / 2
-        ratios.append(scores[part][is_live][near_enough] / cosines[near_enough])
-    return least * float(np.quantile(np.concatenate(ratios), _MISSED)) - _MARGIN
 
 
 def _pair_blocks(count: int) -> Iterator[slice]:

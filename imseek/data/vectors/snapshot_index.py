@@ -42,7 +42,7 @@ MAX_FILTER_SHARE = 0.1
 #: Maximum candidates requested with a filter, for each that is scored: to see whether there are as many.
 _FILTERED_CANDIDATES = 4
 #: Candidates whose rows have memory of their own in each thread.
-_BUFFER_ROWS = 5120
+_BUFFER_ROWS = 10240
 #: Candidates of the tail to examine first, in addition to twice its share of all.
 _TAIL_CANDIDATES = 32
 #: Queries whose candidates are in memory at the same time.

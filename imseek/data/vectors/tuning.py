@@ -37,7 +37,7 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 #: Queries of each kind: half to tune with, half to measure with.
 QUERIES = 1000
-_RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 2560, 5120)
+_RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 2560, 5120, 10240)
 #: How far a candidate may score below the tenth by its codes. Larger errors are rare, and where many images are about
 #: as good as the tenth, more must be rescored.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
