@@ -24,7 +24,7 @@ LEAST = 0.8
 TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 
 
-def draw(figures: dict[str, Any], machine: str, out: Path) -> None:
+def draw(figures: dict[str, Any], kind_of_vectors: str, machine: str, out: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
@@ -51,7 +51,7 @@ def draw(figures: dict[str, Any], machine: str, out: Path) -> None:
     axes[0].set_ylabel("ms of CPU for a query, one thread")
     axes[-1].legend(fontsize=8, loc="upper left")
     count = points[0]["count"]
-    figure.suptitle(f"{count:,} vectors of 512 numbers as CLIP's ({machine})", fontsize=10)
+    figure.suptitle(f"{count:,} {kind_of_vectors} of 512 numbers ({machine})", fontsize=10)
     figure.tight_layout()
     figure.savefig(out, dpi=110)
 
@@ -86,7 +86,8 @@ def main() -> None:
     records = [json.loads(path.read_text("utf-8")) for path in options.results]
     machine = f"{records[0]['machine']['cpu']}, load {records[0]['machine']['load_before'][0]:.0f}"
     if "curves" in records[0]["figures"]:
-        draw(records[0]["figures"], machine, options.out)
+        kind = "vectors like CLIP's," if "--profile clip" in records[0]["command"] else "hard vectors"
+        draw(records[0]["figures"], kind, machine, options.out)
     else:
         draw_growth([row for one in records for row in one["figures"]["systems"]], machine, options.out)
 

@@ -14,6 +14,7 @@ from imseek.data.files import mapped_arrays
 from imseek.data.files.collection_files import read_array
 from imseek.data.files.mapped_arrays import MappedArray, can_read_rows, read_rows
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
+from imseek.errors import CorruptCollectionError
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_scattered_rows_beyond_the_bound_are_not_mapped_in(
 
 def test_a_file_that_has_become_shorter_is_an_error_and_no_crash(mapped: MappedArray, tmp_path: Path) -> None:
     os.truncate(tmp_path / "rows.npy", 2000)
-    with pytest.raises(OSError, match="shorter"):
+    with pytest.raises(CorruptCollectionError, match="shorter"):
         read_rows(mapped, np.array([0, 3000]), np.zeros((2, 24), np.float16))
 
 

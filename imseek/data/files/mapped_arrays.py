@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.errors import CorruptCollectionError
+
 #: Arrays of so many bytes keep a file descriptor.
 _LARGE: Final = 64 << 20
 
@@ -41,7 +43,7 @@ def can_read_rows(array: npt.NDArray[Any]) -> bool:
 
 def read_rows(array: MappedArray, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
     """Write the rows ``numbers`` (m,) of ``array`` (n, …), all valid, to ``out`` (m, …), contiguous and of the same
-    type. Raises OSError, also where the file has become shorter."""
+    type. Raises OSError, and CorruptCollectionError where the file has become shorter."""
     assert array.descriptor is not None
     if not len(numbers):
         return
@@ -50,5 +52,5 @@ def read_rows(array: MappedArray, numbers: npt.NDArray[np.int64], out: npt.NDArr
     start = 0
     for offset in (numbers * size + array.offset).tolist():
         if os.preadv(array.descriptor, (content[start : start + size],), offset) != size:
-            raise OSError("a file of vectors has become shorter")
+            raise CorruptCollectionError("a file of vectors has become shorter")
         start += size
