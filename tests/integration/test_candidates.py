@@ -139,7 +139,7 @@ def test_codes_that_say_little_are_looked_through_deeper(tmp_path: Path, monkeyp
     """Where all that was drawn seems near and few are, more is drawn."""
     root = collection_of(tmp_path / "collection", clustered(700, 0))
     monkeypatch.setattr(range_search, "FIRST_CANDIDATES", 4)
-    monkeypatch.setattr(range_search, "_score_floor", lambda *_: -1.0)
+    monkeypatch.setattr(range_search.RangeSearch, "_score_floor", lambda *_: -1.0)
     reader = Reader(root)
     segments = reader.segments(0)
     made = snapshot_of(segments, 64, factory="PQ2x4")

@@ -334,7 +334,7 @@ ALLOWED = {
     ("user_files/safe_path.py", "open"): "it is what the rest relies on",
     ("files/collection_files.py", "open"): "it is what the rest relies on",
     ("files/collection_files.py", "scandir"): "it is what the rest relies on",
-    ("files/collection_files.py", "memmap"): "of a file that is open",
+    ("files/mapped_arrays.py", "MappedArray"): "of a file that is open",
     ("vectors/faiss_snapshot.py", "read_index"): "of a file that is open",
     ("files/collection_files.py", "unlink"): "it is what the rest relies on",
     ("catalog/sqlite/catalog_file.py", "open"): "a catalog that is not there yet, with no link followed",
@@ -357,8 +357,8 @@ def uses(path: Path) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         called = node.func
-        if isinstance(called, ast.Name) and called.id == "open":
-            yield "open"
+        if isinstance(called, ast.Name) and called.id in ("open", "MappedArray"):
+            yield called.id
         elif isinstance(called, ast.Attribute) and called.attr in FORBIDDEN:
             owner = called.value.id if isinstance(called.value, ast.Name) else ""
             if OF_MODULES.get(called.attr, owner) == owner and (called.attr, owner) not in NOT_FILES:
