@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -75,11 +76,24 @@ def test_a_file_that_has_become_shorter_is_an_error_and_no_crash(mapped: MappedA
 def test_no_descriptor_stays_open(stored: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped_arrays, "_LARGE", 1)
     np.save(tmp_path / "rows.npy", stored)
-    before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         with FileIO(tmp_path / "rows.npy") as file:
             array = read_array(file, mapped=True)
         view = array[3:]
+        assert _is_open(tmp_path / "rows.npy")
         del array, view
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not _is_open(tmp_path / "rows.npy")
+
+
+def _is_open(path: Path) -> bool:
+    return any(os.path.samestat(path.stat(), os.fstat(descriptor)) for descriptor in _descriptors())
+
+
+def _descriptors() -> list[int]:
+    descriptors = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # That of the listing itself is closed by now.
+            os.fstat(int(name))
+            descriptors.append(int(name))
+    return descriptors
