@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from io import FileIO
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ def map_array(file: FileIO, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Map
     return array
 
 
-def can_read_rows(array: npt.NDArray[Any]) -> bool:
+def can_read_rows(array: npt.NDArray[Any]) -> TypeGuard[MappedArray]:
     """Whether :func:`read_rows` can read from ``array``."""
     return isinstance(array, MappedArray) and array.descriptor is not None
 

@@ -139,7 +139,7 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
     """Add ``rows`` to a trained index in memory."""
     lists = _plain_lists(index)
     centres = None if lists is None else centres_of_lists(lists)
-    search = None if centres is None else CentreSearch(centres)
+    search = None if centres is None else CentreSearch(centres, len(rows))
     count = 0
     for ids, block in rows.blocks():
         vectors = block.astype(np.float32)
@@ -148,7 +148,8 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
         else:
             # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
             vectors = _apply_transforms(index, vectors)
-            add_to_lists(lists, vectors, ids, search.nearest(vectors))
+            numbers, _ = search.nearest(vectors)
+            add_to_lists(lists, vectors, ids, numbers)
             index.ntotal = lists.ntotal
         count += len(ids)
         report(count / len(rows))

@@ -349,9 +349,17 @@ class _IndexBuild:
         snapshot: Snapshot = ShardedSnapshot(parts, facts) if len(parts) > 1 else parts[0].with_metadata(facts)
         questions = self._questions(fresh)
         self.report(0.85)
+        previous = None if fresh is None or self.snapshot is None else self.snapshot.facts
+        if previous is not None and previous.target != facts.target:
+            previous = None
         with translate_faiss_errors(facts.factory, len(self.rows), space.dim):
             facts = tune_snapshot(
-                snapshot, self.rows, questions.image, questions.text, lambda share: self.report(0.85 + 0.15 * share)
+                snapshot,
+                self.rows,
+                questions.image,
+                questions.text,
+                lambda share: self.report(0.85 + 0.15 * share),
+                previous,
             )
         facts = replace(facts, texts=questions.texts, seconds=round(time.monotonic() - self.start, 1))
         truth = questions if self.large else None

@@ -35,8 +35,10 @@ _MANY_ROWS: Final = 20_000
 #: Maximum rows, and products of rows with centres, in memory at the same time.
 _ROWS: Final = 4096
 _PRODUCTS: Final = 1 << 23
-#: Fewer centres are all compared; of more, the share that is, and the iterations that make groups of them.
+#: Fewer centres are all compared, or those of fewer rows; of more, the share that is, and the iterations that make
+#: groups of them.
 _GROUPED: Final = 2048
+_GROUPED_ROWS: Final = 1 << 16
 _COMPARED: Final = 3 / 8
 _GROUP_ITERATIONS: Final = 8
 #: Rows between two reports.
@@ -88,20 +90,19 @@ def _train_few(rows: Float32, k: int, seed: int, iterations: int) -> Float32:
 
 def _train_many(rows: Float32, k: int, seed: int, iterations: int, report: Callable[[float], None]) -> Float32:
     centres = rows[np.random.default_rng(seed).choice(len(rows), k, replace=False)]
-    nearest = np.empty(len(rows), np.float32)
+    numbers, nearest = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
     for iteration in range(iterations):
-        sums = np.zeros_like(centres)
+        # All centres are compared at last: that makes up for half of what groups lose.
+        search = CentreSearch(centres, len(rows) if iteration + 1 < iterations else 0)
         for start in range(0, len(rows), _REPORT_ROWS):
-            block = rows[start : start + _REPORT_ROWS]
-            numbers, cosines = nearest_centres(block, centres, 1)
-            nearest[start : start + len(block)] = cosines[:, 0]
-            order = np.argsort(numbers[:, 0], kind="stable")
-            present, firsts = np.unique(numbers[order, 0], return_index=True)
-            sums[present] += np.add.reduceat(block[order], firsts, axis=0)
-            report((iteration + (start + len(block)) / len(rows)) / iterations)
-        empty = np.flatnonzero(~sums.any(axis=1))
-        # As scikit-learn does it. A half of a large cluster may stay without rows, if these are copies.
-        sums[empty] = rows[np.argsort(nearest, kind="stable")[: len(empty)]]
+            block = slice(start, start + _REPORT_ROWS)
+            numbers[block], nearest[block] = search.nearest(rows[block])
+            report((iteration + min(1, block.stop / len(rows))) / iterations)
+        order, ends = np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers, minlength=k))
+        clusters = np.split(order, ends[:-1])
+        # A centre without rows moves to a row that is far from its own, as in scikit-learn.
+        far = iter(np.argsort(nearest, kind="stable"))
+        sums = np.stack([rows[members].sum(axis=0) if len(members) else rows[next(far)] for members in clusters])
         centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return centres
 
@@ -133,32 +134,40 @@ class CentreSearch:
     and 4,096 centres, 97.7 % find the nearest one, and the others one whose cosine is lower by .03 on the average.
     """
 
-    def __init__(self, centres: Float32) -> None:
-        """``centres`` (k, dim) are unit rows. Raises MissingExtraError."""
+    def __init__(self, centres: Float32, row_count: int) -> None:
+        """``centres`` (k, dim) are unit rows. All are compared with if ``row_count``, the number of rows to come, is too
+        small for groups to save time."""
         self._centres = centres
         self._middles: Float32 | None = None
-        if len(centres) < _GROUPED:
+        if len(centres) < _GROUPED or row_count < _GROUPED_ROWS:
             return
-        self._middles = centres_of(centres, 2 * math.isqrt(len(centres)), iterations=_GROUP_ITERATIONS)
-        groups = nearest_centres(centres, self._middles, 1)[0][:, 0]
+        group_count = 2 * math.isqrt(len(centres))
+        self._middles = _train_many(centres, group_count, 0, _GROUP_ITERATIONS, lambda share: None)
+        groups, _ = _nearest_centre(centres, self._middles)
         order, _ = nearest_centres(self._middles, self._middles, len(self._middles))
         sizes = np.cumsum(np.bincount(groups, minlength=len(self._middles))[order], axis=1)
         counts = np.argmax(sizes >= _COMPARED * len(centres), axis=1) + 1
         #: By group: the centres that its rows are compared with.
         self._compared = [np.flatnonzero(np.isin(groups, near[:n])) for near, n in zip(order, counts, strict=True)]
 
-    def nearest(self, rows: Float32) -> Labels:
-        """Return the number of a nearest centre of each of ``rows`` (n, dim): (n,)."""
+    def nearest(self, rows: Float32) -> tuple[Labels, Float32]:
+        """Return the number of a nearest centre of each of ``rows`` (n, dim), and its cosine, both (n,)."""
         if self._middles is None:
-            return nearest_centres(rows, self._centres, 1)[0][:, 0]
-        groups = nearest_centres(rows, self._middles, 1)[0][:, 0]
+            return _nearest_centre(rows, self._centres)
+        groups, _ = _nearest_centre(rows, self._middles)
         order = np.argsort(groups, kind="stable")
-        numbers = np.empty(len(rows), np.int64)
+        numbers, cosines = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
         for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
             if len(members):
                 compared = self._compared[groups[members[0]]]
-                numbers[members] = compared[nearest_centres(rows[members], self._centres[compared], 1)[0][:, 0]]
-        return numbers
+                places, cosines[members] = _nearest_centre(rows[members], self._centres[compared])
+                numbers[members] = compared[places]
+        return numbers, cosines
+
+
+def _nearest_centre(rows: Float32, centres: Float32) -> tuple[Labels, Float32]:
+    numbers, cosines = nearest_centres(rows, centres, 1)
+    return numbers[:, 0], cosines[:, 0]
 
 
 def _faiss() -> Any:

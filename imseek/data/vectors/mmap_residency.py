@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from imseek.data.files.mapped_arrays import MappedArray, can_read_rows, read_rows
+from imseek.data.files.mapped_arrays import can_read_rows, read_rows
 from imseek.data.vectors.base import Float16, Ids
 
 #: Rows that are read between two checks of resident memory.
@@ -35,7 +35,7 @@ class ResidencyLimiter:
     def gather_rows(self, rows: Float16, numbers: Ids, out: Float16) -> None:
         """Write ``rows[numbers]``, rows of one of the files, to ``out`` (m, dim), contiguous. All ``numbers`` must be
         valid, and ascend."""
-        if self._is_needed and isinstance(rows, MappedArray) and _are_scattered(numbers) and can_read_rows(rows):
+        if self._is_needed and _are_scattered(numbers) and can_read_rows(rows):
             read_rows(rows, numbers, out)
             return
         for start in range(0, len(numbers), _ROWS):

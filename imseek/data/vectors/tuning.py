@@ -9,6 +9,8 @@ the other.
 
 from __future__ import annotations
 
+import bisect
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +31,7 @@ from imseek.data.vectors.index_metadata import (
     TuningResult,
     pack_bits,
 )
-from imseek.data.vectors.scores import row_norms
+from imseek.data.vectors.scores import row_norms, unit_rows
 from imseek.data.vectors.snapshot_index import MAX_FILTER_SHARE, SCANNED_SHARE, SnapshotIndex
 from imseek.types.arrays import Float32
 
@@ -48,6 +50,8 @@ TRUTH_DEPTH = 1000
 _RESCORING_LOSS = 0.05
 #: Seconds to score a candidate by its stored row, weighed against the cost of probing more lists.
 _SCORING = 7e-7
+#: The least number of lists that is enough is looked for in strides of so many steps, then between two of them.
+_STRIDE = 4
 #: Queries of a round by which probing is timed, and rounds.
 _TIMED = 16
 _ROUNDS = 5
@@ -68,14 +72,24 @@ def query_rows(rows: int) -> Ids:
 
 
 def tune_snapshot(
-    snapshot: Snapshot, rows: LiveRows, image: QuerySet, text: QuerySet, report: ReportShare
+    snapshot: Snapshot,
+    rows: LiveRows,
+    image: QuerySet,
+    text: QuerySet,
+    report: ReportShare,
+    previous: IndexMetadata | None = None,
 ) -> IndexMetadata:
-    """Tune a snapshot of ``rows`` for each kind of query; return its metadata with parameters and measured recall."""
+    """Tune a snapshot of ``rows`` for each kind of query; return its metadata with parameters and measured recall.
+
+    ``previous`` is the metadata of the snapshot that it has grown from, for the same recall: its parameters stay where
+    they are still enough.
+    """
     facts = snapshot.facts
     ids = rows.ids()
-    image_tuned = tune_effort(snapshot, image, facts.target, ids)
+    image_before, text_before = (None, None) if previous is None else (previous.image, previous.text)
+    image_tuned = tune_effort(snapshot, image, facts.target, ids, image_before)
     report(0.4)
-    facts = replace(facts, image=image_tuned, text=tune_effort(snapshot, text, facts.target, ids))
+    facts = replace(facts, image=image_tuned, text=tune_effort(snapshot, text, facts.target, ids, text_before))
     report(0.8)
     index = SnapshotIndex(rows.segments, facts.dim, snapshot.with_metadata(facts))
     facts = replace(
@@ -143,9 +157,7 @@ def find_neighbours(query_sets: Sequence[QuerySet], rows: LiveRows) -> list[Quer
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     bars = np.full(len(queries), -np.inf, np.float32)
     for ids, block in rows.blocks():
-        vectors = block.astype(np.float32)
-        scores = queries @ vectors.T
-        scores /= np.maximum(row_norms(vectors), 1e-12)
+        scores = queries @ unit_rows(block).T
         for n, bar in enumerate(bars):
             better = np.flatnonzero(scores[n] > bar)
             neighbours = np.concatenate([best[n][0], ids[better]]), np.concatenate([best[n][1], scores[n, better]])
@@ -169,35 +181,70 @@ def with_neighbours(queries: QuerySet, best: Sequence[tuple[Ids, Floats]]) -> Qu
     return replace(queries, truth=tuple(truth), scores=tuple(scores))
 
 
-def tune_effort(snapshot: Snapshot, queries: QuerySet, target: float, image_ids: Ids) -> TuningResult:
+def tune_effort(
+    snapshot: Snapshot, queries: QuerySet, target: float, image_ids: Ids, previous: TuningResult | None = None
+) -> TuningResult:
     """Return the least effort that reaches ``target`` on the first half of the queries, or the most if none does.
 
     Their mean recall must exceed the target by its standard error. ``recall`` is not measured yet. ``image_ids`` are
-    those of all images in the snapshot.
+    those of all images in the snapshot. ``previous`` is returned if it reaches the target; otherwise no less is tried.
     """
     first = queries.half(second=False)
-    probes = _probe_steps(snapshot.widest)
-    seconds_of = _time_probes(snapshot, first.queries)
-    best: tuple[float, SearchEffort] | None = None
-    for probe in probes if len(first.queries) else ():
-        candidates = snapshot.candidates(first.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
-        seconds = seconds_of(probe)
-        if best is not None and seconds > best[0]:
-            break  # Probing more lists now costs more than rescoring less can save.
-        rescoring = _cheapest_rescoring(candidates, first, target, probe)
-        if rescoring is None:
-            continue
-        scored, effort = rescoring
-        if best is None or seconds + scored * _SCORING < best[0]:
-            best = (seconds + scored * _SCORING, effort)
-        if scored <= _RESCORE_STEPS[0]:
-            break
-    effort = SearchEffort(probes[-1], _RESCORE_STEPS[-1]) if best is None else best[1]
+    if previous is not None and _reaches(snapshot, first, previous.effort, target):
+        return replace(previous, recall=0.0, queries=0)
+    least = 0 if previous is None else previous.effort.probe
+    effort = _cheapest_effort(snapshot, first, target, [p for p in _probe_steps(snapshot.widest) if p >= least])
     filtered = []
     if snapshot.filters:
         for level in _FILTER_SHARES:
             filtered.append((level, _probe_within(snapshot, first, target, effort, image_ids, level)))
     return TuningResult(effort, 0.0, 0, tuple(filtered))
+
+
+def _reaches(snapshot: Snapshot, queries: QuerySet, effort: SearchEffort, target: float) -> bool:
+    """Whether the mean recall of ``queries`` at this effort exceeds the target by its standard error; no if there are
+    none."""
+    if not len(queries.queries):
+        return False
+    count = min(effort.rescore, snapshot.facts.rows)
+    candidates = snapshot.candidates(queries.queries, count, effort.probe, None)
+    return _is_enough(_hits(candidates.near(RECALL_K, effort.slack), queries, RECALL_K).shares(), target, 0.0)
+
+
+def _cheapest_effort(snapshot: Snapshot, queries: QuerySet, target: float, probes: Sequence[int]) -> SearchEffort:
+    """Return the effort of least cost that reaches the target with one of ``probes``, ascending; the most if none
+    does."""
+    most = SearchEffort(snapshot.widest, _RESCORE_STEPS[-1])
+    if not len(queries.queries):
+        return most
+
+    @functools.cache
+    def rescoring(probe: int) -> tuple[float, SearchEffort] | None:
+        candidates = snapshot.candidates(queries.queries, min(_RESCORE_STEPS[-1], snapshot.facts.rows), probe, None)
+        return _cheapest_rescoring(candidates, queries, target, probe)
+
+    seconds_of = _time_probes(snapshot, queries.queries)
+    best: tuple[float, SearchEffort] | None = None
+    for probe in probes[_first_enough(probes, lambda probe: rescoring(probe) is not None) :]:
+        seconds = seconds_of(probe)
+        if best is not None and seconds > best[0]:
+            break  # Probing more lists now costs more than rescoring less can save.
+        cheapest = rescoring(probe)
+        if cheapest is None:
+            continue
+        scored, effort = cheapest
+        if best is None or seconds + scored * _SCORING < best[0]:
+            best = (seconds + scored * _SCORING, effort)
+        if scored <= _RESCORE_STEPS[0]:
+            break
+    return most if best is None else best[1]
+
+
+def _first_enough(probes: Sequence[int], is_enough: Callable[[int], bool]) -> int:
+    """Return the position of the first of ``probes``, ascending, that is enough, by trying few of them: the time that
+    one takes is in proportion to it."""
+    end = next((n for n in range(0, len(probes), _STRIDE) if is_enough(probes[n])), len(probes))
+    return bisect.bisect_left(probes, True, max(0, end - _STRIDE + 1), end, key=is_enough)
 
 
 def _time_probes(snapshot: Snapshot, queries: Float32) -> Callable[[int], float]:

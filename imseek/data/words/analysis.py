@@ -189,16 +189,19 @@ def _part_tokens(part: bytes) -> list[str]:
         return []
     if is_url(part):
         part = part.partition(b"?")[0].partition(b"#")[0].partition(b"://")[2].partition(b"/")[2]
-    tokens: list[str] = []
-    for component in os.path.splitext(part)[0].decode(errors="replace").split("/"):
-        # Composed, so that a letter with its accent is one character.
-        composed = component if component.isascii() else unicodedata.normalize("NFC", component)
-        divided = _PARTS.sub(" ", composed)
-        parts = _tokens(divided)
-        tokens += parts
-        if divided != composed:
-            tokens += [token for token in _tokens(composed) if token not in parts]
-    return tokens
+    components = os.path.splitext(part)[0].decode(errors="replace").split("/")
+    return [token for component in components for token in _component_tokens(component)]
+
+
+@lru_cache(maxsize=1 << 12)  # Most images share their folders with others.
+def _component_tokens(component: str) -> tuple[str, ...]:
+    # Composed, so that a letter with its accent is one character.
+    composed = component if component.isascii() else unicodedata.normalize("NFC", component)
+    divided = _PARTS.sub(" ", composed)
+    parts = _tokens(divided)
+    if divided != composed:
+        parts += [token for token in _tokens(composed) if token not in parts]
+    return tuple(parts)
 
 
 def _tokens(text: str) -> list[str]:
