@@ -135,8 +135,8 @@ class CentreSearch:
     """
 
     def __init__(self, centres: Float32, row_count: int) -> None:
-        """``centres`` (k, dim) are unit rows. All are compared with if ``row_count``, the number of rows to come, is too
-        small for groups to save time."""
+        """``centres`` (k, dim) are unit rows. All are compared if ``row_count``, the number of rows to come, is so
+        small that groups would not save time."""
         self._centres = centres
         self._middles: Float32 | None = None
         if len(centres) < _GROUPED or row_count < _GROUPED_ROWS:
