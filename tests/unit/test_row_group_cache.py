@@ -44,13 +44,13 @@ def write(root: Path, count: int, offset: int = 0) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The row groups that were decoded, in order."""
     found: list[int] = []
-    real = TableFile.read
+    real = TableFile.read_encoded
 
     def read(self: TableFile, columns: Any = None, groups: Any = None) -> pa.Table:
         found.extend(groups or [])
         return real(self, columns, groups)
 
-    monkeypatch.setattr(TableFile, "read", read)
+    monkeypatch.setattr(TableFile, "read_encoded", read)
     return found
 
 

@@ -52,7 +52,7 @@ class RowGroupCache:
                 with self._lock:
                     table = self._tables.get((key, group))
                 if table is None:
-                    table = table_file.read(None, [group])
+                    table = table_file.read_encoded(None, [group])
                     self._add((key, group), table)
                 return table
 

@@ -261,7 +261,7 @@ def read_rows(file: BinaryIO, rows: Sequence[int], columns: Sequence[str] | None
     This and the functions below take a file open for reading, and raise OSError where it is damaged.
     """
     with open_table(file) as table_file:
-        return collect_rows(rows, lambda group: table_file.read(columns, [group]))
+        return collect_rows(rows, lambda group: table_file.read_encoded(columns, [group]))
 
 
 def collect_rows(rows: Sequence[int], read_group: Callable[[int], pa.Table]) -> list[dict[str, Any]]:
