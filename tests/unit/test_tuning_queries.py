@@ -28,7 +28,7 @@ class Rows:
 
     def blocks(self) -> Iterator[tuple[Any, Any]]:
         for start in range(0, len(self.ids), self.step):
-            yield self.ids[start : start + self.step], self.vectors[start : start + self.step]
+            yield self.ids[start : start + self.step], self.vectors[start : start + self.step].astype(np.float32)
 
     def take(self, numbers: Any) -> tuple[Any, Any]:
         return self.ids[numbers], self.vectors[numbers].astype(np.float32)

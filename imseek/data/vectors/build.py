@@ -12,7 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from imseek.data.vectors.base import Float16, Ids, Segment
+from imseek.data.vectors.base import Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
 from imseek.data.vectors.inverted_lists import add_to_lists, centres_of_lists, find_block_lists
 from imseek.data.vectors.kmeans import CentreSearch, centres_of, nearest_centres
@@ -76,12 +76,19 @@ class LiveRows:
             release(segment.rows)
         return np.concatenate(ids), np.concatenate(rows)
 
-    def blocks(self) -> Iterator[tuple[Ids, Float16]]:
-        """Yield ids and stored rows of all, some tens of thousands at a time."""
+    def blocks(self) -> Iterator[tuple[Ids, Float32]]:
+        """Yield ids and rows (m, dim) of all, some tens of thousands at a time. The next rows overwrite these: touching
+        new memory takes several times as long as reading them."""
+        size = max((min(_BLOCK, len(numbers)) for numbers in self._numbers), default=0)
+        width = self.segments[0].rows.shape[1] if self.segments else 0
+        stored, vectors = np.empty((size, width), np.float16), np.empty((size, width), np.float32)
         for segment, numbers in zip(self.segments, self._numbers, strict=True):
             for start in range(0, len(numbers), _BLOCK):
                 block = numbers[start : start + _BLOCK]
-                yield segment.ids[block], np.asarray(segment.rows[block])
+                # Without "clip", NumPy would write to a buffer first.
+                rows = np.take(segment.rows, block, axis=0, out=stored[: len(block)], mode="clip")
+                vectors[: len(block)] = rows
+                yield segment.ids[block], vectors[: len(block)]
                 release(segment.rows)  # Otherwise everything read would stay resident.
 
     def norm_range(self) -> tuple[float, float]:
@@ -91,7 +98,7 @@ class LiveRows:
         """
         lo, hi = np.inf, 0.0
         for ids, rows in self.blocks():
-            norms = row_norms(rows.astype(np.float32))
+            norms = row_norms(rows)
             if not np.isfinite(norms).all():
                 broken = int(ids[~np.isfinite(norms)][0])
                 raise CorruptCollectionError(f"the vector of image {broken} holds NaN or infinity")
@@ -141,15 +148,14 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
     centres = None if lists is None else centres_of_lists(lists)
     search = None if centres is None else CentreSearch(centres, len(rows))
     count = 0
-    for ids, block in rows.blocks():
-        vectors = block.astype(np.float32)
+    for ids, vectors in rows.blocks():
         if lists is None or search is None:
             index.add_with_ids(vectors, ids)
         else:
             # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
-            vectors = _apply_transforms(index, vectors)
-            numbers, _ = search.nearest(vectors)
-            add_to_lists(lists, vectors, ids, numbers)
+            transformed = _apply_transforms(index, vectors)
+            numbers, _ = search.nearest(transformed)
+            add_to_lists(lists, transformed, ids, numbers)
             index.ntotal = lists.ntotal
         count += len(ids)
         report(count / len(rows))

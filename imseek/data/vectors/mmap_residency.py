@@ -55,8 +55,8 @@ class ResidencyLimiter:
 
 
 def _are_scattered(numbers: Ids) -> bool:
-    """Whether ascending ``numbers`` of rows are too far apart for one page fault to serve several."""
-    return len(numbers) > 0 and int(numbers[-1] - numbers[0]) >= _SPREAD * len(numbers)
+    """Whether ascending ``numbers`` of rows are too far apart for one page fault to serve several; one row is."""
+    return len(numbers) > 0 and int(numbers[-1] - numbers[0]) >= _SPREAD * (len(numbers) - 1)
 
 
 def resident_file_bytes() -> int:

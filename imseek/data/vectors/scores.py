@@ -37,7 +37,9 @@ def unit_queries(queries: Float32, dim: int) -> Float32:
 
 def row_norms(rows: Float32) -> Float32:
     """Return the Euclidean norms (m,) of float32 rows (m, dim)."""
-    norms: Float32 = np.sqrt((rows * rows).sum(axis=1))
+    norms = np.empty(len(rows), np.float32)
+    for block in blocks(*rows.shape):
+        norms[block] = np.sqrt((rows[block] * rows[block]).sum(axis=1))
     return norms
 
 

@@ -31,7 +31,7 @@ from imseek.data.vectors.index_metadata import (
     TuningResult,
     pack_bits,
 )
-from imseek.data.vectors.scores import row_norms, unit_rows
+from imseek.data.vectors.scores import row_norms
 from imseek.data.vectors.snapshot_index import MAX_FILTER_SHARE, SCANNED_SHARE, SnapshotIndex
 from imseek.types.arrays import Float32
 
@@ -156,8 +156,13 @@ def find_neighbours(query_sets: Sequence[QuerySet], rows: LiveRows) -> list[Quer
     queries = np.concatenate([query_set.queries for query_set in query_sets])
     best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
     bars = np.full(len(queries), -np.inf, np.float32)
-    for ids, block in rows.blocks():
-        scores = queries @ unit_rows(block).T
+    memory = np.empty(0, np.float32)
+    for ids, vectors in rows.blocks():
+        vectors /= np.maximum(row_norms(vectors), 1e-12)[:, np.newaxis]
+        if memory.size < len(queries) * len(ids):
+            memory = np.empty(len(queries) * len(ids), np.float32)
+        scores = memory[: len(queries) * len(ids)].reshape(len(queries), len(ids))
+        np.matmul(queries, vectors.T, out=scores)
         for n, bar in enumerate(bars):
             better = np.flatnonzero(scores[n] > bar)
             neighbours = np.concatenate([best[n][0], ids[better]]), np.concatenate([best[n][1], scores[n, better]])
