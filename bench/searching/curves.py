@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-KINDS = {"image": "pictures ask", "text": "words ask"}
+KINDS = {"image": "queries by picture", "text": "queries by words"}
 #: The least recall that is drawn.
 LEAST = 0.8
 #: Recalls on the axis, which is logarithmic in 1 - recall, so that .9 and .99 are told apart.
@@ -58,6 +58,7 @@ def draw(figures: dict[str, Any], kind_of_vectors: str, machine: str, out: Path)
 
 def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None:
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2))
     own_rows = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
@@ -68,8 +69,9 @@ def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None
             axis.annotate(f"{row[kind]['recall']:.3f}", (row["count"], time), fontsize=8, xytext=(4, 4),
                           textcoords="offset points")  # fmt: skip
     axis.set_xscale("log")
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel("vectors of 512 numbers as CLIP's")
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel("vectors of 512 numbers like CLIP's")
     axis.set_ylabel("ms of CPU of a whole call; recall@10 beside it")
     axis.set_title(machine, fontsize=9)
     axis.grid(alpha=0.3)

@@ -47,6 +47,7 @@ from imseek.types.arrays import Float32
 from imseek.types.collection_arguments import AnyCollection, path_of
 from imseek.types.json_form import Count, Json, json_member
 from imseek.types.pictures import ImagePlace
+from imseek.unique_numbers import unique_numbers
 
 Measure: TypeAlias = Literal["cosine", "clipscore", "refclipscore"]
 CaptionScore: TypeAlias = Annotated[float, Json(digits=6, minimum=-1, maximum=2.5)]
@@ -237,7 +238,7 @@ def worst(collection: AnyCollection, caption_scores: CaptionScores, *, limit: in
         if caption_scores.texts is not None:
             texts = [caption_scores.texts[n] for n in order.tolist()]
         else:
-            stored = reader.captions(np.unique(ids).tolist())
+            stored = reader.captions(unique_numbers(ids).tolist())
             texts = [stored.get(image_id, "") for image_id in ids.tolist()]
         return tuple(_agreements_of(reader, Block(ids, caption_scores.scores[order], texts)))
 

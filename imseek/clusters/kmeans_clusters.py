@@ -21,6 +21,7 @@ from imseek.errors import UsageError
 from imseek.metrics.clustering import adjusted_mutual_information
 from imseek.progress import Task
 from imseek.types.arrays import Float32
+from imseek.unique_numbers import unique_numbers
 
 FITTING: Final = "finding clusters"
 ASSIGNING: Final = "assigning images"
@@ -90,7 +91,7 @@ def fit(vectors: Vectors, k: int | None, seed: int, task: Task) -> Fit:
     if k is None:
         k, description = choose_cluster_count(vectors, seed, task)
     rows = sample_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINING_BYTES // (4 * vectors.dim)), seed)
-    distinct = len(np.unique(hash_rows(rows)))
+    distinct = len(unique_numbers(hash_rows(rows)))
     if distinct < k:
         k, description = distinct, f"{description}, but no more vectors differ"
     task.step(FITTING, 0, None)
@@ -118,7 +119,7 @@ def choose_cluster_count(vectors: Vectors, seed: int, task: Task) -> tuple[int, 
     adjusted for chance (Vinh et al. 2010). The smallest of nearly equal candidates wins. With too few images: √(n/2).
     """
     rows = sample_rows(vectors, _SELECTION_SAMPLE, seed)
-    distinct = len(np.unique(hash_rows(rows)))
+    distinct = len(unique_numbers(hash_rows(rows)))
     counts = [k for k in _CANDIDATE_COUNTS if _MIN_IMAGES_PER_CLUSTER * 2 * k <= distinct]
     if not counts:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"

@@ -27,6 +27,7 @@ from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.progress import Task
 from imseek.types.arrays import Float32
+from imseek.unique_numbers import unique_numbers
 
 KIND: Final = "outliers"
 NEIGHBOURS_PHASE: Final = "looking for neighbours"
@@ -133,7 +134,7 @@ def _iter_cells(vectors: Vectors, unique: UniqueVectors, seed: int, task: Task) 
     task.step(kmeans_clusters.FITTING, 0, None)
     count = m // _CELL_SIZE
     rows = kmeans_clusters.sample_rows(vectors, kmeans_clusters.TRAINING_BYTES // (4 * vectors.dim), seed)
-    centres = kmeans.centres_of(rows, min(count, len(np.unique(hash_rows(rows)))), seed=seed)
+    centres = kmeans.centres_of(rows, min(count, len(unique_numbers(hash_rows(rows)))), seed=seed)
     label = np.empty(m, np.int64)
     for start in range(0, m, _BATCH):
         task.step(kmeans_clusters.ASSIGNING, start, m)

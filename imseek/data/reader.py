@@ -32,6 +32,7 @@ from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, repair_command
 from imseek.types.pictures import Image, Place
+from imseek.unique_numbers import unique_numbers
 
 if TYPE_CHECKING:
     from imseek.data.catalog.backend import CatalogBackend
@@ -156,7 +157,7 @@ class Reader:
                 rows = self._rows_of(space_id, shard)
                 dead, captionless = self.dead_rows(shard), self._rows_without_caption(space_id, shard)
                 if captionless.size:
-                    dead = np.union1d(dead, captionless)
+                    dead = unique_numbers(dead, captionless)
                 segments.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return segments
 
@@ -399,7 +400,7 @@ class Reader:
         row_of: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids = self.shard_ids(shard)
-            rows = _rows_of_ids(ids, np.unique(np.asarray(image_ids, np.int64)))
+            rows = _rows_of_ids(ids, unique_numbers(np.asarray(image_ids, np.int64)))
             if rows.size:
                 stored_rows = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
                 for name in _OVERLAYS:
@@ -494,8 +495,7 @@ class Reader:
         """Return those of these ids that are live in this generation."""
         if self._live is None:
             parts = [np.delete(self.shard_ids(shard), self.dead_rows(shard)) for shard in self.current.shards]
-            live = np.concatenate([np.empty(0, np.int64), *parts])
-            self._live = live if (np.diff(live) > 0).all() else np.unique(live)
+            self._live = unique_numbers(np.empty(0, np.int64), *parts)
         ids = np.fromiter(image_ids, np.int64)
         return set(self._live[_rows_of_ids(self._live, ids)].tolist())
 

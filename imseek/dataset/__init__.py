@@ -50,6 +50,7 @@ from imseek.progress import ProgressCallback, Task
 from imseek.search.encoder_loader import load_encoder
 from imseek.search.generations import retry_if_stale
 from imseek.types.collection_arguments import AnyCollection, path_of
+from imseek.unique_numbers import unique_numbers
 
 KINDS: Final = quality_flags.KINDS
 #: The rule for each quality list, in the syntax of ``--where``.
@@ -185,7 +186,7 @@ def balance(
         return Balance(
             by=by,
             images=images,
-            without=images - len(np.unique(membership.ids)),
+            without=images - len(unique_numbers(membership.ids)),
             classes=tuple(
                 ClassCount(
                     membership.names[n],

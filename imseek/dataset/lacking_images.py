@@ -21,6 +21,7 @@ from imseek.analysis import knn_graph
 from imseek.analysis.space_vectors import BLOCK, Vectors
 from imseek.data.vectors.base import Ids, IdSet, VectorIndex
 from imseek.types.arrays import Float32
+from imseek.unique_numbers import unique_numbers
 
 #: Share of images listed where nothing is lacking.
 EXPECTED_SHARE: Final = 0.05
@@ -140,7 +141,7 @@ def strangeness_to(
         part = slice(start, start + _BLOCK)
         neighbours[part] = subject.own(positions[part])[0]
         report(min(part.stop, len(positions)))
-    needed = np.unique(np.concatenate([positions, neighbours[neighbours >= 0]]))
+    needed = unique_numbers(positions, neighbours[neighbours >= 0])
     strangeness, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(needed), _BLOCK):
         batch = needed[start : start + _BLOCK]
@@ -161,7 +162,7 @@ def threshold(reference: SetNeighbours, expected: float = EXPECTED_SHARE) -> flo
         return None
     sample = sample_positions(len(reference.vectors), SAMPLE)
     neighbours = reference.own(sample)[0]
-    needed = np.unique(np.concatenate([sample, neighbours[neighbours >= 0]]))
+    needed = unique_numbers(sample, neighbours[neighbours >= 0])
     strangeness = np.full(len(reference.vectors), np.nan, np.float32)
     strangeness[needed] = reference.strangeness_to_rest(needed)
     return float(np.quantile(_mean_with_neighbours(strangeness, sample, neighbours), 1 - expected))

@@ -34,6 +34,7 @@ from imseek.metrics.retrieval import ArrayRows, Ranks, RelevantItems, Rows, Sele
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 #: Maximum number of unreadable images to report.
 _MAX_REASONS: Final = 10
@@ -73,7 +74,7 @@ def compare(
     """Compare two sides; see :func:`imseek.evaluate.compare`. ``other`` is the second of two collections."""
     allowed = filter_ids(reader, request.where)
     captions = _load_captions(reader, request, allowed)
-    ids = np.unique(captions.ids)
+    ids = unique_numbers(captions.ids)
     a, b = _find_sides(reader, other, request, notify)
     with tempfile.TemporaryDirectory(prefix="imseek-") as folder:
         try:

@@ -21,6 +21,7 @@ from imseek.evaluate.results import Among, CaptionOrigin, RetrievalReport
 from imseek.metrics.retrieval import ArrayRows, RelevantItems, Rows, rank_items
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.collection_info import SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ def evaluate(
         queries = _load_queries(reader, space, allowed, request, task, notify)
     except Cancelled:
         queries = None
-    ids = np.empty(0, np.int64) if queries is None else np.unique(queries.ids)
+    ids = np.empty(0, np.int64) if queries is None else unique_numbers(queries.ids)
     if request.among == "captioned":
         allowed = IdSet(ids)
     pictures = Vectors(reader, space, allowed)

@@ -36,6 +36,7 @@ from imseek.data.vectors.scores import top_k
 from imseek.errors import QueryError
 from imseek.search.backend import AllowedImages, Index, max_search_depth
 from imseek.types.arrays import Float32
+from imseek.unique_numbers import unique_numbers
 
 if TYPE_CHECKING:
     from imseek.search.prepared_query import PreparedQuery
@@ -146,7 +147,7 @@ def search_spaces(
     while True:
         fetch = fetch if depth is None else min(fetch, depth)
         lists = [part.search(fetch, allowed, exact=exact) for part in parts]
-        ids = np.unique(np.concatenate([matches.ids for matches in lists]))
+        ids = unique_numbers(*(matches.ids for matches in lists))
         if not len(ids):  # no image is allowed
             return lists[0]
         exact_lists = [part.search(len(ids), ids, exact=True) for part in parts]

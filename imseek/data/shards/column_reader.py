@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from imseek.data.collection_records import Shard
 from imseek.data.reader import Reader
 from imseek.data.shards import metadata_columns, shard_files
+from imseek.unique_numbers import unique_numbers
 
 Int64 = npt.NDArray[np.int64]
 
@@ -34,7 +35,7 @@ class ColumnReader:
 
         All must be live (AssertionError). Raises StaleGenerationError, CorruptCollectionError.
         """
-        unique_ids = np.unique(ids)
+        unique_ids = unique_numbers(ids)
         id_parts: list[Int64] = [np.empty(0, np.int64)]
         tables = [self.schema.empty_table()]
         for shard in self._reader.current.shards:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from imseek.errors import CorruptCollectionError
 from imseek.types.arrays import Float32
 from imseek.types.arrays import Ids as Ids
+from imseek.unique_numbers import unique_numbers
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Float16: TypeAlias = npt.NDArray[np.float16]
@@ -25,7 +26,7 @@ class IdSet:
     __slots__ = ("__weakref__", "_mask", "ids")
 
     def __init__(self, ids: npt.ArrayLike) -> None:
-        self.ids: Ids = np.unique(np.asarray(ids, np.int64))
+        self.ids: Ids = unique_numbers(np.asarray(ids, np.int64))
         self._mask: Bools | None = None
 
     def __len__(self) -> int:

@@ -79,17 +79,25 @@ class LiveRows:
     def blocks(self) -> Iterator[tuple[Ids, Float32]]:
         """Yield ids and rows (m, dim) of all, some tens of thousands at a time. The next rows overwrite these: touching
         new memory takes several times as long as reading them."""
-        size = max((min(_BLOCK, len(numbers)) for numbers in self._numbers), default=0)
-        width = self.segments[0].rows.shape[1] if self.segments else 0
+        size, width = min(_BLOCK, len(self)), self.segments[0].rows.shape[1] if self.segments else 0
         stored, vectors = np.empty((size, width), np.float16), np.empty((size, width), np.float32)
+        ids: list[Ids] = []
+        count = 0
         for segment, numbers in zip(self.segments, self._numbers, strict=True):
-            for start in range(0, len(numbers), _BLOCK):
-                block = numbers[start : start + _BLOCK]
+            start = 0
+            while start < len(numbers):
+                part = numbers[start : start + size - count]
                 # Without "clip", NumPy would write to a buffer first.
-                rows = np.take(segment.rows, block, axis=0, out=stored[: len(block)], mode="clip")
-                vectors[: len(block)] = rows
-                yield segment.ids[block], vectors[: len(block)]
+                rows = np.take(segment.rows, part, axis=0, out=stored[: len(part)], mode="clip")
                 release(segment.rows)  # Otherwise everything read would stay resident.
+                vectors[count : count + len(part)] = rows
+                ids.append(segment.ids[part])
+                start, count = start + len(part), count + len(part)
+                if count == size:
+                    yield np.concatenate(ids), vectors
+                    ids, count = [], 0
+        if count:
+            yield np.concatenate(ids), vectors[:count]
 
     def norm_range(self) -> tuple[float, float]:
         """Return the smallest and the largest norm of a row that is not all zeros. Reads every row.

@@ -304,7 +304,9 @@ class _IndexBuild:
             return (), [], self.rows
         fresh = rows_missing_from(self.rows.segments, snapshot.parts)
         for _ in range(2):
-            rows = rows_missing_from(self.rows.segments, [*plan.remaining, *([] if plan.base is None else [plan.base])])
+            parts = [*plan.remaining, *([] if plan.base is None else [plan.base])]
+            has_all = len(parts) == len(snapshot.parts)
+            rows = fresh if has_all else rows_missing_from(self.rows.segments, parts)
             if not len(rows):
                 break
             auto = self.policy.kind == "auto"

@@ -36,6 +36,7 @@ from imseek.data.vectors.snapshot_build import (
     translate_faiss_errors,
 )
 from imseek.types.collection_info import SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 #: A part with this many rows is not rewritten for new ones; smaller collections have one part.
 PART_ROWS = 1 << 20
@@ -103,7 +104,8 @@ def rows_missing_from(segments: Sequence[Segment], parts: Sequence[IndexPart]) -
     """Return the live rows that are in none of ``parts``."""
     covered = CoveredIds.of_all([part.covered for part in parts])
     rows = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
-    return LiveRows([Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, rows, strict=True)])
+    excluded = [unique_numbers(s.dead.astype(np.int64), k) for s, k in zip(segments, rows, strict=True)]
+    return LiveRows([Segment(s.ids, s.rows, dead) for s, dead in zip(segments, excluded, strict=True)])
 
 
 def build_grown_part(

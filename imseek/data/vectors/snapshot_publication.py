@@ -34,6 +34,7 @@ from imseek.data.vectors.snapshot_build import BuiltIndex, stage, write_array
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writing.writer import Writer
 from imseek.types.collection_info import IndexPolicy, SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 #: Kind of a snapshot's files in the catalog.
 KIND: Final = "snapshot"
@@ -59,7 +60,7 @@ def stage_part(
     ids = np.sort(rows.ids())
     if built.base is not None:  # A suspended image in it may come back.
         lo, hi = min(lo, built.base.facts.lo), max(hi, built.base.facts.hi)
-        ids = np.union1d(ids, built.base.covered.ids())
+        ids = unique_numbers(ids, built.base.covered.ids())
     durable_files.recreate_folder(folder.path)
     count = int(built.index.ntotal)
     digests = stage(built.index, folder.path)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from imseek.duplicates.unique_contents import Hashes, Ids
 from imseek.search.near_duplicates import count_bits
+from imseek.unique_numbers import unique_numbers
 
 Int32: TypeAlias = npt.NDArray[np.int32]
 Integers: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -84,7 +85,7 @@ class MultiIndex:
 
     def _best(self, queries: Hashes, pairs: list[Ids], most: int, cut: npt.NDArray[np.bool_]) -> Ids:
         """Remove repeated pairs (each encoded as one number), and keep the nearest ``most`` of each query."""
-        unique_pairs = np.unique(np.concatenate(pairs))
+        unique_pairs = unique_numbers(*pairs)
         query, at = np.divmod(unique_pairs, max(1, len(self.hashes)))
         return unique_pairs[select_nearest(query, at, count_bits(queries[query] ^ self.hashes[at]), most, cut)]
 

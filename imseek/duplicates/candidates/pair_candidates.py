@@ -26,6 +26,7 @@ from imseek.duplicates.unique_contents import Ids, UniqueContents
 from imseek.progress import SILENT, Cancelled, Task
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 PHASE: Final = "measuring pairs"
 
@@ -170,7 +171,7 @@ def _find(
         if second.index.exact and len(first.contents) > _MANY_CONTENTS:
             notes.append("every vector was compared with each: `imseek maintain --index auto` makes this faster")
         neighbour_keys = neighbours.a * width + neighbours.b
-        keys = np.union1d(keys, neighbour_keys)
+        keys = unique_numbers(keys, neighbour_keys)
         cosine = np.full(len(keys), np.nan, np.float32)
         cosine[np.searchsorted(keys, neighbour_keys)] = neighbours.cosine
     a, b = np.divmod(keys, width)

@@ -17,6 +17,7 @@ from imseek.duplicates.unique_contents import Hashes, Ids, UniqueContents
 from imseek.encoders.input_checks import available_cpus
 from imseek.progress import Task
 from imseek.search.near_duplicates import hamming
+from imseek.unique_numbers import unique_numbers
 
 PHASE: Final = "comparing hashes"
 
@@ -105,7 +106,7 @@ def find_phash_pairs(
             is_other = (hashes[matches.query] != table.hashes[matches.entry]) | bool(name)
             pairs.append(matches.query[is_other] * len(table.hashes) + matches.entry[is_other])
             cut |= matches.cut
-        query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
+        query, at = np.divmod(unique_numbers(*pairs), max(1, len(table.hashes)))
         apart = distances(hashes[query], table.hashes[at], turn, turns)[0]
         best = select_nearest(query, at, apart, most, cut)
         return (
@@ -129,7 +130,7 @@ def find_phash_pairs(
         groups, theirs, hash_a[hash_b != 0], hash_b[hash_b != 0], most, turn, turns, not name
     )
     cut = np.zeros(len(contents), np.bool_)
-    crowded = groups.numbers(np.unique(hash_a[hash_b == 0]))
+    crowded = groups.numbers(unique_numbers(hash_a[hash_b == 0]))
     cut[groups.firsts[crowded[crowded >= 0]]] = True
     cut[left_out] = True
     if not name:
@@ -137,7 +138,7 @@ def find_phash_pairs(
         cut[limited] = True
         a, b = np.concatenate([a, c]), np.concatenate([b, d])
         a, b = np.minimum(a, b), np.maximum(a, b)
-    a, b = np.divmod(np.unique(a * max(1, len(others)) + b), max(1, len(others)))
+    a, b = np.divmod(unique_numbers(a * max(1, len(others)) + b), max(1, len(others)))
     return PhashPairs(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
 
 
@@ -180,7 +181,7 @@ def _expand_to_contents(
     if alone:
         # Put the later one first, as in queries, so that a pair found from both sides occurs once.
         u, w = np.maximum(u, w), np.minimum(u, w)
-    key = np.unique(u * max(1, len(theirs.hashes)) + w)
+    key = unique_numbers(u * max(1, len(theirs.hashes)) + w)
     u, w = np.divmod(key, max(1, len(theirs.hashes)))
     apart = distances(groups.hashes[u], theirs.hashes[w], turn, turns)[0]
     order = np.lexsort((w, apart, u))
@@ -190,7 +191,7 @@ def _expand_to_contents(
     is_first = np.concatenate([[True], u[1:] != u[:-1]])[: len(u)]
     before -= np.repeat(before[is_first], np.diff(np.flatnonzero(is_first), append=len(u)))
     counts = np.clip(most - before, 0, sizes)
-    short = np.unique(u[counts < sizes])
+    short = unique_numbers(u[counts < sizes])
     left_out = groups.members[expand_runs(groups.starts[short], groups.sizes[short])[1]]
     of, at = expand_runs(theirs.starts[w], counts)
     b, u = theirs.members[at], u[of]

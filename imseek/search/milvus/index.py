@@ -21,6 +21,7 @@ from imseek.errors import QueryError
 from imseek.search.milvus.reader import PublishedReader
 from imseek.types.arrays import Float32
 from imseek.types.collection_info import SpaceInfo
+from imseek.unique_numbers import unique_numbers
 
 #: Extra rows to fetch: at least this many, or one in eight.
 _MIN_EXTRA: Final = 6
@@ -111,7 +112,7 @@ class PublishedIndex:
 
     def _score(self, queries: Float32, k: int, ids: Any) -> list[Matches]:
         """Return the best ``k`` of the given ids for each query."""
-        rows_by_id = self._reader.known_vectors(np.unique(ids).tolist(), self._space)
+        rows_by_id = self._reader.known_vectors(unique_numbers(ids).tolist(), self._space)
         present_ids = np.array(sorted(rows_by_id), np.int64)
         rows = np.array([rows_by_id[i] for i in present_ids.tolist()], np.float32).reshape(-1, self._space.dim)
         norms = row_norms(rows)

@@ -28,6 +28,7 @@ from imseek.search.where.filter_evaluation import Filters
 from imseek.search.where.grammar import parse
 from imseek.search.where.location_clusters import WORLD, Box, LocationCounts, bounds, check_view, find_clusters
 from imseek.search.where.names import unknown_name
+from imseek.unique_numbers import unique_numbers
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -200,7 +201,7 @@ class FacetCounter:
         else:
             is_match = mask[codes.rows]
             value_codes = codes.codes[is_match]
-            with_value = len(np.unique(codes.rows[is_match]))
+            with_value = len(unique_numbers(codes.rows[is_match]))
         if codes.values is None:
             return FacetCounts(column, images, with_value, None)
         counts = np.bincount(value_codes, minlength=len(codes.values))

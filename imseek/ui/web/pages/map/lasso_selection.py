@@ -9,6 +9,7 @@ from imseek.types.arrays import Float32, Ids
 from imseek.ui.web import blobs
 from imseek.ui.web.components.scatter import Lasso
 from imseek.ui.web.pages.map.map_points import MapPoints
+from imseek.unique_numbers import unique_numbers
 
 Bools = npt.NDArray[np.bool_]
 
@@ -49,7 +50,7 @@ def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
 
 def update_selection(before: Ids, ids: Ids, *, add: bool) -> Ids:
     """Return the selection after ``ids`` were selected, ascending."""
-    return np.union1d(before, ids) if add else np.unique(ids)
+    return unique_numbers(before, ids) if add else unique_numbers(ids)
 
 
 def toggle_id(before: Ids, image_id: int) -> Ids:
