@@ -22,6 +22,8 @@ KINDS = {"image": "queries by picture", "text": "queries by words"}
 LEAST = 0.8
 #: Recalls on the axis, which is logarithmic in 1 - recall, so that .9 and .99 are told apart.
 TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
+#: On the axis of growth.
+MILLISECONDS = (1, 2, 5, 10, 20, 50)
 
 
 def draw(figures: dict[str, Any], kind_of_vectors: str, machine: str, out: Path) -> None:
@@ -58,7 +60,7 @@ def draw(figures: dict[str, Any], kind_of_vectors: str, machine: str, out: Path)
 
 def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None:
     from matplotlib import pyplot
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import NullLocator
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2))
     own_rows = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
@@ -70,7 +72,8 @@ def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None
                           textcoords="offset points")  # fmt: skip
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_yticks(MILLISECONDS, [f"{tick:g}" for tick in MILLISECONDS])
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.set_xlabel("vectors of 512 numbers like CLIP's")
     axis.set_ylabel("ms of CPU of a whole call; recall@10 beside it")
     axis.set_title(machine, fontsize=9)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imseek.data.files import durable_files
-from imseek.data.vectors import base, index_metadata, mmap_residency, row_locations, scores
+from imseek.data.vectors import base, build, index_metadata, mmap_residency, row_locations, scores
 from imseek.data.vectors.base import IdSet, Matches, Segment
 from imseek.data.vectors.index_metadata import (
     CoveredIds,
@@ -318,3 +318,21 @@ def test_rows_far_apart_are_not_given_a_table() -> None:
     assert made._table is None
     dense = segment([0, row_locations._SPREAD], [])
     assert RowLocations([dense], [dense.searchable()], 2, ResidencyLimiter([], 0))._table is not None
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+def test_rows_of_small_segments_come_together_in_blocks(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_BLOCK", size)
+    rng = np.random.default_rng(size)
+    segments, start = [], 0
+    for count in (4, 0, 1, 9, 2):
+        rows = rng.standard_normal((count, 6)).astype(np.float16)
+        segments.append(Segment(np.arange(start, start + count), rows, np.flatnonzero(rng.random(count) < 0.3)))
+        start += count
+    live = build.LiveRows(segments)
+    pieces = [(ids, rows.copy()) for ids, rows in live.blocks()]
+    assert [len(ids) for ids, _ in pieces[:-1]] == [min(size, len(live))] * (len(pieces) - 1)
+    expected_ids, expected = live.take(np.arange(len(live)))
+    assert np.array_equal(np.concatenate([ids for ids, _ in pieces]), expected_ids)
+    assert np.array_equal(np.concatenate([rows for _, rows in pieces]), expected)
+    assert list(build.LiveRows([]).blocks()) == []
