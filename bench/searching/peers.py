@@ -448,7 +448,7 @@ def measure_filtered(peer: FaissIvf | Hnswlib, spec: dict[str, Any]) -> dict[str
                 ways["post-filter"] = post_filter
             for name, search in ways.items():
                 cell = measure.filtered_cell(search, len(queries))
-                numbers = range(measure.GLANCE if cell["p50"] > 20 else len(queries))
+                numbers = range(min(measure.GLANCE, len(queries)) if cell["p50"] > 20 else len(queries))
                 recall = task.recall(kind, [search(n) for n in numbers], k, share)
                 report[f"{name} {kind} {share}"] = {**cell, "recall": recall}
     return report
