@@ -77,8 +77,10 @@ class LiveRows:
         return np.concatenate(ids), np.concatenate(rows)
 
     def blocks(self) -> Iterator[tuple[Ids, Float32]]:
-        """Yield ids and rows (m, dim) of all, some tens of thousands at a time. The next rows overwrite these: touching
-        new memory takes several times as long as reading them."""
+        """Yield ids and rows (m, dim) of all, some tens of thousands at a time.
+
+        Each block overwrites the previous one: touching new memory takes several times as long as reading rows.
+        """
         size, width = min(_BLOCK, len(self)), self.segments[0].rows.shape[1] if self.segments else 0
         stored, vectors = np.empty((size, width), np.float16), np.empty((size, width), np.float32)
         ids: list[Ids] = []

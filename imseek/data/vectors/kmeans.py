@@ -35,10 +35,10 @@ _MANY_ROWS: Final = 20_000
 #: Maximum rows, and products of rows with centres, in memory at the same time.
 _ROWS: Final = 4096
 _PRODUCTS: Final = 1 << 23
-#: Fewer centres are all compared, or those of fewer rows; of more, the share that is, and the iterations that make
-#: groups of them.
+#: With fewer centres or fewer rows than these, each row is compared with all centres.
 _GROUPED: Final = 2048
 _GROUPED_ROWS: Final = 1 << 16
+#: Otherwise with this share of them; iterations of k-means that make the groups.
 _COMPARED: Final = 3 / 8
 _GROUP_ITERATIONS: Final = 8
 #: Rows between two reports.
@@ -92,7 +92,7 @@ def _train_many(rows: Float32, k: int, seed: int, iterations: int, report: Calla
     centres = rows[np.random.default_rng(seed).choice(len(rows), k, replace=False)]
     numbers, nearest = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
     for iteration in range(iterations):
-        # All centres are compared at last: that makes up for half of what groups lose.
+        # The last iteration compares all centres, which makes up for half of what groups lose.
         search = CentreSearch(centres, len(rows) if iteration + 1 < iterations else 0)
         for start in range(0, len(rows), _REPORT_ROWS):
             block = slice(start, start + _REPORT_ROWS)

@@ -55,7 +55,8 @@ class ResidencyLimiter:
 
 
 def _are_scattered(numbers: Ids) -> bool:
-    """Whether ascending ``numbers`` of rows are too far apart for one page fault to serve several; one row is."""
+    """Whether ascending ``numbers`` of rows are too far apart for one page fault to serve several. A single row
+    is."""
     return len(numbers) > 0 and int(numbers[-1] - numbers[0]) >= _SPREAD * (len(numbers) - 1)
 
 

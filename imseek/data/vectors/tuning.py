@@ -246,8 +246,10 @@ def _cheapest_effort(snapshot: Snapshot, queries: QuerySet, target: float, probe
 
 
 def _first_enough(probes: Sequence[int], is_enough: Callable[[int], bool]) -> int:
-    """Return the position of the first of ``probes``, ascending, that is enough, by trying few of them: the time that
-    one takes is in proportion to it."""
+    """Return the position of the first of ``probes``, ascending, that is enough, or their number if none is.
+
+    Few are tried, large ones last: the time that a trial takes grows with the probe.
+    """
     end = next((n for n in range(0, len(probes), _STRIDE) if is_enough(probes[n])), len(probes))
     return bisect.bisect_left(probes, True, max(0, end - _STRIDE + 1), end, key=is_enough)
 
