@@ -17,6 +17,7 @@ from imseek.duplicates.pixels.registration import Registration
 from imseek.duplicates.pixels.resampling import Fit
 from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, INSIDE, SAME, Verdict
 from imseek.media import decode
+from imseek.media.resize import resize
 
 #: Windows of the photograph: top, left, height and width, as shares of its sides. The last two have nothing in common.
 WINDOWS = [
@@ -136,6 +137,33 @@ def test_an_edit_shows_between_linked_pictures(crops: list[SmallLuminance]) -> N
     assert {verdict.kind for verdict in others} == {EDITED}
     assert all(verdict.places for verdict in others)
     assert judge(30, 0.95, crops[1], edited).kind == EDITED
+
+
+def test_copies_with_something_over_them_are_laid_as_others_say(
+    photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An eighth of each copy and more is covered by another photograph, in nine places."""
+    names = {path.stem: path for path in photo_files}
+    base, patch = (decode(names[name].read_bytes()).pixels for name in ("coffee", "rocket"))
+    height, width = base.shape[:2]
+    copies = []
+    for n in range(9):
+        size = height * (7 + n % 2) // 20, width * (7 + n % 2) // 20
+        top, left = (height - size[0]) * (n // 3) // 2, (width - size[1]) * (n % 3) // 2
+        copy = base.copy()
+        copy[top : top + size[0], left : left + size[1]] = resize(patch, size)
+        copies.append(to_luminance(copy))
+    looked: list[int] = []
+    alone = pair_judge._Pairs.judge_alone
+    monkeypatch.setattr(pair_judge._Pairs, "judge_alone", lambda self: (looked.append(len(self.a)), alone(self))[1])
+    found = _judge(copies)
+    assert sum(looked) < len(found)
+    for verdict in found.values():
+        assert verdict.registration is not None
+        assert verdict.registration.in_place > 0.3
+        assert verdict.kind == (EDITED if verdict.registration.agreement >= DEFAULTS.agreement else 0)
+        assert bool(verdict.places) == (verdict.kind == EDITED)
+    assert sum(verdict.kind == EDITED for verdict in found.values()) > len(found) / 2
 
 
 def test_copies_that_wrong_positions_would_part_are_compared_by_themselves(

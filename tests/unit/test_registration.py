@@ -11,6 +11,7 @@ import pytest
 from imseek.duplicates.pixels.luminance_cache import SIDE, LuminanceCache, to_luminance
 from imseek.duplicates.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.duplicates.pixels.registration import (
+    measure_at,
     register_inside,
     register_near,
     register_whole,
@@ -101,6 +102,25 @@ def test_things_that_moved_have_drifted(pictures: Pictures) -> None:
         moved = (columns + 2 * np.sin(rows / 8)).round().astype(int).clip(0, small.shape[1] - 1)
         assert register_whole(small, small[rows, moved], 0).drift > 0.5, name
         assert register_whole(small, small, 0).drift == pytest.approx(0, abs=0.01), name
+
+
+def test_what_covers_a_quarter_of_a_picture_does_not_move_its_fit(pictures: Pictures) -> None:
+    for name, pixels in pictures.items():
+        covered = pixels.copy()
+        height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+        covered[-height:, -width:] = resize(pictures["rocket" if name != "rocket" else "coffee"], (height, width))
+        found = register_near(_look(pixels), _look(covered), 0, (1.006, -0.005, 0.995, 0.004))
+        assert found.fit is not None, name
+        assert found.in_place > 0.2, name
+        far = [
+            found.fit.ty,
+            found.fit.tx,
+            found.fit.ty + 100 * (found.fit.sy - 1),
+            found.fit.tx + 100 * (found.fit.sx - 1),
+        ]
+        assert max(map(abs, far)) < 0.2, name
+        moved = measure_at(_look(pixels), _look(covered), 0, (1, 0.005, 1, 0.004))
+        assert moved.in_place < 0.1, name
 
 
 def test_stripes_in_common_are_no_agreement() -> None:

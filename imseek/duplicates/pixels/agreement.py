@@ -9,13 +9,15 @@ same scene agrees in most tiles, but the tiles have moved relative to each other
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from imseek.duplicates.pixels.resampling import Luminance, Overlap, find_gradient, fit_gain_offset
+from imseek.duplicates.pixels.resampling import Luminance, find_gradient
 from imseek.types.arrays import Float32
 
 #: Approximate width of a tile in pixels.
@@ -31,6 +33,11 @@ OVERLAY_AGREEMENT: Final = 0.85
 #: From this agreement on nothing is written over one picture; below the other, how far tiles have moved tells nothing.
 _ALIKE: Final = 0.95
 _UNLIKE: Final = 0.5
+#: A tile agrees if it correlates at least so well, and is in place if it has moved by at most so many pixels, by the
+#: levels of the tiles that agree; fewer of them, by weight, tell nothing.
+_AGREES: Final = 0.8
+_IN_PLACE: Final = 0.12
+FEW: Final = 0.1
 #: Middle grey.
 _GREY: Final = 128.0
 #: Largest share of a picture's height or width that an overlay may cover.
@@ -45,23 +52,31 @@ class Band:
     start: int
     stop: int
 
-    def over(self, shared: Overlap) -> tuple[slice, slice]:
-        """Return an index of the band's pixels in this part of ``a``."""
-        origin = shared.top if self.across else shared.left
-        inside = slice(max(0, self.start - origin), max(0, self.stop - origin))
-        return (inside, slice(None)) if self.across else (slice(None), inside)
+    def outside(self, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Return which pixels of ``a``, of this shape, lie outside the band."""
+        outside = np.ones(shape, np.bool_)
+        outside[
+            (slice(self.start, self.stop), slice(None)) if self.across else (slice(None), slice(self.start, self.stop))
+        ] = False
+        return outside
 
 
 @dataclass(frozen=True, slots=True)
 class TileAgreement:
     """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``, which is looked for
-    unless all agree. The drift of tiles that do not agree is infinite."""
+    unless all agree. The drift of tiles that do not agree is infinite.
+
+    ``in_place`` is the share of the tiles, by weight, that agree and have not moved: it is evidence for the fit,
+    whatever covers the others. ``agreeing`` (h, w) marks the pixels of tiles that agree, if there are enough.
+    """
 
     agreement: float
     drift: float
     detail: float
     rest: float
     rest_drift: float
+    in_place: float = 0.0
+    agreeing: npt.NDArray[np.bool_] | None = None
     band: Band | None = None
 
 
@@ -73,35 +88,87 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
     if weight.sum() <= 0:
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
     rest, across, start, stop = (agreement, True, 0, 0) if agreement >= _ALIKE else _find_best_band(alike, weight)
-    if max(agreement, rest) < _UNLIKE:
+    agrees = _find_agreeing(alike, weight)
+    if max(agreement, rest) < _UNLIKE and agrees is None:
         return TileAgreement(agreement, math.inf, detail, rest, math.inf)
-    shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second, first))
+    sums = _TileSums.of(tiles, first, second)
+    in_place = 0.0 if agrees is None else _share_in_place(sums, agrees, weight)
+    agreeing = None if agrees is None else tiles.spread(agrees)
+    if max(agreement, rest) < _UNLIKE:
+        return TileAgreement(agreement, math.inf, detail, rest, math.inf, in_place, agreeing)
+    # What covers some tiles has levels of its own.
+    shifts = sums.shifts(*sums.fit_levels(agrees if agreement < OVERLAY_AGREEMENT and in_place >= FEW else None)[:2])
     drift = _weighted_median(shifts, weight)
     if rest <= agreement:
-        return TileAgreement(agreement, drift, detail, agreement, drift)
-    outer_weight = weight.copy()
-    outer_weight[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
+        return TileAgreement(agreement, drift, detail, agreement, drift, in_place, agreeing)
+    outside = np.ones(weight.shape, np.bool_)
+    outside[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = False
     edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
     band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
     if agreement < OVERLAY_AGREEMENT < rest:
         # What is written over one of them has its own contrast, and distorts gain and offset.
-        outside = np.ones(first.shape, np.bool_)
-        inside = slice(int(edges[start]), int(edges[stop]))
-        outside[(inside, slice(None)) if across else (slice(None), inside)] = False
-        shifts = _find_shifts(tiles, first, second, *fit_gain_offset(second[outside], first[outside]))
-    return TileAgreement(agreement, drift, detail, rest, _weighted_median(shifts, outer_weight), band)
+        shifts = sums.shifts(*sums.fit_levels(outside)[:2])
+    rest_drift = _weighted_median(shifts, weight * outside)
+    return TileAgreement(agreement, drift, detail, rest, rest_drift, in_place, agreeing, band)
 
 
-def _find_shifts(tiles: _Tiles, first: Luminance, second: Luminance, gain: float, offset: float) -> np.ndarray:
-    """Return the length of the shift of each tile that removes most of its error; blank tiles stay at 0."""
-    error = first - np.float32(gain) * second
-    error -= np.float32(offset)
-    down, right = find_gradient(second)
-    down *= np.float32(gain)
-    right *= np.float32(gain)
-    yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
-    ye, xe = tiles.means(down * error), tiles.means(right * error)
-    return _solve_shifts(yy, xx, xy, ye, xe)
+def _find_agreeing(alike: np.ndarray, weight: np.ndarray) -> npt.NDArray[np.bool_] | None:
+    """Return which tiles agree; None if too few do."""
+    agrees = alike >= _AGREES
+    total = float(weight.sum())
+    return agrees if total > 0 and float(weight[agrees].sum()) >= FEW * total else None
+
+
+def _share_in_place(sums: _TileSums, agrees: npt.NDArray[np.bool_], weight: np.ndarray) -> float:
+    """Return the share of the tiles, by weight, that agree and have not moved."""
+    shifts = sums.shifts(*sums.fit_levels(agrees)[:2])
+    return float(weight[agrees & (shifts <= _IN_PLACE)].sum()) / float(weight.sum())
+
+
+class _TileSums(NamedTuple):
+    """Means over each tile, (tiles down, tiles across), of two pictures on one grid, in levels around middle grey.
+
+    ``a`` and ``squares`` are those of the first picture and of its squares; ``means`` (3, …) those of the second one
+    and of its slopes down and across, and ``products`` (3, 3, …) of their products; ``crossed`` (3, …) those of their
+    products with the first one. ``area`` has the pixels of each tile.
+    """
+
+    area: np.ndarray
+    a: np.ndarray
+    squares: np.ndarray
+    means: np.ndarray
+    products: Mapping[tuple[int, int], np.ndarray]
+    crossed: np.ndarray
+
+    @classmethod
+    def of(cls, tiles: _Tiles, first: Luminance, second: Luminance) -> _TileSums:
+        a, b = first - np.float32(_GREY), second - np.float32(_GREY)
+        down, right = find_gradient(second)
+        values = (a, a * a, b, down, right, b * b, b * down, b * right, down * down, down * right, right * right)
+        means = [tiles.means(one) for one in (*values, a * b, a * down, a * right)]
+        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        products = dict(zip(pairs, means[5:11], strict=True))
+        return cls(tiles.area, means[0], means[1], np.stack(means[2:5]), products, np.stack(means[11:]))
+
+    def fit_levels(self, tiles: npt.NDArray[np.bool_] | None = None) -> tuple[float, float, float]:
+        """Return gain and offset that map the levels of the second picture to those of the first in all or some tiles,
+        by least squares, and the correlation there."""
+        weight = self.area if tiles is None else self.area * tiles
+        weight = weight / weight.sum()
+        mean_a, mean_b = float((weight * self.a).sum()), float((weight * self.means[0]).sum())
+        spread_a = float((weight * self.squares).sum()) - mean_a**2
+        spread_b = float((weight * self.products[0, 0]).sum()) - mean_b**2
+        covariance = float((weight * self.crossed[0]).sum()) - mean_a * mean_b
+        gain = covariance / spread_b if spread_b > 0 else 0.0
+        norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
+        return gain, mean_a - gain * mean_b, covariance / norm if norm > 0 else 0.0
+
+    def shifts(self, gain: float, offset: float) -> np.ndarray:
+        """Return the length of the shift of each tile that removes most of its error; blank tiles stay at 0."""
+        of = self.products
+        errors = [gain * (self.crossed[n] - gain * of[0, n] - offset * self.means[n]) for n in (1, 2)]
+        slopes = [gain * gain * of[pair] for pair in ((1, 1), (2, 2), (1, 2))]
+        return _solve_shifts(slopes[0], slopes[1], slopes[2], errors[0], errors[1])
 
 
 def _agree(
@@ -172,10 +239,12 @@ class TiledPicture:
 
 
 class TiledComparison(NamedTuple):
-    """How two pictures agree in the ``pixels`` of the tiles that both have, their ``correlation`` there, and the
-    ``gain`` and ``offset`` that map the levels of the second to those of the first."""
+    """How two pictures agree in the ``pixels`` of the tiles that both have, and in the ``rest`` of them without the
+    band that agrees worst; their ``correlation`` there, and the ``gain`` and ``offset`` that map the levels of the
+    second to those of the first."""
 
     tiles: TileAgreement
+    rest: float
     pixels: int
     correlation: float
     gain: float
@@ -183,8 +252,8 @@ class TiledComparison(NamedTuple):
 
 
 def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
-    """Compare two pictures on one grid as :func:`compare_tiles` does, by the whole tiles that both have, without
-    looking for a band; None if there are too few."""
+    """Compare two pictures on one grid as :func:`compare_tiles` does, by the whole tiles that both have; None if there
+    are too few."""
     rows = max(a.top, b.top), min(a.top + len(a.own), b.top + len(b.own))
     columns = max(a.left, b.left), min(a.left + a.own.shape[1], b.left + b.own.shape[1])
     if min(rows[1] - rows[0], columns[1] - columns[0]) < 2:
@@ -194,24 +263,21 @@ def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
         for one in (a, b)
     )
     own = _tile_means(a.own[in_a], b.own[in_b])
-    _, weight, agreement, detail = _agree(own, a.var[in_a], b.var[in_b], np.ones_like(own))
+    alike, weight, agreement, detail = _agree(own, a.var[in_a], b.var[in_b], np.ones_like(own))
     products, means = b.products[:, :, *in_b], b.means[:, *in_b]
     # Products of the picture and the slopes of b with the picture a.
     crossed = np.einsum("ijk,cijk->cij", a.values[0][in_a], b.values[:, *in_b]) / np.float32(_TILE**2)
-    count = own.size
-    mean_a, mean_b = float(a.means[0][in_a].sum()) / count, float(means[0].sum()) / count
-    spread_a = float(a.products[0, 0][in_a].sum()) / count - mean_a**2
-    spread_b = float(products[0, 0].sum()) / count - mean_b**2
-    covariance = float(crossed[0].sum()) / count - mean_a * mean_b
-    gain = covariance / spread_b if spread_b > 0 else 0.0
-    offset = mean_a - gain * mean_b
-    ye, xe = gain * (crossed[1:] - gain * products[0, 1:] - offset * means[1:])
-    yy, xx, xy = gain * gain * products[(1, 2, 1), (1, 2, 2)]
-    drift = _weighted_median(_solve_shifts(yy, xx, xy, ye, xe), weight)
-    norm = math.sqrt(max(spread_a, 0.0) * max(spread_b, 0.0))
-    correlation = covariance / norm if norm > 0 else 0.0
-    tiles = TileAgreement(agreement, drift, detail, agreement, drift)
-    return TiledComparison(tiles, count * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
+    area = np.full(own.shape, _TILE**2, np.float32)
+    pairs = {(n, m): products[n, m] for n in range(3) for m in range(n, 3)}
+    sums = _TileSums(area, a.means[0][in_a], a.products[0, 0][in_a], means, pairs, crossed)
+    gain, offset, correlation = sums.fit_levels()
+    agrees = _find_agreeing(alike, weight)
+    in_place = 0.0 if agrees is None else _share_in_place(sums, agrees, weight)
+    levels = sums.fit_levels(agrees if agreement < OVERLAY_AGREEMENT and in_place >= FEW else None)
+    drift = _weighted_median(sums.shifts(*levels[:2]), weight)
+    rest = agreement if agreement >= _ALIKE else max(agreement, _find_best_band(alike, weight)[0])
+    tiles = TileAgreement(agreement, drift, detail, agreement, drift, in_place)
+    return TiledComparison(tiles, rest, own.size * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
 
 
 def _tile_means(a: Float32, b: Float32) -> Float32:
@@ -266,6 +332,10 @@ class _Tiles:
     def means(self, picture: np.ndarray) -> np.ndarray:
         """Return the mean of each tile, (tiles down, tiles across)."""
         return np.asarray(self._down @ picture @ self._right / self.area)
+
+    def spread(self, values: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return the value of its tile for each pixel."""
+        return np.repeat(np.repeat(values, self._heights, axis=0), self._widths, axis=1)
 
     def own(self, picture: Luminance) -> np.ndarray:
         """Subtract from a picture the mean of each row and column of each tile."""

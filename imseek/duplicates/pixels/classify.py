@@ -37,10 +37,11 @@ _T = TypeVar("_T")
 #: Progress phase, which counts candidate pairs.
 PHASE: Final = "comparing pairs"
 #: Candidates compared together, in the first batch and, after it has doubled with each, in later ones: so the first
-#: groups are found early. Those of a large likely group are so many times as many.
+#: groups are found early.
 _FIRST_BATCH: Final = 32
 _BATCH: Final = 256
-_GROUP_BATCHES: Final = 8
+#: Most candidates of one likely group that are compared together.
+MOST_TOGETHER: Final = 8 * _BATCH
 #: Batches compared at the same time: most of the time NumPy and the decoders do not hold the interpreter lock.
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
@@ -191,7 +192,7 @@ def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
         if end - start > _BATCH and groups is not None:
             if start > cuts[-1]:
                 cuts.append(start)
-            parts = -(-(end - start) // (_GROUP_BATCHES * _BATCH))
+            parts = -(-(end - start) // MOST_TOGETHER)
             cuts += (start + (end - start) * part // parts for part in range(1, parts + 1))
         else:
             while cuts[-1] + size < end:

@@ -20,18 +20,20 @@ import numpy as np
 from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled
 from imseek.duplicates.pixels.differences import extremes3
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares
+from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares, is_fixed
 from imseek.duplicates.pixels.registration import Registration, fit_in_pixels, register_near
 from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame
 
-#: From one scale to the next.
+#: From one scale to the next, and the part of a step by which a scale may be below the next one and still count as it:
+#: fits of pictures of one size are off by a little.
 _STEP: Final = 1.2
+_ALIKE: Final = 0.1
 #: Number of drawn pictures held in memory, some 500 KB each.
 _MOST_DRAWN: Final = 192
 #: Least share of the overlap that must lie in whole tiles; with less, too little of it is compared.
 _LEAST_TILED: Final = 0.5
 #: A picture is laid over another one of its set if at least this share of either is covered, and stays so if they agree
-#: at least this much and tiles have moved by at most this many pixels.
+#: at least this much and tiles have moved by at most this many pixels, or if enough of them are in place.
 _LEAST_COVERED: Final = 0.5
 _CLEAR: Final = 0.8
 _STILL: Final = 0.2
@@ -67,10 +69,12 @@ class _Drawing:
 class FrameComparison(NamedTuple):
     """How two pictures, drawn as ``first`` and ``second``, lie over each other in a frame.
 
+    ``rest`` is the agreement without the band that agrees worst;
     ``gain`` and ``offset`` map the levels of the second to those of the first.
     """
 
     registration: Registration
+    rest: float
     gain: float
     offset: float
     first: _Drawing
@@ -140,9 +144,10 @@ class CommonFrame:
             min(max(first.picture.shape), max(second.picture.shape)),
             tiles.rest,
             tiles.rest_drift,
+            tiles.in_place,
             fit_in_pixels(self._load(a), self._load(b), code, shares),
         )
-        return FrameComparison(registration, comparison.gain, comparison.offset, first, second)
+        return FrameComparison(registration, comparison.rest, comparison.gain, comparison.offset, first, second)
 
     def settle(self, *pictures: int) -> bool:
         """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether
@@ -163,7 +168,8 @@ class CommonFrame:
             return False
         base, moving = self._load(onto), self._load(picture)
         registration = register_near(base, moving, code, fit)
-        if registration.fit is None or registration.agreement < _CLEAR or registration.drift > _STILL:
+        is_clear = registration.agreement >= _CLEAR and registration.drift <= _STILL
+        if registration.fit is None or not (is_clear or is_fixed(registration)):
             return False
         self.placements.move(picture, onto, fit_in_shares(registration, (base.shape, moving.shape)))
         self._scales.pop((first, picture), None)
@@ -188,7 +194,7 @@ class CommonFrame:
         key = self.placements.first_of(picture), picture
         if key not in self._scales:
             fit = self._fit(picture)[1]
-            self._scales[key] = math.floor(math.log(math.sqrt(fit.sy * fit.sx)) / math.log(_STEP) + 1e-6)
+            self._scales[key] = math.floor(math.log(math.sqrt(fit.sy * fit.sx)) / math.log(_STEP) + _ALIKE)
         return self._scales[key]
 
     def _fit(self, picture: int) -> tuple[int, Fit]:

@@ -230,21 +230,25 @@ def _correlation(x: Luminance, y: Luminance) -> float:
 
 def _connected(marked: npt.NDArray[np.bool_], seeds: npt.NDArray[np.bool_]) -> list[_Cells]:
     """Return the rows and columns of each set of marked cells that touch, corners included, and hold a seed."""
-    width = marked.shape[1] + 2
-    unvisited = set(np.flatnonzero(np.pad(marked, 1)).tolist())
+    height, width = marked.shape[0] + 2, marked.shape[1] + 2
+    framed = np.zeros((height, width), np.uint8)
+    framed[1:-1, 1:-1] = marked
+    unvisited = bytearray(framed)
     around = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
     components = []
-    for seed in np.flatnonzero(np.pad(seeds, 1)).tolist():
-        if seed not in unvisited:
+    rows, columns = np.nonzero(seeds)
+    for seed in ((rows + 1) * width + columns + 1).tolist():
+        if not unvisited[seed]:
             continue
-        unvisited.remove(seed)
+        unvisited[seed] = 0
         cells = [seed]
         for cell in cells:  # which grows
-            neighbours = [cell + step for step in around if cell + step in unvisited]
-            unvisited.difference_update(neighbours)
-            cells += neighbours
-        rows, columns = np.divmod(np.array(cells, np.int64), width)
-        components.append((rows - 1, columns - 1))
+            for step in around:
+                if unvisited[cell + step]:
+                    unvisited[cell + step] = 0
+                    cells.append(cell + step)
+        cell_rows, cell_columns = np.divmod(np.array(cells, np.int64), width)
+        components.append((cell_rows - 1, cell_columns - 1))
     return components
 
 
@@ -302,5 +306,16 @@ def _mean3(picture: Float32) -> Float32:
 
 
 def _cell_maxima(picture: Float32) -> Float32:
-    rows, columns = (np.arange(0, side - _CELL + 1, _CELL) for side in picture.shape)
-    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(picture, rows, axis=0), columns, axis=1), np.float32)
+    """Return the largest value of each cell; the last ones of each row and column reach to the border."""
+    return _largest_of(_largest_of(picture).T).T
+
+
+def _largest_of(values: Float32) -> Float32:
+    """Return the largest values (n, w) of each ``_CELL`` rows of n · ``_CELL`` and more."""
+    count = len(values) // _CELL
+    largest = values[: count * _CELL : _CELL].copy()
+    for row in range(1, _CELL):  # np.maximum.reduceat takes four times as long
+        np.maximum(largest, values[row : count * _CELL : _CELL], out=largest)
+    for rest in values[count * _CELL :]:
+        np.maximum(largest[-1], rest, out=largest[-1])
+    return largest

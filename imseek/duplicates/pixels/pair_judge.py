@@ -27,15 +27,16 @@ from imseek.duplicates.pixels.coarse_comparison import (
     compare_whole,
     find_orientations,
 )
-from imseek.duplicates.pixels.common_frame import CommonFrame
+from imseek.duplicates.pixels.common_frame import CommonFrame, FrameComparison
 from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, same_confidence
 from imseek.duplicates.pixels.differences import PlaceInBoth, find_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps
+from imseek.duplicates.pixels.placements import Placements, find_overlaps, is_fixed
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
+    measure_at,
     register_near,
     register_whole,
 )
@@ -85,6 +86,10 @@ _FEW: Final = 24
 #: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
 _PLACED: Final = 0.5
 
+#: How far the agreement in a common frame is from that at the pixels of the coarser picture, at most, and the same
+#: without a band, whose edges do not lie on those of tiles.
+_FRAME_ERROR: Final = 0.05
+_REST_ERROR: Final = 0.35
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
 
@@ -174,7 +179,7 @@ class _Pairs:
                 self._link(placements, n, verdicts[n])
             # Others may link a pair now that was found to have nothing in common.
             linked = [n for n in apart if placements.linked(*ends[n])]
-            unsure = [n for n in linked if n not in verdicts or verdicts[n].kind not in _RIGID]
+            unsure = [n for n in linked if n not in verdicts or not _tells_fit(verdicts[n])]
             verdicts.update(self._judge_linked(frame, unsure))
             apart = [n for n in apart if not placements.linked(*ends[n])]
             unjudged = [n for n in apart if n not in verdicts]
@@ -230,6 +235,8 @@ class _Pairs:
         if comparison is None:
             return None
         registration = comparison.registration
+        if is_fixed(registration):
+            return self._judge_fixed(n, frame, comparison)
         if registration.agreement < self.thresholds.part_agreement or not self._is_same(n, registration):
             return None
         if registration.drift > _IN_PLACE * most_drift(registration, self.thresholds):
@@ -240,6 +247,24 @@ class _Pairs:
         if comparison.may_differ() and self._find_places(n, registration):
             return None
         return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
+
+    def _judge_fixed(self, n: int, frame: CommonFrame, comparison: FrameComparison) -> Verdict | None:
+        """Return the verdict on pair ``n``, enough of which is in place in a common frame; None unless it is so too at
+        the pixels of the coarser picture."""
+        registration, thresholds = comparison.registration, self.thresholds
+        least = min(thresholds.agreement, thresholds.scene_agreement) - _FRAME_ERROR
+        is_covered = (
+            self.distance[n] <= thresholds.rest_bits and comparison.rest >= thresholds.rest_agreement - _REST_ERROR
+        )
+        if registration.agreement < least and not is_covered:
+            return Verdict(0, 0.0, registration.orientation, registration)
+        if registration.drift <= _IN_PLACE * most_drift(registration, thresholds):
+            verdict = self._verdict(n, replace(registration, agreement=registration.agreement - _FRAME_ERROR))
+            if verdict.kind == SAME and (places := self._find_places(n, registration)):
+                return Verdict(EDITED, EDITED_CONFIDENCE, registration.orientation, registration, places)
+        a, b = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
+        measured = measure_at(a, b, *frame.placements.between(*self._ends(n)))
+        return self._judge_registration(n, measured) if is_fixed(measured) else None
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -370,6 +395,11 @@ class _Pairs:
         return is_same_picture(registration, int(self.distance[n]), self.thresholds)
 
 
+def _tells_fit(verdict: Verdict) -> bool:
+    """Return whether a verdict says how the two pictures lie."""
+    return verdict.kind in _RIGID or (verdict.registration is not None and is_fixed(verdict.registration))
+
+
 class _PartFits:
     """Coarse fits of pairs of pictures one inside the other, the second turned by ``codes`` (n,), found on demand."""
 
@@ -411,8 +441,12 @@ def link_pair(
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     thresholds: Thresholds = DEFAULTS,
 ) -> bool:
-    """Note how two pictures lie if they surely show one picture where they overlap; return whether that is new."""
+    """Note how two pictures lie if that is certain: they show one picture where they overlap, or enough of them is in
+    place. Return whether it is new."""
     registration = verdict.registration
-    if registration is None or verdict.kind not in _RIGID or registration.agreement < thresholds.part_agreement:
+    if registration is None:
+        return False
+    agrees = verdict.kind in _RIGID and registration.agreement >= thresholds.part_agreement
+    if not (agrees or is_fixed(registration)):
         return False
     return placements.link(a, b, registration, shapes)

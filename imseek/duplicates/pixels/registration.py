@@ -17,8 +17,9 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from imseek.duplicates.pixels.agreement import NOISE, OVERLAY_AGREEMENT, Band, TileAgreement, compare_tiles
+from imseek.duplicates.pixels.agreement import FEW, NOISE, OVERLAY_AGREEMENT, TileAgreement, compare_tiles
 from imseek.duplicates.pixels.orientations import INVERSE, turn
 from imseek.duplicates.pixels.resampling import (
     Fit,
@@ -51,6 +52,9 @@ _MIN_CORRELATION: Final = 0.5
 _FOUND: Final = 0.5
 #: One way round is clear if it correlates by so much more than the other.
 _CLEAR: Final = 0.03
+#: A fit is right if this share of the tiles is in place; a better one may lower the agreement by so much.
+_MOST: Final = 0.5
+_LOSS: Final = 0.01
 #: From so many pixels on, every second row and column tells the fit.
 _SAMPLED: Final = 4000
 #: Residuals looked at to find their spread.
@@ -74,6 +78,9 @@ class Registration:
     ``rest_agreement`` and ``rest_drift`` are the same without the band, across or down and up to three tenths of the
     picture, whose removal gives the best agreement: a line of text may be written over one of them.
 
+    ``in_place`` is the share of the tiles, by weight, that agree and have not moved: if it is large, the fit is right,
+    however much of one picture is covered.
+
     ``fit`` maps the pixels of ``a`` to those of ``b``, turned; None if the two were not laid over each other.
     """
 
@@ -87,6 +94,7 @@ class Registration:
     pixels: int
     rest_agreement: float = 0.0
     rest_drift: float = 0.0
+    in_place: float = 0.0
     fit: Fit | None = None
 
     @property
@@ -109,6 +117,15 @@ def register_near(
     of a side of ``a`` to shares of ``b``'s, turned. A ``rough`` fit is refined on the coarse grid first."""
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     return _measure(a, turned, orientation, fit_in_pixels(a, b, orientation, near), near=not rough)
+
+
+def measure_at(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Registration:
+    """Lay ``b`` over ``a`` by a fit as of :func:`register_near` that is right, and measure how well they agree."""
+    turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
+    exact = fit_in_pixels(a, b, orientation, fit)
+    if exact.sy * exact.sx < 1:  # The grid is the coarser picture's.
+        return swap_sides(_compare_overlap(turned, a, INVERSE[orientation], exact.inverse())[1])
+    return _compare_overlap(a, turned, orientation, exact)[1]
 
 
 def fit_in_pixels(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Fit:
@@ -206,13 +223,25 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: b
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
     fit = _refine_fit(a, b, fit, 5)
     tiled, registration = _compare_overlap(a, b, code, fit)
-    if tiled is None or not tiled.agreement < OVERLAY_AGREEMENT < tiled.rest:
+    if tiled is None or tiled.agreement >= OVERLAY_AGREEMENT:
         return registration
-    if tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT:
-        # Text written over one of them has distorted the fit, too.
-        better, second_registration = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band))
-        return second_registration if better is not None and better.rest > tiled.rest else registration
-    return registration
+    # What covers a part of one of them has distorted the fit, too: text in a band, or anything in tiles that then
+    # disagree.
+    is_off = tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT
+    if tiled.band is not None and tiled.rest > OVERLAY_AGREEMENT and is_off:
+        fit = _refine_fit(a, b, fit, 3, tiled.band.outside(a.shape))
+        better, refitted = _compare_overlap(a, b, code, fit)
+        if better is not None and better.rest > tiled.rest:
+            tiled, registration = better, refitted
+    if tiled.agreeing is None or tiled.in_place >= _MOST or registration.fit is None:
+        return registration
+    shared = find_overlap(a, b, registration.fit)
+    agreeing = np.zeros(a.shape, np.bool_)
+    agreeing[shared.top : shared.bottom, shared.left : shared.right] = tiled.agreeing
+    better, refitted = _compare_overlap(a, b, code, _refine_fit(a, b, registration.fit, 3, agreeing))
+    if better is None or better.agreement < tiled.agreement - _LOSS:
+        return registration
+    return refitted if better.in_place >= max(FEW, tiled.in_place) else registration
 
 
 def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[TileAgreement | None, Registration]:
@@ -234,6 +263,7 @@ def _compare_overlap(a: Luminance, b: Luminance, code: int, fit: Fit) -> tuple[T
         max(a.shape),
         tiled.rest,
         tiled.rest_drift,
+        tiled.in_place,
         fit,
     )
 
@@ -245,10 +275,10 @@ def _correlation(a: Luminance, b: Luminance, fit: Fit) -> float:
     return correlate(*cut_overlap(a, b, shared, fit))
 
 
-def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | None = None) -> Fit:
+def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, pixels: npt.NDArray[np.bool_] | None = None) -> Fit:
     """Refine a fit by Gauss-Newton: a = gain · b(fit) + offset, by least squares over the overlap.
 
-    Large residuals are down-weighted; pixels of ``a`` in ``band`` are ignored.
+    Large residuals are down-weighted; if ``pixels`` (h, w) of ``a`` are given, the others are ignored.
     """
     for _ in range(steps):
         shared = find_overlap(a, b, fit)
@@ -256,14 +286,14 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
             return fit
         step = 2 if shared.height * shared.width >= _SAMPLED else 1
         target, resampled, down, right = sample_overlap(a, b, shared, fit, step)
-        outside = None
-        if band is None:
+        counted = None
+        if pixels is None:
             gain, offset = fit_gain_offset(resampled, target)
         else:
-            outside = np.ones((shared.height, shared.width), np.bool_)
-            outside[band.over(shared)] = False
-            outside = outside[1:-1:step, 1:-1:step]
-            gain, offset = fit_gain_offset(resampled[outside], target[outside])
+            counted = pixels[shared.top + 1 : shared.bottom - 1 : step, shared.left + 1 : shared.right - 1 : step]
+            if not counted.any():
+                return fit
+            gain, offset = fit_gain_offset(resampled[counted], target[counted])
         if gain <= 0:
             return fit
         error = np.float32(-gain) * resampled
@@ -273,8 +303,8 @@ def _refine_fit(a: Luminance, b: Luminance, fit: Fit, steps: int, band: Band | N
         weight *= weight
         weight += 1
         np.reciprocal(weight, out=weight)
-        if outside is not None:
-            weight *= outside
+        if counted is not None:
+            weight *= counted
         y = _powers(shared.top + 1, shared.bottom - 1, step, a.shape[0])
         x = _powers(shared.left + 1, shared.right - 1, step, a.shape[1])
         normal, residual = _normal_equations(down, right, weight, error, y, x)

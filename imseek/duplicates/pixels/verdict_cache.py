@@ -12,6 +12,7 @@ Verdicts on single pairs, which grouping asks for one at a time, are cached in o
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeAlias
@@ -23,7 +24,15 @@ from imseek.analysis.disjoint_sets import DisjointSets
 from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_most_promising
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.part_cache import CacheTable, ColumnKind, PartCache, digest
-from imseek.duplicates.pixels.classify import PHASE, ClassifiedPairs, JudgePairs, LoadLuminance, classify, judging
+from imseek.duplicates.pixels.classify import (
+    MOST_TOGETHER,
+    PHASE,
+    ClassifiedPairs,
+    JudgePairs,
+    LoadLuminance,
+    classify,
+    judging,
+)
 from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.pixels.pair_judge import Positions
 from imseek.duplicates.pixels.verdict import Thresholds
@@ -39,7 +48,7 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 13
+_VERSION: Final = 14
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
@@ -289,20 +298,34 @@ def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) ->
     """Return for each candidate (n,) the likely group it belongs to; those with the fewest candidates have the lowest
     numbers.
 
-    A candidate between two groups belongs to the first of them. So in the order of groups the pictures of each are
-    compared with all others early, after which the group is known.
+    A group is of pictures that are near each other or, where these are too many to be compared together, of the
+    nearest. A candidate between two groups belongs to the first of them. So in the order of groups the pictures of
+    each are compared with all others early, after which the group is known.
     """
-    likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
-    groups = DisjointSets()
-    for a, b in zip(candidates.a[likely].tolist(), candidates.b[likely].tolist(), strict=True):
-        groups.join(a, b)
-    roots = [[groups.root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
+    sizes: Counter[int] = Counter()
+    is_likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
+    is_near = is_likely | (candidates.cosine >= thresholds.near_cosine)
+    likely, near = (_join_pairs(candidates, mask) for mask in (is_likely, is_near))
+    sizes.update(near.root(position) for position in candidates.a.tolist())
+
+    def root(position: int) -> int:
+        wide = near.root(position)
+        return wide if sizes[wide] <= MOST_TOGETHER else likely.root(position)
+
+    roots = [[root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
     names, sides = np.unique(np.array(roots, np.int64), return_inverse=True)
     groups_a, groups_b = sides.reshape(2, -1)
     rank = np.argsort(
         np.argsort(np.bincount(np.concatenate([groups_a, groups_b]), minlength=len(names)), kind="stable")
     )
     return np.asarray(np.minimum(rank[groups_a], rank[groups_b]), np.int64)
+
+
+def _join_pairs(candidates: _CandidateArrays, mask: npt.NDArray[np.bool_]) -> DisjointSets:
+    sets = DisjointSets()
+    for a, b in zip(candidates.a[mask].tolist(), candidates.b[mask].tolist(), strict=True):
+        sets.join(a, b)
+    return sets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
