@@ -125,6 +125,10 @@ def _share_in_place(sums: _TileSums, agrees: npt.NDArray[np.bool_], weight: np.n
     return float(weight[agrees & (shifts <= _IN_PLACE)].sum()) / float(weight.sum())
 
 
+#: The products of a picture, of another one and of its slopes down and across, of which :class:`_TileSums` has means.
+_PRODUCTS: Final = ((1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3), (0, 1), (0, 2), (0, 3), (0, 0))
+
+
 class _TileSums(NamedTuple):
     """Means over each tile, (tiles down, tiles across), of two pictures on one grid, in levels around middle grey.
 
@@ -142,13 +146,15 @@ class _TileSums(NamedTuple):
 
     @classmethod
     def of(cls, tiles: _Tiles, first: Luminance, second: Luminance) -> _TileSums:
-        a, b = first - np.float32(_GREY), second - np.float32(_GREY)
-        down, right = find_gradient(second)
-        values = (a, a * a, b, down, right, b * b, b * down, b * right, down * down, down * right, right * right)
-        means = [tiles.means(one) for one in (*values, a * b, a * down, a * right)]
-        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-        products = dict(zip(pairs, means[5:11], strict=True))
-        return cls(tiles.area, means[0], means[1], np.stack(means[2:5]), products, np.stack(means[11:]))
+        pictures = np.empty((4 + len(_PRODUCTS), *first.shape), np.float32)
+        np.subtract(first, _GREY, out=pictures[0])
+        np.subtract(second, _GREY, out=pictures[1])
+        pictures[2:4] = find_gradient(second)
+        for product, (n, m) in zip(pictures[4:], _PRODUCTS, strict=True):
+            np.multiply(pictures[n], pictures[m], out=product)
+        means = tiles.means(pictures)
+        products = {(n - 1, m - 1): mean for (n, m), mean in zip(_PRODUCTS[:6], means[4:], strict=False)}
+        return cls(tiles.area, means[0], means[13], means[1:4], products, means[10:13])
 
     def fit_levels(self, tiles: npt.NDArray[np.bool_] | None = None) -> tuple[float, float, float]:
         """Return gain and offset that map the levels of the second picture to those of the first in all or some tiles,
@@ -330,7 +336,7 @@ class _Tiles:
         self.area = (self._heights[:, None] * self._widths[None]).astype(np.float32)
 
     def means(self, picture: np.ndarray) -> np.ndarray:
-        """Return the mean of each tile, (tiles down, tiles across)."""
+        """Return the mean of each tile of a picture or of a stack of pictures, (…, tiles down, tiles across)."""
         return np.asarray(self._down @ picture @ self._right / self.area)
 
     def spread(self, values: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

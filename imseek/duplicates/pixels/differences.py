@@ -144,9 +144,9 @@ def find_boxes(first: Luminance, second: Luminance) -> list[PixelBox]:
     """Return the edges of the places where two overlaid pictures differ, in pixels, the largest first."""
     inner = slice(_MARGIN, -_MARGIN), slice(_MARGIN, -_MARGIN)
 
-    def differ() -> bool:
+    def largest_gap() -> float:
         gap = np.abs(first - second)[inner]
-        return bool(gap.max() >= _LEAST and _mean3(gap).max() >= _LEAST)
+        return float(_mean3(gap).max()) if gap.max() >= _LEAST else 0.0
 
     # What is left is no more than the plain difference, which most copies show to be little at once.
     plain = second
@@ -154,10 +154,10 @@ def find_boxes(first: Luminance, second: Luminance) -> list[PixelBox]:
     for fit_levels in (fit_gain_offset, _fit_levels):
         gain, offset = fit_levels(plain[few], first[few])
         second = np.float32(gain) * plain + np.float32(offset)
-        if not differ():
+        if (gap := largest_gap()) < _LEAST:
             return []
     first, second = _soften(first, second)
-    if not differ():
+    if gap < _STRONG and largest_gap() < _LEAST:
         return []
     dark, bright = (gain * level + offset for level in (_DARK, _BRIGHT))
     low, high, low_second, high_second = *extremes3(first), *extremes3(second)

@@ -234,19 +234,18 @@ class _Pairs:
         comparison = frame.compare(*self._ends(n))
         if comparison is None:
             return None
-        registration = comparison.registration
-        if is_fixed(registration):
-            return self._judge_fixed(n, frame, comparison)
-        if registration.agreement < self.thresholds.part_agreement or not self._is_same(n, registration):
-            return None
-        if registration.drift > _IN_PLACE * most_drift(registration, self.thresholds):
-            return None
-        verdict = self._verdict(n, registration)
-        if verdict.kind not in (SAME, INSIDE):
-            return verdict
-        if comparison.may_differ() and self._find_places(n, registration):
-            return None
-        return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
+        registration, limit = comparison.registration, most_drift(comparison.registration, self.thresholds)
+        agrees = registration.agreement >= self.thresholds.part_agreement and registration.drift <= _IN_PLACE * limit
+        if agrees and self._is_same(n, registration):
+            verdict = self._verdict(n, registration)
+            if verdict.kind not in (SAME, INSIDE):
+                return verdict
+            places = self._find_places(n, registration) if comparison.may_differ() else ()
+            if not places:
+                return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
+            if verdict.kind == SAME and is_fixed(registration):
+                return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+        return self._judge_fixed(n, frame, comparison) if is_fixed(registration) else None
 
     def _judge_fixed(self, n: int, frame: CommonFrame, comparison: FrameComparison) -> Verdict | None:
         """Return the verdict on pair ``n``, enough of which is in place in a common frame; None unless it is so too at
@@ -261,7 +260,9 @@ class _Pairs:
         if registration.drift <= _IN_PLACE * most_drift(registration, thresholds):
             verdict = self._verdict(n, replace(registration, agreement=registration.agreement - _FRAME_ERROR))
             if verdict.kind == SAME and (places := self._find_places(n, registration)):
-                return Verdict(EDITED, EDITED_CONFIDENCE, registration.orientation, registration, places)
+                return replace(
+                    verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, registration=registration, places=places
+                )
         a, b = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
         measured = measure_at(a, b, *frame.placements.between(*self._ends(n)))
         return self._judge_registration(n, measured) if is_fixed(measured) else None

@@ -43,7 +43,7 @@ def ids_in_lasso(points: MapPoints, lasso: Lasso) -> Ids:
 
 
 def _shades(address: str | None, n: int) -> npt.NDArray[np.uint8] | None:
-    """Return the shades that were on screen, None if they are no longer kept."""
+    """Return the shades that were on screen; None if they are no longer in the cache."""
     data = None if address is None else blobs.blob_cache.get(address.rpartition("/")[2])
     return None if data is None or len(data) != 5 * n else np.frombuffer(data, np.uint8, offset=4 * n)
 
