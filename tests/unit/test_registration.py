@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,14 @@ def test_what_covers_a_quarter_of_a_picture_does_not_move_its_fit(pictures: Pict
         assert max(map(abs, far)) < 0.2, name
         moved = measure_at(_look(pixels), _look(covered), 0, (1, 0.005, 1, 0.004))
         assert moved.in_place < 0.1, name
+
+
+def test_a_small_overlap_does_not_prove_a_fit(pictures: Pictures) -> None:
+    look = _look(pictures["coffee"])
+    whole = register_whole(look, look, 0)
+    assert whole.is_fixed
+    assert not replace(whole, overlap_b=0.3).is_fixed
+    assert not replace(whole, in_place=0.1).is_fixed
 
 
 def test_stripes_in_common_are_no_agreement() -> None:

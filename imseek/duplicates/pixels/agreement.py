@@ -33,8 +33,9 @@ OVERLAY_AGREEMENT: Final = 0.85
 #: From this agreement on nothing is written over one picture; below the other, how far tiles have moved tells nothing.
 _ALIKE: Final = 0.95
 _UNLIKE: Final = 0.5
-#: A tile agrees if it correlates at least so well, and is in place if it has moved by at most so many pixels, by the
-#: levels of the tiles that agree; fewer of them, by weight, tell nothing.
+#: A tile agrees if it correlates at least this well. It is in place if, besides, it has moved by at most this many
+#: pixels, measured with the levels of the agreeing tiles. If these have less than this share of the weight, they are
+#: no evidence.
 _AGREES: Final = 0.8
 _IN_PLACE: Final = 0.12
 FEW: Final = 0.1
@@ -61,7 +62,7 @@ class Band:
         return outside
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TileAgreement:
     """Agreement, drift (in pixels) and detail of all tiles, and of the rest without ``band``, which is looked for
     unless all agree. The drift of tiles that do not agree is infinite.
@@ -89,20 +90,22 @@ def compare_tiles(first: Luminance, second: Luminance, top: int, left: int) -> T
         return TileAgreement(0.0, 0.0, 0.0, 0.0, 0.0)
     rest, across, start, stop = (agreement, True, 0, 0) if agreement >= _ALIKE else _find_best_band(alike, weight)
     agrees = _find_agreeing(alike, weight)
-    if max(agreement, rest) < _UNLIKE and agrees is None:
+    is_unlike = max(agreement, rest) < _UNLIKE
+    if is_unlike and agrees is None:
         return TileAgreement(agreement, math.inf, detail, rest, math.inf)
     sums = _TileSums.of(tiles, first, second)
-    in_place = 0.0 if agrees is None else _share_in_place(sums, agrees, weight)
-    agreeing = None if agrees is None else tiles.spread(agrees)
-    if max(agreement, rest) < _UNLIKE:
+    in_place, agreeing = (
+        (0.0, None) if agrees is None else (_share_in_place(sums, agrees, weight), tiles.spread(agrees))
+    )
+    if is_unlike:
         return TileAgreement(agreement, math.inf, detail, rest, math.inf, in_place, agreeing)
     # What covers some tiles has levels of its own.
-    shifts = sums.shifts(*sums.fit_levels(agrees if agreement < OVERLAY_AGREEMENT and in_place >= FEW else None)[:2])
+    covers = agreement < OVERLAY_AGREEMENT and in_place >= FEW
+    shifts = sums.shifts(*sums.fit_levels(agrees if covers else None)[:2])
     drift = _weighted_median(shifts, weight)
     if rest <= agreement:
         return TileAgreement(agreement, drift, detail, agreement, drift, in_place, agreeing)
-    outside = np.ones(weight.shape, np.bool_)
-    outside[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = False
+    outside = Band(across, start, stop).outside(weight.shape)
     edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
     band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
     if agreement < OVERLAY_AGREEMENT < rest:
@@ -125,16 +128,18 @@ def _share_in_place(sums: _TileSums, agrees: npt.NDArray[np.bool_], weight: np.n
     return float(weight[agrees & (shifts <= _IN_PLACE)].sum()) / float(weight.sum())
 
 
-#: The products of a picture, of another one and of its slopes down and across, of which :class:`_TileSums` has means.
+#: Pairs of pictures whose products :class:`_TileSums` averages: 0 is the first picture, 1 the second, 2 and 3 are the
+#: slopes of the second down and across.
 _PRODUCTS: Final = ((1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3), (0, 1), (0, 2), (0, 3), (0, 0))
 
 
 class _TileSums(NamedTuple):
-    """Means over each tile, (tiles down, tiles across), of two pictures on one grid, in levels around middle grey.
+    """Means over each tile, (tiles down, tiles across), of two pictures on one grid, with middle grey as 0.
 
     ``a`` and ``squares`` are those of the first picture and of its squares; ``means`` (3, …) those of the second one
-    and of its slopes down and across, and ``products`` (3, 3, …) of their products; ``crossed`` (3, …) those of their
-    products with the first one. ``area`` has the pixels of each tile.
+    and of its slopes down and across; ``products`` maps (n, m), n ≤ m, to the mean of the product of the n-th and the
+    m-th of these; ``crossed`` (3, …) holds the means of their products with the first picture. ``area`` has the pixels
+    of each tile.
     """
 
     area: np.ndarray
@@ -245,16 +250,22 @@ class TiledPicture:
 
 
 class TiledComparison(NamedTuple):
-    """How two pictures agree in the ``pixels`` of the tiles that both have, and in the ``rest`` of them without the
-    band that agrees worst; their ``correlation`` there, and the ``gain`` and ``offset`` that map the levels of the
-    second to those of the first."""
+    """How two pictures agree in the ``pixels`` of the tiles that both have, their ``correlation`` there, and the
+    ``gain`` and ``offset`` that map the levels of the second to those of the first. ``alike`` and ``weight`` are the
+    correlations and the weights of the tiles."""
 
     tiles: TileAgreement
-    rest: float
     pixels: int
     correlation: float
     gain: float
     offset: float
+    alike: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def rest(self) -> float:
+        """The agreement without the band that agrees worst. ``tiles`` has none, as the drift there is not known."""
+        return max(self.tiles.agreement, _find_best_band(self.alike, self.weight)[0])
 
 
 def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
@@ -281,9 +292,8 @@ def compare_tiled(a: TiledPicture, b: TiledPicture) -> TiledComparison | None:
     in_place = 0.0 if agrees is None else _share_in_place(sums, agrees, weight)
     levels = sums.fit_levels(agrees if agreement < OVERLAY_AGREEMENT and in_place >= FEW else None)
     drift = _weighted_median(sums.shifts(*levels[:2]), weight)
-    rest = agreement if agreement >= _ALIKE else max(agreement, _find_best_band(alike, weight)[0])
     tiles = TileAgreement(agreement, drift, detail, agreement, drift, in_place)
-    return TiledComparison(tiles, rest, own.size * _TILE**2, correlation, gain, offset + _GREY * (1 - gain))
+    return TiledComparison(tiles, own.size * _TILE**2, correlation, gain, offset + _GREY * (1 - gain), alike, weight)
 
 
 def _tile_means(a: Float32, b: Float32) -> Float32:

@@ -17,17 +17,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imseek.duplicates.pixels.agreement import TiledPicture, compare_tiled
+from imseek.duplicates.pixels.agreement import TiledComparison, TiledPicture, compare_tiled
 from imseek.duplicates.pixels.differences import extremes3
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares, is_fixed
+from imseek.duplicates.pixels.placements import Placements, find_overlaps, fit_in_shares
 from imseek.duplicates.pixels.registration import Registration, fit_in_pixels, register_near
 from imseek.duplicates.pixels.resampling import Fit, Luminance, draw_in_frame
 
-#: From one scale to the next, and the part of a step by which a scale may be below the next one and still count as it:
-#: fits of pictures of one size are off by a little.
+#: Ratio of one scale to the next, and how far, as a part of a step, a scale may lie below the next one and still be
+#: rounded up to it: fits of pictures of one size are off by a little.
 _STEP: Final = 1.2
-_ALIKE: Final = 0.1
+_ROUNDING: Final = 0.1
+#: A frame is as fine as a picture that has at least this share of its size in it.
+_AT_SIZE: Final = 0.95
 #: Number of drawn pictures held in memory, some 500 KB each.
 _MOST_DRAWN: Final = 192
 #: Least share of the overlap that must lie in whole tiles; with less, too little of it is compared.
@@ -69,14 +71,12 @@ class _Drawing:
 class FrameComparison(NamedTuple):
     """How two pictures, drawn as ``first`` and ``second``, lie over each other in a frame.
 
-    ``rest`` is the agreement without the band that agrees worst;
-    ``gain`` and ``offset`` map the levels of the second to those of the first.
+    ``tiled`` compares their tiles; ``is_at_size`` says whether the frame is about as fine as the coarser picture.
     """
 
     registration: Registration
-    rest: float
-    gain: float
-    offset: float
+    tiled: TiledComparison
+    is_at_size: bool
     first: _Drawing
     second: _Drawing
 
@@ -84,7 +84,7 @@ class FrameComparison(NamedTuple):
         """Return whether two pictures that agree may differ in a place. Most pairs can be ruled out here; the others
         must be compared at full size."""
         in_first, in_second = self.first.over(self.second), self.second.over(self.first)
-        gain, offset = np.float32(self.gain), np.float32(self.offset)
+        gain, offset = np.float32(self.tiled.gain), np.float32(self.tiled.offset)
         if not gain > 0:  # or NaN
             return True
         first = self.first.picture[in_first]
@@ -131,6 +131,8 @@ class CommonFrame:
         tiles = comparison.tiles
         code, shares = self.placements.between(a, b)
         overlap_a, overlap_b = find_overlaps(shares)
+        pictures = self._load(a), self._load(b)
+        drawn_sides = [max(drawing.picture.shape) for drawing in (first, second)]
         if comparison.pixels < _LEAST_TILED * min(overlap_a * first.picture.size, overlap_b * second.picture.size):
             return None
         registration = Registration(
@@ -141,13 +143,15 @@ class CommonFrame:
             tiles.agreement,
             tiles.drift,
             tiles.detail,
-            min(max(first.picture.shape), max(second.picture.shape)),
+            min(drawn_sides),
             tiles.rest,
             tiles.rest_drift,
             tiles.in_place,
-            fit_in_pixels(self._load(a), self._load(b), code, shares),
+            fit_in_pixels(*pictures, code, shares),
         )
-        return FrameComparison(registration, comparison.rest, comparison.gain, comparison.offset, first, second)
+        sides = [max(picture.shape) for picture in pictures]
+        is_at_size = max(drawn / side for drawn, side in zip(drawn_sides, sides, strict=True)) >= _AT_SIZE
+        return FrameComparison(registration, comparison, is_at_size, first, second)
 
     def settle(self, *pictures: int) -> bool:
         """Lay pictures over the largest one of their set, once per set: through others, errors add up. Return whether
@@ -169,7 +173,7 @@ class CommonFrame:
         base, moving = self._load(onto), self._load(picture)
         registration = register_near(base, moving, code, fit)
         is_clear = registration.agreement >= _CLEAR and registration.drift <= _STILL
-        if registration.fit is None or not (is_clear or is_fixed(registration)):
+        if registration.fit is None or not (is_clear or registration.is_fixed):
             return False
         self.placements.move(picture, onto, fit_in_shares(registration, (base.shape, moving.shape)))
         self._scales.pop((first, picture), None)
@@ -194,7 +198,7 @@ class CommonFrame:
         key = self.placements.first_of(picture), picture
         if key not in self._scales:
             fit = self._fit(picture)[1]
-            self._scales[key] = math.floor(math.log(math.sqrt(fit.sy * fit.sx)) / math.log(_STEP) + _ALIKE)
+            self._scales[key] = math.floor(math.log(math.sqrt(fit.sy * fit.sx)) / math.log(_STEP) + _ROUNDING)
         return self._scales[key]
 
     def _fit(self, picture: int) -> tuple[int, Fit]:

@@ -311,7 +311,7 @@ def _cell_maxima(picture: Float32) -> Float32:
 
 
 def _largest_of(values: Float32) -> Float32:
-    """Return the largest values (n, w) of each ``_CELL`` rows of n · ``_CELL`` and more."""
+    """Return the largest values (n, w) of each block of ``_CELL`` rows; rows left over belong to the last block."""
     count = len(values) // _CELL
     largest = values[: count * _CELL : _CELL].copy()
     for row in range(1, _CELL):  # np.maximum.reduceat takes four times as long

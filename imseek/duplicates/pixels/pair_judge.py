@@ -32,7 +32,7 @@ from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, 
 from imseek.duplicates.pixels.differences import PlaceInBoth, find_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
-from imseek.duplicates.pixels.placements import Placements, find_overlaps, is_fixed
+from imseek.duplicates.pixels.placements import Placements, find_overlaps
 from imseek.duplicates.pixels.registration import (
     Registration,
     find_inside,
@@ -86,9 +86,10 @@ _FEW: Final = 24
 #: Pictures that agree so much, whose tiles have not moved, lie as other pairs say, whatever else differs.
 _PLACED: Final = 0.5
 
-#: How far the agreement in a common frame is from that at the pixels of the coarser picture, at most, and the same
-#: without a band, whose edges do not lie on those of tiles.
+#: Nineteen times in twenty, the agreement in a common frame differs by at most this from that on the grid of the
+#: coarser picture; in a smaller frame; and without the band that agrees worst, whose edges lie between those of tiles.
 _FRAME_ERROR: Final = 0.05
+_SMALL_FRAME_ERROR: Final = 0.2
 _REST_ERROR: Final = 0.35
 #: Least correlation of the whole turned pictures for their orientation to be tried for parts.
 _LIKELY: Final = 0.5
@@ -243,29 +244,31 @@ class _Pairs:
             places = self._find_places(n, registration) if comparison.may_differ() else ()
             if not places:
                 return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
-            if verdict.kind == SAME and is_fixed(registration):
+            if verdict.kind == SAME and registration.is_fixed:
                 return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
-        return self._judge_fixed(n, frame, comparison) if is_fixed(registration) else None
+        return self._judge_fixed(n, frame, comparison) if registration.is_fixed else None
 
     def _judge_fixed(self, n: int, frame: CommonFrame, comparison: FrameComparison) -> Verdict | None:
-        """Return the verdict on pair ``n``, enough of which is in place in a common frame; None unless it is so too at
-        the pixels of the coarser picture."""
+        """Return the verdict on pair ``n``, enough of which is in place in a common frame; None if it turns out not to
+        be in place on the grid of the coarser picture."""
         registration, thresholds = comparison.registration, self.thresholds
-        least = min(thresholds.agreement, thresholds.scene_agreement) - _FRAME_ERROR
-        is_covered = (
-            self.distance[n] <= thresholds.rest_bits and comparison.rest >= thresholds.rest_agreement - _REST_ERROR
-        )
-        if registration.agreement < least and not is_covered:
-            return Verdict(0, 0.0, registration.orientation, registration)
-        if registration.drift <= _IN_PLACE * most_drift(registration, thresholds):
-            verdict = self._verdict(n, replace(registration, agreement=registration.agreement - _FRAME_ERROR))
+        error = _FRAME_ERROR if comparison.is_at_size else _SMALL_FRAME_ERROR
+        if registration.agreement < min(thresholds.agreement, thresholds.scene_agreement) - error:
+            least_rest = thresholds.rest_agreement - _REST_ERROR
+            if self.distance[n] > thresholds.rest_bits or comparison.tiled.rest < least_rest:
+                return Verdict(0, 0.0, registration.orientation, registration)
+        limit = most_drift(registration, thresholds)
+        if registration.drift > limit:
+            return None
+        if registration.drift <= _IN_PLACE * limit:
+            verdict = self._verdict(n, replace(registration, agreement=registration.agreement - error))
             if verdict.kind == SAME and (places := self._find_places(n, registration)):
                 return replace(
                     verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, registration=registration, places=places
                 )
         a, b = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
         measured = measure_at(a, b, *frame.placements.between(*self._ends(n)))
-        return self._judge_registration(n, measured) if is_fixed(measured) else None
+        return self._judge_registration(n, measured) if measured.is_fixed else None
 
     def judge_alone(self) -> list[Verdict]:
         """Return the verdicts, each by what the two pictures show."""
@@ -398,7 +401,7 @@ class _Pairs:
 
 def _tells_fit(verdict: Verdict) -> bool:
     """Return whether a verdict says how the two pictures lie."""
-    return verdict.kind in _RIGID or (verdict.registration is not None and is_fixed(verdict.registration))
+    return verdict.kind in _RIGID or (verdict.registration is not None and verdict.registration.is_fixed)
 
 
 class _PartFits:
@@ -443,11 +446,11 @@ def link_pair(
     thresholds: Thresholds = DEFAULTS,
 ) -> bool:
     """Note how two pictures lie if that is certain: they show one picture where they overlap, or enough of them is in
-    place. Return whether it is new."""
+    place. Return whether this links two sets."""
     registration = verdict.registration
     if registration is None:
         return False
     agrees = verdict.kind in _RIGID and registration.agreement >= thresholds.part_agreement
-    if not (agrees or is_fixed(registration)):
+    if not (agrees or registration.is_fixed):
         return False
     return placements.link(a, b, registration, shapes)

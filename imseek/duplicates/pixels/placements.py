@@ -32,8 +32,6 @@ def _turn_matrix(code: int) -> Float64:
 
 #: That matrix for each orientation; ``_TURNS_BACK`` holds the inverses of all, (8, 3, 3).
 _TURNS: Final = [_turn_matrix(code) for code in range(len(ORIENTATIONS))]
-#: Least share of the tiles of two pictures, by weight, that must be in place for their fit to be right.
-_LEAST_IN_PLACE: Final = 0.2
 _UNMOVED: Final = np.eye(3)
 _TURNS_BACK: Final = np.linalg.inv(np.stack(_TURNS))
 
@@ -109,11 +107,6 @@ class Placements:
         if picture not in self._back:
             self._back[picture] = np.asarray(np.linalg.inv(self._map_of(picture)), np.float64)
         return self._back[picture]
-
-
-def is_fixed(registration: Registration) -> bool:
-    """Return whether enough of two pictures is in place for their fit to be right, whatever differs elsewhere."""
-    return registration.fit is not None and registration.in_place >= _LEAST_IN_PLACE
 
 
 def fit_in_shares(registration: Registration, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> TurnedFit:

@@ -52,9 +52,13 @@ _MIN_CORRELATION: Final = 0.5
 _FOUND: Final = 0.5
 #: One way round is clear if it correlates by so much more than the other.
 _CLEAR: Final = 0.03
-#: A fit is right if this share of the tiles is in place; a better one may lower the agreement by so much.
-_MOST: Final = 0.5
-_LOSS: Final = 0.01
+#: With this share of the tiles in place, a fit needs no refit; a refit may lower the agreement by at most so much.
+_ENOUGH_IN_PLACE: Final = 0.5
+_MOST_LOSS: Final = 0.01
+#: Two pictures lie as their fit says if at least this share of their tiles is in place and this share of both overlaps:
+#: a small overlap may agree by chance.
+_FIXED_IN_PLACE: Final = 0.2
+_FIXED_OVERLAP: Final = 0.5
 #: From so many pixels on, every second row and column tells the fit.
 _SAMPLED: Final = 4000
 #: Residuals looked at to find their spread.
@@ -102,6 +106,11 @@ class Registration:
         """The smaller of the two shares."""
         return min(self.overlap_a, self.overlap_b)
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether enough of both pictures is in place for the fit to be right, whatever differs elsewhere."""
+        return self.in_place >= _FIXED_IN_PLACE and self.overlap >= _FIXED_OVERLAP
+
 
 def register_whole(a: Luminance, b: Luminance, orientation: int) -> Registration:
     """Lay all of ``b`` over all of ``a``, in the given orientation."""
@@ -120,7 +129,7 @@ def register_near(
 
 
 def measure_at(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Registration:
-    """Lay ``b`` over ``a`` by a fit as of :func:`register_near` that is right, and measure how well they agree."""
+    """Lay ``b`` over ``a`` by a known fit, as of :func:`register_near`, and measure how well they agree."""
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     exact = fit_in_pixels(a, b, orientation, fit)
     if exact.sy * exact.sx < 1:  # The grid is the coarser picture's.
@@ -229,17 +238,17 @@ def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: b
     # disagree.
     is_off = tiled.agreement < _PLAIN_AGREEMENT or tiled.drift > _PLAIN_DRIFT
     if tiled.band is not None and tiled.rest > OVERLAY_AGREEMENT and is_off:
-        fit = _refine_fit(a, b, fit, 3, tiled.band.outside(a.shape))
-        better, refitted = _compare_overlap(a, b, code, fit)
+        better, refitted = _compare_overlap(a, b, code, _refine_fit(a, b, fit, 3, tiled.band.outside(a.shape)))
         if better is not None and better.rest > tiled.rest:
             tiled, registration = better, refitted
-    if tiled.agreeing is None or tiled.in_place >= _MOST or registration.fit is None:
+    if tiled.agreeing is None or tiled.in_place >= _ENOUGH_IN_PLACE:
         return registration
+    assert registration.fit is not None, "tiles were compared"
     shared = find_overlap(a, b, registration.fit)
     agreeing = np.zeros(a.shape, np.bool_)
     agreeing[shared.top : shared.bottom, shared.left : shared.right] = tiled.agreeing
     better, refitted = _compare_overlap(a, b, code, _refine_fit(a, b, registration.fit, 3, agreeing))
-    if better is None or better.agreement < tiled.agreement - _LOSS:
+    if better is None or min(better.agreement - tiled.agreement, better.rest - tiled.rest) < -_MOST_LOSS:
         return registration
     return refitted if better.in_place >= max(FEW, tiled.in_place) else registration
 

@@ -298,15 +298,15 @@ def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) ->
     """Return for each candidate (n,) the likely group it belongs to; those with the fewest candidates have the lowest
     numbers.
 
-    A group is of pictures that are near each other or, where these are too many to be compared together, of the
-    nearest. A candidate between two groups belongs to the first of them. So in the order of groups the pictures of
-    each are compared with all others early, after which the group is known.
+    Pictures near each other form a group; where that has too many candidates to compare together, only those very near
+    each other do. A candidate between two groups belongs to the first of them. So in the order of groups the pictures
+    of each are compared with all others early, after which the group is known.
     """
-    sizes: Counter[int] = Counter()
     is_likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
     is_near = is_likely | (candidates.cosine >= thresholds.near_cosine)
     likely, near = (_join_pairs(candidates, mask) for mask in (is_likely, is_near))
-    sizes.update(near.root(position) for position in candidates.a.tolist())
+    ends = zip(candidates.a.tolist(), candidates.b.tolist(), strict=True)
+    sizes = Counter(near.root(a) for a, b in ends if near.root(a) == near.root(b))
 
     def root(position: int) -> int:
         wide = near.root(position)
