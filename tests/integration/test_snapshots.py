@@ -154,7 +154,9 @@ def test_deeper(built: Path, k: int) -> None:
     found, reference = index_of(built).search(QUERIES, k), index_of(built, "memory")
     check_scores(found[:5], reference, QUERIES[:5])
     assert {len(one) for one in found} == {k}
-    assert recall(found, reference.search(QUERIES, k)) > 0.8
+    # Clusters have fewer than 100 rows, and few edges of a graph lead from one to another.
+    is_graph = "HNSW16" in known(built).kind
+    assert recall(found, reference.search(QUERIES, k)) > (0.75 if is_graph else 0.9)
 
 
 @pytest.mark.parametrize("k", [1001, ROWS, ROWS + 1])
