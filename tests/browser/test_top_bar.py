@@ -162,10 +162,11 @@ def test_the_first_search_after_an_outage_counts(browser: Any, tmp_path: Path, h
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     page = browser.new_page()
+    outage = page.get_by_text("imseek does not answer. If it was stopped")  # A part of the page may say so too.
     with pages(tmp_path, home, "--port", port) as running:
         page.goto(running.at(c="photos", q="red"))
         expect(page.locator(".card")).to_have_count(8)
-    outage = page.get_by_text("imseek does not answer. If it was stopped")  # A part of the page may say so too.
+        expect(outage).to_be_attached()  # Its script may come later than the pictures.
     expect(outage).to_be_visible()
     expect(page.get_by_text("Streamlit")).to_be_hidden()
     (tmp_path / "again").mkdir()
