@@ -8,7 +8,8 @@ made smaller and saved again make it *edited*. Siblings of the drawn series of b
 time, signs with another symbol, cards of another suit, words with another accent, photographs with another object
 pasted in) differ in places; so may other pictures with like hashes, and other shots are scenes. The cosine of all pairs
 is taken to be .93, so that pixels alone decide. Half A is for choosing, half B for reporting. ``--fit`` prints the
-weights of imseek.duplicates.pixels.confidence, and their calibration by five-fold cross-validation.
+weights of imseek.duplicates.pixels.confidence, and their calibration by five-fold cross-validation. *Edited* is right
+unless the pictures are the same or two shots.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from PIL import Image
 from quality import find_stamps
 
 from imseek.duplicates.candidates.phash_pairs import distances
-from imseek.duplicates.pixels.confidence import plain_share, same_features
+from imseek.duplicates.pixels.confidence import edited_features, plain_share, same_features
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance, to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.duplicates.pixels.pair_judge import judge_pairs
-from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME, UNKNOWN, Verdict, most_drift
 from imseek.media import decode, perceptual_hash
 
 COSINE = 0.93
@@ -174,14 +175,16 @@ def show_calibration(confidence: np.ndarray, right: np.ndarray, source: np.ndarr
                 )
 
 
-def fit(features: np.ndarray, right: np.ndarray, source: np.ndarray, groups: np.ndarray) -> None:
-    """Print the weights, and their calibration by cross-validation over originals."""
+def fit(
+    name: str, features: np.ndarray, right: np.ndarray, source: np.ndarray, groups: np.ndarray, penalty: float
+) -> None:
+    """Print the weights, and their calibration by cross-validation over originals; ``penalty`` keeps weights small."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
     def fit_rows(rows: np.ndarray) -> tuple[np.ndarray, float]:
         mean, spread = features[rows].mean(axis=0), features[rows].std(axis=0) + 1e-9
-        model = LogisticRegression(C=0.1).fit((features[rows] - mean) / spread, right[rows])
+        model = LogisticRegression(C=1 / penalty).fit((features[rows] - mean) / spread, right[rows])
         weights = model.coef_[0] / spread
         return weights, float(model.intercept_[0] - weights @ mean)
 
@@ -189,9 +192,9 @@ def fit(features: np.ndarray, right: np.ndarray, source: np.ndarray, groups: np.
     for train, test in GroupKFold(5).split(features, right, groups):
         weights, constant = fit_rows(train)
         confidence[test] = 1 / (1 + np.exp(-(features[test] @ weights + constant)))
-    show_calibration(confidence, right, source, "cross-validation")
+    show_calibration(confidence, right, source, f"{name}, cross-validation")
     weights, constant = fit_rows(np.arange(len(right)))
-    print("SAME_WEIGHTS", np.round(weights, 3).tolist(), "SAME_CONSTANT", round(constant, 3))
+    print(f"{name.upper()}_WEIGHTS {np.round(weights, 3).tolist()}, {name.upper()}_CONSTANT {constant:.3f}")
 
 
 def main() -> None:
@@ -223,21 +226,29 @@ def main() -> None:
         recorder.add_row("same", name=name, precision=precision, recall=recall)
     source = np.array([one.source for one in pairs])
     confidence = np.array([one.confidence for one in verdicts])
-    is_same = kinds == "same"
-    show_calibration(confidence[is_same], truth[is_same] == "same", source[is_same], "same")
-    if options.fit:
-        rows = np.flatnonzero(is_same).tolist()
-        features = np.array([_features(pairs[n], verdicts[n], pictures) for n in rows])
-        groups = np.array([zlib.crc32(pairs[n].name.split(",")[0].encode()) % 997 for n in rows])
-        fit(features, truth[is_same] == "same", source[is_same], groups)
+    differs = ~np.isin(truth, ("same", "shot"))
+    for name, right, penalty, features_of in (
+        ("same", truth == "same", 10, _same_features),
+        ("edited", differs, 1, _edited_features),
+    ):
+        chosen = kinds == name
+        show_calibration(confidence[chosen], right[chosen], source[chosen], name)
+        if options.fit:
+            rows = np.flatnonzero(chosen).tolist()
+            features = np.array([features_of(pairs[n], verdicts[n], pictures) for n in rows])
+            groups = np.array([zlib.crc32(pairs[n].name.split(",")[0].encode()) % 997 for n in rows])
+            fit(name, features, right[chosen], source[chosen], groups, penalty)
 
 
-def _features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, ...]:
-    registration = verdict.registration
-    assert registration is not None, "it was compared"
-    most = max(DEFAULTS.drift_pixels, DEFAULTS.drift * registration.pixels)
+def _same_features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, ...]:
+    assert verdict.registration is not None, "it was compared"
     plain = (plain_share(pictures.small[pair.a]) + plain_share(pictures.small[pair.b])) / 2
-    return same_features(registration, most, plain)
+    return same_features(verdict.registration, most_drift(verdict.registration, DEFAULTS), plain)
+
+
+def _edited_features(_: Pair, verdict: Verdict, __: Pictures) -> tuple[float, ...]:
+    assert verdict.registration is not None, "it was compared"
+    return edited_features(verdict.registration, most_drift(verdict.registration, DEFAULTS))
 
 
 if __name__ == "__main__":

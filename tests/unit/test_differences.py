@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
+from imseek.duplicates.pixels.confidence import edited_confidence
 from imseek.duplicates.pixels.differences import PLACES, PlaceInBoth, pack_places, unpack_places
 from imseek.duplicates.pixels.luminance_cache import to_luminance
 from imseek.duplicates.pixels.orientations import ORIENTATIONS, turn
 from imseek.duplicates.pixels.pair_judge import judge
-from imseek.duplicates.pixels.verdict import EDITED, SAME, Verdict
+from imseek.duplicates.pixels.verdict import DEFAULTS, EDITED, SAME, Verdict, most_drift
 from imseek.media import decode
 
 Picture = npt.NDArray[np.uint8]
@@ -56,6 +58,16 @@ def test_a_sticker_is_found_in_its_place(coffee: Picture) -> None:
         assert verdict.kind == EDITED
         assert _covers(verdict.places[0].a, wanted)
         assert _covers(verdict.places[0].b, wanted)
+
+
+def test_an_edit_is_certain_where_all_else_lies_in_place_and_uncertain_where_edges_have_moved(coffee: Picture) -> None:
+    verdict = _judge(coffee, _with_sticker(coffee)[0])
+    assert verdict.registration is not None
+    limit = most_drift(verdict.registration, DEFAULTS)
+    moved = replace(verdict.registration, drift=0.9 * limit, in_place=0.0)
+    assert verdict.confidence > 0.97
+    assert verdict.confidence == edited_confidence(verdict.registration, limit)
+    assert edited_confidence(moved, limit) < 0.5
 
 
 @pytest.mark.parametrize(("share", "contrast", "colour"), [(0.14, 1.0, 1.0), (0.14, 1.0, 2.0), (0.1, 1.4, 2.0)])

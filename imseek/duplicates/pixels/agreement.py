@@ -56,9 +56,8 @@ class Band:
     def outside(self, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Return which pixels of ``a``, of this shape, lie outside the band."""
         outside = np.ones(shape, np.bool_)
-        outside[
-            (slice(self.start, self.stop), slice(None)) if self.across else (slice(None), slice(self.start, self.stop))
-        ] = False
+        # A view: rows of it are rows or columns.
+        (outside if self.across else outside.T)[self.start : self.stop] = False
         return outside
 
 

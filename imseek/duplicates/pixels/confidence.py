@@ -1,14 +1,18 @@
-"""Confidence that pictures of kind *same* are the same, by a logistic model of what the comparison found.
+"""Confidence that pictures of kind *same* are the same, and that *edited* ones differ in places, by logistic models of
+what the comparison found.
 
-Agreement says little once a pair has passed the thresholds. What tells are tiles that have moved, as in the next shot
-of a smooth scene, and a turned drawing on a plain ground: b and d, 6 and 9 are each other's mirror images.
+Agreement says little about *same* pairs once they have passed the thresholds. What tells are tiles that have moved, as
+in the next shot of a smooth scene, and a turned drawing on a plain ground: b and d, 6 and 9 are each other's mirror
+images. *Edited* pairs are uncertain where the pictures agree everywhere, but were laid over each other badly: then
+edges differ, and nothing was added.
 
-``bench/edited.py --half A --fit`` fits the weights, on half A and by five-fold cross-validation.
+``bench/edited.py --half A --every 1 --fit`` fits the weights, on half A and by five-fold cross-validation.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,8 +23,9 @@ from imseek.duplicates.pixels.registration import Registration
 #: Weights of the features of :func:`same_features`, and the constant.
 SAME_WEIGHTS: Final = (-0.339, -4.145, -0.618, -2.48)
 SAME_CONSTANT: Final = 4.449
-#: Share of pairs called *edited* on half A that differ in places.
-EDITED_CONFIDENCE: Final = 0.99
+#: Weights of the features of :func:`edited_features`, and the constant.
+EDITED_WEIGHTS: Final = (4.031, -2.875, 7.013)
+EDITED_CONSTANT: Final = 9.975
 #: Levels between neighbouring pixels of a plain ground.
 _PLAIN: Final = 3
 #: The drift counts up to this multiple of the limit.
@@ -31,9 +36,17 @@ def same_confidence(registration: Registration, most_drift: float, plain: float)
     """Return the probability that two pictures are the same, by how they lie over each other; ``most_drift`` is the
     limit of how far tiles may have moved, in pixels, ``plain`` the mean of their :func:`plain_share`, which only counts
     if one is turned."""
-    features = same_features(registration, most_drift, plain)
-    score = SAME_CONSTANT + sum(weight * value for weight, value in zip(SAME_WEIGHTS, features, strict=True))
-    return 1 / (1 + math.exp(-score))
+    return _logistic(SAME_CONSTANT, SAME_WEIGHTS, same_features(registration, most_drift, plain))
+
+
+def edited_confidence(registration: Registration, most_drift: float) -> float:
+    """Return the probability that two pictures whose pixels differ in places were edited there, by how they lie over
+    each other; ``most_drift`` is the limit of how far tiles may have moved, in pixels."""
+    return _logistic(EDITED_CONSTANT, EDITED_WEIGHTS, edited_features(registration, most_drift))
+
+
+def _logistic(constant: float, weights: Sequence[float], features: Sequence[float]) -> float:
+    return 1 / (1 + math.exp(-constant - sum(weight * value for weight, value in zip(weights, features, strict=True))))
 
 
 def same_features(registration: Registration, most_drift: float, plain: float) -> tuple[float, ...]:
@@ -46,6 +59,12 @@ def same_features(registration: Registration, most_drift: float, plain: float) -
         float(is_turned),
         plain if is_turned else 0.0,
     )
+
+
+def edited_features(registration: Registration, most_drift: float) -> tuple[float, ...]:
+    """Return disagreement (logarithm), drift as a share of the limit, and the share of tiles in place."""
+    disagreement, drift, *_ = same_features(registration, most_drift, 0.0)
+    return disagreement, drift, registration.in_place
 
 
 def plain_share(picture: SmallLuminance) -> float:

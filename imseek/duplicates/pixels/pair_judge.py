@@ -28,7 +28,7 @@ from imseek.duplicates.pixels.coarse_comparison import (
     find_orientations,
 )
 from imseek.duplicates.pixels.common_frame import CommonFrame, FrameComparison
-from imseek.duplicates.pixels.confidence import EDITED_CONFIDENCE, plain_share, same_confidence
+from imseek.duplicates.pixels.confidence import edited_confidence, plain_share, same_confidence
 from imseek.duplicates.pixels.differences import PlaceInBoth, find_places
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.orientations import INVERSE, turn
@@ -245,7 +245,7 @@ class _Pairs:
             if not places:
                 return verdict if verdict.kind == INSIDE else self._with_confidence(n, verdict)
             if verdict.kind == SAME and registration.is_fixed:
-                return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+                return self._edited(registration, places)
         return self._judge_fixed(n, frame, comparison) if registration.is_fixed else None
 
     def _judge_fixed(self, n: int, frame: CommonFrame, comparison: FrameComparison) -> Verdict | None:
@@ -263,9 +263,7 @@ class _Pairs:
         if registration.drift <= _IN_PLACE * limit:
             verdict = self._verdict(n, replace(registration, agreement=registration.agreement - error))
             if verdict.kind == SAME and (places := self._find_places(n, registration)):
-                return replace(
-                    verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, registration=registration, places=places
-                )
+                return self._edited(registration, places)
         a, b = self.floats[int(self.a[n])], self.floats[int(self.b[n])]
         measured = measure_at(a, b, *frame.placements.between(*self._ends(n)))
         return self._judge_registration(n, measured) if measured.is_fixed else None
@@ -372,7 +370,7 @@ class _Pairs:
         if verdict.kind == INSIDE:
             return Verdict(0, 0.0, registration.orientation, registration) if places else verdict
         if places:
-            return replace(verdict, kind=EDITED, confidence=EDITED_CONFIDENCE, places=places)
+            return self._edited(registration, places)
         return self._with_confidence(n, verdict)
 
     def _find_places(self, n: int, registration: Registration) -> tuple[PlaceInBoth, ...]:
@@ -380,6 +378,11 @@ class _Pairs:
 
     def _verdict(self, n: int, registration: Registration) -> Verdict:
         return verdict_of(registration, int(self.distance[n]), float(self.cosine[n]), self.thresholds)
+
+    def _edited(self, registration: Registration, places: tuple[PlaceInBoth, ...]) -> Verdict:
+        """Return the verdict *edited* with its confidence."""
+        confidence = edited_confidence(registration, most_drift(registration, self.thresholds))
+        return Verdict(EDITED, confidence, registration.orientation, registration, places)
 
     def _with_confidence(self, n: int, verdict: Verdict) -> Verdict:
         """Return the verdict *same* on pair ``n`` with its confidence."""

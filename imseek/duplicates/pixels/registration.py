@@ -11,9 +11,9 @@ picture, so that a thumbnail is not penalised for detail it cannot show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import numpy as np
@@ -132,9 +132,7 @@ def measure_at(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float
     """Lay ``b`` over ``a`` by a known fit, as of :func:`register_near`, and measure how well they agree."""
     turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
     exact = fit_in_pixels(a, b, orientation, fit)
-    if exact.sy * exact.sx < 1:  # The grid is the coarser picture's.
-        return swap_sides(_compare_overlap(turned, a, INVERSE[orientation], exact.inverse())[1])
-    return _compare_overlap(a, turned, orientation, exact)[1]
+    return _on_coarser_grid(a, turned, orientation, exact, lambda *ends: _compare_overlap(*ends)[1])
 
 
 def fit_in_pixels(a: Luminance, b: Luminance, orientation: int, fit: Sequence[float]) -> Fit:
@@ -213,10 +211,16 @@ def _search(a: Luminance, b: Luminance, grid: int) -> tuple[float, Fit]:
 
 
 def _measure(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool = False) -> Registration:
-    # The grid is the coarser picture's.
+    return _on_coarser_grid(a, b, code, fit, partial(_measure_on_grid, near=near))
+
+
+def _on_coarser_grid(
+    a: Luminance, b: Luminance, code: int, fit: Fit, measure: Callable[[Luminance, Luminance, int, Fit], Registration]
+) -> Registration:
+    """Measure how ``b``, turned by ``code`` already, lies over ``a``, with the coarser one of them as the first."""
     if fit.sy * fit.sx < 1:
-        return swap_sides(_measure_on_grid(b, a, INVERSE[code], fit.inverse(), near=near))
-    return _measure_on_grid(a, b, code, fit, near=near)
+        return swap_sides(measure(b, a, INVERSE[code], fit.inverse()))
+    return measure(a, b, code, fit)
 
 
 def _measure_on_grid(a: Luminance, b: Luminance, code: int, fit: Fit, *, near: bool) -> Registration:

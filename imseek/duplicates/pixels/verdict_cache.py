@@ -48,7 +48,7 @@ _STAGE: Final = "looked"
 _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
-_VERSION: Final = 14
+_VERSION: Final = 15
 #: Fields of :class:`ClassifiedPairs` copied from the candidates.
 _CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
     "a": np.int64,
@@ -305,14 +305,13 @@ def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) ->
     is_likely = (candidates.distance <= thresholds.unread_bits) | (candidates.cosine >= thresholds.fine_cosine)
     is_near = is_likely | (candidates.cosine >= thresholds.near_cosine)
     likely, near = (_join_pairs(candidates, mask) for mask in (is_likely, is_near))
-    ends = zip(candidates.a.tolist(), candidates.b.tolist(), strict=True)
-    sizes = Counter(near.root(a) for a, b in ends if near.root(a) == near.root(b))
-
-    def root(position: int) -> int:
-        wide = near.root(position)
-        return wide if sizes[wide] <= MOST_TOGETHER else likely.root(position)
-
-    roots = [[root(position) for position in side.tolist()] for side in (candidates.a, candidates.b)]
+    ends = [side.tolist() for side in (candidates.a, candidates.b)]
+    wide = [[near.root(position) for position in side] for side in ends]
+    sizes = Counter(a for a, b in zip(*wide, strict=True) if a == b)
+    roots = [
+        [root if sizes[root] <= MOST_TOGETHER else likely.root(one) for root, one in zip(*side, strict=True)]
+        for side in zip(wide, ends, strict=True)
+    ]
     names, sides = np.unique(np.array(roots, np.int64), return_inverse=True)
     groups_a, groups_b = sides.reshape(2, -1)
     rank = np.argsort(
