@@ -2,7 +2,8 @@
 
     python bench/calibration_picture.py results/2026-11-29-edited-2.json ../docs/pictures/duplicates-calibration.svg
 
-Bars are 95 % Wilson intervals, circles grow with the number of pairs, and on the line confidence and share are equal.
+Bars are 95 % Wilson intervals, circles grow with the number of pairs and are empty for pairs of kind *edited*, and on
+the line confidence and share are equal.
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ def draw(rows: list[dict[str, object]], heading: str) -> str:
                 continue
             low, high = wilson(right, count)
             x, y = place(mean, right)
-            x += 4 * at - 2  # so that no bar hides another one
+            kind, fill = ("edited", "#fff") if row["name"] == "edited" else ("same", colour)
+            x += 4 * at - 2 + 8 * (kind == "edited")  # so that no bar hides another one
             parts.append(
                 f'<path d="M{x:.1f} {place(0, low)[1]:.1f}V{place(0, high)[1]:.1f}" stroke="{colour}"/>'
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2 + 1.5 * math.log10(count):.1f}" fill="{colour}">'
-                f"<title>{count} {source}s: said {mean:.3f}, right {right:.3f}</title></circle>"
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2 + 1.5 * math.log10(count):.1f}" '
+                f'fill="{fill}" stroke="{colour}">'
+                f"<title>{count} {source}s, {row['name']}: said {mean:.3f}, right {right:.3f}</title></circle>"
             )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" font-family="sans-serif"'
     ground = '<rect width="100%" height="100%" fill="#fff"/>'
@@ -73,9 +76,11 @@ def main() -> None:
     parser.add_argument("picture", type=Path, help="the SVG to write")
     options = parser.parse_args()
     record = json.loads(options.results.read_text())
-    rows = [row for row in record["figures"]["calibration"] if row["name"] == "same"]
+    rows = [row for row in record["figures"]["calibration"] if row["name"] in ("same", "edited")]
     half = "A" if "--half A" in record["command"] else "B"
-    options.picture.write_text(draw(rows, f"Duplicates of kind same, half {half}, {record['date'][:10]}"))
+    options.picture.write_text(
+        draw(rows, f"Duplicates: same (full) and edited (empty), half {half}, {record['date'][:10]}")
+    )
 
 
 if __name__ == "__main__":

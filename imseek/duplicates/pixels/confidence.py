@@ -21,8 +21,8 @@ from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.registration import Registration
 
 #: Weights of the features of :func:`same_features`, and the constant.
-SAME_WEIGHTS: Final = (-0.339, -4.145, -0.618, -2.48)
-SAME_CONSTANT: Final = 4.449
+SAME_WEIGHTS: Final = (-0.929, -3.338, -0.181, -2.411)
+SAME_CONSTANT: Final = 3.025
 #: Weights of the features of :func:`edited_features`, and the constant.
 EDITED_WEIGHTS: Final = (4.031, -2.875, 7.013)
 EDITED_CONSTANT: Final = 9.975
