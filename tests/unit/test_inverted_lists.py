@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
+from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.build import LiveRows, add_rows
 from imseek.data.vectors.index_kinds import inverted_file, make_index
@@ -45,6 +46,7 @@ def _content(inverted: Any) -> list[tuple[list[int], bytes]]:
     [
         "IVF16,PQ24x4fs",
         "IVF16,PQ24x4fsr",
+        "IVF16,PQ24x4fs_64",
         "IVF16,PQ3x4fs",
         "IVF16,SQ8",
         "IVF16,SQfp16",
@@ -58,7 +60,13 @@ def _content(inverted: Any) -> list[tuple[list[int], bytes]]:
         "PQ12x4fs",
     ],
 )
-def test_rows_are_stored_as_faiss_stores_them(rows: Float32, factory: str) -> None:
+@pytest.mark.parametrize("most", [1, 1 << 20])
+def test_rows_are_stored_as_faiss_stores_them(
+    rows: Float32, factory: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows are packed together."""
+    monkeypatch.setattr(inverted_lists, "_MOST_WAITING", most)
+    monkeypatch.setattr(inverted_lists, "_MOST_PACKED", most)
     index = make_index(factory, rows.shape[1])
     index.train(rows)
     expected = faiss.clone_index(index)

@@ -14,7 +14,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
-from imseek.data.vectors.inverted_lists import add_to_lists, centres_of_lists, find_block_lists
+from imseek.data.vectors.inverted_lists import ListAppender, centres_of_lists, find_block_lists
 from imseek.data.vectors.kmeans import CentreSearch, centres_of, nearest_centres
 from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import row_norms
@@ -156,17 +156,24 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
     """Add ``rows`` to a trained index in memory."""
     lists = _plain_lists(index)
     centres = None if lists is None else centres_of_lists(lists)
-    search = None if centres is None else CentreSearch(centres, len(rows))
+    if lists is None or centres is None:
+        for ids, vectors in _blocks_in_turn(rows, report):
+            index.add_with_ids(vectors, ids)
+        return
+    # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
+    search, appender = CentreSearch(centres, len(rows)), ListAppender(lists)
+    for ids, vectors in _blocks_in_turn(rows, report):
+        transformed = _apply_transforms(index, vectors)
+        appender.append(transformed, ids, search.nearest(transformed)[0])
+    appender.flush()
+    index.ntotal = lists.ntotal
+
+
+def _blocks_in_turn(rows: LiveRows, report: ReportShare) -> Iterator[tuple[Ids, Float32]]:
+    """Yield the ids and vectors of blocks of ``rows``, and report the share of the rows that is done."""
     count = 0
     for ids, vectors in rows.blocks():
-        if lists is None or search is None:
-            index.add_with_ids(vectors, ids)
-        else:
-            # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
-            transformed = _apply_transforms(index, vectors)
-            numbers, _ = search.nearest(transformed)
-            add_to_lists(lists, transformed, ids, numbers)
-            index.ntotal = lists.ntotal
+        yield ids, vectors
         count += len(ids)
         report(count / len(rows))
 

@@ -9,8 +9,8 @@ with room for whole blocks, the codes lie as fast scan needs them. ``faiss.lists
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import faiss
 import numpy as np
@@ -20,7 +20,15 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_kinds import inverted_file
 from imseek.types.arrays import Float32
 
-Table = npt.NDArray[np.uint64]
+Table: TypeAlias = npt.NDArray[np.uint64]
+#: Codes of rows (n, bytes): two subspaces a byte.
+Codes: TypeAlias = npt.NDArray[np.uint8]
+
+#: Bytes of codes that wait to be packed together, and that are packed at a time.
+_MOST_WAITING: Final = 64 << 20
+_MOST_PACKED: Final = 4 << 20
+#: The row that each of 16 bytes of a block holds.
+_LANES: Final = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
 
 
 def find_block_lists(index: Any) -> Any | None:
@@ -43,32 +51,84 @@ def centres_of_lists(lists: Any) -> Float32 | None:
     return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
 
 
-def add_to_lists(lists: Any, rows: Float32, ids: Ids, numbers: Ids) -> None:
-    """Add ``rows`` (n, dim) with ``ids`` to the lists ``numbers``, both (n,). FAISS's own call would choose the lists.
+class ListAppender:
+    """Appends rows to the lists of an index in memory, without a direct map, that the caller chooses.
 
-    ``lists`` are in memory and without a direct map.
+    FAISS's own call would choose the lists. Rows of fast-scan codes wait until they are enough for whole blocks to be
+    written: :meth:`flush` appends the last ones.
     """
-    rows, ids, numbers = np.ascontiguousarray(rows), np.ascontiguousarray(ids), np.ascontiguousarray(numbers)
-    pointers = [faiss.swig_ptr(array) for array in (rows, ids, numbers)]
-    if find_block_lists(lists) is None:
-        lists.add_core(len(rows), *pointers)
-        return
-    codes = np.empty((len(rows), lists.code_size), np.uint8)
-    lists.encode_vectors(len(rows), pointers[0], pointers[2], faiss.swig_ptr(codes))
-    blocks, packer = faiss.downcast_InvertedLists(lists.invlists), lists.get_CodePacker()
-    order = np.argsort(numbers, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
-        number = int(numbers[members[0]])
-        first = blocks.list_size(number)
-        size = first + len(members)
-        blocks.resize(number, size)
-        faiss.rev_swig_ptr(blocks.get_ids(number), size)[first:] = ids[members]
-        block_count = -(-size // blocks.n_per_block)
-        packed = faiss.rev_swig_ptr(blocks.get_codes(number), block_count * blocks.block_size)
-        packed = packed.reshape(block_count, blocks.block_size)
-        for place, row in enumerate(members.tolist(), first):
-            packer.pack_1(codes[row], place, packed)
-    lists.ntotal += len(rows)
+
+    def __init__(self, lists: Any) -> None:
+        self._lists = lists
+        self._has_blocks = find_block_lists(lists) is not None
+        self._waiting: list[tuple[Codes, Ids, Ids]] = []
+        self._waiting_bytes = 0
+
+    def append(self, rows: Float32, ids: Ids, numbers: Ids) -> None:
+        """Append ``rows`` (n, dim) with ``ids`` to the lists ``numbers``, both (n,)."""
+        rows, ids, numbers = np.ascontiguousarray(rows), np.ascontiguousarray(ids), np.ascontiguousarray(numbers)
+        pointers = [faiss.swig_ptr(array) for array in (rows, ids, numbers)]
+        if not self._has_blocks:
+            self._lists.add_core(len(rows), *pointers)
+            return
+        codes = np.empty((len(rows), self._lists.code_size), np.uint8)
+        self._lists.encode_vectors(len(rows), pointers[0], pointers[2], faiss.swig_ptr(codes))
+        self._waiting.append((codes, ids, numbers))
+        self._waiting_bytes += codes.nbytes
+        if self._waiting_bytes >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append the rows that wait."""
+        if not self._waiting:
+            return
+        codes, ids, numbers = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting, self._waiting_bytes = [], 0
+        blocks = faiss.downcast_InvertedLists(self._lists.invlists)
+        order = np.argsort(numbers, kind="stable")
+        members = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+        most = max(1, _MOST_PACKED // codes.shape[1] // max(map(len, members)))
+        for start in range(0, len(members), most):
+            _append_blocks(blocks, codes, ids, numbers, members[start : start + most])
+        self._lists.ntotal += len(codes)
+
+
+def _append_blocks(blocks: Any, codes: Codes, ids: Ids, numbers: Ids, members: Sequence[Ids]) -> None:
+    """Append rows, given by their ``codes``, ``ids`` and ``numbers`` of lists, to one list for each of ``members``."""
+    per_block = int(blocks.n_per_block)
+    lists = [int(numbers[rows[0]]) for rows in members]
+    sizes = np.array([blocks.list_size(number) for number in lists])
+    counts = np.array([len(rows) for rows in members])
+    # The last block of a list may have room: there, the new rows are added to the codes that it has.
+    start = sizes % per_block
+    ends = np.cumsum(-(-(start + counts) // per_block))
+    padded = np.zeros((int(ends[-1]) * per_block, codes.shape[1]), np.uint8)
+    firsts = (np.append(0, ends[:-1]) * per_block + start).tolist()
+    for first, rows in zip(firsts, members, strict=True):
+        np.take(codes, rows, axis=0, out=padded[first : first + len(rows)])
+    packed = pack_blocks(padded, per_block)
+    for number, rows, size, stop, first in zip(lists, members, sizes.tolist(), ends.tolist(), firsts, strict=True):
+        blocks.resize(number, size + len(rows))
+        faiss.rev_swig_ptr(blocks.get_ids(number), size + len(rows))[size:] = ids[rows]
+        new = packed[first // per_block : stop]
+        begin = size // per_block
+        in_list = faiss.rev_swig_ptr(blocks.get_codes(number), (begin + len(new)) * int(blocks.block_size))
+        in_list = in_list.reshape(begin + len(new), -1)[begin:]
+        in_list[0] |= new[0]
+        in_list[1:] = new[1:]
+
+
+def pack_blocks(codes: Codes, per_block: int) -> Codes:
+    """Pack codes (n, bytes), n a multiple of ``per_block``, into blocks (n / per_block, bytes of a block) as fast scan
+    reads them (André et al. 2015): of 32 rows, the low halves of each byte in turn, then the high ones, as 16 bytes for
+    the first 16 rows and, shifted by four bits, the others."""
+    count, width = len(codes) // 32, codes.shape[1]
+    rows = codes.reshape(count, 2, 16, width)[:, :, _LANES]
+    packed = np.empty((count, width, 2, 16), np.uint8)
+    for half, nibbles in enumerate((rows & 15, rows >> 4)):
+        packed[:, :, half] = (nibbles[:, 0] | nibbles[:, 1] << 4).swapaxes(1, 2)
+    blocks = packed.reshape(-1, per_block // 32, width, 32).swapaxes(1, 2)
+    return blocks.reshape(len(blocks), -1)
 
 
 def table_of(lists: Any) -> Table:
