@@ -225,15 +225,14 @@ def test_training_of_many_reports_its_progress_and_stops_on_request() -> None:
 
 def test_a_search_in_groups_nearly_always_finds_the_nearest_centre(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, centres = classes_of_rows(5_000, 64, 300), classes_of_rows(2_500, 64, 300)
-    monkeypatch.setattr(kmeans, "_GROUPED_ROWS", 5_000)
     exact = kmeans.nearest_centres(rows, centres, 1)[0][:, 0]
-    nearest, cosines = kmeans.CentreSearch(centres, len(rows)).nearest(rows)
+    nearest, cosines = kmeans.CentreSearch(centres, is_exact=False).nearest(rows)
     assert (nearest == exact).mean() > 0.95
     assert np.allclose(cosines, (rows * centres[nearest]).sum(axis=1), atol=1e-6)
     chance = (rows * centres[np.roll(exact, 1)]).sum(axis=1).mean()
     best, some = ((rows * centres[numbers]).sum(axis=1).mean() for numbers in (exact, nearest))
     assert best - some < 0.01 * (best - chance)
-    assert kmeans.CentreSearch(centres, len(rows)).nearest(rows[:0])[0].shape == (0,)
-    assert np.array_equal(kmeans.CentreSearch(centres, 4_999).nearest(rows)[0], exact)
+    assert kmeans.CentreSearch(centres, is_exact=False).nearest(rows[:0])[0].shape == (0,)
+    assert np.array_equal(kmeans.CentreSearch(centres, is_exact=True).nearest(rows)[0], exact)
     monkeypatch.setattr(kmeans, "_GROUPED", 2_501)
-    assert np.array_equal(kmeans.CentreSearch(centres, len(rows)).nearest(rows)[0], exact)
+    assert np.array_equal(kmeans.CentreSearch(centres, is_exact=False).nearest(rows)[0], exact)

@@ -28,6 +28,9 @@ _SAMPLE_SHARE = 3
 _CODE_ROWS = 1 << 16
 #: Iterations of k-means: more of them change recall by less than its error.
 _ITERATIONS = 8
+#: From so many rows on, the list of each is chosen nearly exactly, in half the time. Of a million, 24 of 4,096 lists then
+#: have .993 of a picture's hits in place of .995.
+_GROUPED_ROWS = 1 << 21
 
 #: Inverted files that store rows as they come, besides those of fast scan.
 _PLAIN_LISTS = (faiss.IndexIVFFlat, faiss.IndexIVFPQ, faiss.IndexIVFScalarQuantizer)
@@ -161,7 +164,7 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
             index.add_with_ids(vectors, ids)
         return
     # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
-    search, appender = CentreSearch(centres, len(rows)), ListAppender(lists)
+    search, appender = CentreSearch(centres, is_exact=len(rows) < _GROUPED_ROWS), ListAppender(lists)
     for ids, vectors in _blocks_in_turn(rows, report):
         transformed = _apply_transforms(index, vectors)
         appender.append(transformed, ids, search.nearest(transformed)[0])
