@@ -28,7 +28,7 @@ _SAMPLE_SHARE = 3
 _CODE_ROWS = 1 << 16
 #: Iterations of k-means: more of them change recall by less than its error.
 _ITERATIONS = 8
-#: Among more lists than these, and for at least so many rows, the list of each row is chosen nearly exactly, in half the
+#: Among more lists than these, and for at least so many rows, the list of each is chosen nearly exactly, in half the
 #: time. Among 4,096, the nearest 24 would then have .993 of a picture's hits in place of .995.
 _EXACT_LISTS = 4096
 _GROUPED_ROWS = 1 << 16
