@@ -57,8 +57,9 @@ def draw(rows: list[dict[str, object]], heading: str) -> str:
                 continue
             low, high = wilson(right, count)
             x, y = place(mean, right)
-            kind, fill = ("edited", "#fff") if row["name"] == "edited" else ("same", colour)
-            x += 4 * at - 2 + 8 * (kind == "edited")  # so that no bar hides another one
+            is_edited = row["name"] == "edited"
+            fill = "#fff" if is_edited else colour
+            x += 4 * at - 3 + 2 * is_edited  # so that no bar hides another one
             parts.append(
                 f'<path d="M{x:.1f} {place(0, low)[1]:.1f}V{place(0, high)[1]:.1f}" stroke="{colour}"/>'
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2 + 1.5 * math.log10(count):.1f}" '

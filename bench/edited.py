@@ -226,18 +226,18 @@ def main() -> None:
         recorder.add_row("same", name=name, precision=precision, recall=recall)
     source = np.array([one.source for one in pairs])
     confidence = np.array([one.confidence for one in verdicts])
-    differs = ~np.isin(truth, ("same", "shot"))
+    is_edit = ~np.isin(truth, ("same", "shot"))
     for name, right, penalty, features_of in (
         ("same", truth == "same", 10, _same_features),
-        ("edited", differs, 1, _edited_features),
+        ("edited", is_edit, 1, _edited_features),
     ):
-        chosen = kinds == name
-        show_calibration(confidence[chosen], right[chosen], source[chosen], name)
+        of_kind = kinds == name
+        show_calibration(confidence[of_kind], right[of_kind], source[of_kind], name)
         if options.fit:
-            rows = np.flatnonzero(chosen).tolist()
+            rows = np.flatnonzero(of_kind).tolist()
             features = np.array([features_of(pairs[n], verdicts[n], pictures) for n in rows])
             groups = np.array([zlib.crc32(pairs[n].name.split(",")[0].encode()) % 997 for n in rows])
-            fit(name, features, right[chosen], source[chosen], groups, penalty)
+            fit(name, features, right[of_kind], source[of_kind], groups, penalty)
 
 
 def _same_features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[float, ...]:

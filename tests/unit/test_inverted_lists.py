@@ -47,6 +47,7 @@ def _content(inverted: Any) -> list[tuple[list[int], bytes]]:
         "IVF16,PQ24x4fs",
         "IVF16,PQ24x4fsr",
         "IVF16,PQ24x4fs_64",
+        "IVF16,PQ12x4fs_96",
         "IVF16,PQ3x4fs",
         "IVF16,SQ8",
         "IVF16,SQfp16",
@@ -79,3 +80,20 @@ def test_rows_are_stored_as_faiss_stores_them(
         assert _content(lists) == _content(inverted_file(expected))
     queries = rows[:50]
     assert np.array_equal(index.search(queries, 5)[1], expected.search(queries, 5)[1])
+
+
+def test_a_list_with_most_of_the_rows_is_stored_as_faiss_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is packed in pieces, the last of them together with other lists."""
+    monkeypatch.setattr(inverted_lists, "_MOST_PACKED", 500 * 24)
+    rng = np.random.default_rng(0)
+    near = rng.standard_normal(48) + 0.01 * rng.standard_normal((1730, 48))
+    rows = np.concatenate([near, rng.standard_normal((270, 48))]).astype(np.float16).astype(np.float32)
+    index = make_index("IVF16,PQ48x4fs", 48)
+    index.train(rows[1000:])
+    expected = faiss.clone_index(index)
+    ids = np.arange(len(rows), dtype=np.int64)
+    add_rows(index, _live(rows, ids), lambda share: None)
+    expected.add_with_ids(rows, ids)
+    content = _content(inverted_file(index))
+    assert max(len(list_ids) for list_ids, _ in content) > 3 * 500
+    assert content == _content(inverted_file(expected))

@@ -15,7 +15,7 @@ import numpy as np
 from imseek.data.vectors.base import Ids, Segment
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
 from imseek.data.vectors.inverted_lists import ListAppender, centres_of_lists, find_block_lists
-from imseek.data.vectors.kmeans import CentreSearch, centres_of, nearest_centres
+from imseek.data.vectors.kmeans import GROUPED_ROWS, CentreSearch, centres_of, nearest_centres
 from imseek.data.vectors.mmap_residency import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
@@ -28,10 +28,9 @@ _SAMPLE_SHARE = 3
 _CODE_ROWS = 1 << 16
 #: Iterations of k-means: more of them change recall by less than its error.
 _ITERATIONS = 8
-#: Among more lists than these, and for at least so many rows, the list of each is chosen nearly exactly, in half the
-#: time. Among 4,096, the nearest 24 would then have .993 of a picture's hits in place of .995.
+#: Among more lists than these, the list of each row is chosen nearly exactly, in half the time. Among 4,096, that would
+#: leave .993 of a picture's hits in the nearest 24 lists, where exact choices leave .995.
 _EXACT_LISTS = 4096
-_GROUPED_ROWS = 1 << 16
 
 #: Inverted files that store rows as they come, besides those of fast scan.
 _PLAIN_LISTS = (faiss.IndexIVFFlat, faiss.IndexIVFPQ, faiss.IndexIVFScalarQuantizer)
@@ -165,7 +164,7 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
             index.add_with_ids(vectors, ids)
         return
     # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
-    is_exact = len(centres) <= _EXACT_LISTS or len(rows) < _GROUPED_ROWS
+    is_exact = len(centres) <= _EXACT_LISTS or len(rows) < GROUPED_ROWS
     search, appender = CentreSearch(centres, is_exact=is_exact), ListAppender(lists)
     for ids, vectors in _blocks_in_turn(rows, report):
         transformed = _apply_transforms(index, vectors)

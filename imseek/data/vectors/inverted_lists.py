@@ -24,8 +24,8 @@ Table: TypeAlias = npt.NDArray[np.uint64]
 #: Codes of rows (n, bytes): two subspaces a byte.
 Codes: TypeAlias = npt.NDArray[np.uint8]
 
-#: Bytes of codes that wait to be packed together, and that are packed at a time.
-_MOST_WAITING: Final = 64 << 20
+#: Bytes of codes, ids and numbers of lists that wait, and of codes that are packed at a time.
+_MOST_WAITING: Final = 32 << 20
 _MOST_PACKED: Final = 4 << 20
 #: The row that each of 16 bytes of a block holds.
 _LANES: Final = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
@@ -54,8 +54,8 @@ def centres_of_lists(lists: Any) -> Float32 | None:
 class ListAppender:
     """Appends rows to the lists of an index in memory, without a direct map, that the caller chooses.
 
-    FAISS's own call would choose the lists. Rows of fast-scan codes wait until they are enough for whole blocks to be
-    written: :meth:`flush` appends the last ones.
+    FAISS's own call would choose the lists. Codes for fast scan wait, so that many are packed into blocks at a time:
+    :meth:`flush` appends the last ones.
     """
 
     def __init__(self, lists: Any) -> None:
@@ -74,48 +74,64 @@ class ListAppender:
         codes = np.empty((len(rows), self._lists.code_size), np.uint8)
         self._lists.encode_vectors(len(rows), pointers[0], pointers[2], faiss.swig_ptr(codes))
         self._waiting.append((codes, ids, numbers))
-        self._waiting_bytes += codes.nbytes
+        self._waiting_bytes += codes.nbytes + ids.nbytes + numbers.nbytes
         if self._waiting_bytes >= _MOST_WAITING:
             self.flush()
 
     def flush(self) -> None:
         """Append the rows that wait."""
-        if not self._waiting:
+        if not self._waiting_bytes:
             return
         codes, ids, numbers = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         self._waiting, self._waiting_bytes = [], 0
         blocks = faiss.downcast_InvertedLists(self._lists.invlists)
         order = np.argsort(numbers, kind="stable")
-        members = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
-        most = max(1, _MOST_PACKED // codes.shape[1] // max(map(len, members)))
-        for start in range(0, len(members), most):
-            _append_blocks(blocks, codes, ids, numbers, members[start : start + most])
+        most = max(1, _MOST_PACKED // codes.shape[1])
+        for members in _together(np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1), most):
+            _append_blocks(blocks, codes, ids, numbers, members)
         self._lists.ntotal += len(codes)
+
+
+def _together(members_of_lists: Sequence[Ids], most: int) -> Iterator[list[Ids]]:
+    """Yield the members of several lists at a time, at most ``most`` together. Those of a longer list come in pieces,
+    never two at a time."""
+    group: list[Ids] = []
+    room = most
+    for members in members_of_lists:
+        for piece in (members[start : start + most] for start in range(0, len(members), most)):
+            if len(piece) > room:
+                yield group
+                group, room = [], most
+            group.append(piece)
+            room -= len(piece)
+    yield group
 
 
 def _append_blocks(blocks: Any, codes: Codes, ids: Ids, numbers: Ids, members: Sequence[Ids]) -> None:
     """Append rows, given by their ``codes``, ``ids`` and ``numbers`` of lists, to one list for each of ``members``."""
     per_block = int(blocks.n_per_block)
-    lists = [int(numbers[rows[0]]) for rows in members]
-    sizes = np.array([blocks.list_size(number) for number in lists])
+    numbers_of_lists = [int(numbers[rows[0]]) for rows in members]
+    sizes = np.array([blocks.list_size(number) for number in numbers_of_lists])
     counts = np.array([len(rows) for rows in members])
-    # The last block of a list may have room: there, the new rows are added to the codes that it has.
-    start = sizes % per_block
-    ends = np.cumsum(-(-(start + counts) // per_block))
-    padded = np.zeros((int(ends[-1]) * per_block, codes.shape[1]), np.uint8)
-    firsts = (np.append(0, ends[:-1]) * per_block + start).tolist()
-    for first, rows in zip(firsts, members, strict=True):
-        np.take(codes, rows, axis=0, out=padded[first : first + len(rows)])
-    packed = pack_blocks(padded, per_block)
-    for number, rows, size, stop, first in zip(lists, members, sizes.tolist(), ends.tolist(), firsts, strict=True):
+    # The last block of a list may have room: there, new codes join those that it has.
+    begins = sizes % per_block
+    block_ends = np.cumsum(-(-(begins + counts) // per_block)).tolist()
+    block_starts = [0, *block_ends[:-1]]
+    places = np.zeros((block_ends[-1] * per_block, codes.shape[1]), np.uint8)
+    for rows, block, begin in zip(members, block_starts, begins.tolist(), strict=True):
+        first = block * per_block + begin
+        np.take(codes, rows, axis=0, out=places[first : first + len(rows)])
+    new_blocks = pack_blocks(places, per_block)
+    for rows, number, size, start, end in zip(
+        members, numbers_of_lists, sizes.tolist(), block_starts, block_ends, strict=True
+    ):
         blocks.resize(number, size + len(rows))
         faiss.rev_swig_ptr(blocks.get_ids(number), size + len(rows))[size:] = ids[rows]
-        new = packed[first // per_block : stop]
-        begin = size // per_block
-        in_list = faiss.rev_swig_ptr(blocks.get_codes(number), (begin + len(new)) * int(blocks.block_size))
-        in_list = in_list.reshape(begin + len(new), -1)[begin:]
-        in_list[0] |= new[0]
-        in_list[1:] = new[1:]
+        old = size // per_block
+        in_list = faiss.rev_swig_ptr(blocks.get_codes(number), (old + end - start) * int(blocks.block_size))
+        in_list = in_list.reshape(old + end - start, -1)[old:]
+        in_list[0] |= new_blocks[start]
+        in_list[1:] = new_blocks[start + 1 : end]
 
 
 def pack_blocks(codes: Codes, per_block: int) -> Codes:
@@ -124,10 +140,10 @@ def pack_blocks(codes: Codes, per_block: int) -> Codes:
     the first 16 rows and, shifted by four bits, the others."""
     count, width = len(codes) // 32, codes.shape[1]
     rows = codes.reshape(count, 2, 16, width)[:, :, _LANES]
-    packed = np.empty((count, width, 2, 16), np.uint8)
+    lanes = np.empty((count, width, 2, 16), np.uint8)
     for half, nibbles in enumerate((rows & 15, rows >> 4)):
-        packed[:, :, half] = (nibbles[:, 0] | nibbles[:, 1] << 4).swapaxes(1, 2)
-    blocks = packed.reshape(-1, per_block // 32, width, 32).swapaxes(1, 2)
+        lanes[:, :, half] = (nibbles[:, 0] | nibbles[:, 1] << 4).swapaxes(1, 2)
+    blocks = lanes.reshape(-1, per_block // 32, width, 32).swapaxes(1, 2)
     return blocks.reshape(len(blocks), -1)
 
 

@@ -35,9 +35,9 @@ _MANY_ROWS: Final = 20_000
 #: Maximum rows, and products of rows with centres, in memory at the same time.
 _ROWS: Final = 4096
 _PRODUCTS: Final = 1 << 23
-#: With fewer centres, or fewer rows to train on, each row is compared with all centres.
+#: Each row is compared with all centres where these are fewer, and while training on fewer rows than these.
 _GROUPED: Final = 2048
-_GROUPED_ROWS: Final = 1 << 16
+GROUPED_ROWS: Final = 1 << 16
 #: Otherwise with this share of them; iterations of k-means that make the groups.
 _COMPARED: Final = 3 / 8
 _GROUP_ITERATIONS: Final = 8
@@ -93,7 +93,7 @@ def _train_many(rows: Float32, k: int, seed: int, iterations: int, report: Calla
     numbers, nearest = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
     for iteration in range(iterations):
         # The last iteration compares all centres, which makes up for half of what groups lose.
-        is_exact = len(rows) < _GROUPED_ROWS or iteration + 1 == iterations
+        is_exact = len(rows) < GROUPED_ROWS or iteration + 1 == iterations
         search = CentreSearch(centres, is_exact=is_exact)
         for start in range(0, len(rows), _REPORT_ROWS):
             block = slice(start, start + _REPORT_ROWS)
@@ -136,8 +136,8 @@ class CentreSearch:
     """
 
     def __init__(self, centres: Float32, *, is_exact: bool) -> None:
-        """``centres`` (k, dim) are unit rows. All are compared, too, if they are so few that groups would not save
-        time."""
+        """``centres`` (k, dim) are unit rows. All are compared if ``is_exact``, or if they are so few that groups would
+        not save time."""
         self._centres = centres
         self._middles: Float32 | None = None
         if is_exact or len(centres) < _GROUPED:

@@ -30,6 +30,8 @@ EDITED_CONSTANT: Final = 9.975
 _PLAIN: Final = 3
 #: The drift counts up to this multiple of the limit.
 _MAX_DRIFT: Final = 3.0
+#: Smaller disagreements of *edited* pairs count as this one: half A has three of them.
+_LEAST_DISAGREEMENT: Final = 0.035
 
 
 def same_confidence(registration: Registration, most_drift: float, plain: float) -> float:
@@ -40,8 +42,8 @@ def same_confidence(registration: Registration, most_drift: float, plain: float)
 
 
 def edited_confidence(registration: Registration, most_drift: float) -> float:
-    """Return the probability that two pictures whose pixels differ in places were edited there, by how they lie over
-    each other; ``most_drift`` is the limit of how far tiles may have moved, in pixels."""
+    """Return the probability that two pictures do differ in the places that were found, by how they lie over each
+    other; ``most_drift`` is the limit of how far tiles may have moved, in pixels."""
     return _logistic(EDITED_CONSTANT, EDITED_WEIGHTS, edited_features(registration, most_drift))
 
 
@@ -63,8 +65,8 @@ def same_features(registration: Registration, most_drift: float, plain: float) -
 
 def edited_features(registration: Registration, most_drift: float) -> tuple[float, ...]:
     """Return disagreement (logarithm), drift as a share of the limit, and the share of tiles in place."""
-    disagreement, drift, *_ = same_features(registration, most_drift, 0.0)
-    return disagreement, drift, registration.in_place
+    disagreement = max(_LEAST_DISAGREEMENT, 1.02 - registration.agreement)
+    return math.log(disagreement), min(_MAX_DRIFT, registration.drift / most_drift), registration.in_place
 
 
 def plain_share(picture: SmallLuminance) -> float:

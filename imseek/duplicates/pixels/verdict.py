@@ -1,8 +1,8 @@
 """Verdicts on candidates: the kinds of pairs, and which of them two pictures are by how one lies over the other.
 
-The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences: the share of such pairs,
-among the candidates of that half, that are what they are called (:mod:`imseek.duplicates.pixels.confidence`).
-docs/duplicates.md has the figures for half B.
+The few thresholds were chosen on half A of bench/duplicates.py. So were the confidences of *inside* and *scene*: the
+share of such pairs, among the candidates of that half, that are what they are called. *Same* and *edited* have models
+(:mod:`imseek.duplicates.pixels.confidence`). docs/duplicates.md has the figures for half B.
 
 Only cosines depend on the encoder; :mod:`imseek.duplicates.pixels.cosine_calibration` finds them for others.
 """
