@@ -31,13 +31,20 @@ if TYPE_CHECKING:
         undo,
         undoable,
     )
-    from imseek.duplicates.results import KINDS, DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
+    from imseek.duplicates.results import (
+        KINDS,
+        LEAST_CONFIDENCE,
+        DuplicateGroup,
+        DuplicateKind,
+        DuplicateReport,
+        KeepRule,
+    )
     from imseek.types.duplicate_judgements import Judgement, Verdict
 
 __all__ = [
-    "DEFAULT_LOOKS", "KINDS", "LINK_ACTIONS", "PERSON", "TAG", "DuplicateGroup", "DuplicateKind", "DuplicateReport",
-    "Judgement", "KeepRule", "Plan", "Verdict", "apply", "find", "foreign_journal", "forget", "images_of", "judge",
-    "judgements", "load_plan", "plan", "rejudge", "undo", "undoable", "write_csv",
+    "DEFAULT_LOOKS", "KINDS", "LEAST_CONFIDENCE", "LINK_ACTIONS", "PERSON", "TAG", "DuplicateGroup", "DuplicateKind",
+    "DuplicateReport", "Judgement", "KeepRule", "Plan", "Verdict", "apply", "find", "foreign_journal", "forget",
+    "images_of", "judge", "judgements", "load_plan", "plan", "rejudge", "undo", "undoable", "write_csv",
 ]  # fmt: skip
 
 # A child process that judges pairs needs next to nothing of this.
@@ -52,7 +59,7 @@ if not TYPE_CHECKING:
                 "PERSON TAG apply find foreign_journal forget images_of judge judgements load_plan plan rejudge undo "
                 "undoable"
             ),
-            "imseek.duplicates.results": "KINDS DuplicateGroup DuplicateKind DuplicateReport KeepRule",
+            "imseek.duplicates.results": "KINDS LEAST_CONFIDENCE DuplicateGroup DuplicateKind DuplicateReport KeepRule",
             "imseek.types.duplicate_judgements": "Judgement Verdict",
         },
     )

@@ -22,7 +22,7 @@ from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS
 from imseek.duplicates.grouping.keepers import RULES, AnyPath, Folders
 from imseek.duplicates.offline_sources import missing_notes
 from imseek.duplicates.pipeline import DuplicatesRequest
-from imseek.duplicates.results import KINDS, DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
+from imseek.duplicates.results import KINDS, LEAST_CONFIDENCE, DuplicateGroup, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import UsageError
 from imseek.input_file import open_input
 from imseek.progress import ProgressCallback, Task
@@ -218,18 +218,20 @@ def plan(
     to: AnyPath | None = None,
     tag: str = TAG,
     protect: Sequence[AnyPath] = (),
+    at_least: float = LEAST_CONFIDENCE,
 ) -> plans.Plan:
     """Plan an action on all images of a report except the keepers. Touches no file; :func:`apply` does.
 
     ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (move to the folder ``to``, by default one on the same file
     system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a ``protect`` folder, given here or for the
     report, is touched. Groups whose images all stay are left out: those of kind
-    *inside*, and *edited* ones unless they were asked for by name. Raises UsageError.
+    *inside*, and *edited* ones unless they were asked for by name. So are images whose pair with the keeper has a lower
+    confidence than ``at_least``, 0 to 1, unless it was judged by a person. Raises UsageError.
     """
     if action not in get_args(Action):
         raise UsageError(f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}")
     report = replace(report, groups=tuple(group for group in report.groups if group.has_suggestion))
-    return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
+    return plans.make_plan(report, action, root=path_of(collection), to=to, tag=tag, protect=protect, at_least=at_least)
 
 
 def load_plan(path: str | os.PathLike[str]) -> plans.Plan:

@@ -101,7 +101,7 @@ class DuplicatePair:
     b: Count
     kind: DuplicateKind
     confidence: Share
-    """Measured share of such pairs that truly are of this kind (docs/duplicates.md)."""
+    """Share of such pairs that truly are of this kind, as measured or by a model of it (docs/duplicates.md)."""
     cosine: Score | None = None
     """Cosine of their vectors."""
     distance: Annotated[int | None, Json(minimum=0, maximum=64)] = None
@@ -152,6 +152,10 @@ class Duplicate:
     link: LinkKind | None = None
     """hard: another name of the file of an image before it in the group; symbolic: a symbolic link. Removing it frees
     nothing. Null for a file of its own."""
+
+    def is_sure(self, confidence: float) -> bool:
+        """Tell whether its pair with the keeper has at least this confidence, 0 to 1, or was judged by a person."""
+        return self.pair is None or self.pair.judged or self.pair.confidence >= confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +226,7 @@ class DuplicateGroup:
         Pairs that a person has judged to be the same stay.
         """
         remaining = [
-            (member, member.pair)
-            for member in self.others
-            if member.pair is not None and (member.pair.judged or member.pair.confidence >= confidence)
+            (member, member.pair) for member in self.others if member.pair is not None and member.is_sure(confidence)
         ]
         if not remaining:
             return None
@@ -249,6 +251,8 @@ class ConfidenceCount:
     """Total size; links count nothing."""
 
 
+#: Plans leave out images that are less sure to be duplicates of what is kept.
+LEAST_CONFIDENCE: Final = 0.8
 #: Least confidence of the ranges that are counted.
 _RANGES: Final = (1.0, 0.99, 0.95, 0.9, 0.0)
 

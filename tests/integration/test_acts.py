@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from imseek.data.writing.writer import Writer
 from imseek.duplicates.actions import journal, plans
 from imseek.duplicates.actions.apply import apply
 from imseek.duplicates.actions.undo import undo
+from imseek.duplicates.results import DuplicatePair
 from imseek.errors import UsageError
 
 
@@ -171,6 +173,21 @@ def test_what_the_report_protects_is_not_given_away(
     plan = duplicates.plan(collection.path, report, "quarantine")
     assert {os.fsdecode(file.path) for file in plan.files} == {str(twins[0]), str(twins[3])}
     assert [one.reason for one in plan.refused] == ["it is protected"]
+
+
+def test_what_is_hardly_sure_is_in_no_plan_unless_one_says_so(collection: imseek.Collection, twins: list[Path]) -> None:
+    report = duplicates.find(collection.path, kinds=["exact"])
+    (group,) = report.groups
+    confidences = (0.79, 0.8, 0.5)
+    pairs = [DuplicatePair(1, 2, "same", one, judged=one == 0.5) for one in confidences]
+    others = tuple(replace(other, pair=pair) for other, pair in zip(group.others, pairs, strict=True))
+    report = replace(report, groups=(replace(group, members=(group.keeper, *others)),))
+    plan = duplicates.plan(collection.path, report, "quarantine")
+    assert [file.confidence for file in plan.files] == [0.8, 0.5]
+    assert [one.reason for one in plan.refused] == ["it is less than 80% sure to be a duplicate"]
+    assert len(duplicates.plan(collection.path, report, "quarantine", at_least=0).files) == 3
+    with pytest.raises(UsageError, match="0 to 1, not 80"):
+        duplicates.plan(collection.path, report, "quarantine", at_least=80)
 
 
 def test_what_marks_duplicates_says_nothing_of_a_picture(collection: imseek.Collection, twins: list[Path]) -> None:

@@ -187,6 +187,15 @@ class TestChosen:
         assert [one.image_id for one in by_kind.surplus] == [one.image_id for one in by_hand.surplus] == [11]
         assert said.verdicts == {}, "edited pictures are not the same because one is enough"
 
+    def test_suggestions_that_are_hardly_sure_wait_for_a_decision(self) -> None:
+        sure, unsure = (replace(image(n), pair=DuplicatePair(1, n, "same", said)) for n, said in ((2, 0.95), (3, 0.79)))
+        of = group(image(1), sure, unsure)
+        (made,) = apply_decisions(report(of), {}, ("same",)).groups
+        assert made.others == (sure,)
+        assert apply_decisions(report(group(image(1), unsure)), {}, ("same",)).groups == ()
+        (made,) = apply_decisions(report(of), states([decide(of, State(), "keep", tokens(1))])).groups
+        assert made.others == (sure, unsure)
+
     def test_what_another_collection_has_stays_whatever_is_kept(self) -> None:
         of = group(theirs(1), image(1, "a"), image(2, "a"))
         (made,) = apply_decisions(report(of), states([decide(of, State(), "keep", [token(of.keeper)])])).groups

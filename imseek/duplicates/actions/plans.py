@@ -30,6 +30,7 @@ from imseek.duplicates.actions.plan_file import TAG
 from imseek.duplicates.grouping.keepers import AnyPath
 from imseek.duplicates.offline_sources import describe_missing, is_missing
 from imseek.duplicates.results import (
+    LEAST_CONFIDENCE,
     ConfidenceCount,
     Duplicate,
     DuplicateGroup,
@@ -140,12 +141,14 @@ def make_plan(
     root: Path,
     tag: str = TAG,
     protect: Sequence[AnyPath] = (),
+    at_least: float = LEAST_CONFIDENCE,
 ) -> Plan:
     """Make a plan that applies ``action`` to every image of a report except the keepers. No file is touched or opened.
 
     ``root`` is the collection of the report, ``to`` a folder for quarantined files; nothing in the ``protect`` folders
-    is to be touched. Duplicates that cannot be acted on are listed in ``refused``. Raises UsageError for an empty tag
-    or a folder ``to`` that cannot be a quarantine, and CollectionNotFoundError.
+    is to be touched. Duplicates that cannot be acted on, or are less sure than ``at_least``, are listed in ``refused``.
+    Raises UsageError for an empty tag, a folder ``to`` that cannot be a quarantine or a share that is none, and
+    CollectionNotFoundError.
     """
     current = read_current(root)
     if current.uuid != report.collection:
@@ -154,13 +157,15 @@ def make_plan(
         raise UsageError("a tag must not be empty")
     if to is not None and action != "quarantine":
         raise UsageError(f"a folder is named, but {action} moves nothing there")
+    if not 0 <= at_least <= 1:
+        raise UsageError(f"a share is 0 to 1, not {at_least}")
     if isinstance(protect, str | bytes | os.PathLike):
         raise UsageError(f"folders are a list, not {protect!r}")
     folders = tuple(_absolute(folder) for folder in protect)
     target = None if to is None else _absolute(to)
     if target is not None:
         check_quarantine_folder(root, target)
-    builder = _PlanBuilder(root, report, action, folders)
+    builder = _PlanBuilder(root, report, action, folders, at_least)
     groups = builder.groups(report.groups)
     return Plan(
         collection=report.collection,
@@ -257,10 +262,13 @@ def file_problem(path: bytes, keeper: bytes, action: Action) -> str:
 class _PlanBuilder:
     """Builds a plan group by group. An image that one group keeps is not given away by another."""
 
-    def __init__(self, root: Path, report: DuplicateReport, action: Action, protect: Sequence[bytes]) -> None:
+    def __init__(
+        self, root: Path, report: DuplicateReport, action: Action, protect: Sequence[bytes], at_least: float
+    ) -> None:
         self.refused: list[RefusedFile] = []
         self._action = action
         self._protect = protect
+        self._at_least = at_least
         self._collection = report.collection
         self._sources = live_sources(root)
         mine = [m for g in report.groups for m in g.members if m.collection == report.collection]
@@ -322,6 +330,8 @@ class _PlanBuilder:
             return f"{display_path(folder)} is protected"
         if duplicate.protected:
             return "it is protected"
+        if not duplicate.is_sure(self._at_least):
+            return f"it is less than {self._at_least:.0%} sure to be a duplicate"
         if self._action == "tag":
             return ""
         if self._action in LINK_ACTIONS and duplicate.content_hash != keeper.content_hash:

@@ -168,7 +168,8 @@ def find(
         typer.Option(
             "--sure",
             metavar="SHARE",
-            help="Leave out pictures that are less sure to be duplicates, such as 95% or 0.95.",
+            help="Leave out pictures that are less sure to be duplicates, such as 95% or 0.95 (default: show all, plan "
+            "for those from 80% on).",
         ),
     ] = None,
     where: WhereOption = None,
@@ -262,6 +263,7 @@ def find(
             to=to,
             tag=duplicates.TAG if tag is None else tag,
             protect=protect or (),
+            at_least=duplicates.LEAST_CONFIDENCE if least is None else least,
         )
     paths = files.write(report, planned, names, collections)
     rest = (

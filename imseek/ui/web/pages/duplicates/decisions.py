@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final, Literal, TypeAlias
 
-from imseek.duplicates.results import KIND_FACTS, Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    LEAST_CONFIDENCE,
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicateReport,
+)
 from imseek.types.duplicate_judgements import Verdict
 
 #: Decision about a group. *keep*: these images stay, the others may go. *different*: its images are no duplicates of
@@ -153,7 +160,7 @@ def apply_decisions(
     """Return the report with the groups for a plan.
 
     These are the groups decided as *keep*, with the kept image as keeper, and undecided groups of the kinds
-    ``suggested`` with their suggestion.
+    ``suggested`` with their suggestion, as far as that is sure enough to need no look.
     """
     groups = []
     for group in report.groups:
@@ -167,8 +174,9 @@ def apply_decisions(
                 members = (replace(keepers[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
         elif state.act is None and group.kind in suggested and len(left.members) > 1:
-            suggestion = replace(left, edited_stay=False)
-            if suggestion.has_suggestion:
+            sure = [member for member in left.others if member.is_sure(LEAST_CONFIDENCE)]
+            suggestion = replace(left, edited_stay=False, members=(left.keeper, *sure))
+            if sure and suggestion.has_suggestion:
                 groups.append(suggestion)
     return replace(report, groups=tuple(groups))
 

@@ -246,7 +246,8 @@ class Workspace:
         cached = self._plan_cache
         if cached is None or cached[0] is not report or cached[1] != key:
             chosen_groups = apply_decisions(report, self.decisions.states, suggested)
-            plan = duplicates.plan(self.root, chosen_groups, action, to=to, tag=tag, protect=protect)
+            # What was decided needs no confidence.
+            plan = duplicates.plan(self.root, chosen_groups, action, to=to, tag=tag, protect=protect, at_least=0)
             cached = self._plan_cache = report, key, plan
         return cached[2]
 
