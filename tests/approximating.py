@@ -59,9 +59,11 @@ def snapshot_of(
     return Snapshot(index, CoveredIds(marks), facts)
 
 
-def joined_of(segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 1 << 31) -> ShardedSnapshot:
+def joined_of(
+    segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 1 << 31, factory: str = "Flat"
+) -> ShardedSnapshot:
     """Of the same rows, in several parts."""
-    each = [snapshot_of(segments, dim, upto=upto, part=(n, parts)) for n in range(parts)]
+    each = [snapshot_of(segments, dim, upto=upto, part=(n, parts), factory=factory) for n in range(parts)]
     facts = replace(
         each[0].facts,
         rows=sum(one.facts.rows for one in each),

@@ -39,10 +39,10 @@ class Counting:
         near, table_near = range_search.RangeSearch.near, phash_pairs.MultiIndex.near
 
         def count_vectors(
-            join: range_search.RangeSearch, rows: npt.NDArray[np.float16], least: float, most: int
+            search: range_search.RangeSearch, rows: npt.NDArray[np.float16], *more: float | None
         ) -> object:
             self.vectors += len(rows)
-            return near(join, rows, least, most)
+            return near(search, rows, *more)
 
         def count_hashes(table: phash_pairs.MultiIndex, queries: unique_contents.Hashes, *more: int) -> object:
             self.hashes += len(queries)

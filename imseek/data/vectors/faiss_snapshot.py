@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 #: From this many queries on, they are multiplied with the centres as one matrix.
 _MANY = 8
+#: Queries compared with all centres at a time, and lists that are looked at together for the nearest ones.
+_QUERY_BLOCK = 2048
+_GROUP = 16
 
 
 class Candidates(NamedTuple):
@@ -100,6 +103,20 @@ class Snapshot:
         """Return the same snapshot with other metadata."""
         return Snapshot(self.index, self.covered, facts)
 
+    @property
+    def parts(self) -> tuple[Snapshot, ...]:
+        """The snapshots that this one consists of: itself, unless it has several."""
+        return (self,)
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether this kind can search given lists."""
+        return self._centres is not None
+
+    def ids_of_list(self, number: int) -> Ids:
+        """Return the ids of the rows in a list of :meth:`nearest_lists`, in any order."""
+        return inverted_lists.ids_of_list(self.index, number)
+
     def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
         """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
 
@@ -119,6 +136,28 @@ class Snapshot:
         cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
         numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
         return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1))
+
+    def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
+        """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
+        the nearest, and few more. For many queries this takes a tenth of the time of :meth:`nearest_lists`."""
+        centres = self._centres
+        assert centres is not None
+        # Of groups of lists, those with the probe-th largest maximum and more have at least so many lists above it.
+        groups = len(centres) // _GROUP
+        grouped = groups * _GROUP if groups >= probe else 0
+        query, number = [], []
+        for start in range(0, len(queries), _QUERY_BLOCK):
+            cosines = queries[start : start + _QUERY_BLOCK] @ centres.T
+            maxima = cosines[:, grouped:]
+            if grouped:
+                best_of_groups = cosines[:, :grouped].reshape(-1, _GROUP, groups).max(axis=1)
+                maxima = np.concatenate([best_of_groups, maxima], axis=1)
+            rest = maxima.shape[1] - min(probe, maxima.shape[1])
+            least = np.partition(maxima, rest, axis=1)[:, rest : rest + 1]
+            row, column = np.nonzero(cosines >= least)
+            query.append(row + start)
+            number.append(column)
+        return np.concatenate(query), np.concatenate(number)
 
     @functools.cached_property
     def _centres(self) -> Float32 | None:

@@ -51,6 +51,13 @@ def centres_of_lists(lists: Any) -> Float32 | None:
     return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
 
 
+def ids_of_list(lists: Any, number: int) -> Ids:
+    """Return the ids of the rows in a list of an inverted file, copied."""
+    inverted = faiss.downcast_InvertedLists(lists.invlists)
+    size = inverted.list_size(number)
+    return np.array(faiss.rev_swig_ptr(inverted.get_ids(number), size)) if size else np.empty(0, np.int64)
+
+
 class ListAppender:
     """Appends rows to the lists of an index in memory, without a direct map, that the caller chooses.
 

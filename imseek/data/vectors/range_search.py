@@ -1,8 +1,10 @@
 """Range search: find all rows above a similarity to many queries, unlike a search, which finds the best few for one.
 
-An approximate index proposes candidates among the rows that it covers; very similar rows share few lists, so probing a
-tenth of what a search probes is enough. All other rows are multiplied. In both cases the stored rows decide. No Python
-code runs per query: searching one query at a time takes ten times as long.
+Of the rows that an approximate index covers, a query is compared with those of the lists nearest to it; very similar
+rows share few lists, so probing a tenth of what a search probes is enough. Many queries are multiplied with the rows of
+one list after the other; for few queries, and in an index without lists, the index proposes candidates by its codes.
+Rows that it does not cover are all multiplied. In every case the stored rows decide. No Python code runs per query:
+searching one query at a time takes ten times as long.
 """
 
 from __future__ import annotations
@@ -35,8 +37,15 @@ _QUERY_BLOCK: Final = 2048
 _ELEMENTS: Final = 1 << 21
 #: Pairs whose rows are in memory at the same time.
 _PAIR_BLOCK: Final = 8192
-#: A generous bound on the error of a float32 product.
+#: From this many queries for each list on, reading all rows of a list takes less time than their codes would spare.
+_QUERIES_PER_LIST: Final = 4
+#: Rows of lists that are read at the same time, and rows of one list that are multiplied.
+_LIST_ROWS: Final = 32_768
+_PIECE_ROWS: Final = 4096
+_LAST_ID: Final = np.iinfo(np.int64).max
+#: A generous bound on the error of a float32 product, and of one with a stored row: a unit vector rounded to float16.
 _ROUNDING: Final = 1e-4
+_ROW_ROUNDING: Final = 1e-3
 #: Queries from which the ratio of code scores to cosines is estimated; the share of pairs that may fall below it, and
 #: a margin.
 _SAMPLE: Final = 256
@@ -96,7 +105,7 @@ class StoredRows:
 class RangeSearch:
     """A range search in an index, restricted to the ``allowed`` images and prepared for many queries.
 
-    Memory: 20 bytes per image; 60 MB during a search, besides the rows in float32 and the matches.
+    Memory: 20 bytes per image; 120 MB during a search, besides the rows in float32 and the matches.
     """
 
     def __init__(self, index: VectorIndex, allowed: IdSet) -> None:
@@ -117,25 +126,89 @@ class RangeSearch:
             self._masks = [mask & ~cover for mask, cover in zip(self._masks, covered, strict=True)]
             self._rows = StoredRows(index.segments, index.dim)
 
-    def near(self, rows: Float16, least: float, most: int) -> RangeMatches:
+    def near(self, rows: Float16, least: float, most: int, last: int | None = None) -> RangeMatches:
         """Find, for each of ``rows`` (q, dim), the allowed ids with a cosine of at least ``least``; the best ``most``
-        of them.
+        of them. With ``last``, only ids up to that one.
 
         ``rows`` are stored rows, none of them zeros. The cosine of two stored rows is the float32 sum of their products
         over the product of their norms: equal to a search's score within rounding, and symmetric. Exact if the index
         is.
         """
         queries = unit_rows(rows)
+        last = _LAST_ID if last is None else last
         pairs = _MatchCollector(len(rows), most)
         if self._snapshot is not None and len(self._snapshot_ids):
-            self._probe(self._snapshot, rows, queries, least, pairs)
+            if all(_are_enough(len(queries), part) for part in self._snapshot.parts):
+                for part in self._snapshot.parts:
+                    self._compare_lists(part, rows, queries, least, last, pairs)
+            else:
+                self._probe(self._snapshot, rows, queries, least, last, pairs)
         for segment, mask in zip(self._index.segments, self._masks, strict=True):
-            if mask.any():
-                _scan(segment, mask, rows, queries, least, pairs)
+            count = int(np.searchsorted(segment.ids, last, "right"))
+            if mask[:count].any():
+                _scan(segment, mask[:count], rows, queries, least, pairs)
                 release(segment.rows)
         return pairs.all()
 
-    def _probe(self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, pairs: _MatchCollector) -> None:
+    def _compare_lists(
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, last: int, pairs: _MatchCollector
+    ) -> None:
+        """Add the matches in the lists nearest to each query."""
+        query, number = snapshot.lists_near(queries, MAX_PROBE)
+        order = np.argsort(number, kind="stable")
+        starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+        members_of_lists = np.split(query[order], starts[1:])
+        pieces: list[tuple[Ids, Ids]] = []
+        waiting = 0
+        for first, members in zip(number[order][starts].tolist(), members_of_lists, strict=True):
+            ids = snapshot.ids_of_list(first)
+            ids = ids[ids <= last]
+            ids = ids[self._snapshot_ids.marks(ids)]
+            for start in range(0, len(ids), _PIECE_ROWS):
+                pieces.append((members, ids[start : start + _PIECE_ROWS]))
+                waiting += len(pieces[-1][1])
+                if waiting >= _LIST_ROWS:
+                    self._multiply(pieces, rows, queries, least, pairs)
+                    pieces, waiting = [], 0
+        if pieces:
+            self._multiply(pieces, rows, queries, least, pairs)
+
+    def _multiply(
+        self,
+        pieces: Sequence[tuple[Ids, Ids]],
+        rows: Float16,
+        queries: Float32,
+        least: float,
+        pairs: _MatchCollector,
+    ) -> None:
+        """Add the matches between the queries and the images of each piece, given as query numbers and ids."""
+        ids = np.concatenate([of_piece for _, of_piece in pieces])
+        order = np.argsort(ids)  # so that files are read from front to back
+        stored = self._rows.of(ids[order])[1]
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        # Memory that is used again: touching new pages would take as long as the products.
+        longest = max(len(of_piece) for _, of_piece in pieces)
+        half_buffer, buffer = (np.empty((longest, stored.shape[1]), kind) for kind in (np.float16, np.float32))
+        found, end = [], 0
+        for members, of_piece in pieces:
+            begin, end = end, end + len(of_piece)
+            columns = buffer[: len(of_piece)].T
+            np.take(stored, places[begin:end], axis=0, out=half_buffer[: len(of_piece)], mode="clip")
+            buffer[: len(of_piece)] = half_buffer[: len(of_piece)]
+            for start in range(0, len(members), _QUERY_BLOCK):
+                numbers = members[start : start + _QUERY_BLOCK]
+                query, hit = _likely_pairs(queries[numbers] @ columns, least - _ROW_ROUNDING, pairs, numbers)
+                found.append((query, hit + begin))
+        query, hit = (np.concatenate(part) for part in zip(*found, strict=True))
+        for part in _pair_blocks(len(query)):
+            cosines = _cosines(rows[query[part]], stored[places[hit[part]]])
+            is_match = cosines >= least
+            pairs.add(query[part][is_match], ids[hit[part]][is_match], cosines[is_match])
+
+    def _probe(
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, last: int, pairs: _MatchCollector
+    ) -> None:
         """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
         count = min(max(FIRST_CANDIDATES, 4 * pairs.most), facts.rows)
@@ -152,7 +225,7 @@ class RangeSearch:
                 likely = (candidates.ids >= 0) & (candidates.scores >= floor)
                 query, column = np.nonzero(likely)
                 ids = candidates.ids[query, column]
-                allowed = self._snapshot_ids.marks(ids)
+                allowed = self._snapshot_ids.marks(ids) & (ids <= last)
                 query, ids, cosines = _filter_pairs(self._rows, rows, numbers[query[allowed]], ids[allowed], least)
                 exhausted = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
                 short = exhausted[np.bincount(query, minlength=len(queries))[exhausted] <= pairs.most]
@@ -193,6 +266,12 @@ class RangeSearch:
         return floor
 
 
+def _are_enough(queries: int, snapshot: Snapshot) -> bool:
+    """Whether comparing with all rows of the nearest lists takes less time than with their codes."""
+    probe = min(MAX_PROBE, snapshot.widest)
+    return snapshot.has_lists and queries * probe >= _QUERIES_PER_LIST * snapshot.widest
+
+
 class _MatchCollector:
     """Collects matches and keeps the best ``most`` of each query."""
 
@@ -228,36 +307,38 @@ class _MatchCollector:
 
 
 def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least: float, pairs: _MatchCollector) -> None:
-    """Compare every marked row with every query."""
-    for block in blocks(len(segment.ids), len(queries[0]), _ELEMENTS):
+    """Compare every marked row with every query; ``mask`` is of the first rows, or of all."""
+    for block in blocks(len(mask), len(queries[0]), _ELEMENTS):
         positions = np.flatnonzero(mask[block]) + block.start
         if not positions.size:
             continue
         block_rows = np.asarray(segment.rows[positions])
         units = unit_rows(block_rows)
         for start in range(0, len(queries), _QUERY_BLOCK):
-            products = queries[start : start + _QUERY_BLOCK] @ units.T
-            query, hit = _likely_pairs(products, least, pairs, start)
+            numbers = np.arange(start, min(start + _QUERY_BLOCK, len(queries)))
+            query, hit = _likely_pairs(queries[numbers] @ units.T, least - _ROUNDING, pairs, numbers)
             for part in _pair_blocks(len(query)):
                 cosines = _cosines(rows[query[part]], block_rows[hit[part]])
                 is_match = cosines >= least
                 pairs.add(query[part][is_match], segment.ids[positions[hit[part]]][is_match], cosines[is_match])
 
 
-def _likely_pairs(products: Float32, least: float, pairs: _MatchCollector, start: int) -> tuple[Ids, Ids]:
-    """Return the query numbers (from ``start`` on) and row numbers of products (q, n) that may be matches.
+def _likely_pairs(products: Float32, least: float, pairs: _MatchCollector, numbers: Ids) -> tuple[Ids, Ids]:
+    """Return the query numbers and row numbers of products (q, n) of at least ``least``; ``numbers`` (q,) are the
+    queries'.
 
     A query with more of them than are kept gets only the best: a million equal rows need not be looked up for each.
     """
-    is_likely = products >= least - _ROUNDING
-    overfull = np.flatnonzero(np.count_nonzero(is_likely, axis=1) > pairs.most)
+    is_likely = products >= least
+    query, hit = np.divmod(np.flatnonzero(is_likely), products.shape[1])
+    overfull = np.flatnonzero(np.bincount(query) > pairs.most) if len(query) > pairs.most else query[:0]
     if overfull.size:
-        pairs.mark_cut(overfull + start)
+        pairs.mark_cut(numbers[overfull])
         best = np.argpartition(products[overfull], -pairs.most, axis=1)[:, -pairs.most :]
         is_likely[overfull] = False
         is_likely[overfull[:, np.newaxis], best] = True
-    query, hit = np.nonzero(is_likely)
-    return query + start, hit
+        query, hit = np.nonzero(is_likely)
+    return numbers[query], hit
 
 
 def _filter_pairs(stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:

@@ -53,7 +53,7 @@ class ShardedSnapshot(Snapshot):
 
     def __init__(self, parts: Sequence[Snapshot], facts: IndexMetadata) -> None:
         super().__init__(parts[0].index, CoveredIds.of_all([part.covered for part in parts]), facts)
-        self.parts = tuple(parts)
+        self._parts = tuple(parts)
         self.filters = all(part.filters for part in parts)
         self.widest = max(part.widest for part in parts)
         names = [part.facts.layout or name for part, name in zip(parts, facts.parts, strict=True)]
@@ -61,6 +61,10 @@ class ShardedSnapshot(Snapshot):
         self._threads = min(len(parts), faiss.omp_get_max_threads())
         # Threads start with the first search that needs them, and end with this object.
         self._pool = ThreadPoolExecutor(self._threads, "parts of an index")
+
+    @property
+    def parts(self) -> tuple[Snapshot, ...]:
+        return self._parts
 
     def with_metadata(self, facts: IndexMetadata) -> ShardedSnapshot:
         return ShardedSnapshot(self.parts, facts)
