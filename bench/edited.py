@@ -20,7 +20,7 @@ import sys
 import time
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -227,15 +227,16 @@ def main() -> None:
     source = np.array([one.source for one in pairs])
     confidence = np.array([one.confidence for one in verdicts])
     is_edit = ~np.isin(truth, ("same", "shot"))
+    features_of: Callable[[int], tuple[float, ...]]
     for name, right, penalty, features_of in (
-        ("same", truth == "same", 10, _same_features),
-        ("edited", is_edit, 1, _edited_features),
+        ("same", truth == "same", 10, lambda n: _same_features(pairs[n], verdicts[n], pictures)),
+        ("edited", is_edit, 1, lambda n: _edited_features(verdicts[n])),
     ):
         of_kind = kinds == name
         show_calibration(confidence[of_kind], right[of_kind], source[of_kind], name)
         if options.fit:
             rows = np.flatnonzero(of_kind).tolist()
-            features = np.array([features_of(pairs[n], verdicts[n], pictures) for n in rows])
+            features = np.array([features_of(n) for n in rows])
             groups = np.array([zlib.crc32(pairs[n].name.split(",")[0].encode()) % 997 for n in rows])
             fit(name, features, right[of_kind], source[of_kind], groups, penalty)
 
@@ -246,7 +247,7 @@ def _same_features(pair: Pair, verdict: Verdict, pictures: Pictures) -> tuple[fl
     return same_features(verdict.registration, most_drift(verdict.registration, DEFAULTS), plain)
 
 
-def _edited_features(_: Pair, verdict: Verdict, __: Pictures) -> tuple[float, ...]:
+def _edited_features(verdict: Verdict) -> tuple[float, ...]:
     assert verdict.registration is not None, "it was compared"
     return edited_features(verdict.registration, most_drift(verdict.registration, DEFAULTS))
 

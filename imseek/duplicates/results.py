@@ -277,7 +277,7 @@ class DuplicateTotals:
     pairs: Mapping[DuplicateKind, Count]
     """Number of pairs by kind."""
     surplus: Count
-    """Number of images that may be removed."""
+    """Number of images that may be removed. By default, plans leave out those that are less than 80 % sure."""
     bytes: Count
     """Total size of the files that may be removed; links count nothing."""
     sure: tuple[ConfidenceCount, ...]
@@ -313,7 +313,7 @@ class DuplicateReport:
     @property
     @json_member()
     def surplus(self) -> Count:
-        """Number of images that may be removed."""
+        """Number of images that may be removed. By default, plans leave out those that are less than 80 % sure."""
         return len(self._surplus())
 
     @property
@@ -330,6 +330,16 @@ class DuplicateReport:
             (1.0 if member.pair is None else member.pair.confidence, 0 if member.link else member.bytes)
             for member in self._surplus()
         )
+
+    def count_unsure(self, confidence: float) -> int:
+        """Count the images that may be removed, but in no group with at least this confidence, 0 to 1."""
+        sure = {
+            (member.collection, member.image_id)
+            for group in self.groups
+            for member in group.surplus
+            if member.is_sure(confidence)
+        }
+        return len(self._surplus()) - len(sure)
 
     def _surplus(self) -> Collection[Duplicate]:
         """Return the images that may be removed, each once: one may be in several groups of edited images."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -85,28 +86,37 @@ def ann(
     queries: int = neighbours.QUERIES,
     ks: Sequence[int] = (10,),
     filtered: float | None = None,
-    given: str | os.PathLike[str] | Sequence[str] | npt.NDArray[Any] | None = None,
-    given_kind: Literal["text", "image"] = "text",
+    own_queries: str | os.PathLike[str] | Sequence[str] | npt.NDArray[Any] | None = None,
+    query_kind: Literal["text", "image"] = "text",
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
     notify: Callable[[str], None] | None = None,
+    given: str | os.PathLike[str] | Sequence[str] | npt.NDArray[Any] | None = None,
+    given_kind: Literal["text", "image"] | None = None,
 ) -> NeighbourReport:
     """Measure the recall and the query time of a space's approximate index against exact search, by kind of query.
 
     Queries are stored rows, which must find their neighbours but not themselves, and text-like queries: captions if
-    they are embedded, otherwise rows shifted across the gap between text and images. ``given`` replaces them: vectors
-    (n, dim), a ``.npy`` file of vectors (``given_kind`` says how they are searched), texts, or a file with one text a
-    line. ``filtered`` admits a random share of the images. Intervals are 95 % bootstrap intervals over queries.
+    they are embedded, otherwise rows shifted across the gap between text and images. ``own_queries`` replaces them:
+    vectors (n, dim), a ``.npy`` file of vectors (``query_kind`` says how they are searched), texts, or a file with one
+    text a line. ``filtered`` admits a random share of the images. Intervals are 95 % bootstrap intervals over queries.
+    ``given`` and ``given_kind`` are the deprecated names of ``own_queries`` and ``query_kind``.
 
     Raises UsageError (k above the number of images, an unreadable file), QueryError (vectors of another dimension),
     whatever loading an encoder raises if texts are given, CollectionNotFoundError, CorruptCollectionError,
     MissingExtraError (FAISS).
     """
-    if isinstance(given, str | os.PathLike):
-        given = expand_user(given)
-    if given_kind not in ("text", "image"):
-        raise UsageError(f"{given_kind!r} is not a kind of query", hint="text or image")
-    request = neighbours.RecallRequest(space, queries, tuple(ks), filtered, given, given_kind)
+    if given is not None:
+        warnings.warn("given is deprecated: use own_queries", DeprecationWarning, stacklevel=2)
+        own_queries = given if own_queries is None else own_queries
+    if given_kind is not None:
+        warnings.warn("given_kind is deprecated: use query_kind", DeprecationWarning, stacklevel=2)
+        query_kind = given_kind
+    if isinstance(own_queries, str | os.PathLike):
+        own_queries = expand_user(own_queries)
+    if query_kind not in ("text", "image"):
+        raise UsageError(f"{query_kind!r} is not a kind of query", hint="text or image")
+    request = neighbours.RecallRequest(space, queries, tuple(ks), filtered, own_queries, query_kind)
     task = Task(progress, stop)
     with SnapshotSession(collection) as session:
         return session.run(lambda reader: neighbours.evaluate(session, request, task, notify))

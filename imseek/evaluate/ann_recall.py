@@ -53,7 +53,7 @@ class RecallRequest:
     ks: Sequence[int] = (RECALL_K,)
     filtered: float | None = None
     own_queries: Path | Sequence[str] | npt.NDArray[Any] | None = None
-    given_kind: QueryKind = "text"
+    query_kind: QueryKind = "text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +123,7 @@ def _iter_query_sets(
     reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> Iterator[_QuerySet]:
     if request.own_queries is not None:
-        rows, kind = _load_given_queries(reader, space, request, notify)
+        rows, kind = _load_own_queries(reader, space, request, notify)
         yield _QuerySet(kind, "given", rows, np.full(len(rows), -1, np.int64))
         return
     vectors = Vectors(reader, space)
@@ -148,7 +148,7 @@ def _draw_ids(vectors: Vectors, count: int) -> Ids:
     return vectors.ids[np.sort(positions)]
 
 
-def _load_given_queries(
+def _load_own_queries(
     reader: Reader, space: SpaceInfo, request: RecallRequest, notify: Callable[[str], None] | None
 ) -> tuple[Float32, QueryKind]:
     queries: Any = request.own_queries
@@ -166,7 +166,7 @@ def _load_given_queries(
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if not np.isfinite(wide).all() or not norms.all():
         raise QueryError("a query is all zeros, or not finite")
-    return (wide / norms).astype(np.float32), request.given_kind
+    return (wide / norms).astype(np.float32), request.query_kind
 
 
 def _read_queries(path: Path) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imseek.data.vectors.gpu import gpu_count
     from imseek.data.vectors.index_metadata import runs_on_gpu
     from imseek.search.promised_cutoff import is_calibrated
-    from imseek.search.query import NOT_WEIGHT, Query, Term, make_query
+    from imseek.search.query import NOT_WEIGHT, Query, Term, make_query, unusable_picture_error
     from imseek.search.query_json import query_from_json, query_from_line, query_to_json
     from imseek.search.query_options import (
         By,
@@ -42,7 +42,7 @@ __all__ = [
     "Region", "RerankRequest", "Reranker", "Searchable", "Sort", "Term", "check_region", "check_values", "countries",
     "format_region", "gpu_count", "is_calibrated", "is_shares", "known_rerankers", "load_picture", "make_query",
     "option_fields", "parse_region", "parse_term", "query_from_json", "query_from_line", "query_to_json", "runs_on_gpu",
-    "split_weight",
+    "split_weight", "unusable_picture_error",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:
@@ -52,7 +52,7 @@ if not TYPE_CHECKING:
             "imseek.data.vectors.gpu": "gpu_count",
             "imseek.data.vectors.index_metadata": "runs_on_gpu",
             "imseek.search.promised_cutoff": "is_calibrated",
-            "imseek.search.query": "NOT_WEIGHT Query Term make_query",
+            "imseek.search.query": "NOT_WEIGHT Query Term make_query unusable_picture_error",
             "imseek.search.query_json": "query_from_json query_from_line query_to_json",
             "imseek.search.query_options": (
                 "By Cutoff GroupBy OptionField QueryOptions Sort check_values option_fields"

@@ -22,6 +22,7 @@ from imseek.errors import MediaError, QueryError
 from imseek.media.picture_objects import PillowImage, encode_picture, is_picture
 from imseek.search.query_options import By, FurtherOptions, QueryKeywords, QueryOptions, check_keywords, values_of
 from imseek.search.region import Region, check_region
+from imseek.types.pictures import SkipReason
 
 #: Absolute weight of terms after ``--not`` or in ``not`` of a JSON query, where it works better than 1
 #: (docs/decisions/0015-fusion.md). An explicit weight is multiplied by it.
@@ -33,6 +34,12 @@ _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
     ("url", str, "a str"),
     ("image_id", Integral, "an int"),
 )
+#: What to do about a picture that cannot be decoded.
+_REPAIR_HINTS: Final[Mapping[str, str]] = {
+    SkipReason.EMPTY_FILE: "copy or download it again",
+    SkipReason.TRUNCATED: "copy or download it again, or save it anew from a program that still opens it",
+    SkipReason.CORRUPT: "copy or download it again, or save it anew from a program that still opens it",
+}
 _URL: Final = re.compile(r"https?://[^\s/][^\x00-\x1f\x7f]*", re.IGNORECASE)
 
 
@@ -182,13 +189,18 @@ def term_of(source: TermSource) -> Term:
         try:
             return Term(picture=encode_picture(source))
         except MediaError as error:
-            raise QueryError(f"cannot use the image as a query: {error}", hint=error.hint) from error
+            raise unusable_picture_error("the image", error) from error
     if hasattr(source, "__array__") or _is_vector(source):
         vector = np.asarray(source)
         if vector.dtype.kind not in "fiu":
             raise QueryError(f"a vector holds numbers, not {vector.dtype}")
         return Term(vector=vector.astype(np.float64) if vector.dtype.kind != "f" else vector)
     raise QueryError(f"cannot search for a {type(source).__name__}")
+
+
+def unusable_picture_error(name: str, error: MediaError) -> QueryError:
+    """Return the error for a picture of a query that cannot be decoded, with a hint at what to do about it."""
+    return QueryError(f"cannot use {name} as a query: {error}", hint=error.hint or _REPAIR_HINTS.get(error.reason))
 
 
 def _terms_of(terms: Any) -> tuple[Term, ...]:

@@ -28,7 +28,7 @@ from imseek.encoders.reference_texts import encode_reference_texts
 from imseek.errors import MediaError, QueryError
 from imseek.input_file import read_input
 from imseek.search.backend import GenerationReader, OpenOriginals
-from imseek.search.query import Query, Term
+from imseek.search.query import Query, Term, unusable_picture_error
 from imseek.search.region import decode_region
 from imseek.types.arrays import Float32, Pixels
 from imseek.types.pictures import SkipReason, display_path
@@ -262,7 +262,7 @@ def decode_picture(term: Term, draft_size: int | None) -> Pixels:
     try:
         return decode_region(data, term.region, draft_size)
     except MediaError as error:
-        raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+        raise unusable_picture_error(name, error) from error
 
 
 def load_picture(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:

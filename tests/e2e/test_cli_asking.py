@@ -201,6 +201,23 @@ class TestQueries:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("words", [("search", "--like"), ("similar",)])
+    def test_damaged_pictures_say_what_to_do(self, cli, indexed, photo_files, tmp_path, words) -> None:
+        data = next(path for path in photo_files if path.suffix == ".jpg").read_bytes()
+        hint = "hint: copy or download it again"
+        anew = ", or save it anew from a program that still opens it"
+        for name, content, message, what_to_do in (
+            ("cut.jpg", data[: len(data) // 2], "JPEG data end too early", hint + anew),
+            ("broken.jpg", data[:200] + b"\xff" * 2000, "JPEG data", hint + anew),
+            ("empty.jpg", b"", "the file is empty", hint),
+        ):
+            (tmp_path / name).write_bytes(content)
+            outcome = cli(*words, tmp_path / name)
+            assert outcome.code == 2
+            assert "as a query: " in outcome.err
+            assert message in outcome.err
+            assert outcome.err.splitlines()[-1] == what_to_do
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

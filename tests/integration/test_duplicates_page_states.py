@@ -301,6 +301,21 @@ def test_what_another_collection_has(tmp_path: Path, place: Path, pictures: Path
     ]
 
 
+def test_what_a_plan_leaves_out_is_said_beside_the_total(place: Path, pictures: Path) -> None:
+    of = open_workspace(place)
+    app = find(page(), of)
+    assert "sure to be" not in said(app)
+    assert of.report is not None
+    (group,) = of.report.groups
+    keeper, copy = group.members
+    assert copy.pair is not None
+    unsure = replace(copy, pair=replace(copy.pair, confidence=0.79))
+    of._result = replace(of.report, groups=(replace(group, members=(keeper, unsure)),))
+    shown = said(app.run())
+    assert "1 picture may go" in shown
+    assert "1 picture is less than 80 % sure to be a duplicate; a plan leaves it out unless you confirm it." in shown
+
+
 def test_a_collection_that_is_gone_is_not_compared_with(place: Path, pictures: Path) -> None:
     with pytest.raises(UsageError, match="there is no collection 'gone' any more"):
         open_workspace(place).find(FindOptions(against="gone"))

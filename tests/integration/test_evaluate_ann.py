@@ -85,20 +85,30 @@ def test_behind_a_filter(built: Path) -> None:
             evaluate.ann(built, filtered=share)
 
 
-def test_given_queries(built: Path, tmp_path: Path) -> None:
+def test_own_queries(built: Path, tmp_path: Path) -> None:
     rows = clustered(30, 9)
     np.save(tmp_path / "q.npy", 3 * rows.astype(np.float64))
-    (kind,) = evaluate.ann(built, given=tmp_path / "q.npy", given_kind="image").kinds
+    (kind,) = evaluate.ann(built, own_queries=tmp_path / "q.npy", query_kind="image").kinds
     assert (kind.kind, kind.came, kind.queries) == ("image", "given", 30)
     nobody = np.full(30, -1)
     assert kind.recall[10].value == pytest.approx(counted(built, rows, nobody, 10, text=False), abs=1e-9)
     texts = ["a red car", "blue sky", "blue sky"]
     (tmp_path / "q.txt").write_text("a red car\n\nblue sky\nblue sky\n")
-    (said,) = evaluate.ann(built, given=tmp_path / "q.txt").kinds
+    (said,) = evaluate.ann(built, own_queries=tmp_path / "q.txt").kinds
     assert (said.kind, said.queries) == ("text", 3)
     encode = registry.load("fake").encode_texts
     assert said.recall[10].value == pytest.approx(counted(built, encode(texts), np.full(3, -1), 10, text=True))
-    assert evaluate.ann(built, given=texts).kinds[0].recall == said.recall
+    assert evaluate.ann(built, own_queries=texts).kinds[0].recall == said.recall
+
+
+def test_the_earlier_names_of_own_queries(built: Path) -> None:
+    rows = clustered(5, 9)
+    with (
+        pytest.warns(DeprecationWarning, match="given is deprecated: use own_queries"),
+        pytest.warns(DeprecationWarning, match="given_kind is deprecated: use query_kind"),
+    ):
+        (kind,) = evaluate.ann(built, given=rows, given_kind="image").kinds
+    assert (kind.kind, kind.queries) == ("image", 5)
 
 
 def test_without_an_index_every_search_is_exact(unbuilt: Path) -> None:
@@ -116,18 +126,18 @@ def test_what_cannot_be_asked(unbuilt: Path, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UsageError, match="so many queries"):
         evaluate.ann(unbuilt, queries=0)
     with pytest.raises(QueryError, match=r"shape \(2, 5\)"):
-        evaluate.ann(unbuilt, given=np.ones((2, 5)))
+        evaluate.ann(unbuilt, own_queries=np.ones((2, 5)))
     for bad in (np.zeros((1, 64)), np.full((1, 64), np.nan)):
         with pytest.raises(QueryError, match="all zeros, or not finite"):
-            evaluate.ann(unbuilt, given=bad)
+            evaluate.ann(unbuilt, own_queries=bad)
     with pytest.raises(QueryError, match="no query"):
-        evaluate.ann(unbuilt, given=[" "])
+        evaluate.ann(unbuilt, own_queries=[" "])
     (tmp_path / "bad.npy").write_bytes(b"no array")
     for name in ("bad.npy", "none.txt"):
         with pytest.raises(UsageError, match="cannot be read"):
-            evaluate.ann(unbuilt, given=tmp_path / name)
+            evaluate.ann(unbuilt, own_queries=tmp_path / name)
     with pytest.raises(UsageError, match="is not a kind of query"):
-        evaluate.ann(unbuilt, given_kind="sound")  # type: ignore[arg-type]
+        evaluate.ann(unbuilt, query_kind="sound")  # type: ignore[arg-type]
     one = collection_of(tmp_path / "one", clustered(1, 3))
     with pytest.raises(UsageError, match="no neighbours"):
         evaluate.ann(one)
@@ -136,4 +146,4 @@ def test_what_cannot_be_asked(unbuilt: Path, tmp_path: Path, monkeypatch: pytest
     assert evaluate.ann(unbuilt, stop=stop).interrupted
     monkeypatch.setattr("imseek.encoders.fake.FakeEncoder.fingerprint", lambda _: "0" * 64)
     with pytest.raises(EncoderMismatchError):
-        evaluate.ann(unbuilt, given=["red"])
+        evaluate.ann(unbuilt, own_queries=["red"])

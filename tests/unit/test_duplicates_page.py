@@ -19,7 +19,8 @@ from imseek.duplicates.results import (
     DuplicateReport,
 )
 from imseek.types.pictures import Place
-from imseek.ui.render.duplicates_page import PageLimits, page, percent, pictures_of, totals
+from imseek.ui.cli.duplicates import lines
+from imseek.ui.render.duplicates_page import PageLimits, describe_unsure, page, percent, pictures_of, totals
 
 pytestmark = pytest.mark.slow
 
@@ -234,3 +235,26 @@ class TestWords:
         exact = DuplicateGroup("exact", (member(1), member(2), member(3)), "")
         report = DuplicateReport(UUID, 1, 1234, (exact, group(4, 5)))
         assert totals(report) == ("2 groups (1 exact, 1 same) among 1,234 images; 3 images can go, 37.0 kB")
+
+    def test_images_that_a_plan_leaves_out(self) -> None:
+        sure, unsure, judged, protected = (
+            member(n, DuplicatePair(1, n, "same", share, judged=n == 4), protected=n == 5)
+            for n, share in ((2, 0.8), (3, 0.79), (4, 0.5), (5, 0.5))
+        )
+        groups = DuplicateGroup("same", (member(1), sure, unsure, judged, protected), "more pixels")
+        report = DuplicateReport(UUID, 1, 100, (groups,))
+        said = "1 image is less than 80 % sure to be a duplicate; a plan leaves it out unless you confirm it"
+        assert describe_unsure(report) == said
+        assert f"<p>{said}</p>" in made(groups)
+        assert f"{said} (`imseek duplicates judge`)" in lines(report, 20, {}, 0.8)
+        assert not any("a plan" in line for line in lines(report, 20, {}, 0.5))
+        assert describe_unsure(report, 0.79) == ""
+        assert describe_unsure(report, 0.9, "picture").startswith("2 pictures are less than 90 % sure to be duplicates")
+
+    def test_an_image_that_another_group_is_sure_of_is_in_a_plan(self) -> None:
+        first, second = (
+            DuplicateGroup("edited", (member(keeper), member(9, DuplicatePair(keeper, 9, "edited", share))), "")
+            for keeper, share in ((1, 0.6), (2, 0.9))
+        )
+        assert describe_unsure(DuplicateReport(UUID, 1, 100, (first,))).startswith("1 image is")
+        assert describe_unsure(DuplicateReport(UUID, 1, 100, (first, second))) == ""

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import pytest
 
-from imseek.data.vectors import inverted_lists
+from imseek.data.vectors import build, inverted_lists
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.build import LiveRows, add_rows
 from imseek.data.vectors.index_kinds import inverted_file, make_index
@@ -80,6 +80,24 @@ def test_rows_are_stored_as_faiss_stores_them(
         assert _content(lists) == _content(inverted_file(expected))
     queries = rows[:50]
     assert np.array_equal(index.search(queries, 5)[1], expected.search(queries, 5)[1])
+
+
+@pytest.mark.parametrize("factory", ["IVF16,PQ24x4fs", "IVF16,SQ8", "PQ12x4fs"])
+def test_the_end_is_reported_once_all_rows_are_added(
+    rows: Float32, factory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_BLOCK", 1000)
+    index = make_index(factory, rows.shape[1])
+    index.train(rows)
+    shares: list[float] = []
+
+    def report(share: float) -> None:
+        shares.append(share)
+        if share == 1:
+            assert index.ntotal == len(rows)
+
+    add_rows(index, _live(rows, np.arange(len(rows), dtype=np.int64)), report)
+    assert shares == [1000 / 3000, 2000 / 3000, 1.0]
 
 
 def test_a_list_with_most_of_the_rows_is_stored_as_faiss_stores_it(monkeypatch: pytest.MonkeyPatch) -> None:

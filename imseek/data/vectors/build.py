@@ -156,12 +156,13 @@ def train_index(
 
 
 def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
-    """Add ``rows`` to a trained index in memory."""
+    """Add ``rows`` to a trained index in memory. Reports 1.0 once all of them are in their lists."""
     lists = _plain_lists(index)
     centres = None if lists is None else centres_of_lists(lists)
     if lists is None or centres is None:
         for ids, vectors in _blocks_in_turn(rows, report):
             index.add_with_ids(vectors, ids)
+        report(1.0)
         return
     # Choosing the lists is nine tenths of adding, and FAISS's wheels take four times as long.
     is_exact = len(centres) <= _EXACT_LISTS or len(rows) < GROUPED_ROWS
@@ -171,15 +172,20 @@ def add_rows(index: Any, rows: LiveRows, report: ReportShare) -> None:
         appender.append(transformed, ids, search.nearest(transformed)[0])
     appender.flush()
     index.ntotal = lists.ntotal
+    report(1.0)
 
 
 def _blocks_in_turn(rows: LiveRows, report: ReportShare) -> Iterator[tuple[Ids, Float32]]:
-    """Yield the ids and vectors of blocks of ``rows``, and report the share of the rows that is done."""
+    """Yield the ids and vectors of blocks of ``rows``, and report the share of the rows that is done.
+
+    The caller reports the end: the last rows may still wait to be packed.
+    """
     count = 0
     for ids, vectors in rows.blocks():
         yield ids, vectors
         count += len(ids)
-        report(count / len(rows))
+        if count < len(rows):
+            report(count / len(rows))
 
 
 def _plain_lists(index: Any) -> Any | None:

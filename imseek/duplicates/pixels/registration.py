@@ -355,9 +355,6 @@ def _powers(start: int, stop: int, step: int, side: int) -> Float32:
     return powers
 
 
-# The kernels of OpenBLAS for small products compute beside the rows, too. What lies there may be no number, and NumPy
-# then warns, though all results are right.
-@np.errstate(invalid="ignore")
 def _normal_equations(
     down: Float32, right: Float32, weight: Float32, error: Float32, y: Float32, x: Float32
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -254,6 +254,7 @@ def find(
         unsure = total - sum(len(group.others) for group in report.groups)
     collections = [target] if other is None else [target, other]
     names = dict(zip((report.collection, report.against or ""), (one.name for one in collections), strict=False))
+    at_least = duplicates.LEAST_CONFIDENCE if least is None else least
     planned = None
     if action is not None and not report.interrupted:
         planned = duplicates.plan(
@@ -263,9 +264,9 @@ def find(
             to=to,
             tag=duplicates.TAG if tag is None else tag,
             protect=protect or (),
-            at_least=duplicates.LEAST_CONFIDENCE if least is None else least,
+            at_least=at_least,
         )
-    paths = files.write(report, planned, names, collections)
+    paths = files.write(report, planned, names, collections, at_least)
     rest = (
         None if other is None else CollectionName.of(other, report.against),
         {file_kind: path.absolute() for file_kind, path in paths.items()},
@@ -284,7 +285,7 @@ def find(
     return run.finish(
         answer,
         lambda: [
-            *lines(report, limit, names),
+            *lines(report, limit, names, at_least),
             *(
                 [f"{format_count(unsure, 'image')} left out that {'is' if unsure == 1 else 'are'} less sure (--sure)"]
                 if unsure
@@ -419,8 +420,9 @@ class _ReportFiles:
         plan: Plan | None,
         names: Mapping[str, str],
         collections: Sequence[ResolvedCollection],
+        at_least: float,
     ) -> dict[_FileKind, Path]:
-        """Write the files; returns them by kind."""
+        """Write the files; returns them by kind. ``at_least`` is the confidence that a plan asks for."""
         paths: dict[_FileKind, Path] = {}
         if plan is not None and self.plan is not None:
             check_new(self.plan, force=self.force)
@@ -441,7 +443,7 @@ class _ReportFiles:
                 thumbnail = stack.enter_context(thumbnail_progress(make, len(pictures)))
                 file = stack.enter_context(new_file(self.html, force=self.force))
                 title = "Duplicates in " + ", against ".join(one.name for one in collections)
-                file.writelines(page(report, thumbnail, title=title, names=names))
+                file.writelines(page(report, thumbnail, title=title, names=names, at_least=at_least))
             paths["html"] = self.html
         return paths
 
@@ -484,15 +486,17 @@ def _offer_links(report: DuplicateReport) -> list[str]:
     ]
 
 
-def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:
-    """Format the first groups and the totals for the user."""
-    from imseek.ui.render.duplicates_page import describe_confidences, totals
+def lines(report: DuplicateReport, limit: int, names: Mapping[str, str], at_least: float) -> list[str]:
+    """Format the first groups and the totals for the user. ``at_least`` is the confidence that a plan asks for."""
+    from imseek.ui.render.duplicates_page import describe_confidences, describe_unsure, totals
 
     groups = report.groups[:limit]
     out = _groups(groups, names if report.against is not None else {}) if groups else []
     out.append(totals(report))
     if confidences := describe_confidences(report.sure):
         out.append(f"{confidences} (--sure 95% leaves out what is less sure)")
+    if unsure := describe_unsure(report, at_least):
+        out.append(f"{unsure} (`imseek duplicates judge`)")
     if report.judged:
         out.append(
             f"{format_count(report.judged, 'pair')} left out that you have called different (`imseek duplicates judge`)"

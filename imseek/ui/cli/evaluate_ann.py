@@ -77,8 +77,8 @@ def ann(
             queries=queries,
             ks=k or (10,),
             filtered=share,
-            given=given,
-            given_kind=kind,
+            own_queries=given,
+            query_kind=kind,
             notify=say,
             **controls,
         )

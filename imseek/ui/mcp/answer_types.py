@@ -63,7 +63,8 @@ class DuplicatesPage:
     group_count: Count
     """Number of groups that were found, of which `groups` holds some."""
     surplus: Count
-    """Number of images in all groups that may be removed."""
+    """Number of images in all groups that may be removed. By default, plans leave out those that are less than 80 %
+    sure."""
     bytes: Count
     """Total size of their files."""
     interrupted: bool

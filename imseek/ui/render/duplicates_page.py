@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.duplicates.results import KIND_FACTS, Box, ConfidenceCount, Duplicate, DuplicatePair, DuplicateReport
+from imseek.duplicates.results import (
+    KIND_FACTS,
+    LEAST_CONFIDENCE,
+    Box,
+    ConfidenceCount,
+    Duplicate,
+    DuplicatePair,
+    DuplicateReport,
+)
 from imseek.types.pictures import display_path
 from imseek.ui.render.embedded_thumbnails import EmbeddedThumbnails
 from imseek.ui.render.html_templates import render
@@ -40,8 +48,10 @@ def page(
     title: str,
     names: Mapping[str, str],
     bounds: PageLimits = PageLimits(),
+    at_least: float = LEAST_CONFIDENCE,
 ) -> Iterator[str]:
-    """Yield the page in pieces. ``names`` maps collection UUIDs to names."""
+    """Yield the page in pieces. ``names`` maps collection UUIDs to names; ``at_least`` is as for
+    :func:`describe_unsure`."""
     groups = report.groups[: bounds.groups]
     several = len({member.collection for group in groups for member in group.members}) > 1
     return render(
@@ -50,6 +60,7 @@ def page(
         report=report,
         totals=totals(report),
         sure=describe_confidences(report.sure),
+        unsure=describe_unsure(report, at_least),
         groups=((group, _read_once(thumbnail)) for group in groups),
         most=bounds.members,
         hidden_groups=len(report.groups) - len(groups),
@@ -89,6 +100,21 @@ def describe_confidences(counts: Sequence[ConfidenceCount]) -> str:
     if all(one.at_least >= _CERTAIN for one in counts):
         return ""
     return "of these: " + ", ".join(f"{one.images:,} {_confidence_range(one.at_least)}" for one in counts)
+
+
+def describe_unsure(report: DuplicateReport, at_least: float = LEAST_CONFIDENCE, noun: str = "image") -> str:
+    """Say in one sentence how many of the images that can go a plan leaves out; "" if none.
+
+    It leaves out those with a lower confidence than ``at_least``, 0 to 1.
+    """
+    count = report.count_unsure(at_least)
+    if not count:
+        return ""
+    verb, duplicates, pronoun = ("is", "a duplicate", "it") if count == 1 else ("are", "duplicates", "them")
+    return (
+        f"{format_count(count, noun)} {verb} less than {percent(at_least)} sure to be {duplicates}; "
+        f"a plan leaves {pronoun} out unless you confirm {pronoun}"
+    )
 
 
 def _confidence_range(least: float) -> str:

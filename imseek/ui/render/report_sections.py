@@ -10,7 +10,7 @@ from imseek.dataset.results import QualityReport, RatedImage
 from imseek.report.results import CollectionReport, CollectionStatistics, Counts, ValueDistribution
 from imseek.types.collection_info import SourceInfo
 from imseek.types.pictures import Place
-from imseek.ui.render.duplicates_page import KIND_LABELS, totals
+from imseek.ui.render.duplicates_page import KIND_LABELS, describe_unsure, totals
 from imseek.ui.render.words import format_count, format_size
 
 #: Limits: table rows, duplicate groups, images per group, examples of a failure.
@@ -248,6 +248,8 @@ def _duplicates(report: CollectionReport) -> Iterator[Block]:
     duplicates = report.duplicates
     assert duplicates is not None
     yield Text(totals(duplicates)[:1].upper() + totals(duplicates)[1:] + ".")
+    if unsure := describe_unsure(duplicates):
+        yield Text(f"{unsure}.")
     for note in duplicates.notes:
         yield Text(note, warning=True)
     largest = sorted(duplicates.groups, key=lambda group: -len(group.members))

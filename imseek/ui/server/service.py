@@ -17,7 +17,7 @@ from imseek import library, media
 from imseek.collection import Collection, embedder
 from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import FetchLimits, Limits
-from imseek.search import Query, Term, load_picture
+from imseek.search import Query, Term, load_picture, unusable_picture_error
 from imseek.types.arrays import Float32
 from imseek.types.search_results import SearchResult
 from imseek.ui.server.batching import Batcher
@@ -129,7 +129,7 @@ class ServedCollection:
         try:
             await self.threads.look(media.decode, data, min_side=64, limits=self.limits)
         except MediaError as error:
-            raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+            raise unusable_picture_error(name, error) from error
         return term if term.image_id is not None else replace(term, url=None, picture=data)
 
 

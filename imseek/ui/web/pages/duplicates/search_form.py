@@ -13,7 +13,7 @@ from imseek import duplicates
 from imseek.duplicates.results import KIND_FACTS, DuplicateKind, DuplicateReport, KeepRule
 from imseek.errors import ImseekError
 from imseek.progress import Progress
-from imseek.ui.render.duplicates_page import KIND_LABELS
+from imseek.ui.render.duplicates_page import KIND_LABELS, describe_unsure
 from imseek.ui.render.words import format_count, format_duration, format_size
 from imseek.ui.web import job_costs
 from imseek.ui.web.background import BackgroundTask
@@ -169,6 +169,8 @@ def show_summary(workspace: Workspace, report: DuplicateReport, head: DeltaGener
         by_kind = ", ".join(f"{kinds.count(kind):,} × {KIND_LABELS[kind]}" for kind in KIND_LABELS if kind in kinds)
         counts = f"{format_count(len(kinds), 'group')} among {format_count(report.searched, 'picture')}: {by_kind}"
         head.text(f"{counts}. {format_count(report.surplus, 'picture')} may go, {format_size(report.bytes)}.")
+    if unsure := describe_unsure(report, noun="picture"):
+        st.text(f"{unsure}.")
     for note in report.notes:
         st.text(one_line(note, 400))
     if report.judged:
