@@ -151,7 +151,9 @@ class _Part:
                 cut[order[full]] = True
                 order, values, hashes, hits = order[~full], values[~full], hashes[~full], hits[~full]
 
-    def _near_in_buckets(self, hashes: Hashes, buckets: Ids, sizes: Int32, radius: int) -> Iterator[tuple[Ids, Integers]]:
+    def _near_in_buckets(
+        self, hashes: Hashes, buckets: Ids, sizes: Int32, radius: int
+    ) -> Iterator[tuple[Ids, Integers]]:
         """Compare each query with the first ``sizes`` (q,) of its bucket; yield the near ones.
 
         ``hashes`` (q, columns) repeats each query's hash in every column. What is yielded are numbers of queries,
