@@ -169,24 +169,56 @@ def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile:
         yield block(number, dim, seed, rows, profile)[: count - start]
 
 
-def rows(start: int, stop: int, dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Iterator[Float16]:
-    """The rows from ``start`` to before ``stop`` of :func:`blocks`, as arrays of at most a block."""
+def rows(
+    start: int,
+    stop: int,
+    dim: int = DIM,
+    seed: int = 0,
+    profile: Name = "hard",
+    copies: npt.NDArray[np.void] | None = None,
+) -> Iterator[Float16]:
+    """The rows from ``start`` to before ``stop`` of :func:`blocks`, as arrays of at most a block; ``copies`` are as of
+    :func:`block`."""
     for number in range(start // ROWS, -(-stop // ROWS)):
         first = number * ROWS
-        yield block(number, dim, seed, profile=profile)[max(0, start - first) : stop - first]
+        yield block(number, dim, seed, profile=profile, copies=copies)[max(0, start - first) : stop - first]
 
 
-def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile: Name = "hard") -> Float16:
-    """(rows, dim) float16: the block of this number, from 0."""
+def block(
+    number: int,
+    dim: int = DIM,
+    seed: int = 0,
+    rows: int = ROWS,
+    profile: Name = "hard",
+    copies: npt.NDArray[np.void] | None = None,
+) -> Float16:
+    """(rows, dim) float16: the block of this number, from 0.
+
+    Its copies and near-copies are random ones, or those of ``copies``: a structured array with the row numbers of
+    ``copy`` and ``original``, which lie in one block, and the ``cosine`` of the two.
+    """
     rng = np.random.default_rng([seed, _IMAGES, number])
     matrix = _draw(mixture(dim, seed, profile), rng, rows)
-    copies, near = int(rows * COPIES), int(rows * NEAR_COPIES)
-    positions = rng.permutation(rows)[: 2 * (copies + near)]
-    copied, originals = positions[: copies + near], positions[copies + near :]
+    if copies is not None:
+        return _with_copies(_unit(matrix), copies[copies["copy"] // rows == number], number * rows, rng)
+    exact, near = int(rows * COPIES), int(rows * NEAR_COPIES)
+    positions = rng.permutation(rows)[: 2 * (exact + near)]
+    copied, originals = positions[: exact + near], positions[exact + near :]
     matrix[copied] = matrix[originals]
     noise = rng.standard_normal((near, dim), dtype=np.float32) * np.float32(0.14 / np.sqrt(dim))
-    matrix[copied[copies:]] += noise
+    matrix[copied[exact:]] += noise
     return _unit(matrix).astype(np.float16)
+
+
+def _with_copies(
+    matrix: Float32, copies: npt.NDArray[np.void], first: int, rng: np.random.Generator
+) -> Float16:
+    """Replace rows of a block, which begins at the row number ``first``, by copies of others."""
+    originals, cosine = matrix[copies["original"] - first], copies["cosine"][:, np.newaxis]
+    noise = rng.standard_normal(originals.shape, dtype=np.float32)
+    noise = _unit(noise - np.einsum("ij,ij->i", noise, originals)[:, np.newaxis] * originals)
+    matrix[copies["copy"] - first] = cosine * originals + np.sqrt(1 - cosine**2) * noise
+    return matrix.astype(np.float16)
 
 
 def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
