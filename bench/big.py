@@ -70,7 +70,7 @@ _CAMERAS = (
 )
 _SIZES = np.array([(4032, 3024), (3024, 4032), (6000, 4000), (1920, 1080), (1200, 1600), (640, 480)], np.int32)
 _INDEXED = ("images", "places")
-#: What the catalog records of a file: the fields of FileStat, the sha256 of its bytes, the perceptual hash of its pixels.
+#: What the catalog records of a file: the fields of FileStat, the sha256 of its bytes, and the perceptual hash.
 FILE = np.dtype(
     [
         ("size", np.int64),

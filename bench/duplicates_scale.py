@@ -427,7 +427,7 @@ def main() -> None:
     parser.add_argument("--against-faiss", action="store_true")
     parser.add_argument("--reuse", action="store_true", help="take the collection that is there")
     parser.add_argument("--files", action="store_true", help="the whole call, on files that are there")
-    parser.add_argument("--make", action="store_true", help="with --files: only make them, the collection and its index")
+    parser.add_argument("--make", action="store_true", help="with --files: make what is to be measured, and end")
     parser.add_argument("--spec", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.spec:

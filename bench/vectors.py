@@ -210,9 +210,7 @@ def block(
     return _unit(matrix).astype(np.float16)
 
 
-def _with_copies(
-    matrix: Float32, copies: npt.NDArray[np.void], first: int, rng: np.random.Generator
-) -> Float16:
+def _with_copies(matrix: Float32, copies: npt.NDArray[np.void], first: int, rng: np.random.Generator) -> Float16:
     """Replace rows of a block, which begins at the row number ``first``, by copies of others."""
     originals, cosine = matrix[copies["original"] - first], copies["cosine"][:, np.newaxis]
     noise = rng.standard_normal(originals.shape, dtype=np.float32)

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import vectors
 from PIL import Image, ImageDraw, ImageEnhance
+from threadpoolctl import threadpool_limits
 
 from imseek.data.user_files.file_stat import RACY_NS
 from imseek.media import perceptual_hash
@@ -109,7 +110,7 @@ def write(root: Path, count: int, copies: npt.NDArray[np.void], seed: int = 0) -
     folders = range(-(-count // _FOLDER))
     originals = [np.flatnonzero(~is_copy[_FOLDER * folder : _FOLDER * (folder + 1)]) for folder in folders]
     parts = [copies[at : at + _FOLDER] for at in range(0, len(copies), _FOLDER)]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _use_one_thread) as pool:
         writing = pool.map(write_folder, repeat(root), folders, originals, repeat(seed))
         for folder, places, made in zip(folders, originals, writing, strict=True):
             records[_FOLDER * folder + places] = made
@@ -119,6 +120,11 @@ def write(root: Path, count: int, copies: npt.NDArray[np.void], seed: int = 0) -
     print(file=sys.stderr)
     records["checked_ns"] = wait_until_old()
     return records
+
+
+def _use_one_thread() -> None:
+    """Products of matrices this small take longer in several threads."""
+    threadpool_limits(1)
 
 
 def wait_until_old() -> int:

@@ -2,9 +2,9 @@
 
     python bench/duplicating/whole_call.py COLLECTION FIGURES >REPORT
 
-is that process: it runs the command as it is, with a callback for progress, and writes to FIGURES what happened: seconds
-and processor time by phase, and the candidates. Processor time is that of the process and of its children, living and
-ended. :func:`measure` starts it and samples the memory of all of them from outside.
+is that process: it runs the command as it is, with a callback for progress, and writes to FIGURES what happened:
+seconds and processor time by phase, and the candidates. Processor time is that of the process and of its children,
+living and ended. :func:`measure` starts it and samples the memory of all of them from outside.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _run(collection: str, figures: Path) -> int:
         )
         return pairs
 
-    duplicates.find = find_all  # type: ignore[assignment]
+    duplicates.find = find_all
     pair_candidates.find = count_candidates
     sys.argv = ["imseek", "duplicates", "--json", "--collection", collection]
     code = main()
