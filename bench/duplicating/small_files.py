@@ -174,7 +174,7 @@ def _save(root: Path, number: int, picture: Image.Image, quality: int) -> npt.ND
         record[name] = getattr(info, f"st_{name}")
     record["inode"] = info.st_ino
     record["content_hash"] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
-    with Image.open(buffer) as stored:
+    with Image.open(buffer, formats=("JPEG",)) as stored:
         record["phash"] = perceptual_hash(np.asarray(stored))
     record["width"], record["height"] = picture.size
     return record
