@@ -37,7 +37,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,6 @@ import recorder
 sys.path.insert(0, str(Path(__file__).parent))
 
 import big
-import vectors
 from duplicating import small_files, whole_call
 
 from imseek import maintenance
@@ -285,7 +283,7 @@ def make_files(work: Path, count: int, cosine: float) -> None:
     save_files(work, copies, records)
     files_s = time.perf_counter() - start
     files = big.Files(work / "photos", records)
-    big.make(work / "collection", count, files=files, live_rows=partial(vectors.rows, copies=copies))
+    big.make(work / "collection", count, files=files, live_rows=small_files.live_rows(copies))
     make_s = time.perf_counter() - start - files_s
     (report,) = maintenance.build_index(work / "collection", IndexPolicy())
     print(
@@ -310,17 +308,17 @@ def set_cosine(root: Path, cosine: float) -> None:
 
 
 def add_file(work: Path) -> None:
-    """Add a copy of the first picture of the last block to the files and to the collection."""
+    """Add a copy of one more picture to the files and to the collection."""
     copies, records = np.load(work / "copies.npy"), np.load(work / "files.npy")
     number = len(records)
-    original = number - 1 - (number - 1) % vectors.ROWS
+    original = np.setdiff1d(np.arange(number), [copies["copy"], copies["original"]])[0]
     copy = np.array([(number, original, "light", 0.95)], small_files.COPY)
     record = small_files.write_copies(work / "photos", copy, seed=0)
     record["checked_ns"] = small_files.wait_until_old()
-    records, copies = np.concatenate([records, record]), np.concatenate([copies, copy])
-    rows = partial(vectors.rows, copies=copies if number % vectors.ROWS else copies[:-1])
-    big.append(work / "collection", 1, files=big.Files(work / "photos", records), live_rows=rows)
-    save_files(work, copies, records)
+    records = np.concatenate([records, record])
+    files = big.Files(work / "photos", records)
+    big.append(work / "collection", 1, files=files, live_rows=small_files.live_rows(copy))
+    save_files(work, np.concatenate([copies, copy]), records)
 
 
 def number_of(member: dict[str, Any]) -> int:
@@ -335,7 +333,6 @@ def run_call(title: str, work: Path) -> None:
     count = report["searched"]
     source = np.arange(count)
     source[copies["copy"]] = copies["original"]
-    source = source[source]  # the added file may be a copy of a copy
     print(
         f"{title}: {call.wall_s:.1f} s, {call.cpu_s:.1f} s of processor; memory outside mapped files "
         f"{call.own_mb:.0f} MB, of the largest of {call.children} children {call.child_mb:.0f} MB, "

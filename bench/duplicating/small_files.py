@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -87,19 +88,20 @@ WAYS: dict[str, tuple[float, Change]] = {
 
 
 def choose_copies(count: int, seed: int = 0) -> npt.NDArray[np.void]:
-    """Return (m,) of COPY: which of ``count`` pictures are copies of which. Both lie in one block of vectors, and no
-    picture occurs twice."""
-    parts = []
-    for start in range(0, count, vectors.ROWS):
-        size = min(vectors.ROWS, count - start)
-        rng = np.random.default_rng([seed, _COPIES, start])
-        part = np.zeros(round(SHARE * size), COPY)
-        ends = start + rng.permutation(size)[: 2 * len(part)]
-        part["copy"], part["original"] = ends[: len(part)], ends[len(part) :]
-        part["way"] = rng.choice(list(WAYS), len(part), p=[share for share, _ in WAYS.values()])
-        part["cosine"] = rng.uniform(*COSINES, len(part))
-        parts.append(part)
-    return np.concatenate(parts)
+    """Return (m,) of COPY: which of ``count`` pictures are copies of which. No picture occurs twice."""
+    rng = np.random.default_rng([seed, _COPIES, count])
+    copies = np.zeros(round(SHARE * count), COPY)
+    ends = rng.permutation(count)[: 2 * len(copies)]
+    copies["copy"], copies["original"] = ends[: len(copies)], ends[len(copies) :]
+    copies["way"] = rng.choice(list(WAYS), len(copies), p=[share for share, _ in WAYS.values()])
+    copies["cosine"] = rng.uniform(*COSINES, len(copies))
+    return np.sort(copies, order="copy")
+
+
+def live_rows(copies: npt.NDArray[np.void]) -> big.Rows:
+    """Return hard vectors of the pictures, where those of ``copies`` (m,) of COPY are near their originals'."""
+    near = vectors.copies_of(copies["copy"], copies["original"], copies["cosine"])
+    return partial(vectors.rows, copies=near)
 
 
 def write(root: Path, count: int, copies: npt.NDArray[np.void], seed: int = 0) -> npt.NDArray[np.void]:
