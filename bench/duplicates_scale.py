@@ -346,6 +346,7 @@ def run_call(title: str, work: Path) -> None:
         recorder.add_row("phases", call=title, phase=phase, **row)
     names = ("candidates", "by_hash", "by_vector", "radius", "least_cosine", "neighbours")
     print("  " + ", ".join(f"{name.replace('_', ' ')} {figures[name]:,}" for name in names))
+    print(f"  candidates by differing bits of their hashes, from 0: {figures['by_distance']}")
     kinds = {(number, other): kind for number, other, kind in _group_pairs(report)}
     right = {pair: kind for pair, kind in kinds.items() if source[pair[0]] == source[pair[1]]}
     wrong = Counter(kind for pair, kind in kinds.items() if pair not in right)
@@ -382,7 +383,7 @@ def run_call(title: str, work: Path) -> None:
         wrong=wrong.total(),
         wrong_kinds=wrong,
         notes=report["notes"],
-        **{name: figures[name] for name in names},
+        **{name: figures[name] for name in (*names, "by_distance")},
     )
 
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 _BEFORE, _AFTER = "starting, reading contents", "report as JSON"
 #: Seconds between two looks at processor time within a phase, and at memory.
 _LEAST_S, _SAMPLE_S = 0.05, 0.02
@@ -165,6 +167,7 @@ def _run(collection: str, figures: Path) -> int:
             candidates=len(pairs),
             by_hash=int((pairs.distance <= reach.radius).sum()),
             by_vector=int((pairs.cosine >= reach.cosine).sum()),
+            by_distance=np.bincount(pairs.distance, minlength=reach.radius + 1)[: reach.radius + 1].tolist(),
             radius=reach.radius,
             least_cosine=reach.cosine,
             neighbours=reach.neighbours,
