@@ -12,21 +12,26 @@ bulk, since ten million of them would take an hour one by one; its indexes are d
 The live images are the rows of `vectors.blocks`, in order of id. `--dead` is the share of further rows that are
 stored and dead, as of pictures that were removed. `--append` adds the next rows in commits of 4,096, as a tail that
 no snapshot covers.
+
+Scripts that need pictures too pass `Files`: then places, hashes and sizes are those of files that are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import recorder
 
@@ -65,6 +70,36 @@ _CAMERAS = (
 )
 _SIZES = np.array([(4032, 3024), (3024, 4032), (6000, 4000), (1920, 1080), (1200, 1600), (640, 480)], np.int32)
 _INDEXED = ("images", "places")
+#: What the catalog records of a file: the fields of FileStat, the sha256 of its bytes, and the perceptual hash.
+FILE = np.dtype(
+    [
+        ("size", np.int64),
+        ("mtime_ns", np.int64),
+        ("ctime_ns", np.int64),
+        ("inode", np.int64),
+        ("checked_ns", np.int64),
+        ("content_hash", np.uint8, (32,)),
+        ("phash", np.uint64),
+        ("width", np.int32),
+        ("height", np.int32),
+    ]
+)
+STAT = ("size", "mtime_ns", "ctime_ns", "inode", "checked_ns")
+#: Returns the vectors from one row number to before another, as arrays.
+Rows: TypeAlias = Callable[[int, int], Iterator[vectors.Float16]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Files:
+    """JPEG files in the folder ``root``: ``records`` (n,) of FILE, by row number."""
+
+    root: Path
+    records: npt.NDArray[np.void]
+
+    @staticmethod
+    def path(number: int) -> bytes:
+        """Return the path of a row's file in the folder."""
+        return b"%04d/%09d.jpg" % (number // 1000, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +119,16 @@ def make(
     encoder: str | None = None,
     dead: float = 0.0,
     profile: vectors.Name = "hard",
+    files: Files | None = None,
+    live_rows: Rows | None = None,
 ) -> BuildTimes:
-    """Make a collection of ``count`` live images in the folder ``root``, which must not contain one."""
+    """Make a collection of ``count`` live images in the folder ``root``, which must not contain one.
+
+    They have the vectors of ``live_rows`` (default: :func:`vectors.rows`), and are pictures in ``files``, if given;
+    then none may be dead.
+    """
+    assert files is None or not dead
+    live_rows = live_rows or partial(vectors.rows, dim=dim, seed=seed, profile=profile)
     with imseek.create(root, encoder=encoder or f"fake:{dim}") as collection:
         width = collection.info().encoder.dim
     if width != dim:
@@ -93,12 +136,16 @@ def make(
     start_time = time.perf_counter()
     seconds = {"vectors": 0.0, "catalog": 0.0}
     with Writer(root, "bench") as writer:
-        source = add(writer, "folder", b"/nowhere/photos").source_id
+        folder = b"/nowhere/photos" if files is None else os.fsencode(files.root.absolute())
+        source = add(writer, "folder", folder).source_id
         indexes = _without_indexes(writer)
         dead_ids: list[int] = []
         for start in range(0, count, SHARD):
             live = min(SHARD, count - start)
-            dead_ids += _add_shard(writer, source, start, live, round(live * dead), dim, seed, profile, seconds)
+            dead_count = round(live * dead)
+            dead_rows = vectors.block(_FAR + start // SHARD, dim, seed, profile=profile)
+            dead_rows = dead_rows[np.arange(dead_count) % len(dead_rows)]
+            dead_ids += _add_shard(writer, source, start, live, dead_rows, live_rows, files, seed, seconds)
             print(f"\r{start + live:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
         at = time.perf_counter()
 
@@ -114,24 +161,34 @@ def make(
     return BuildTimes(**seconds, rest=time.perf_counter() - start_time - sum(seconds.values()))
 
 
-def append(root: Path, count: int, seed: int = 0, profile: vectors.Name = "hard") -> None:
-    """Add the next ``count`` rows, in many small commits."""
+def append(
+    root: Path,
+    count: int,
+    seed: int = 0,
+    profile: vectors.Name = "hard",
+    files: Files | None = None,
+    live_rows: Rows | None = None,
+) -> None:
+    """Add the next ``count`` rows, in many small commits; ``files`` and ``live_rows`` are as of :func:`make`."""
     reader = Reader(root)
     (space,) = reader.current.image_spaces
     start = reader.current.images
+    live_rows = live_rows or partial(vectors.rows, dim=space.dim, seed=seed, profile=profile)
     with Writer(root, "bench") as writer:
         source = writer.catalog.sources()[0].source_id
         for at in range(start, start + count, COMMIT):
-            rows = np.concatenate(list(vectors.rows(at, min(at + COMMIT, start + count), space.dim, seed, profile)))
+            rows = np.concatenate(list(live_rows(at, min(at + COMMIT, start + count))))
             numbers = np.arange(at, at + len(rows))
-            table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers)
+            table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers, files)
             facts = [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
             batch = Changeset(
                 new=[
                     NewImage(
                         source,
-                        _path(at + n),
-                        FileStat(facts[n]["bytes"], 0, 0, at + n + 1, 1),
+                        _path(at + n) if files is None else files.path(at + n),
+                        FileStat(facts[n]["bytes"], 0, 0, at + n + 1, 1)
+                        if files is None
+                        else FileStat(*files.records[list(STAT)][at + n].tolist()),
                         facts[n]["content_hash"],
                         facts[n],
                         {space.space_id: row},
@@ -154,13 +211,14 @@ def _add_shard(
     source: int,
     start: int,
     live: int,
-    dead: int,
-    dim: int,
+    dead_rows: vectors.Float16,
+    live_rows: Rows,
+    files: Files | None,
     seed: int,
-    profile: vectors.Name,
     seconds: dict[str, float],
 ) -> list[int]:
     """Add a shard of live and dead rows; return the ids of the dead ones."""
+    dead, dim = dead_rows.shape
     id_range = writer.take_ids(live + dead)
     shard_id = writer.take_shard()
     ids = np.arange(id_range.start, id_range.stop)
@@ -169,12 +227,10 @@ def _add_shard(
     place = np.sort(rng.choice(live + dead, dead, replace=False))
     is_dead = np.zeros(live + dead, np.bool_)
     is_dead[place] = True
-    dead_rows = vectors.block(_FAR + start // SHARD, dim, seed, profile=profile)
-    dead_rows = dead_rows[np.arange(dead) % len(dead_rows)]
 
     def rows() -> Iterator[vectors.Float16]:
         at = dead_used = 0
-        for block in vectors.rows(start, start + live, dim, seed, profile):
+        for block in live_rows(start, start + live):
             while len(block):
                 # As many positions as take all of the block's rows, with the dead between them.
                 span = is_dead[at : at + len(block)]
@@ -191,7 +247,7 @@ def _add_shard(
     start_time = time.perf_counter()
     numbers = np.full(live + dead, start)  # Dead rows may have any.
     numbers[~is_dead] = np.arange(start, start + live)
-    table = _metadata(ids, rng, numbers)
+    table = _metadata(ids, rng, numbers, files)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
     blocks = shard_files.MatrixBlocks(live + dead, dim, rows())
     staged = [
@@ -207,14 +263,25 @@ def _add_shard(
         insert = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
         each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
         connection.executemany(insert, zip(ids.tolist(), each, strict=True))
-        connection.execute(
-            "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
-            "checked_ns, born, died) SELECT image_id + 1, image_id, ?, "
-            "CAST(printf('%04d/%09d.jpg', image_id / 10000, image_id) AS BLOB), "
-            "200000 + image_id % 4000000, 0, 0, image_id + 1, 1, born, died "
-            "FROM images WHERE image_id BETWEEN ? AND ?",
-            (source, int(ids[0]), int(ids[-1])),
-        )
+        if files is None:
+            connection.execute(
+                "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
+                "checked_ns, born, died) SELECT image_id + 1, image_id, ?, "
+                "CAST(printf('%04d/%09d.jpg', image_id / 10000, image_id) AS BLOB), "
+                "200000 + image_id % 4000000, 0, 0, image_id + 1, 1, born, died "
+                "FROM images WHERE image_id BETWEEN ? AND ?",
+                (source, int(ids[0]), int(ids[-1])),
+            )
+        else:
+            stats = files.records[list(STAT)][start : start + live].tolist()
+            connection.executemany(
+                "INSERT INTO places (place_id, image_id, source_id, path, size, mtime_ns, ctime_ns, inode, "
+                f"checked_ns, born, died) VALUES (?, ?, {source}, ?, ?, ?, ?, ?, ?, {generation}, {FOREVER})",
+                (
+                    (image_id + 1, image_id, files.path(start + n), *stat)
+                    for n, (image_id, stat) in enumerate(zip(ids.tolist(), stats, strict=True))
+                ),
+            )
         documents.forget_index(connection)  # The next writer adds the documents.
 
     writer.apply(change)
@@ -226,8 +293,8 @@ def _path(number: int) -> bytes:
     return b"tail/%09d.jpg" % number
 
 
-def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
-    """Metadata of images with these ids; ``numbers`` are their row numbers."""
+def _metadata(ids: Any, rng: np.random.Generator, numbers: Any, files: Files | None = None) -> pa.Table:
+    """Metadata of images with these ids, pictures in ``files`` if given; ``numbers`` are their row numbers."""
     n = len(ids)
     sizes = _SIZES[rng.integers(0, len(_SIZES), n)]
     first = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -257,6 +324,15 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
         "caption": pa.nulls(n, pa.string()),
         **{field.name: pa.nulls(n, field.type) for field in shard_files.LUMA_COLUMNS},
     }
+    if files is not None:
+        records = files.records[numbers]
+        hashes = pa.py_buffer(np.ascontiguousarray(records["content_hash"]).tobytes())
+        columns |= {
+            "content_hash": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), n, [None, hashes]),
+            "format": pa.array(np.full(n, "JPEG")),
+            "bytes": pa.array(records["size"]),
+            **{name: pa.array(records[name]) for name in ("width", "height", "phash")},
+        }
     draw = pa.field("draw", pa.float64())
     return pa.table(
         [*columns.values(), pa.array(vectors.draws(numbers))],

@@ -11,17 +11,33 @@ more with all parts cached, and after adding one image.
 Recall counts the planted pairs of hashes and, for --asked images, the pairs above a cosine that a scan finds (the
 nearest 32 of each image, which is the limit). `--against-faiss` asks FAISS's multi-index hashing (IndexBinaryMultiHash)
 for the same pairs.
+
+    python bench/duplicates_scale.py --files --count 1000000 --work DIR [--make | --reuse] [--cosine 0.9]
+
+measures the whole `imseek duplicates --json` on pictures that are there: `--count` small JPEG files (4 KB and 4 KB of
+disk each, 2 in 100 altered copies of others: duplicating/small_files.py), and a collection of them with their sizes,
+times, content hashes and perceptual hashes, and with hard vectors, where a copy is as near to its original as .90 to
+.99. The call runs in a process of its own, with the thresholds that an encoder would have whose least cosine of a
+candidate is `--cosine` (.80 is that of `builtin`, among whose vectors fewer are so near each other): without a cache,
+once more, and after one more file. Reported are processor time of the process and its children by phase, memory outside
+mapped files, candidates, pairs and groups, how many of the copies are found, by way, and groups of pictures that have
+nothing to do with each other. `--make` only makes files, collection and index, `--reuse` measures on what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +48,17 @@ import recorder
 sys.path.insert(0, str(Path(__file__).parent))
 
 import big
+from duplicating import small_files, whole_call
 
 from imseek import maintenance
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.data.writing.writer import Writer
 from imseek.duplicates import unique_contents
 from imseek.duplicates.candidates import hamming, pair_candidates
+from imseek.duplicates.pixels.cosine_calibration import store_thresholds
 from imseek.duplicates.pixels.orientations import turn_hashes
+from imseek.duplicates.pixels.verdict import DEFAULTS
 from imseek.progress import Progress, Task
 from imseek.types.collection_info import IndexPolicy
 
@@ -253,6 +273,147 @@ def compare_hashing(root: Path, count: int, radius: int, query_count: int = 5000
     )
 
 
+def make_files(work: Path, count: int, cosine: float) -> None:
+    """Make files, a collection of them, and its index, in the folder ``work``."""
+    for folder in (work / "photos", work / "collection"):
+        shutil.rmtree(folder, ignore_errors=True)
+    start = time.perf_counter()
+    copies = small_files.choose_copies(count)
+    records = small_files.write(work / "photos", count, copies)
+    save_files(work, copies, records)
+    files_s = time.perf_counter() - start
+    files = big.Files(work / "photos", records)
+    big.make(work / "collection", count, files=files, live_rows=small_files.live_rows(copies))
+    make_s = time.perf_counter() - start - files_s
+    (report,) = maintenance.build_index(work / "collection", IndexPolicy())
+    print(
+        f"{count:,} files of {records['size'].mean():.0f} bytes in {files_s:.0f} s, collection in {make_s:.0f} s; "
+        f"index: {report.outcome} in {report.seconds:.0f} s"
+    )
+    recorder.put(files_s=files_s, collection_s=make_s, index_s=report.seconds, mean_bytes=records["size"].mean())
+    set_cosine(work / "collection", cosine)
+
+
+def save_files(work: Path, copies: npt.NDArray[np.void], records: npt.NDArray[np.void]) -> None:
+    np.save(work / "copies.npy", copies)
+    np.save(work / "files.npy", records)
+
+
+def set_cosine(root: Path, cosine: float) -> None:
+    """Store the thresholds of the collection's encoder, as measuring it would have found them."""
+    others = {name: max(cosine, getattr(DEFAULTS, name)) for name in ("fine_cosine", "scene_cosine", "unread_cosine")}
+    fingerprint = Reader(root).current.space.fingerprint
+    with Writer(root, "bench") as writer:
+        store_thresholds(writer, fingerprint, replace(DEFAULTS, near_cosine=cosine, **others))
+
+
+def add_file(work: Path) -> None:
+    """Add a copy of one more picture to the files and to the collection."""
+    copies, records = np.load(work / "copies.npy"), np.load(work / "files.npy")
+    number = len(records)
+    original = np.setdiff1d(np.arange(number), [copies["copy"], copies["original"]])[0]
+    copy = np.array([(number, original, "light", 0.95)], small_files.COPY)
+    record = small_files.write_copies(work / "photos", copy, seed=0)
+    record["checked_ns"] = small_files.wait_until_old()
+    records = np.concatenate([records, record])
+    files = big.Files(work / "photos", records)
+    big.append(work / "collection", 1, files=files, live_rows=small_files.live_rows(copy))
+    save_files(work, np.concatenate([copies, copy]), records)
+
+
+def number_of(member: dict[str, Any]) -> int:
+    """Return the number of a picture in a report by the path of its file."""
+    return int(Path(member["path"]).stem)
+
+
+def run_call(title: str, work: Path) -> None:
+    """Run `imseek duplicates` once; print what it took and what it found."""
+    call, report = whole_call.measure(work / "collection", work)
+    figures, copies = call.figures, np.load(work / "copies.npy")
+    count = report["searched"]
+    source = np.arange(count)
+    source[copies["copy"]] = copies["original"]
+    print(
+        f"{title}: {call.wall_s:.1f} s, {call.cpu_s:.1f} s of processor; memory outside mapped files "
+        f"{call.own_mb:.0f} MB, of the largest of {call.children} children {call.child_mb:.0f} MB, "
+        f"of all together {call.all_mb:.0f} MB"
+    )
+    for phase, row in figures["phases"].items():
+        print(
+            f"  {phase:28} {row['wall_s']:8.1f} s, {row['cpu_s']:8.1f} s of processor, {row['children_cpu_s']:.1f} of "
+            f"it in children; {row.get('total', 0):,.0f}"
+        )
+        recorder.add_row("phases", call=title, phase=phase, **row)
+    names = ("candidates", "by_hash", "by_vector", "radius", "least_cosine", "neighbours")
+    print("  " + ", ".join(f"{name.replace('_', ' ')} {figures[name]:,}" for name in names))
+    print(f"  candidates by differing bits of their hashes, from 0: {figures['by_distance']}")
+    kinds = {(number, other): kind for number, other, kind in _group_pairs(report)}
+    right = {pair: kind for pair, kind in kinds.items() if source[pair[0]] == source[pair[1]]}
+    wrong = Counter(kind for pair, kind in kinds.items() if pair not in right)
+    found = Counter(right.values())
+    missing = 0
+    for way in small_files.WAYS:
+        ends = np.sort(np.stack([copies["copy"], copies["original"]], axis=1)[copies["way"] == way], axis=1).tolist()
+        by_kind = Counter(right[a, b] for a, b in ends if (a, b) in right)
+        missing += len(ends) - by_kind.total()
+        print(f"  {way:10} {by_kind.total():,} of {len(ends):,}: {dict(by_kind)}")
+        recorder.add_row("ways", call=title, way=way, copies=len(ends), found=by_kind.total(), kinds=by_kind)
+    recall = 1 - missing / max(1, len(copies))
+    print(
+        f"  {len(report['groups']):,} groups; pairs {report['pairs']}; in groups {dict(found)}, recall {recall:.4f}; "
+        f"of unrelated pictures {dict(wrong)}",
+        *report["notes"],
+        sep="\n  ",
+    )
+    recorder.add_row(
+        "calls",
+        call=title,
+        images=count,
+        wall_s=call.wall_s,
+        cpu_s=call.cpu_s,
+        children_cpu_s=sum(row["children_cpu_s"] for row in figures["phases"].values()),
+        own_mb=call.own_mb,
+        resident_mb=call.resident_mb,
+        child_mb=call.child_mb,
+        all_mb=call.all_mb,
+        children=call.children,
+        groups=len(report["groups"]),
+        pairs=report["pairs"],
+        recall=recall,
+        wrong=wrong.total(),
+        wrong_kinds=wrong,
+        notes=report["notes"],
+        **{name: figures[name] for name in (*names, "by_distance")},
+    )
+
+
+def _group_pairs(report: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
+    """Yield the pairs of a report's groups by the numbers of their pictures, the lower one first, and their kind: that
+    of a picture and the one to keep, or of the group."""
+    for group in report["groups"]:
+        members = [(number_of(member), member["pair"]) for member in group["members"]]
+        for (a, first), (b, second) in combinations(members, 2):
+            kind = second["kind"] if first is None else group["kind"]
+            yield min(a, b), max(a, b), kind
+
+
+def measure_files(options: argparse.Namespace) -> None:
+    work = options.work.absolute()
+    if not options.reuse:
+        work.mkdir(parents=True, exist_ok=True)
+        make_files(work, options.count, options.cosine)
+    if options.make:
+        return
+    recorder.put(images=len(np.load(work / "files.npy", mmap_mode="r")), load=os.getloadavg())
+    if options.reuse:
+        set_cosine(work / "collection", options.cosine)
+    shutil.rmtree(work / "collection" / "cache", ignore_errors=True)
+    run_call("without a cache", work)
+    run_call("again", work)
+    add_file(work)
+    run_call("after one more file", work)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000)
@@ -263,10 +424,15 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=2000)
     parser.add_argument("--against-faiss", action="store_true")
     parser.add_argument("--reuse", action="store_true", help="take the collection that is there")
+    parser.add_argument("--files", action="store_true", help="the whole call, on files that are there")
+    parser.add_argument("--make", action="store_true", help="with --files: make what is to be measured, and end")
     parser.add_argument("--spec", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.spec:
         work(json.loads(options.spec))
+        return
+    if options.files:
+        measure_files(options)
         return
     root = options.work / "collection"
     if not options.reuse:

@@ -129,6 +129,24 @@ class Mixture:
     text_axes: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Copies:
+    """Rows that are near-copies of others: their ``numbers`` (m,), the rows ``originals`` (m, dim) of which they are
+    copies, and the ``cosines`` (m,) of the two."""
+
+    numbers: npt.NDArray[np.int64]
+    originals: Float32
+    cosines: Float32
+
+    def put(self, matrix: Float32, first: int, rng: np.random.Generator) -> None:
+        """Replace rows of ``matrix``, whose row numbers begin with ``first``, by copies."""
+        here = np.flatnonzero((self.numbers >= first) & (self.numbers < first + len(matrix)))
+        originals, cosines = self.originals[here], self.cosines[here, np.newaxis]
+        noise = rng.standard_normal(originals.shape, dtype=np.float32)
+        noise = _unit(noise - np.einsum("ij,ij->i", noise, originals)[:, np.newaxis] * originals)
+        matrix[self.numbers[here] - first] = cosines * originals + np.sqrt(1 - cosines**2) * noise
+
+
 @lru_cache(maxsize=4)
 def mixture(dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Mixture:
     form = PROFILES[profile]
@@ -169,24 +187,64 @@ def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile:
         yield block(number, dim, seed, rows, profile)[: count - start]
 
 
-def rows(start: int, stop: int, dim: int = DIM, seed: int = 0, profile: Name = "hard") -> Iterator[Float16]:
-    """The rows from ``start`` to before ``stop`` of :func:`blocks`, as arrays of at most a block."""
+def rows(
+    start: int,
+    stop: int,
+    dim: int = DIM,
+    seed: int = 0,
+    profile: Name = "hard",
+    copies: Copies | None = None,
+) -> Iterator[Float16]:
+    """The rows from ``start`` to before ``stop`` of :func:`blocks`, as arrays of at most a block; ``copies`` are as of
+    :func:`block`."""
     for number in range(start // ROWS, -(-stop // ROWS)):
         first = number * ROWS
-        yield block(number, dim, seed, profile=profile)[max(0, start - first) : stop - first]
+        yield block(number, dim, seed, profile=profile, copies=copies)[max(0, start - first) : stop - first]
 
 
-def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS, profile: Name = "hard") -> Float16:
-    """(rows, dim) float16: the block of this number, from 0."""
+def block(
+    number: int,
+    dim: int = DIM,
+    seed: int = 0,
+    rows: int = ROWS,
+    profile: Name = "hard",
+    copies: Copies | None = None,
+) -> Float16:
+    """(rows, dim) float16: the block of this number, from 0.
+
+    Its copies and near-copies are random ones of its rows, or those of ``copies`` and no others.
+    """
     rng = np.random.default_rng([seed, _IMAGES, number])
     matrix = _draw(mixture(dim, seed, profile), rng, rows)
-    copies, near = int(rows * COPIES), int(rows * NEAR_COPIES)
-    positions = rng.permutation(rows)[: 2 * (copies + near)]
-    copied, originals = positions[: copies + near], positions[copies + near :]
+    if copies is not None:
+        matrix = _unit(matrix)
+        copies.put(matrix, number * rows, rng)
+        return matrix.astype(np.float16)
+    exact, near = int(rows * COPIES), int(rows * NEAR_COPIES)
+    positions = rng.permutation(rows)[: 2 * (exact + near)]
+    copied, originals = positions[: exact + near], positions[exact + near :]
     matrix[copied] = matrix[originals]
     noise = rng.standard_normal((near, dim), dtype=np.float32) * np.float32(0.14 / np.sqrt(dim))
-    matrix[copied[copies:]] += noise
+    matrix[copied[exact:]] += noise
     return _unit(matrix).astype(np.float16)
+
+
+def copies_of(
+    numbers: npt.NDArray[np.int64],
+    originals: npt.NDArray[np.int64],
+    cosines: Float32,
+    dim: int = DIM,
+    seed: int = 0,
+    profile: Name = "hard",
+) -> Copies:
+    """The rows ``numbers`` (m,) as copies of the rows ``originals`` (m,), wherever these are; all blocks with some of
+    them are drawn. No original may be a copy."""
+    matrix = np.empty((len(numbers), dim), np.float32)
+    for number in np.unique(originals // ROWS).tolist():
+        here = originals // ROWS == number
+        rows = _draw(mixture(dim, seed, profile), np.random.default_rng([seed, _IMAGES, number]), ROWS)
+        matrix[here] = _unit(rows[originals[here] - number * ROWS])
+    return Copies(numbers, matrix, cosines)
 
 
 def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:

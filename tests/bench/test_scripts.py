@@ -127,6 +127,12 @@ CASES = (
         "--count 2000 --work {tmp} --turns 1 --asked 50 --against-faiss",
         ("planted_recall", "runs.wall_s", "runs.own_mb", "near_s", "faiss_near_s"),
     ),
+    Case(
+        "duplicates_scale",
+        "--files --count 2000 --work {tmp}",
+        ("calls.cpu_s", "calls.own_mb", "calls.candidates", "calls.recall", "phases.cpu_s", "ways.found"),
+        id="files",
+    ),
     Case("edited", f"{_STAMPS} --half A --every 400", ("same.precision", "same.recall")),
     Case("efficiency", "ViT-B-32 --precision fp32 --batch 1", ("models.forward_ms", "models.efficiency")),
     Case("icicles", "{tmp}/search.svg --runs 1 -- search red -c {colours}", ("processor_s", "samples")),
