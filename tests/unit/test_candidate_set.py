@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,8 +15,7 @@ def candidates(count: int) -> CandidateSet:
     scores = np.linspace(0.9, 0.1, count).astype(np.float32)
     matches = Matches(np.arange(count, dtype=np.int64) * 3, scores)
     made = CandidateSet.of(matches, words=np.arange(count) / 2, shares=np.arange(count) / 4)
-    values = [getattr(made, field.name) for field in fields(made)]
-    return CandidateSet(*values[:4], tuple((n,) for n in range(count)), *values[5:8], irrelevant=4, lost=0.25)
+    return replace(made, others=tuple((n,) for n in range(count)), irrelevant=4, lost=0.25)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 3), (2, 5), (0, 5), (4, 9), (5, 6), (9, 12), (0, 0)])
