@@ -20,11 +20,10 @@ from imseek.analysis.snapshot_session import SnapshotSession
 from imseek.analysis.space_vectors import Vectors
 from imseek.captions.encode_texts import encode_unique_texts, load_text_encoder
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors import IdSet, VectorIndex, tuning
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.index_info import info_of
 from imseek.data.vectors.index_metadata import RECALL_K
-from imseek.data.vectors.tuning import text_like_queries
 from imseek.errors import QueryError, UsageError
 from imseek.evaluate.results import NeighbourKind, NeighbourReport, QueryKind, QueryOrigin
 from imseek.evaluate.retrieval_evaluation import space_of
@@ -138,7 +137,11 @@ def _iter_query_sets(
             rows_of_captions = caption_vectors.of(_draw_ids(caption_vectors, request.queries))
             yield _QuerySet("text", "captions", rows_of_captions, np.full(len(rows_of_captions), -1, np.int64))
             return
-    synthetic = text_like_queries(rows[is_nonzero], seed=_SEED)
+    # Few rows do not show how all are spread.
+    rows = vectors.of(_draw_ids(vectors, max(request.queries, tuning.QUERIES)))
+    synthetic = tuning.text_like_queries(rows[rows.any(axis=1)], seed=_SEED)
+    count = min(request.queries, len(synthetic))
+    synthetic = synthetic[np.linspace(0, len(synthetic) - 1, count).astype(np.int64)]
     yield _QuerySet("text", "made from pictures", synthetic, np.full(len(synthetic), -1, np.int64))
 
 

@@ -81,6 +81,22 @@ class CandidateSet:
             self.lost,
         )
 
+    def between(self, start: int, stop: int) -> CandidateSet:
+        """Return the candidates from position ``start`` to before ``stop``, of the same arrays."""
+        part = slice(start, stop)
+        return CandidateSet(
+            self.ids[part],
+            self.scores[part],
+            self.relevance[part],
+            self.owners[part],
+            self.others[part],
+            self.words[part],
+            self.shares[part],
+            self.reranked[part],
+            self.irrelevant,
+            self.lost,
+        )
+
     def sort_by(self, relevance: Float32) -> CandidateSet:
         """Sort by another relevance (m,), highest first; ties keep their order."""
         return replace(self, relevance=relevance).take(np.argsort(-relevance, kind="stable"))

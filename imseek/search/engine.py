@@ -216,22 +216,25 @@ class BaseEngine(ABC, Generic[StoredT]):
             query_vectors = self._encoder.encode(query, reader, spaces, generation.sample, texts or {})
         allowed = None if query.where is None else self._allowed(query.where, generation)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
+        has_texts = query.by == "auto" and has_words(query)
+        words = self._match_words(reader, query, MAX_WORD_MATCHES, allowed) if has_texts else None
+        if words is not None and words.note is not None:
+            words = replace(NO_WORDS, note=words.note)
         prepared = PreparedQuery(
             query, window, generation, spaces, indexes, query_vectors, allowed, total, self._encoder,
-            reranker=reranker, originals=self._originals, curve=curve,
+            NO_WORDS if words is None else words, reranker=reranker, originals=self._originals, curve=curve,
             threshold=threshold, notes=notes,
         )  # fmt: skip
-        has_texts = query.by == "auto" and has_words(query)
         if has_texts and (captions := self._match_captions(prepared, generation, texts or {})) is not None:
             prepared = replace(prepared, captions=captions)
         if query.more or query.less:
             from imseek.search.feedback import refine_query
 
             prepared = refine_query(prepared)
-        if has_texts:
-            prepared = self._add_words(prepared, generation)
-            if query.cutoff == "auto":
-                prepared = replace(prepared, has_names=self._has_names(reader, spaces[0]))
+        if words is not None:
+            prepared = _calibrate_words(prepared)
+        if has_texts and query.cutoff == "auto":
+            prepared = replace(prepared, has_names=self._has_names(reader, spaces[0]))
         return prepared
 
     def _prepare_words(self, query: Query, window: PageWindow, generation: Generation[StoredT]) -> PreparedQuery:
@@ -251,22 +254,6 @@ class BaseEngine(ABC, Generic[StoredT]):
             words = replace(remaining, total=len(remaining.ids))
         vectors = QueryVectors((), ())
         return PreparedQuery(query, window, generation, (), (), vectors, allowed, words.total, self._encoder, words)
-
-    def _add_words(self, prepared: PreparedQuery, generation: Generation[StoredT]) -> PreparedQuery:
-        """Add the images whose words or captions match, with their cosines, and the calibration if there are any."""
-        query = prepared.query
-        words = self._match_words(generation.reader, query, MAX_WORD_MATCHES, prepared.allowed)
-        if words is None:
-            return prepared
-        if words.note is not None:
-            words = replace(NO_WORDS, note=words.note)
-        if prepared.captions is not None and len(prepared.captions.ids):
-            words = words.with_captions(prepared.captions)
-        if not len(words.ids):
-            return replace(prepared, words=words)  # Beside other collections, its images count as without these words.
-        words = replace(words, cosines=prepared.scores_of(words.ids))
-        (prepared,) = _calibrate([replace(prepared, words=words)])
-        return prepared
 
     def find(self, queries: Sequence[PreparedQuery]) -> list[RankedCandidates]:
         """Search the indexes for each query and apply the stages that work within one collection."""
@@ -442,7 +429,9 @@ class Engine(BaseEngine[Reader]):
         texts = None
         if query.by == "auto" and len(matches.ids) and words.has_tokens(_TEXT_TOKENS):
             texts = reader.match_words(words, looked_up, _TEXT, among, _TEXT_TOKENS)
-        hits = replace(WordHits.of(matches, texts), frequency=frequency)
+        hits = WordHits.of(matches, texts)
+        if among is not None:
+            hits = replace(hits, frequency=frequency)
         for negative in unwanted:  # An image that has all of its words is left out.
             negative_matches = reader.match_words(negative, len(hits.ids), among=hits.ids.tolist())
             remaining = hits.take(
@@ -516,6 +505,21 @@ def _read_calibration(reader: Reader) -> CutoffCalibration | CorruptCollectionEr
         return read_calibration(reader.root)
     except CorruptCollectionError as error:
         return error
+
+
+def _calibrate_words(prepared: PreparedQuery) -> PreparedQuery:
+    """Add the images whose captions match to those whose words do, all with their cosines, and the calibration.
+
+    Where nothing matches, the query stays as it is: beside other collections, its images count as without these words.
+    """
+    words, captions = prepared.words, prepared.captions
+    if captions is not None and len(captions.ids):
+        words = words.with_captions(captions)
+    if not len(words.ids):
+        return prepared
+    words = replace(words, cosines=prepared.scores_of(words.ids))
+    (prepared,) = _calibrate([replace(prepared, words=words)])
+    return prepared
 
 
 def compare_collections(queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:

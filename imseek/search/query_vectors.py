@@ -127,8 +127,11 @@ class QueryEncoder:
             notes += term_notes
         units, lengths = [], []
         for space, terms, space_weights in zip(spaces, vectors, weights, strict=True):
-            rows = sample(space) if len(terms) > 1 else np.empty((0, space.dim), np.float32)
-            direction, length = fuse_terms(terms, space_weights, rows)
+            if len(query.terms) == 1:  # Its weight is 1.
+                units.append(terms[0].astype(np.float32))
+                lengths.append(1.0)
+                continue
+            direction, length = fuse_terms(terms, space_weights, sample(space))
             units.append(_unit(direction, "the query").astype(np.float32))
             lengths.append(length)
         return QueryVectors(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)

@@ -166,7 +166,7 @@ def cut_page(
     groups: list[CandidateGroup] = []
     if query.group_by is None:
         count = len(candidates) + more
-        page = candidates.take(range(len(candidates))[offset:end])
+        page = candidates.between(offset, end)
         if sorts_page:
             page = sort_by_date(page, query, context)
     else:
@@ -182,7 +182,7 @@ def cut_page(
             start += len(group_set)
             group_sets.append(group_set)
         page = concatenate(group_sets)
-    is_reranked = bool(np.isfinite(candidates.reranked).any())
+    is_reranked = query.rerank is not None and bool(np.isfinite(candidates.reranked).any())
     return CandidatePage(page, tuple(groups), end if end < count else None, is_reranked)
 
 

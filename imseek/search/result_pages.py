@@ -50,6 +50,9 @@ _SUM: Final = struct.Struct(">I")
 #: Fields of a query that may differ between pages of one answer.
 _IGNORED_FIELDS: Final = frozenset({"page", "limit"})
 
+#: Types whose values are hashed as Python writes them.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
 #: The largest depth that fits into the four bytes of a token.
 _DEEPEST = 2**32 - 1
 
@@ -226,7 +229,8 @@ def _look_up(
         for owner, one in enumerate(rankings):
             reader = one.prepared.reader
             readers[id(reader)] = reader
-            ids = page.candidates.ids[page.candidates.owners == owner].tolist()
+            page_ids = page.candidates.ids
+            ids = (page_ids if len(rankings) == 1 else page_ids[page.candidates.owners == owner]).tolist()
             ids_by_reader.setdefault(id(reader), {}).update(dict.fromkeys(ids))
     data_by_reader = {}
     for key, reader in readers.items():
@@ -367,7 +371,10 @@ def _fields_of(query: type) -> tuple[tuple[str, Any], ...]:
 
 def _update(sha: Any, value: Any) -> None:
     """Feed a value with its type and length, so that different values never hash the same input."""
-    if isinstance(value, tuple | list):
+    if type(value) in _PLAIN:
+        data = repr(value).encode("utf-8", "backslashreplace")
+        sha.update(f"{type(value).__name__} {len(data)} ".encode() + data)
+    elif isinstance(value, tuple | list):
         sha.update(f"<{len(value)}>".encode())
         for member in value:
             _update(sha, member)

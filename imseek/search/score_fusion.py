@@ -201,7 +201,7 @@ class WordHits:
 
     def first(self, count: int) -> WordHits:
         """Return the best ``count`` matches."""
-        return self.take(range(min(count, len(self.ids))))
+        return self if len(self.ids) <= count else self.take(range(count))
 
     @classmethod
     def empty(cls) -> WordHits:

@@ -106,6 +106,18 @@ def test_the_order_is_that_of_all_images_by_the_sum_of_evidence(opened: imseek.C
         assert ids(opened.search(replace(query, limit=limit))) == expected[:limit]
 
 
+@pytest.mark.parametrize("text", ["xyzzy", "xyzzy plugh", "xyz*"])
+def test_words_that_no_image_has_leave_the_order_of_the_pictures(opened: imseek.Collection, text: str) -> None:
+    reader = Reader(opened.path)
+    for among in (None, ids(opened.search("cat"))[:3]):
+        found = reader.match_words(words_of(Query((Term(text=text),))), 100, among=among)
+        assert (len(found.ids), found.total, found.is_exact, found.note) == (0, 0, True, None)
+        assert found.documents == reader.current.images
+    by_words, by_image = (opened.search(text, by=by, limit=9) for by in ("auto", "image"))
+    assert by_words.hits == by_image.hits
+    assert all(not hit.matches for hit in by_words)
+
+
 def test_pages_fit_together(opened: imseek.Collection) -> None:
     whole = ids(opened.search(replace(AUTO, limit=40)))
     assert len(whole) == 40

@@ -10,7 +10,7 @@ import pytest
 
 from imseek.encoders.base import Encoder
 from imseek.search import query_vectors
-from imseek.search.query import as_query
+from imseek.search.query import Query, Term, as_query
 from imseek.search.query_vectors import QueryEncoder
 from imseek.types.spaces import SpaceInfo
 
@@ -31,6 +31,17 @@ class Counting:
 
 class Space:
     dim, fingerprint = 2, "one"
+
+
+def test_one_term_has_the_same_direction_whatever_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QueryEncoder, "encoder", lambda *_: cast(Encoder, Counting()))
+    encoder, space = QueryEncoder(cast(Any, None), cast(Any, None)), cast(SpaceInfo, Space())
+    for weight in (1.0, 0.25, 3.0):
+        query = Query((Term(text="sea", weight=weight),))
+        vectors = encoder.encode(query, cast(Any, None), [space], cast(Any, None))
+        assert vectors.units[0] == pytest.approx(np.array([3, 1]) / np.sqrt(10), abs=1e-7)
+        assert vectors.units[0].dtype == np.float32
+        assert vectors.shares == (1.0,)
 
 
 def test_a_text_is_encoded_once_while_it_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

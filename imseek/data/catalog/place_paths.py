@@ -123,4 +123,6 @@ def container_suffix(path: bytes) -> bytes:
 
 def file_uri(path: bytes) -> str:
     """Return the URI of a whole file; a URL is one already."""
-    return os.fsdecode(path) if _URL.match(path) else "file://" + quote_from_bytes(path)
+    if path[:1] != b"/" and _URL.match(path):
+        return os.fsdecode(path)
+    return "file://" + quote_from_bytes(path)

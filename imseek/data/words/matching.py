@@ -257,6 +257,8 @@ def _match(
     units = units_of(query)
     single = units[: len(units) - len(query.phrases)]
     frequencies: dict[Unit, _Frequency] = {unit: index.frequency(unit, documents) for unit in single}
+    if not query.phrases and not any(frequency.count for frequency in frequencies.values()):
+        return _no_matches(documents, None)
     # Phrases of common words are searched for only where those words were counted.
     bounds = _phrase_bounds(index, query, documents)
     frequencies |= {

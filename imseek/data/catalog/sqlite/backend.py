@@ -53,7 +53,7 @@ class SqliteBackend:
         if not os.access(self._root, os.W_OK):
             return None
         try:
-            info = self._path.stat()
+            info = os.stat(self._path)
         except OSError:
             return (os.getpid(),)
         return os.getpid(), info.st_dev, info.st_ino
