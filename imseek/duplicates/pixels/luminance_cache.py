@@ -19,8 +19,8 @@ SmallLuminance = npt.NDArray[np.uint8]
 
 #: Longer side of the luminance pictures, in pixels.
 SIDE: Final = 160
-#: Size limit of the cache: some ten thousand pictures.
-CACHE_BYTES: Final = 256 * 2**20
+#: Size limit of the cache: some five thousand pictures.
+CACHE_BYTES: Final = 128 * 2**20
 _LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
