@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imseek.analysis.blas_threads import one_blas_thread
+from imseek.blas_threads import one_blas_thread
 from imseek.types.arrays import Float32
 
 Float64 = npt.NDArray[np.float64]

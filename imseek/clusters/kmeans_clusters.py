@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from imseek.analysis.blas_threads import one_blas_thread
 from imseek.analysis.space_vectors import Vectors
 from imseek.analysis.unique_vectors import hash_rows
+from imseek.blas_threads import one_blas_thread
 from imseek.clusters import gram_kmeans
 from imseek.clusters.results import ClusterMethod
 from imseek.data.vectors import kmeans

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from imseek.analysis.blas_threads import one_blas_thread
+from imseek.blas_threads import one_blas_thread
 
 
 def _threads() -> set[int]:

@@ -9,12 +9,15 @@ searching one query at a time takes ten times as long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from imseek.blas_threads import one_blas_thread
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, VectorIndex
 from imseek.data.vectors.mmap_residency import ResidencyLimiter, release
 from imseek.data.vectors.row_locations import RowLocations
@@ -40,8 +43,10 @@ _PAIR_BLOCK: Final = 8192
 #: From this many queries for each list on, reading all rows of a list takes less time than their codes would spare.
 _QUERIES_PER_LIST: Final = 4
 #: Rows of lists that are read at the same time, and rows of one list that are multiplied.
-_LIST_ROWS: Final = 32_768
+_LIST_ROWS: Final = 16_384
 _PIECE_ROWS: Final = 4096
+#: Threads that compare lists, each with rows of its own.
+_THREADS: Final = 2
 _LAST_ID: Final = np.iinfo(np.int64).max
 #: A generous bound on the error of a float32 product, and of one with a stored row: a unit vector rounded to float16.
 _ROUNDING: Final = 1e-4
@@ -158,20 +163,37 @@ class RangeSearch:
         order = np.argsort(number, kind="stable")
         starts = np.flatnonzero(np.diff(number[order], prepend=-1))
         members_of_lists = np.split(query[order], starts[1:])
+        members_by_list = zip(number[order][starts].tolist(), members_of_lists, strict=True)
+        groups = self._group_pieces(snapshot, members_by_list, last)
+        # Products of single lists are too small to be divided among threads of BLAS, which would wait for each other.
+        with one_blas_thread(), ThreadPoolExecutor(_THREADS) as pool:
+            pending: deque[Future[tuple[Ids, Ids, Float32]]] = deque()
+            for pieces in groups:
+                pending.append(pool.submit(self._multiply, pieces, rows, queries, least, pairs))
+                if len(pending) > _THREADS:
+                    pairs.add(*pending.popleft().result())
+            for future in pending:
+                pairs.add(*future.result())
+
+    def _group_pieces(
+        self, snapshot: Snapshot, members_by_list: Iterable[tuple[int, Ids]], last: int
+    ) -> Iterator[list[tuple[Ids, Ids]]]:
+        """Yield pieces of lists, each the numbers of the queries to compare it with and its ids up to ``last``: as many
+        at a time as are read together."""
         pieces: list[tuple[Ids, Ids]] = []
         waiting = 0
-        for first, members in zip(number[order][starts].tolist(), members_of_lists, strict=True):
-            ids = snapshot.ids_of_list(first)
+        for number, members in members_by_list:
+            ids = snapshot.ids_of_list(number)
             ids = ids[ids <= last]
             ids = ids[self._snapshot_ids.marks(ids)]
             for start in range(0, len(ids), _PIECE_ROWS):
                 pieces.append((members, ids[start : start + _PIECE_ROWS]))
                 waiting += len(pieces[-1][1])
                 if waiting >= _LIST_ROWS:
-                    self._multiply(pieces, rows, queries, least, pairs)
+                    yield pieces
                     pieces, waiting = [], 0
         if pieces:
-            self._multiply(pieces, rows, queries, least, pairs)
+            yield pieces
 
     def _multiply(
         self,
@@ -180,8 +202,8 @@ class RangeSearch:
         queries: Float32,
         least: float,
         pairs: _MatchCollector,
-    ) -> None:
-        """Add the matches between the queries and the images of each piece, given as query numbers and ids."""
+    ) -> tuple[Ids, Ids, Float32]:
+        """Return the matches of all pieces: query numbers, ids, cosines. ``pairs`` only learns which have too many."""
         ids = np.concatenate([of_piece for _, of_piece in pieces])
         order = np.argsort(ids)  # so that files are read from front to back
         stored = self._rows.of(ids[order])[1]
@@ -201,10 +223,11 @@ class RangeSearch:
                 query, hit = _likely_pairs(queries[numbers] @ columns, least - _ROW_ROUNDING, pairs, numbers)
                 found.append((query, hit + begin))
         query, hit = (np.concatenate(part) for part in zip(*found, strict=True))
+        cosines = np.empty(len(query), np.float32)
         for part in _pair_blocks(len(query)):
-            cosines = _cosines(rows[query[part]], stored[places[hit[part]]])
-            is_match = cosines >= least
-            pairs.add(query[part][is_match], ids[hit[part]][is_match], cosines[is_match])
+            cosines[part] = _cosines(rows[query[part]], stored[places[hit[part]]])
+        is_match = cosines >= least
+        return query[is_match], ids[hit[is_match]], cosines[is_match]
 
     def _probe(
         self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, last: int, pairs: _MatchCollector
