@@ -17,16 +17,21 @@ DEFAULT_LOOKS: Final = 100_000
 _RARELY_BY_CHANCE: Final = 6
 #: What a near hash counts beside the cosine.
 _NEAR_HASH: Final = 0.2
+#: Of 7,200 copies among 3,000 drawings and photographs, sixteen have hashes that differ in more bits and a cosine that is
+#: lower by this than the least one that proposes a pair.
+_FAR_BELOW: Final = 0.3
 
 
 def select_most_promising(
-    distance: Bits, cosine: Float32, near_bits: int, most: int = DEFAULT_LOOKS
+    distance: Bits, cosine: Float32, near_bits: int, near_cosine: float, most: int = DEFAULT_LOOKS
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask (n,) of the ``most`` candidates that are likeliest to show the same picture.
+    """Return a mask (n,) of the ``most`` candidates that are likeliest to show the same picture, or of all if there are
+    no more.
 
     Hashes that differ in at most 6 bits come first, nearest first; then all others by cosine, which is also high for
     pictures of the same subject, plus .2 for hashes within ``near_bits``. An unknown ``cosine`` (NaN) counts as -1:
-    then those with near hashes are nearest first, too.
+    then those with near hashes are nearest first, too. Those of more than 6 bits whose cosine is far below
+    ``near_cosine`` are left out, even if there is room for them: most are near by chance.
     """
     if len(distance) <= most:
         return np.ones(len(distance), np.bool_)
@@ -36,4 +41,4 @@ def select_most_promising(
     order = np.lexsort((distance, -promise, by_hash))
     is_selected = np.zeros(len(distance), np.bool_)
     is_selected[order[:most]] = True
-    return is_selected
+    return is_selected & ~((distance > certain_bits) & (cosine < near_cosine - _FAR_BELOW))

@@ -95,7 +95,7 @@ def classify_cached(
     and vector. Progress counts the candidates that are to be compared and are not cached.
     """
     candidates = _CandidateArrays(a, b, distance, orientation, cosine, ids, *hashes)
-    is_promising = select_most_promising(distance, cosine, thresholds.near_bits, most)
+    is_promising = select_most_promising(distance, cosine, thresholds.near_bits, thresholds.near_cosine, most)
     if not most:
         blind = classify(*candidates.candidates, load_nothing, thresholds=thresholds)
         return replace(blind, unread=0, unseen=blind.unread, fast=True)
