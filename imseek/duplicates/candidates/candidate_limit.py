@@ -17,8 +17,8 @@ DEFAULT_LOOKS: Final = 100_000
 _RARELY_BY_CHANCE: Final = 6
 #: What a near hash counts beside the cosine.
 _NEAR_HASH: Final = 0.2
-#: Of 7,200 copies among 3,000 drawings and photographs, sixteen have hashes that differ in more bits and a cosine that is
-#: lower by this than the least one that proposes a pair.
+#: Of 7,200 copies among 3,000 drawings and photographs, sixteen have hashes that differ in more bits and a cosine that
+#: is lower by this than the least one that proposes a pair.
 _FAR_BELOW: Final = 0.3
 
 
