@@ -56,8 +56,9 @@ NO_FOLDERS: Final = Folders()
 _KEEPER_PHASE: Final = "choosing what to keep"
 #: Images whose metadata is held in memory at the same time.
 _BATCH_IMAGES: Final = 20_000
-#: Least seconds between two looks at which groups are complete.
+#: Least seconds between two looks at which groups are complete, and their number for each second that a look takes.
 _GIVE_SECONDS: Final = 0.5
+_GIVE_PAUSE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +179,11 @@ class _Grouper:
     def add(self, pairs: Sequence[DuplicatePair], compared: Iterable[int]) -> None:
         # Pairs of kind "inside" join nothing; which of them are shown is known at the end only.
         self._incremental.add((pair for pair in pairs if pair.kind != "inside"), compared)
-        if time.monotonic() >= self._due:
+        begin = time.monotonic()
+        if begin >= self._due:
             self._give()
-            self._due = time.monotonic() + _GIVE_SECONDS
+            end = time.monotonic()
+            self._due = end + max(_GIVE_SECONDS, _GIVE_PAUSE * (end - begin))
 
     def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
         """Return all groups in report order, and whether the task was cancelled on the way."""

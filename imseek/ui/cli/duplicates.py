@@ -243,7 +243,7 @@ def find(
             against=None if other is None else other.path,
             where=where,
             looks=0 if fast else looks,
-            on_group=group_progress,
+            on_group=group_progress if group_progress.is_shown(controls["progress"]) else None,
             progress=group_progress.progress(controls["progress"]),
             stop=controls["stop"],
         )
@@ -321,9 +321,16 @@ class _GroupProgress:
         self._groups += 1
         self._bytes += sure_part.surplus_bytes
 
+    def is_shown(self, show: ProgressCallback | None) -> bool:
+        """Whether anybody sees groups before the end. Finding them early takes a tenth of the time."""
+        return self._as_lines or self._is_beside(show)
+
+    def _is_beside(self, show: ProgressCallback | None) -> bool:
+        return show is not None and sys.stderr.isatty()
+
     def progress(self, show: ProgressCallback | None) -> ProgressCallback | None:
         """Return a callback that adds the numbers to what ``show`` shows on a terminal."""
-        if show is None or not sys.stderr.isatty():
+        if show is None or not self._is_beside(show):
             return show
 
         def add(progress: Progress) -> None:
