@@ -353,14 +353,13 @@ def _likely_pairs(products: Float32, least: float, pairs: _MatchCollector, numbe
     A query with more of them than are kept gets only the best: a million equal rows need not be looked up for each.
     """
     is_likely = products >= least
-    query, hit = np.divmod(np.flatnonzero(is_likely), products.shape[1])
-    overfull = np.flatnonzero(np.bincount(query) > pairs.most) if len(query) > pairs.most else query[:0]
+    overfull = np.flatnonzero(np.count_nonzero(is_likely, axis=1) > pairs.most)
     if overfull.size:
         pairs.mark_cut(numbers[overfull])
         best = np.argpartition(products[overfull], -pairs.most, axis=1)[:, -pairs.most :]
         is_likely[overfull] = False
         is_likely[overfull[:, np.newaxis], best] = True
-        query, hit = np.nonzero(is_likely)
+    query, hit = np.divmod(np.flatnonzero(is_likely), products.shape[1])
     return numbers[query], hit
 
 
