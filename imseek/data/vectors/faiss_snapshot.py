@@ -139,7 +139,8 @@ class Snapshot:
 
     def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
         """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
-        the nearest, and few more. For many queries this takes a tenth of the time of :meth:`nearest_lists`."""
+        the nearest, and some more where there are only hundreds of lists. Unlike :meth:`nearest_lists`, it does not
+        sort all lists of each query, which takes longer than the product with their centres."""
         centres = self._centres
         assert centres is not None
         # Of groups of lists, those with the probe-th largest maximum and more have at least so many lists above it.

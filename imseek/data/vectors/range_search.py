@@ -9,6 +9,7 @@ searching one query at a time takes ten times as long.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,17 +41,18 @@ _QUERY_BLOCK: Final = 2048
 _ELEMENTS: Final = 1 << 21
 #: Pairs whose rows are in memory at the same time.
 _PAIR_BLOCK: Final = 8192
-#: From this many queries for each list on, reading all rows of a list takes less time than their codes would spare.
+#: From this many queries for each list on, and up to this many rows for each query, reading all rows of a list takes
+#: less time than scoring their codes.
 _QUERIES_PER_LIST: Final = 4
+_ROWS_PER_QUERY: Final = 100
 #: Rows of lists that are read at the same time, and rows of one list that are multiplied.
 _LIST_ROWS: Final = 16_384
 _PIECE_ROWS: Final = 4096
 #: Threads that compare lists, each with rows of its own.
 _THREADS: Final = 2
 _LAST_ID: Final = np.iinfo(np.int64).max
-#: A generous bound on the error of a float32 product, and of one with a stored row: a unit vector rounded to float16.
+#: A generous bound on the error of a float32 product.
 _ROUNDING: Final = 1e-4
-_ROW_ROUNDING: Final = 1e-3
 #: Queries from which the ratio of code scores to cosines is estimated; the share of pairs that may fall below it, and
 #: a margin.
 _SAMPLE: Final = 256
@@ -110,7 +112,8 @@ class StoredRows:
 class RangeSearch:
     """A range search in an index, restricted to the ``allowed`` images and prepared for many queries.
 
-    Memory: 20 bytes per image; 120 MB during a search, besides the rows in float32 and the matches.
+    Memory: 20 bytes per image; 150 MB during a search, besides the rows in float32 and the matches; more where
+    thousands are alike.
     """
 
     def __init__(self, index: VectorIndex, allowed: IdSet) -> None:
@@ -133,7 +136,7 @@ class RangeSearch:
 
     def near(self, rows: Float16, least: float, most: int, last: int | None = None) -> RangeMatches:
         """Find, for each of ``rows`` (q, dim), the allowed ids with a cosine of at least ``least``; the best ``most``
-        of them. With ``last``, only ids up to that one.
+        of them. With ``last``, ids beyond that one need not be found.
 
         ``rows`` are stored rows, none of them zeros. The cosine of two stored rows is the float32 sum of their products
         over the product of their norms: equal to a search's score within rounding, and symmetric. Exact if the index
@@ -143,11 +146,11 @@ class RangeSearch:
         last = _LAST_ID if last is None else last
         pairs = _MatchCollector(len(rows), most)
         if self._snapshot is not None and len(self._snapshot_ids):
-            if all(_are_enough(len(queries), part) for part in self._snapshot.parts):
+            if all(_has_rows_worth_reading(part, len(queries)) for part in self._snapshot.parts):
                 for part in self._snapshot.parts:
                     self._compare_lists(part, rows, queries, least, last, pairs)
             else:
-                self._probe(self._snapshot, rows, queries, least, last, pairs)
+                self._probe(self._snapshot, rows, queries, least, pairs)
         for segment, mask in zip(self._index.segments, self._masks, strict=True):
             count = int(np.searchsorted(segment.ids, last, "right"))
             if mask[:count].any():
@@ -160,6 +163,8 @@ class RangeSearch:
     ) -> None:
         """Add the matches in the lists nearest to each query."""
         query, number = snapshot.lists_near(queries, MAX_PROBE)
+        if not len(query):
+            return
         order = np.argsort(number, kind="stable")
         starts = np.flatnonzero(np.diff(number[order], prepend=-1))
         members_of_lists = np.split(query[order], starts[1:])
@@ -167,13 +172,14 @@ class RangeSearch:
         groups = self._group_pieces(snapshot, members_by_list, last)
         # Products of single lists are too small to be divided among threads of BLAS, which would wait for each other.
         with one_blas_thread(), ThreadPoolExecutor(_THREADS) as pool:
-            pending: deque[Future[tuple[Ids, Ids, Float32]]] = deque()
-            for pieces in groups:
-                pending.append(pool.submit(self._multiply, pieces, rows, queries, least, pairs))
-                if len(pending) > _THREADS:
-                    pairs.add(*pending.popleft().result())
-            for future in pending:
-                pairs.add(*future.result())
+            pending: deque[Future[tuple[tuple[Ids, Ids, Float32], Ids]]] = deque()
+            for pieces in itertools.chain(groups, [None] * _THREADS):  # at the end, only wait for the last ones
+                if pieces is not None:
+                    pending.append(pool.submit(self._multiply, pieces, rows, queries, least, pairs.most))
+                if pending and (pieces is None or len(pending) > _THREADS):
+                    matches, cut = pending.popleft().result()
+                    pairs.add(*matches)
+                    pairs.mark_cut(cut)
 
     def _group_pieces(
         self, snapshot: Snapshot, members_by_list: Iterable[tuple[int, Ids]], last: int
@@ -201,37 +207,31 @@ class RangeSearch:
         rows: Float16,
         queries: Float32,
         least: float,
-        pairs: _MatchCollector,
-    ) -> tuple[Ids, Ids, Float32]:
-        """Return the matches of all pieces: query numbers, ids, cosines. ``pairs`` only learns which have too many."""
+        most: int,
+    ) -> tuple[tuple[Ids, Ids, Float32], Ids]:
+        """Return the matches of all pieces: query numbers, ids, cosines; and the numbers of queries that have more."""
         ids = np.concatenate([of_piece for _, of_piece in pieces])
         order = np.argsort(ids)  # so that files are read from front to back
         stored = self._rows.of(ids[order])[1]
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
-        # Memory that is used again: touching new pages would take as long as the products.
-        longest = max(len(of_piece) for _, of_piece in pieces)
-        half_buffer, buffer = (np.empty((longest, stored.shape[1]), kind) for kind in (np.float16, np.float32))
-        found, end = [], 0
+        found, cut, end = [], [], 0
         for members, of_piece in pieces:
             begin, end = end, end + len(of_piece)
-            columns = buffer[: len(of_piece)].T
-            np.take(stored, places[begin:end], axis=0, out=half_buffer[: len(of_piece)], mode="clip")
-            buffer[: len(of_piece)] = half_buffer[: len(of_piece)]
+            units = unit_rows(stored[places[begin:end]])
             for start in range(0, len(members), _QUERY_BLOCK):
                 numbers = members[start : start + _QUERY_BLOCK]
-                query, hit = _likely_pairs(queries[numbers] @ columns, least - _ROW_ROUNDING, pairs, numbers)
+                query, hit, overfull = _likely_pairs(queries[numbers] @ units.T, least, most, numbers)
                 found.append((query, hit + begin))
+                cut.append(overfull)
         query, hit = (np.concatenate(part) for part in zip(*found, strict=True))
         cosines = np.empty(len(query), np.float32)
         for part in _pair_blocks(len(query)):
             cosines[part] = _cosines(rows[query[part]], stored[places[hit[part]]])
         is_match = cosines >= least
-        return query[is_match], ids[hit[is_match]], cosines[is_match]
+        return (query[is_match], ids[hit[is_match]], cosines[is_match]), np.concatenate(cut)
 
-    def _probe(
-        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, last: int, pairs: _MatchCollector
-    ) -> None:
+    def _probe(self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, pairs: _MatchCollector) -> None:
         """Add the matches among the snapshot's candidates."""
         facts = snapshot.facts
         count = min(max(FIRST_CANDIDATES, 4 * pairs.most), facts.rows)
@@ -248,7 +248,7 @@ class RangeSearch:
                 likely = (candidates.ids >= 0) & (candidates.scores >= floor)
                 query, column = np.nonzero(likely)
                 ids = candidates.ids[query, column]
-                allowed = self._snapshot_ids.marks(ids) & (ids <= last)
+                allowed = self._snapshot_ids.marks(ids)
                 query, ids, cosines = _filter_pairs(self._rows, rows, numbers[query[allowed]], ids[allowed], least)
                 exhausted = numbers[likely.all(axis=1)]  # Rows beyond these candidates may match too.
                 short = exhausted[np.bincount(query, minlength=len(queries))[exhausted] <= pairs.most]
@@ -289,10 +289,11 @@ class RangeSearch:
         return floor
 
 
-def _are_enough(queries: int, snapshot: Snapshot) -> bool:
-    """Whether comparing with all rows of the nearest lists takes less time than with their codes."""
+def _has_rows_worth_reading(snapshot: Snapshot, queries: int) -> bool:
+    """Whether so many queries are compared faster with all rows of the nearest lists than with their codes."""
     probe = min(MAX_PROBE, snapshot.widest)
-    return snapshot.has_lists and queries * probe >= _QUERIES_PER_LIST * snapshot.widest
+    is_shared = queries * probe >= _QUERIES_PER_LIST * snapshot.widest
+    return snapshot.has_lists and is_shared and snapshot.facts.rows <= _ROWS_PER_QUERY * queries
 
 
 class _MatchCollector:
@@ -339,28 +340,28 @@ def _scan(segment: Segment, mask: Bools, rows: Float16, queries: Float32, least:
         units = unit_rows(block_rows)
         for start in range(0, len(queries), _QUERY_BLOCK):
             numbers = np.arange(start, min(start + _QUERY_BLOCK, len(queries)))
-            query, hit = _likely_pairs(queries[numbers] @ units.T, least - _ROUNDING, pairs, numbers)
+            query, hit, overfull = _likely_pairs(queries[numbers] @ units.T, least, pairs.most, numbers)
+            pairs.mark_cut(overfull)
             for part in _pair_blocks(len(query)):
                 cosines = _cosines(rows[query[part]], block_rows[hit[part]])
                 is_match = cosines >= least
                 pairs.add(query[part][is_match], segment.ids[positions[hit[part]]][is_match], cosines[is_match])
 
 
-def _likely_pairs(products: Float32, least: float, pairs: _MatchCollector, numbers: Ids) -> tuple[Ids, Ids]:
-    """Return the query numbers and row numbers of products (q, n) of at least ``least``; ``numbers`` (q,) are the
-    queries'.
+def _likely_pairs(products: Float32, least: float, most: int, numbers: Ids) -> tuple[Ids, Ids, Ids]:
+    """Return the query numbers and row numbers of products (q, n) that may be matches.
 
-    A query with more of them than are kept gets only the best: a million equal rows need not be looked up for each.
+    ``numbers`` (q,) are those of the queries. A query with more of them than ``most`` gets only the best, and is
+    returned as well: a million equal rows need not be looked up for each.
     """
-    is_likely = products >= least
-    overfull = np.flatnonzero(np.count_nonzero(is_likely, axis=1) > pairs.most)
+    is_likely = products >= least - _ROUNDING
+    overfull = np.flatnonzero(np.count_nonzero(is_likely, axis=1) > most)
     if overfull.size:
-        pairs.mark_cut(numbers[overfull])
-        best = np.argpartition(products[overfull], -pairs.most, axis=1)[:, -pairs.most :]
+        best = np.argpartition(products[overfull], -most, axis=1)[:, -most:]
         is_likely[overfull] = False
         is_likely[overfull[:, np.newaxis], best] = True
     query, hit = np.divmod(np.flatnonzero(is_likely), products.shape[1])
-    return numbers[query], hit
+    return numbers[query], hit, numbers[overfull]
 
 
 def _filter_pairs(stored: StoredRows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:

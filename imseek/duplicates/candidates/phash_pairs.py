@@ -90,7 +90,7 @@ def find_phash_pairs(
     Equal hashes are grouped first. A content is paired with at most ``most`` later contents with the same hash, and
     with at most ``most`` contents with near hashes (nearest first, then in order). Exact except for these limits, and
     for hashes that share 16 bits with thousands of others (:data:`imseek.duplicates.candidates.hamming.MAX_BUCKET`).
-    Memory: 120 bytes per content, 40 per pair. Raises Cancelled.
+    Memory: 190 bytes per content, 40 per pair. Raises Cancelled.
     """
     others, name = other or (contents, "")
     groups = _HashGroups(contents.phashes)
