@@ -56,7 +56,7 @@ NO_FOLDERS: Final = Folders()
 _KEEPER_PHASE: Final = "choosing what to keep"
 #: Images whose metadata is held in memory at the same time.
 _BATCH_IMAGES: Final = 20_000
-#: Least seconds between two looks at which groups are complete, and their number for each second that a look takes.
+#: Least seconds between two looks at which groups are complete, and seconds to pause for each that a look has taken.
 _GIVE_SECONDS: Final = 0.5
 _GIVE_PAUSE: Final = 4
 

@@ -64,10 +64,14 @@ class CandidateSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, positions: npt.ArrayLike) -> CandidateSet:
-        """Return the candidates at ``positions``, in that order."""
-        at = np.asarray(positions, np.int64)
-        others = tuple(self.others[i] for i in at.tolist())
+    def take(self, positions: npt.ArrayLike | slice) -> CandidateSet:
+        """Return the candidates at ``positions``, in that order; a slice copies nothing."""
+        if isinstance(positions, slice):
+            at: slice | Ids = positions
+            others = self.others[positions]
+        else:
+            at = np.asarray(positions, np.int64)
+            others = tuple(self.others[i] for i in at.tolist())
         return CandidateSet(
             self.ids[at],
             self.scores[at],
@@ -77,22 +81,6 @@ class CandidateSet:
             self.words[at],
             self.shares[at],
             self.reranked[at],
-            self.irrelevant,
-            self.lost,
-        )
-
-    def between(self, start: int, stop: int) -> CandidateSet:
-        """Return the candidates from position ``start`` to before ``stop``, of the same arrays."""
-        part = slice(start, stop)
-        return CandidateSet(
-            self.ids[part],
-            self.scores[part],
-            self.relevance[part],
-            self.owners[part],
-            self.others[part],
-            self.words[part],
-            self.shares[part],
-            self.reranked[part],
             self.irrelevant,
             self.lost,
         )

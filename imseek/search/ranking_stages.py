@@ -166,7 +166,7 @@ def cut_page(
     groups: list[CandidateGroup] = []
     if query.group_by is None:
         count = len(candidates) + more
-        page = candidates.between(offset, end)
+        page = candidates.take(slice(offset, end))
         if sorts_page:
             page = sort_by_date(page, query, context)
     else:

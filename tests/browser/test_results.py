@@ -452,6 +452,7 @@ def test_a_reload_or_a_link_opens_the_picture_again(visit: Visit) -> None:
     expect(page.locator(".card")).to_have_count(8)
     page.go_forward()
     expect(large).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     page.keyboard.press("m")  # A search, which Back leaves for the one before.
     page.wait_for_url("**more=**")
     assert _viewed(page) is None

@@ -320,7 +320,10 @@ def find_strange_at_top(root: Path) -> dict[str, str]:
             if not layout.is_ours(entry.name):
                 continue
             is_expected = stat.S_ISDIR if entry.name in layout.FOLDERS else stat.S_ISREG
-            info = entry.stat(follow_symlinks=False)
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # SQLite's log goes as its last connection closes, perhaps in another process.
+                continue
             if not is_expected(info.st_mode):
                 strange[entry.name] = kind_of(info)
             elif entry.name in layout.IN_PLACE and info.st_nlink > 1:

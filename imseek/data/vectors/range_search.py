@@ -9,11 +9,10 @@ searching one query at a time takes ten times as long.
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, Vector
 from imseek.data.vectors.mmap_residency import ResidencyLimiter, release
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
+from imseek.map_ahead import map_ahead
 from imseek.types.arrays import Float32
 
 if TYPE_CHECKING:
@@ -172,14 +172,10 @@ class RangeSearch:
         groups = self._group_pieces(snapshot, members_by_list, last)
         # Products of single lists are too small to be divided among threads of BLAS, which would wait for each other.
         with one_blas_thread(), ThreadPoolExecutor(_THREADS) as pool:
-            pending: deque[Future[tuple[tuple[Ids, Ids, Float32], Ids]]] = deque()
-            for pieces in itertools.chain(groups, [None] * _THREADS):  # at the end, only wait for the last ones
-                if pieces is not None:
-                    pending.append(pool.submit(self._multiply, pieces, rows, queries, least, pairs.most))
-                if pending and (pieces is None or len(pending) > _THREADS):
-                    matches, cut = pending.popleft().result()
-                    pairs.add(*matches)
-                    pairs.mark_cut(cut)
+            multiply = partial(self._multiply, rows=rows, queries=queries, least=least, most=pairs.most)
+            for matches, cut in map_ahead(pool, multiply, groups, _THREADS):
+                pairs.add(*matches)
+                pairs.mark_cut(cut)
 
     def _group_pieces(
         self, snapshot: Snapshot, members_by_list: Iterable[tuple[int, Ids]], last: int

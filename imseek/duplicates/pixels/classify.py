@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -25,6 +24,7 @@ from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.pair_judge import Positions, judge_pairs
 from imseek.duplicates.pixels.verdict import DEFAULTS, Thresholds, Verdict, judge_unread
+from imseek.map_ahead import map_ahead
 from imseek.progress import SILENT, Task
 from imseek.types.arrays import Float32
 
@@ -154,7 +154,7 @@ def classify(
         stack.enter_context(blas_pools().limit(limits=1, user_api="blas"))
         batches = [] if task.is_cancelled else _cut_batches(len(a), groups)
         for rows, (pairs, batch_count, unreadable) in zip(
-            batches, _map_ahead(judge_batch, batches, stack), strict=False
+            batches, _map_batches(judge_batch, batches, stack), strict=False
         ):
             all_verdicts += pairs
             compared_count += batch_count
@@ -203,7 +203,7 @@ def _cut_batches(count: int, groups: Positions | None) -> list[slice]:
     return [slice(*cut) for cut in itertools.pairwise(cuts)]
 
 
-def _map_ahead(work: Callable[[slice], _T], batches: Sequence[slice], stack: ExitStack) -> Iterator[_T]:
+def _map_batches(work: Callable[[slice], _T], batches: Sequence[slice], stack: ExitStack) -> Iterator[_T]:
     """Yield the results of ``work`` in order, computed in threads a few steps ahead; ``stack`` ends the threads."""
     if len(batches) < 2:
         yield from map(work, batches)
@@ -211,13 +211,7 @@ def _map_ahead(work: Callable[[slice], _T], batches: Sequence[slice], stack: Exi
     # One more, which decodes while processes judge.
     pool = ThreadPoolExecutor(_THREADS + 1, "pixels")
     stack.callback(pool.shutdown, cancel_futures=True)
-    ahead: deque[Future[_T]] = deque()
-    for batch in batches:
-        ahead.append(pool.submit(work, batch))
-        if len(ahead) > _THREADS + 1:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+    yield from map_ahead(pool, work, batches, _THREADS + 1)
 
 
 def _judge_batch(
