@@ -341,7 +341,7 @@ def run_call(title: str, work: Path) -> None:
     for phase, row in figures["phases"].items():
         print(
             f"  {phase:28} {row['wall_s']:8.1f} s, {row['cpu_s']:8.1f} s of processor, {row['children_cpu_s']:.1f} of "
-            f"it in children; {row.get('total', 0):,.0f}"
+            f"it in children, {row['memory_mb']:.0f} MB; {row.get('total', 0):,.0f}"
         )
         recorder.add_row("phases", call=title, phase=phase, **row)
     names = ("candidates", "by_hash", "by_vector", "radius", "least_cosine", "neighbours")

@@ -115,8 +115,8 @@ def _cpu() -> tuple[float, float]:
 
 
 class _Phases:
-    """Seconds and processor time by phase. As in :class:`imseek.progress.Task`, what comes after the last report of a
-    phase belongs to the next one."""
+    """Seconds, processor time and memory outside mapped files by phase. As in :class:`imseek.progress.Task`, what comes
+    after the last report of a phase belongs to the next one."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, float]] = {}
@@ -129,10 +129,11 @@ class _Phases:
         if phase == self._phase and now - self._at < _LEAST_S and done != total:
             return
         cpu = _cpu()
-        row = self.rows.setdefault(phase, {"wall_s": 0.0, "cpu_s": 0.0, "children_cpu_s": 0.0})
+        row = self.rows.setdefault(phase, {"wall_s": 0.0, "cpu_s": 0.0, "children_cpu_s": 0.0, "memory_mb": 0.0})
         row["wall_s"] += now - self._at
         row["cpu_s"] += sum(cpu) - sum(self._cpu)
         row["children_cpu_s"] += cpu[1] - self._cpu[1]
+        row["memory_mb"] = max(row["memory_mb"], _memory(os.getpid())[1] / 1e6)
         if total is not None:
             row["total"] = total
         self._at, self._cpu, self._phase = now, cpu, phase
