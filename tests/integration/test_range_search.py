@@ -126,9 +126,12 @@ def test_a_query_keeps_its_nearest_and_says_so(segments: tuple[Segment, ...], mo
         assert np.sort(few.cosines[few.query == query])[::-1].tolist() == cosines.tolist()
 
 
+@pytest.mark.parametrize("kind", ["SQ8", "OPQ32"])
 @pytest.mark.parametrize("probe", [1, 3, 16, 64, 100])
-def test_lists_near_are_at_least_the_nearest(segments: tuple[Segment, ...], probe: int) -> None:
-    snapshot = snapshot_of(segments, 64, factory=f"IVF{LISTS},SQ8")
+def test_lists_near_are_at_least_the_nearest(segments: tuple[Segment, ...], probe: int, kind: str) -> None:
+    snapshot = snapshot_of(
+        segments, 64, factory=f"OPQ32,IVF{LISTS},PQ32x4fs" if kind == "OPQ32" else f"IVF{LISTS},{kind}"
+    )
     queries = clustered(40, 7)
     wanted = snapshot.nearest_lists(queries, probe)
     assert wanted is not None

@@ -93,7 +93,7 @@ def check(root: Path, least: float = 0.95) -> None:
 
 
 @pytest.mark.sample(kind=2)
-@pytest.mark.parametrize("kind", ["IVF16,SQ8", "IVF16,PQ16x4fs", "RR64,IVF16,RaBitQ2", "Flat", "HNSW16,SQ8"])
+@pytest.mark.parametrize("kind", ["IVF16,SQ8", "IVF16,PQ16x4fs", "OPQ16,IVF16,PQ16x4fs", "RR64,IVF16,RaBitQ2", "Flat", "HNSW16,SQ8"])
 def test_what_has_grown_is_all_that_is_built(root: Path, kind: str) -> None:
     assert build(root, kind).outcome == "built"
     (first,) = parts_of(root)
@@ -118,7 +118,7 @@ def test_what_has_grown_is_all_that_is_built(root: Path, kind: str) -> None:
 def test_parts_of_one_layout_find_what_one_index_of_all_finds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in ("IVF16,SQ8", "IVF16,PQ16x4fs"):
+    for kind in ("IVF16,SQ8", "IVF16,PQ16x4fs", "OPQ16,IVF16,PQ16x4fs"):
         monkeypatch.setattr(snapshot_growth, "count_parts", lambda *_: 1)
         build(root, kind)
         whole = index_of(root)
@@ -232,7 +232,7 @@ def test_an_automatic_index_gives_few_rows_few_lists_and_searches_their_share(
     maintenance.merge(root)
     snapshot = Reader(root).snapshot(0)
     assert isinstance(snapshot, ShardedSnapshot)
-    kinds = [part.facts.factory.partition(",")[0] for part in snapshot.parts]
+    kinds = [part.facts.factory.split(",")[1] for part in snapshot.parts]
     assert kinds == ["IVF128", "IVF64"], "each part has as many lists as its rows fill"
     everything = snapshot.candidates(QUERIES[:3], ROWS + len(few), 128, None)
     for found in everything.ids:

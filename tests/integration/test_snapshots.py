@@ -55,6 +55,7 @@ KINDS = (
     "RR64,Flat",
     "PCA48,HNSW16,SQ8",
     "IVF16,PQ8x4fs",
+    "OPQ8,IVF16,PQ8x4fs",
     "IVF16,RaBitQfs",
     "IVF16_HNSW8,SQ8",
     "PQ16x4",
@@ -357,9 +358,9 @@ def test_auto_scans_what_is_small_and_picks_by_memory(root: Path, monkeypatch: p
     lists = index_kinds.list_count(ROWS)
     beside = (1 << 20) + lists * 64 * 4
     for row, kind in (
-        (16 + 8, f"IVF{lists},PQ32x4fs"),
-        (8 + 8, f"IVF{lists},PQ16x4fs"),
-        (4 + 8, f"IVF{lists},PQ8x4fs"),
+        (16 + 8, f"OPQ32,IVF{lists},PQ32x4fs"),
+        (8 + 8, f"OPQ16,IVF{lists},PQ16x4fs"),
+        (4 + 8, f"OPQ8,IVF{lists},PQ8x4fs"),
     ):
         memory = beside + ROWS * row
         report = build(root, "auto", memory=memory)

@@ -15,6 +15,8 @@ from imseek.data.vectors.snapshot_index import SnapshotIndex
 
 DIM, COVERED = 32, 3000
 NONE_DEAD = np.empty(0, np.uint32)
+#: Codes of vectors as they are, and of rotated ones.
+KINDS = ("IVF16,PQ16x4fs", "OPQ16,IVF16,PQ16x4fs")
 #: All lists, and those whose score by codes is not far below the tenth's.
 TUNED = TuningResult(SearchEffort(16, 2000, 0.25), 1.0, 0)
 
@@ -43,7 +45,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_index, "_SCANS", 0)
 
 
-def index_of(segments: list[Segment], factory: str = "IVF16,PQ16x4fs") -> SnapshotIndex:
+def index_of(segments: list[Segment], factory: str = KINDS[0]) -> SnapshotIndex:
     snapshot = snapshot_of(segments, DIM, upto=COVERED - 1, factory=factory, tuned=TUNED)
     return SnapshotIndex(segments, DIM, snapshot)
 
@@ -53,10 +55,11 @@ def queries(count: int) -> Any:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 5, 80])
-def test_answers_are_those_of_a_scan(count: int) -> None:
+def test_answers_are_those_of_a_scan(count: int, kind: str) -> None:
     segments = segments_of(rows_like(1500, 3))
-    index, reference = index_of(segments), MemoryIndex(segments, DIM)
+    index, reference = index_of(segments, kind), MemoryIndex(segments, DIM)
     for allowed in (None, IdSet(np.arange(0, 6500, 3))):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(snapshot_index, "MAX_SCORED_IDS", 10)
@@ -106,8 +109,10 @@ def test_codes_are_made_once_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> 
     index = index_of(segments)
     index.search(queries(1), 10)
     encoded: list[int] = []
-    encode = tail_codes.encode
-    monkeypatch.setattr(tail_codes, "encode", lambda lists, rows: encoded.append(len(rows)) or encode(lists, rows))
+    encode = tail_codes.Codec.encode
+    monkeypatch.setattr(
+        tail_codes.Codec, "encode", lambda codec, rows: encoded.append(len(rows)) or encode(codec, rows)
+    )
     monkeypatch.setattr(snapshot_index, "fits_codes", lambda *_: True)
     newest = Segment(np.arange(9000, 9200), rows_like(200, 4), NONE_DEAD)
     fewer = Segment(segments[2].ids, segments[2].rows, np.arange(0, 1500, 2))
@@ -124,7 +129,7 @@ def test_other_tails_are_scanned(case: str, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(snapshot_index, "_SCANS", 100)
     later = rows_like(100 if case == "few" else 1500, 3, flat=case == "other pictures")
     segments = segments_of(later)
-    index = index_of(segments, "IVF16,SQ8" if case == "another kind" else "IVF16,PQ16x4fs")
+    index = index_of(segments, "IVF16,SQ8" if case == "another kind" else KINDS[0])
     asked = queries(3)
     found, wanted = index.search(asked, 10), MemoryIndex(segments, DIM).search(asked, 10)
     assert [one.ids.tolist() for one in found] == [one.ids.tolist() for one in wanted]

@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Ids, Segment
+from imseek.data.vectors.code_rotation import train_rotation
 from imseek.data.vectors.index_kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make_index
 from imseek.data.vectors.inverted_lists import ListAppender, centres_of_lists, find_block_lists
 from imseek.data.vectors.kmeans import GROUPED_ROWS, CentreSearch, centres_of, nearest_centres
@@ -147,8 +148,10 @@ def train_index(
     rng = np.random.default_rng(len(rows))
     numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), sample_size + len(excluded)), replace=False), excluded)
     _, sample = rows.take(numbers[:sample_size])
+    transformed = _apply_transforms(index, sample)
     if lists is not None:
-        _train_centres(index, lists, sample, report)
+        _train_centres(lists, transformed, report)
+    del transformed
     index.train(sample)
     if lists is not None:
         _reserve(index, lists, sample, room)
@@ -228,9 +231,8 @@ def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, report: ReportSha
     return index
 
 
-def _train_centres(index: Any, lists: Any, sample: Float32, report: ReportShare) -> None:
-    """Train the lists' centres."""
-    sample = _apply_transforms(index, sample)
+def _train_centres(lists: Any, sample: Float32, report: ReportShare) -> None:
+    """Train the lists' centres on transformed rows."""
     if len(sample) < lists.nlist:
         return  # FAISS reports that it needs more.
     centres = centres_of(sample, lists.nlist, iterations=_ITERATIONS, report=report)
@@ -260,6 +262,13 @@ def _apply_transforms(index: Any, rows: Float32) -> Float32:
         for n in range(index.chain.size()):
             transform = faiss.downcast_VectorTransform(index.chain.at(n))
             if not transform.is_trained:
-                transform.train(rows)
+                _train_transform(transform, rows)
             rows = transform.apply(rows)
     return rows
+
+
+def _train_transform(transform: Any, rows: Float32) -> None:
+    if isinstance(transform, faiss.OPQMatrix) and transform.d_out <= transform.d_in:
+        train_rotation(transform, rows)
+    else:
+        transform.train(rows)

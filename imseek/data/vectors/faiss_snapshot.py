@@ -12,6 +12,7 @@ import numpy as np
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.code_rotation import rotation_of
 from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_kinds import inverted_file, largest_probe, search_parameters, supports_filters
 from imseek.data.vectors.index_metadata import (
@@ -57,10 +58,16 @@ class Candidates(NamedTuple):
 
 
 class NearestLists(NamedTuple):
-    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 of their centres, both (q, probe)."""
+    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 of their centres, both (q, probe); and ``queries``
+    (q, dim), rotated as the lists' rows are."""
 
     numbers: Ids
     cosines: Float32
+    queries: Float32
+
+    def of(self, selection: slice | Ids) -> NearestLists:
+        """Return those of some of the queries."""
+        return NearestLists(self.numbers[selection], self.cosines[selection], self.queries[selection])
 
 
 class _Parameters(NamedTuple):
@@ -75,7 +82,7 @@ class _Parameters(NamedTuple):
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
-    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``largest_probe`` the largest useful
+    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``widest`` the largest useful
     ``probe`` (0: the kind has none).
     """
 
@@ -86,6 +93,10 @@ class Snapshot:
         self.filters = supports_filters(index)
         self.widest = largest_probe(index)
         self._parameters: _Parameters | None = None
+        # Rotated or not, lists can be searched; not behind another transform.
+        self._rotation = rotation_of(index)
+        lists = index if self._rotation is None else faiss.downcast_index(index.index)
+        self._lists = lists if isinstance(lists, faiss.IndexIVF) else None
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -115,7 +126,7 @@ class Snapshot:
 
     def ids_of_list(self, number: int) -> Ids:
         """Return the ids of the rows in a list of :meth:`nearest_lists`, in any order."""
-        return inverted_lists.ids_of_list(self.index, number)
+        return inverted_lists.ids_of_list(self._lists, number)
 
     def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
         """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
@@ -127,15 +138,16 @@ class Snapshot:
             return None
         probe = max(1, min(probe, len(centres)))
         rest = len(centres) - probe
+        queries = self._rotate(queries)
         if len(queries) == 1:
             products = centres @ queries[0]
             nearest = np.argpartition(products, rest)[rest:]
-            return NearestLists(nearest[np.newaxis], products[np.newaxis, nearest])
+            return NearestLists(nearest[np.newaxis], products[np.newaxis, nearest], queries)
         # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
         few = len(queries) < _MANY
         cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
         numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
-        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1))
+        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1), queries)
 
     def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
         """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
@@ -148,7 +160,7 @@ class Snapshot:
         grouped = groups * _GROUP if groups >= probe else 0
         query, number = [], []
         for start in range(0, len(queries), _QUERY_BLOCK):
-            cosines = queries[start : start + _QUERY_BLOCK] @ centres.T
+            cosines = self._rotate(queries[start : start + _QUERY_BLOCK]) @ centres.T
             maxima = cosines[:, grouped:]
             if grouped:
                 best_of_groups = cosines[:, :grouped].reshape(-1, _GROUP, groups).max(axis=1)
@@ -163,7 +175,11 @@ class Snapshot:
     @functools.cached_property
     def _centres(self) -> Float32 | None:
         """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
-        return inverted_lists.centres_of_lists(self.index) if isinstance(self.index, faiss.IndexIVF) else None
+        return None if self._lists is None else inverted_lists.centres_of_lists(self._lists)
+
+    def _rotate(self, vectors: Float32) -> Float32:
+        """Return vectors (n, width) as the rows in the lists are: (n, dim)."""
+        return vectors if self._rotation is None else vectors @ self._rotation.T
 
     def candidates(
         self,
@@ -210,19 +226,20 @@ class Snapshot:
             selector = None
             if allowed is not None:
                 selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-            cached = _Parameters(probe, allowed, selector, search_parameters(self.index, probe, selector))
+            index = self.index if self._centres is None else self._lists
+            cached = _Parameters(probe, allowed, selector, search_parameters(index, probe, selector))
             self._parameters = cached
         parameters = cached.parameters
         if lists is None and len(queries):
             lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=parameters))
-        return _search_lists(self.index, queries, count, lists, parameters)
+        return _search_lists(self._lists, count, lists, parameters)
 
 
-def _search_lists(index: Any, queries: Float32, count: int, lists: NearestLists, parameters: Any) -> Candidates:
+def _search_lists(index: Any, count: int, lists: NearestLists, parameters: Any) -> Candidates:
     """Search given lists like ``index.search``. FAISS's own wrapper for this accepts no parameters."""
-    queries = np.ascontiguousarray(queries, np.float32)
+    queries = np.ascontiguousarray(lists.queries, np.float32)
     numbers = np.ascontiguousarray(lists.numbers, np.int64)
     cosines = np.ascontiguousarray(lists.cosines, np.float32)
     if queries.shape[1] != index.d or numbers.shape != (len(queries), parameters.nprobe):

@@ -55,7 +55,8 @@ def choose_factory(rows: int, dim: int, memory: int) -> str | None:
             continue
         least = fixed + rows * (dim / group / 2 + 8)
         if least <= memory:
-            return f"IVF{lists},PQ{dim // group}x4fs"
+            codes = dim // group
+            return f"OPQ{codes},IVF{lists},PQ{codes}x4fs"
     scalar = fixed + rows * (dim + 8)
     if scalar <= memory:  # For a width that cannot be divided this way.
         return f"IVF{lists},SQ8"
@@ -73,6 +74,11 @@ def list_count(rows: int) -> int:
 def code_of(factory: str) -> str:
     """Return how a factory string stores rows, whatever the number of lists: ``SQ8`` for ``IVF4096,SQ8``."""
     return factory.rpartition(",")[2]
+
+
+def with_lists(factory: str, lists: int) -> str:
+    """Return a factory string of an inverted file with another number of lists."""
+    return re.sub(r"IVF\d+", f"IVF{lists}", factory, count=1)
 
 
 def make_index(factory: str, dim: int) -> Any:

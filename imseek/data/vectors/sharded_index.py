@@ -96,7 +96,7 @@ class ShardedSnapshot(Snapshot):
             near = nearest.get(self._layouts[n])
             return self.parts[n].candidates(
                 batch, min(count, self.parts[n].facts.rows), probes[n], allowed, placement=placement, share=share,
-                lists=None if near is None else NearestLists(near.numbers[selection], near.cosines[selection]),
+                lists=None if near is None else near.of(selection),
             )  # fmt: skip
 
         first = min(count, math.ceil(_SPARE[0] * count / len(self.parts)) + _SPARE[1])

@@ -21,10 +21,10 @@ from imseek.data.vectors.index_info import IndexPart, IndexSnapshot
 from imseek.data.vectors.index_kinds import (
     ROWS_PER_LIST,
     cagra_degree,
-    code_of,
     inverted_file,
     list_count,
     make_index,
+    with_lists,
 )
 from imseek.data.vectors.index_metadata import CoveredIds
 from imseek.data.vectors.snapshot_build import (
@@ -134,7 +134,7 @@ def build_grown_part(
         del index
     factory = last.facts.factory
     if auto:
-        factory = f"IVF{list_count(len(rows))},{code_of(factory)}"
+        factory = with_lists(factory, list_count(len(rows)))
     none = np.empty(0, np.int64)
     return build_part(rows, space.dim, factory, memory, none, lambda share: report(0.5 + 0.5 * share))
 

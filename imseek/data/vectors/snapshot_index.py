@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,7 +24,7 @@ from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
-from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes, scan_codec
+from imseek.data.vectors.tail_codes import MIN_ROWS, Codec, TailCodes, fits_codes, scan_codec
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
 
@@ -267,7 +267,7 @@ class SnapshotIndex:
                     self._codes_before = None
         return self._codes
 
-    def _fits_tail(self, codec: Any) -> bool:
+    def _fits_tail(self, codec: Codec) -> bool:
         """Whether the snapshot's codes suit the tail, too."""
         covered = self._snapshot.covered
         covered_rows = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]
