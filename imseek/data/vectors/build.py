@@ -268,7 +268,7 @@ def _apply_transforms(index: Any, rows: Float32) -> Float32:
 
 
 def _train_transform(transform: Any, rows: Float32) -> None:
-    if isinstance(transform, faiss.OPQMatrix) and transform.d_out <= transform.d_in:
+    if isinstance(transform, faiss.OPQMatrix):
         train_rotation(transform, rows)
     else:
         transform.train(rows)

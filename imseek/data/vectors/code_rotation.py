@@ -27,9 +27,12 @@ _BLOCK: Final = 1 << 13
 
 
 def balanced_rotation(rows: Float32, dim: int, codes: int) -> Float32:
-    """Return a matrix (dim, width) with orthonormal rows for ``rows`` (n, width): code by code, ``dim`` / ``codes``
-    dimensions each, ``dim`` ≤ width."""
+    """Return a matrix (dim, width) for ``rows`` (n, width): code by code, ``dim`` / ``codes`` dimensions each.
+
+    Its rows are orthonormal if ``dim`` is at most the width, and its columns if it is at least that.
+    """
     axes = _principal_axes(rows[:: max(1, len(rows) // _ROWS)])
+    axes = np.concatenate([axes, np.zeros((max(0, dim - len(axes)), len(axes)))])
     rng = np.random.default_rng(0)
     per_code = dim // codes
     rotation = np.empty((codes, per_code, axes.shape[1]), np.float32)

@@ -158,7 +158,8 @@ def text_like_queries(vectors: Float32, seed: int = 0) -> Float32:
     mean = vectors.mean(axis=0)
     deviation = vectors - mean
     _, spread, axes = np.linalg.svd(deviation, full_matrices=False)
-    gap = axes[-1]  # Pictures differ least along it, as across the gap between pictures and texts.
+    # Pictures differ least along it, as across the gap between pictures and texts (Zhang et al. 2023).
+    gap = axes[-1]
     draws = np.random.default_rng(seed).standard_normal((len(vectors), len(spread)))
     noise = normalise((draws * np.sqrt(spread)) @ axes)
     content = normalise(_TEXT_ABOUT * normalise(deviation) + np.sqrt(1 - _TEXT_ABOUT**2) * noise)
