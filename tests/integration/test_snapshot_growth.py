@@ -93,7 +93,9 @@ def check(root: Path, least: float = 0.95) -> None:
 
 
 @pytest.mark.sample(kind=2)
-@pytest.mark.parametrize("kind", ["IVF16,SQ8", "IVF16,PQ16x4fs", "OPQ16,IVF16,PQ16x4fs", "RR64,IVF16,RaBitQ2", "Flat", "HNSW16,SQ8"])
+@pytest.mark.parametrize(
+    "kind", ["IVF16,SQ8", "IVF16,PQ16x4fs", "OPQ16,IVF16,PQ16x4fs", "RR64,IVF16,RaBitQ2", "Flat", "HNSW16,SQ8"]
+)
 def test_what_has_grown_is_all_that_is_built(root: Path, kind: str) -> None:
     assert build(root, kind).outcome == "built"
     (first,) = parts_of(root)

@@ -95,6 +95,17 @@ def test_lists_in_a_file_of_their_own_are_never_opened(tmp_path: Path) -> None:
                 read(IndexFolder(tmp_path.parent, tmp_path.name))
 
 
+@pytest.mark.parametrize(("before", "after", "numbers"), [(DIM, 5, 5 * DIM), (8, 8, 64), (DIM, 8, 9 * DIM)])
+def test_a_rotation_of_other_dimensions_is_refused(before: int, after: int, numbers: int) -> None:
+    """FAISS, and imseek's own product, would read beyond the end of vectors or of the matrix."""
+    index = filled("OPQ4_8,IVF4,PQ4x4fs")
+    rotation = faiss.downcast_VectorTransform(index.chain.at(0))
+    rotation.d_in, rotation.d_out = before, after
+    faiss.copy_array_to_vector(np.zeros(numbers, np.float32), rotation.A)
+    with pytest.raises(ValueError, match=r"numbers (of a vector|in a matrix).*are stated"):
+        check(written(index))
+
+
 def test_fewer_rows_than_are_stated_are_refused() -> None:
     """FAISS reads beyond the end of scalar codes."""
     data = written(filled("HNSW8,SQ8"))

@@ -261,17 +261,27 @@ def _transformed(walk: _Walk, shape: _Shape) -> None:
     steps = walk.number()
     if not 0 <= steps <= _MAX_STEPS:
         raise ValueError(f"a chain of {steps:,} transforms")
+    dim = shape.dim
     for _ in range(steps):
-        _transform(walk)
-    _check("rows", walk.index().rows, shape.rows)
+        before, after = _transform(walk)
+        _check("numbers of a vector", before, dim)
+        dim = after
+    inner = walk.index()
+    _check("rows", inner.rows, shape.rows)
+    _check("numbers of a vector after its transforms", inner.dim, dim)
 
 
-def _transform(walk: _Walk) -> None:
+def _transform(walk: _Walk) -> tuple[int, int]:
+    """Read a transform; return the dimensions before and after it."""
     kind = walk.word()
     if kind not in _TRANSFORMS:
         raise ValueError(f"a transform of the kind {kind!r}, which imseek does not open")
-    _TRANSFORMS[kind](walk)
-    walk.skip(2 * _INT + _BOOL)
+    numbers = _TRANSFORMS[kind](walk)
+    before, after = walk.number(), walk.number()
+    walk.skip(_BOOL)
+    if numbers is not None:
+        _check("numbers in a matrix", numbers, before * after)
+    return before, after
 
 
 def _refined(walk: _Walk, shape: _Shape) -> None:
@@ -370,17 +380,18 @@ _INDEXES: Final[Mapping[str, Callable[[_Walk, _Shape], None]]] = {
 }
 
 
-def _linear(walk: _Walk) -> None:
+def _linear(walk: _Walk) -> int:
     walk.skip(_BOOL)
+    numbers = walk.vector(_FLOAT)
     walk.vector(_FLOAT)
-    walk.vector(_FLOAT)
+    return numbers
 
 
-def _principal(walk: _Walk, *, settings: int) -> None:
+def _principal(walk: _Walk, *, settings: int) -> int:
     walk.skip(settings)
     for _ in range(3):
         walk.vector(_FLOAT)
-    _linear(walk)
+    return _linear(walk)
 
 
 def _rotation_by_signs(walk: _Walk) -> None:
@@ -390,19 +401,24 @@ def _rotation_by_signs(walk: _Walk) -> None:
     _transform(walk)
 
 
-def _learned_rotation(walk: _Walk) -> None:
+def _learned_rotation(walk: _Walk) -> int:
     walk.skip(2 * _INT)
-    _linear(walk)
+    return _linear(walk)
 
 
-_TRANSFORMS: Final[Mapping[str, Callable[[_Walk], object]]] = {
+def _skip_vector(walk: _Walk, size: int) -> None:
+    walk.vector(size)
+
+
+#: Each skips a transform up to its dimensions, and returns the numbers of its matrix, if it has one.
+_TRANSFORMS: Final[Mapping[str, Callable[[_Walk], int | None]]] = {
     **dict.fromkeys(("rrot", "LTra"), _linear),
     "PcAm": partial(_principal, settings=_FLOAT + _BOOL + _INT),
     "Pcam": partial(_principal, settings=2 * _FLOAT + _BOOL + _INT),
     "Viqm": _learned_rotation,
     "Viqt": _rotation_by_signs,
-    "RmDT": lambda walk: walk.vector(_INT),
+    "RmDT": partial(_skip_vector, size=_INT),
     "VNrm": lambda walk: walk.skip(_FLOAT),
-    "VCnt": lambda walk: walk.vector(_FLOAT),
+    "VCnt": partial(_skip_vector, size=_FLOAT),
     "HRot": lambda walk: walk.skip(_INT),
 }
