@@ -22,9 +22,9 @@ Not met: of a million, texts are easier than published by up to 0.045 at 8 and 1
 lists of LAION's for a recall of 0.99; the local intrinsic dimension is higher (pictures 22, published 12; texts 106,
 published 66).
 
-Both profiles leave half of the axes empty, which real vectors do not: codes that go by the axes of the vectors gain more
-than they would there. `wide` is `clip` with its spread over all axes but the gap, most of which are alike, so that they
-gain the least.
+Both profiles leave half of the axes empty, which real vectors do not: codes that go by the axes of the vectors gain
+more than they would there. `wide` is `clip` with its spread over all axes but the gap, most of which are alike, so that
+they gain the least.
 
 Vectors are made block by block: a block depends on the seed and its number only, whatever the count, so that ten
 million never lie in memory. They are the same on every machine up to the rounding of its BLAS.

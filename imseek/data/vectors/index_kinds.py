@@ -23,8 +23,7 @@ MAX_LISTS = 1 << 13
 _FIXED_BYTES = 64 << 20
 #: Dimensions per 4-bit code of product quantisation, the most accurate first. Its 16 values are scanned by shuffles in
 #: registers (André et al. 2015). Candidates are rescored, so the codes need not be exact.
-_PQ_DIMENSIONS = ((2, 3), (4, 5, 3), (8, 7, 5))
-
+_DIMENSIONS_PER_CODE = (2, 4, 8)
 
 #: Kinds whose searches take no parameters.
 _NO_PARAMETERS = (
@@ -49,21 +48,42 @@ def choose_factory(rows: int, dim: int, memory: int) -> str | None:
     lists = list_count(rows)
     fixed = _FIXED_BYTES + lists * dim * 4
     least = 0.0
-    for choices in _PQ_DIMENSIONS:
-        group = next((n for n in choices if dim % n == 0), None)
-        if group is None:
-            continue
-        least = fixed + rows * (dim / group / 2 + 8)
+    for per_code in _DIMENSIONS_PER_CODE:
+        least = fixed + rows * (-(-dim // per_code) / 2 + 8)
         if least <= memory:
-            codes = dim // group
-            return f"OPQ{codes},IVF{lists},PQ{codes}x4fs"
-    scalar = fixed + rows * (dim + 8)
-    if scalar <= memory:  # For a width that cannot be divided this way.
-        return f"IVF{lists},SQ8"
+            return _product_codes(lists, dim, per_code)
     raise UsageError(
-        f"an index of {rows:,} vectors of {dim} dimensions takes at least {(least or scalar) / 1e9:.1f} GB",
+        f"an index of {rows:,} vectors of {dim} dimensions takes at least {least / 1e9:.1f} GB",
         hint="allow it more memory, or `--index none`: then every search reads all vectors",
     )
+
+
+def _product_codes(lists: int, dim: int, per_code: int) -> str:
+    """Return the factory string of inverted lists of product codes, each of ``per_code`` dimensions after a rotation,
+    which adds as many as are needed."""
+    codes = -(-dim // per_code)
+    rotation = f"OPQ{codes}" if codes * per_code == dim else f"OPQ{codes}_{codes * per_code}"
+    return f"{rotation},IVF{lists},PQ{codes}x4fs"
+
+
+def codes_of(factory: str) -> int:
+    """Return how many product codes for fast scan a factory string gives each row; 0 for other codes."""
+    match = re.search(r",PQ(\d+)x4fs$", factory)
+    return int(match[1]) if match else 0
+
+
+def with_half_the_codes(factory: str, dim: int) -> str | None:
+    """Return an automatic kind with codes of twice as many dimensions; None where these would be too many."""
+    lists, codes = re.search(r"IVF(\d+)", factory), codes_of(factory)
+    per_code = 2 * -(-dim // codes) if codes else 0
+    if lists is None or per_code not in _DIMENSIONS_PER_CODE:
+        return None
+    return _product_codes(int(lists[1]), dim, per_code)
+
+
+def is_automatic(kind: str, factory: str, dim: int) -> bool:
+    """Whether an index of ``kind`` is one that ``factory``, the automatic choice by memory, leads to."""
+    return code_of(kind) in (code_of(factory), code_of(with_half_the_codes(factory, dim) or factory))
 
 
 def list_count(rows: int) -> int:
