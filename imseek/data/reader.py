@@ -347,6 +347,10 @@ class Reader:
             metadata.update(zip(ids, map(to_json_row, merged), strict=True))
         return metadata
 
+    def forget_rows(self) -> None:
+        """Free the memory of rows that :meth:`metadata` has read; they are read again if needed."""
+        self._row_groups = None
+
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
         """Open a file of this generation and return the result of ``read``. Raises as :meth:`segments`."""
         with self._reading(name), open_file(self.root, name) as file:

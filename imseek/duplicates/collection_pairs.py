@@ -33,6 +33,7 @@ from imseek.duplicates.pixels.verdict_cache import SingleVerdicts, classify_cach
 from imseek.duplicates.results import DuplicateKind, DuplicatePair
 from imseek.duplicates.unique_contents import UniqueContents
 from imseek.encoders.base import Encoder
+from imseek.freed_memory import release_freed_memory
 from imseek.progress import SILENT, Task
 from imseek.search.backend import unit_rows
 from imseek.types.collection_info import SpaceInfo
@@ -92,7 +93,7 @@ class PairComparer:
         #: may lay two of them once more, so that the next one finds them a fraction of a pixel elsewhere than it would
         #: if the first had been answered from the cache.
         self._placements = Placements()
-        self._frame = CommonFrame(self._load_luminance, self._placements)
+        self._frame = CommonFrame(partial(_load_luminance, self._pictures), self._placements)
         self._rows: StoredRows | None = None
         #: Images of pairs of any kind.
         self._related: set[tuple[int, int]] = set()
@@ -118,6 +119,7 @@ class PairComparer:
             return ComparisonResult([], candidates.notes, interrupted=True)
         self._candidate_keys = candidates.a * len(self._contents) + candidates.b
         contents = self._contents
+        release_freed_memory()
 
         def add(batch: ClassifiedPairs, a: Positions, b: Positions) -> None:
             self._link(batch)
@@ -245,11 +247,6 @@ class PairComparer:
         pairs = self._report_pairs(classified)
         return pairs[0] if pairs else None
 
-    def _load_luminance(self, position: int) -> Luminance:
-        """Return a picture that was compared before, at black if it is gone by now."""
-        small = self._pictures(position)
-        return np.zeros((SIDE, SIDE), np.float32) if small is None else small.astype(np.float32)
-
     def _link(self, classified: ClassifiedPairs) -> None:
         """Note how the pictures of pairs lie that were compared now."""
         pairs = zip(classified.a.tolist(), classified.b.tolist(), classified.verdicts, strict=False)
@@ -262,3 +259,9 @@ class PairComparer:
 
     def _report_pairs(self, classified: ClassifiedPairs) -> list[DuplicatePair]:
         return to_duplicate_pairs(classified, self._contents.ids, self._kinds)
+
+
+def _load_luminance(pictures: LuminanceCache, position: int) -> Luminance:
+    """Return a picture that was compared before, all black if it is gone by now."""
+    small = pictures(position)
+    return np.zeros((SIDE, SIDE), np.float32) if small is None else small.astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -38,6 +38,8 @@ from imseek.duplicates.results import (
 from imseek.duplicates.thresholds import LoadEncoder, choose_space
 from imseek.duplicates.unique_contents import UniqueContents, load_contents
 from imseek.encoders.input_checks import available_cpus
+from imseek.freed_memory import release_freed_memory
+from imseek.map_ahead import map_ahead
 from imseek.progress import SILENT, Task
 from imseek.types.collection_info import SpaceInfo
 
@@ -55,7 +57,9 @@ NO_FOLDERS: Final = Folders()
 #: Progress phase, which counts groups.
 _KEEPER_PHASE: Final = "choosing what to keep"
 #: Images whose metadata is held in memory at the same time.
-_BATCH_IMAGES: Final = 20_000
+_BATCH_IMAGES: Final = 1024
+#: Groups for each thread that wait for their keepers to be chosen, or to be taken.
+_GROUPS_AHEAD: Final = 64
 #: Least seconds between two looks at which groups are complete, and seconds to pause for each that a look has taken.
 _GIVE_SECONDS: Final = 0.5
 _GIVE_PAUSE: Final = 4
@@ -93,19 +97,58 @@ def find(
     ``on_group`` takes groups that are complete while other pairs are still being compared. Raises StaleGenerationError
     and CorruptCollectionError.
     """
-    contents = load_contents(reader, request.allowed)
-    judgements = match_judgements(duplicate_judgements.read(reader.root), contents)
-    copies = contents.copies if "exact" in request.kinds else {}
-    grouper = _Grouper(
-        reader, request, {first: ids.tolist() for first, ids in copies.items()}, judgements, task, on_group
-    )
-    comparison = ComparisonResult([])
-    notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         originals = stack.enter_context(Originals(reader))
         quality = QualityReader(reader.root, originals.read)
         stack.callback(quality.save)
-        grouper.measure_by(quality)
+        found = _find_groups(reader, open_index, load, request, originals, quality, task, on_group)
+        # That of contents, candidates and pictures.
+        release_freed_memory()
+        groups, interrupted = _choose_keepers(reader, found.grouping, request, quality, task)
+    reader.forget_rows()
+    release_freed_memory()
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=found.searched,
+        groups=groups,
+        pairs=found.pairs,
+        judged=found.judged,
+        notes=found.notes,
+        interrupted=found.interrupted or interrupted,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundGroups:
+    """Groups without keepers, and the numbers of the report: all that is left of the comparison."""
+
+    grouping: Grouping
+    searched: int
+    pairs: Mapping[DuplicateKind, int]
+    judged: int
+    notes: tuple[str, ...]
+    interrupted: bool
+
+
+def _find_groups(
+    reader: Reader,
+    open_index: OpenIndex,
+    load: LoadEncoder,
+    request: DuplicatesRequest,
+    originals: Originals,
+    quality: QualityReader,
+    task: Task,
+    on_group: OnGroup | None,
+) -> _FoundGroups:
+    contents = load_contents(reader, request.allowed)
+    judgements = match_judgements(duplicate_judgements.read(reader.root), contents)
+    copies = contents.copies if "exact" in request.kinds else {}
+    alike = {first: ids.tolist() for first, ids in copies.items()}
+    grouper = _Grouper(reader, request, alike, judgements, quality, task, on_group)
+    comparison = ComparisonResult([])
+    notes: tuple[str, ...] = ()
+    with ExitStack() as stack:
         if set(request.kinds) - {"exact"} and len(contents) > 1:
             spaces = reader.current.image_spaces
             space, limits, notes = choose_space(reader, spaces, request.kinds, contents, load, task)
@@ -128,22 +171,20 @@ def find(
                 insides = comparer.find_inside(load(space), comparison.pairs, task)
                 comparison = comparison.merged_with(insides)
         pairs, left_out = judgements.resolve(comparison.pairs, request.shown_kinds)
-        groups, interrupted = grouper.finish(pairs)
-    return DuplicateReport(
-        collection=reader.identity.uuid,
-        generation=reader.generation,
+        grouping = grouper.group(pairs)
+    return _FoundGroups(
+        grouping,
         searched=contents.images,
-        groups=groups,
         pairs=_count_pairs(pairs, contents, request.shown_kinds),
         judged=left_out,
         notes=notes + comparison.notes,
-        interrupted=comparison.interrupted or interrupted,
+        interrupted=comparison.interrupted or grouping.interrupted,
     )
 
 
 class _Grouper:
-    """Groups pairs and chooses keepers: of all pairs at the end and, for ``on_group``, of those that are complete while
-    others are being compared."""
+    """Groups pairs: all at the end and, for ``on_group``, with keepers, those that are complete while others are being
+    compared."""
 
     def __init__(
         self,
@@ -151,15 +192,16 @@ class _Grouper:
         request: DuplicatesRequest,
         alike: Mapping[int, Sequence[int]],
         judgements: PairJudgements,
+        quality: QualityReader,
         task: Task,
         on_group: OnGroup | None,
     ) -> None:
-        """``alike`` maps contents to their images; ``judgements`` has the judgements on the contents."""
+        """``alike`` maps contents to their images; ``judgements`` has the judgements on the contents; ``quality``
+        measures the pictures that decide which one to keep."""
         self._reader, self._request, self._alike, self._judgements = reader, request, alike, judgements
-        self._task, self._on_group = task, on_group
+        self._quality, self._task, self._on_group = quality, task, on_group
         self._confirm: Confirm = _confirm_nothing
         self._limits = DEFAULTS
-        self._quality: QualityReader | None = None
         self._confirmed: dict[tuple[int, int], DuplicatePair | None] = {}
         self._incremental = IncrementalGroups(alike, judgements.same if "same" in request.kinds else ())
         self._due = 0.0
@@ -167,10 +209,6 @@ class _Grouper:
     def compare_by(self, confirm: Confirm, limits: Thresholds) -> None:
         """Ask ``confirm`` for pairs that are not found; ``limits`` are those of the pairs found."""
         self._confirm, self._limits = confirm, limits
-
-    def measure_by(self, quality: QualityReader) -> None:
-        """Measure the pictures that decide which one to keep by ``quality``."""
-        self._quality = quality
 
     def begin(self, candidates: Iterable[int]) -> None:
         self._incremental.begin(candidates)
@@ -185,11 +223,9 @@ class _Grouper:
             end = time.monotonic()
             self._due = end + max(_GIVE_SECONDS, _GIVE_PAUSE * (end - begin))
 
-    def finish(self, pairs: Sequence[DuplicatePair]) -> tuple[tuple[DuplicateGroup, ...], bool]:
-        """Return all groups in report order, and whether the task was cancelled on the way."""
-        grouping = self._group(pairs, self._alike, self._judgements, self._task)
-        groups, interrupted = _choose_keepers(self._reader, grouping, self._request, self._quality, self._task)
-        return groups, grouping.interrupted or interrupted
+    def group(self, pairs: Sequence[DuplicatePair]) -> Grouping:
+        """Group all pairs."""
+        return self._group(pairs, self._alike, self._judgements, self._task)
 
     def _give(self) -> None:
         if not (components := self._incremental.take()):
@@ -239,25 +275,25 @@ def _count_pairs(
 
 
 def _choose_keepers(
-    reader: Reader, grouping: Grouping, request: DuplicatesRequest, quality: QualityReader | None, task: Task
+    reader: Reader, grouping: Grouping, request: DuplicatesRequest, quality: QualityReader, task: Task
 ) -> tuple[tuple[DuplicateGroup, ...], bool]:
     """Choose the keeper of each group, and return the groups in report order, and whether the task was cancelled on the
     way: from then on, no picture is measured."""
     groups: list[DuplicateGroup] = []
     interrupted = False
-    with ThreadPoolExecutor(available_cpus(), "quality") as pool:
-        for batch in _batches(grouping.groups):
-            ids = sorted({i for group in batch for i in group.members})
-            members, rich = members_of(reader, ids, request.protect)
+    members, rich = members_of(reader, [i for group in grouping.groups for i in group.members], request.protect)
+    task.report(_KEEPER_PHASE, 0, len(grouping.groups))
+    choose = partial(_choose_keeper, members=members, rich=rich, request=request, quality=quality, task=task)
+    threads = available_cpus()
+    with ThreadPoolExecutor(threads, "quality") as pool:
+        chosen = map_ahead(pool, choose, grouping.groups, _GROUPS_AHEAD * threads)
+        for group, (keeper, is_cancelled) in zip(grouping.groups, chosen, strict=True):
+            interrupted |= is_cancelled
+            first, *others = keeper.members
+            related = [replace(member, pair=grouping.pair(first.image_id, member.image_id)) for member in others]
+            members_marked = mark_hard_links((first, *related))
+            groups.append(make_group(group.kind, members_marked, keeper.reason, request))
             task.report(_KEEPER_PHASE, len(groups), len(grouping.groups))
-            choose = partial(_choose_keeper, members=members, rich=rich, request=request, quality=quality, task=task)
-            for group, (keeper, is_cancelled) in zip(batch, pool.map(choose, batch), strict=True):
-                interrupted |= is_cancelled
-                first, *others = keeper.members
-                related = [replace(member, pair=grouping.pair(first.image_id, member.image_id)) for member in others]
-                members_marked = mark_hard_links((first, *related))
-                groups.append(make_group(group.kind, members_marked, keeper.reason, request))
-                task.report(_KEEPER_PHASE, len(groups), len(grouping.groups))
     return tuple(sorted(groups, key=report_order)), interrupted
 
 
@@ -267,7 +303,7 @@ def _choose_keeper(
     members: Mapping[int, Duplicate],
     rich: Mapping[int, int],
     request: DuplicatesRequest,
-    quality: QualityReader | None,
+    quality: QualityReader,
     task: Task,
 ) -> tuple[Keeper, bool]:
     """Return the keeper of a group, and whether its pictures were not measured since the task is cancelled."""
@@ -296,38 +332,32 @@ def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
     return KINDS.index(group.kind), -group.surplus_bytes, group.others[0].image_id
 
 
-def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """Yield the groups in order, in batches of at least ``_BATCH_IMAGES`` images."""
-    batch: list[Group] = []
-    count = 0
-    for group in groups:
-        batch.append(group)
-        count += len(group.members)
-        if count >= _BATCH_IMAGES:
-            yield batch
-            batch, count = [], 0
-    yield batch
-
-
 def members_of(
     reader: Reader, ids: Sequence[int], protect: Folders = NO_FOLDERS
 ) -> tuple[dict[int, Duplicate], dict[int, int]]:
-    """Return the images by id, and the amount of metadata known about each."""
-    facts, places = reader.metadata(ids), reader.places(ids)
-    tags = tags_of(reader, ids)
-    images = {}
-    for image_id in ids:
-        row, place = facts[image_id], places.get(image_id)
-        images[image_id] = Duplicate(
-            collection=reader.identity.uuid,
-            image_id=image_id,
-            place=place,
-            content_hash=row["content_hash"],
-            width=row["width"],
-            height=row["height"],
-            bytes=row["bytes"],
-            format=row["format"],
-            taken_at=row.get("taken_at"),
-            protected=place is not None and protect.hold(place.path),
-        )
-    return images, {i: richness(facts[i], tags.get(i, ())) for i in ids}
+    """Return the images by id, and the amount of metadata known about each.
+
+    Their rows are read in the order of ids, each part of a table once.
+    """
+    images: dict[int, Duplicate] = {}
+    rich: dict[int, int] = {}
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), _BATCH_IMAGES):
+        batch = ordered[start : start + _BATCH_IMAGES]
+        facts, places, tags = reader.metadata(batch), reader.places(batch), tags_of(reader, batch)
+        for image_id in batch:
+            row, place = facts[image_id], places.get(image_id)
+            images[image_id] = Duplicate(
+                collection=reader.identity.uuid,
+                image_id=image_id,
+                place=place,
+                content_hash=row["content_hash"],
+                width=row["width"],
+                height=row["height"],
+                bytes=row["bytes"],
+                format=row["format"],
+                taken_at=row.get("taken_at"),
+                protected=place is not None and protect.hold(place.path),
+            )
+            rich[image_id] = richness(row, tags.get(image_id, ()))
+    return images, rich

@@ -17,6 +17,7 @@ from imseek.data.layout import metadata
 from imseek.data.reader import Reader
 from imseek.data.shards.metadata_columns import columns_of
 from imseek.data.vectors import IdSet
+from imseek.freed_memory import release_freed_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,11 +105,10 @@ def load_contents(reader: Reader, allowed: IdSet | None = None) -> UniqueContent
         ids.append(np.asarray(shard_ids[live]))
         hashes.append(_digests_of(table.column("content_hash"))[live])
         phashes.append(table.column("phash").to_numpy()[live])
+        del table
     contents = group_by_content(np.concatenate(ids), np.concatenate(hashes), np.concatenate(phashes))
-    import pyarrow
-
-    # Arrow would keep the memory that columns were read into: 60 MB for a million images.
-    pyarrow.default_memory_pool().release_unused()
+    del ids, hashes, phashes
+    release_freed_memory()
     return contents
 
 

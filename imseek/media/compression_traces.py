@@ -134,12 +134,14 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
 def _steps_of(values: _Floats) -> list[int | None]:
     """Return for each of m frequencies the largest step of which its larger values (m, n) are multiples, or None."""
     bins = np.minimum((values * _BINS).astype(np.int64), _MAX_VALUE * _BINS - 1)
-    used = max(int(bins.max()) + 1, _STEPS[-1] * _BINS // 2)
+    small = _STEPS[-1] * _BINS // 2
+    used = max(int(bins.max()) + 1, small)
     counts = np.stack([np.bincount(one, minlength=used) for one in bins])
     # Values above half a step.
-    large = values.shape[1] - counts.cumsum(axis=1)[:, [step * _BINS // 2 - 1 for step in _STEPS]]
-    # Not as a product of matrices, which would wake the threads of BLAS for a millisecond's work.
-    waves = np.einsum("mb,sb->ms", counts.astype(np.float32), _waves()[:, :used])
+    large = values.shape[1] - counts[:, :small].cumsum(axis=1)[:, [step * _BINS // 2 - 1 for step in _STEPS]]
+    # Most bins are empty. Not as a product of matrices, which would wake the threads of BLAS for so little.
+    filled = np.flatnonzero(counts.any(axis=0))
+    waves = np.einsum("mb,sb->ms", counts[:, filled].astype(np.float32), _waves()[:, filled])
     periodic = (waves > _PERIODIC * large) & np.logical_and.accumulate(large >= _LEAST_VALUES, axis=1)
     return [
         max((step for step, is_found in zip(_STEPS, row, strict=True) if is_found), default=None)

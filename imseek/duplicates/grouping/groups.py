@@ -157,6 +157,7 @@ def group_pairs(
     nodes = Nodes(all_pairs, copies, different)
     linkage = Linkage(nodes, confirm, reach or {}, ask, task)
     linkage.join(all_pairs)
+    linkage.close()
     beside, splits = _collect_splits(all_pairs, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from imseek.duplicates.pixels.differences import PackedPlaces, pack_places
+from imseek.duplicates.part_cache import ColumnKind
+from imseek.duplicates.pixels.differences import PACKED_PLACES, PackedPlaces, pack_places
 from imseek.duplicates.pixels.judge_processes import JudgeProcesses
 from imseek.duplicates.pixels.luminance_cache import SmallLuminance
 from imseek.duplicates.pixels.pair_judge import Positions, judge_pairs
@@ -46,6 +47,24 @@ MOST_TOGETHER: Final = 8 * _BATCH
 _THREADS: Final = min(4, os.cpu_count() or 1)
 #: Processes judge more candidates than this; they take longer to begin.
 _IN_THREADS: Final = 1280
+
+
+#: Columns of :class:`ClassifiedPairs` that come from the candidates, and those that come from the verdicts on them.
+CANDIDATE_COLUMNS: Final[dict[str, ColumnKind]] = {
+    "a": np.int64,
+    "b": np.int64,
+    "distance": np.uint8,
+    "cosine": np.float32,
+}
+VERDICT_COLUMNS: Final[dict[str, ColumnKind]] = {
+    "kind": np.uint8,
+    "confidence": np.float32,
+    "orientation": np.uint8,
+    "correlation": np.float32,
+    "agreement": np.float32,
+    "overlap": np.float32,
+    "places": PACKED_PLACES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +112,17 @@ class ClassifiedPairs:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassifiedBatch:
+    """The candidates at ``rows``, which were decided together: the ``pairs`` among them, the row of each pair, and the
+    rows of candidates with an unreadable picture. ``done`` of the pairs counts all candidates decided so far."""
+
+    rows: slice
+    pairs: ClassifiedPairs
+    pair_rows: Positions
+    unread_rows: Positions
+
+
 def classify(
     a: Positions,
     b: Positions,
@@ -105,67 +135,87 @@ def classify(
     judge: JudgePairs | None = None,
     groups: Positions | None = None,
     task: Task = SILENT,
-    before: int = 0,
-    total: int | None = None,
-    on_batch: Callable[[ClassifiedPairs], None] | None = None,
 ) -> ClassifiedPairs:
     """Find the pairs among n candidates, given as arrays (n,); unknown distances are 64 and unknown cosines NaN.
 
     ``load`` is called by several threads; candidates with the same ``a`` should be adjacent. ``judge`` is what
     :func:`judging` yields, by default :func:`judge_pairs`. Adjacent candidates of one of ``groups`` (n,) are compared
-    together, since what is found out about some of them helps with others. For progress, they follow
-    ``before`` others, of ``total``. ``on_batch`` takes the pairs of each batch, in order; their ``done`` counts the
-    candidates decided so far. Where the task is cancelled, the result is ``interrupted``.
+    together, since what is found out about some of them helps with others. Where the task is cancelled, the result is
+    ``interrupted``.
     """
-    all_verdicts: list[tuple[int, Verdict]] = []
-    compared_count = unread = done_count = 0
-    total_count = len(a) if total is None else total
+    candidates = a, b, distance, orientation, cosine
+    batches = [
+        batch.pairs
+        for batch in classify_batches(*candidates, load, thresholds=thresholds, judge=judge, groups=groups, task=task)
+    ]
+    done = batches[-1].done if batches else 0
+    return ClassifiedPairs(
+        **join_columns(batches),
+        looked=sum(pairs.looked for pairs in batches),
+        unread=sum(pairs.unread for pairs in batches),
+        done=done,
+        interrupted=done < len(a),
+        verdicts=[verdict for pairs in batches for verdict in pairs.verdicts],
+    )
 
-    def judge_batch(rows: slice) -> tuple[list[tuple[int, Verdict]], int, int]:
+
+def classify_batches(
+    a: Positions,
+    b: Positions,
+    distance: npt.NDArray[np.uint8],
+    orientation: npt.NDArray[np.uint8],
+    cosine: Float32,
+    load: LoadLuminance,
+    *,
+    thresholds: Thresholds = DEFAULTS,
+    judge: JudgePairs | None = None,
+    groups: Positions | None = None,
+    task: Task = SILENT,
+) -> Generator[ClassifiedBatch]:
+    """Yield the batches of :func:`classify` in order, until the task is cancelled."""
+
+    def judge_batch(rows: slice) -> tuple[dict[int, Verdict], list[int]]:
         batch = a[rows], b[rows], distance[rows], orientation[rows], cosine[rows]
-        verdicts, unreadable = _judge_batch(*batch, load, thresholds, judge or judge_pairs)
-        pairs = [(rows.start + n, verdict) for n, verdict in verdicts.items() if verdict.kind]
-        return pairs, len(verdicts) - unreadable, unreadable
+        return _judge_batch(*batch, load, thresholds, judge or judge_pairs)
 
-    def collect(verdicts: list[tuple[int, Verdict]], compared_count: int, unread: int) -> ClassifiedPairs:
-        pair_rows = np.array([n for n, _ in verdicts], np.int64)
-        pair_verdicts = [verdict for _, verdict in verdicts]
-        return ClassifiedPairs(
-            a[pair_rows],
-            b[pair_rows],
-            np.array([one.kind for one in pair_verdicts], np.uint8),
-            np.array([one.confidence for one in pair_verdicts], np.float32),
-            distance[pair_rows],
-            np.array([one.orientation for one in pair_verdicts], np.uint8),
-            cosine[pair_rows],
-            _registration_values(pair_verdicts, "correlation"),
-            _registration_values(pair_verdicts, "agreement"),
-            _registration_values(pair_verdicts, "overlap"),
-            pack_places([one.places for one in pair_verdicts]),
-            compared_count,
-            unread,
-            done_count,
-            done_count < len(a),
-            verdicts=pair_verdicts,
-        )
-
-    task.report(PHASE, before, total_count)
+    task.report(PHASE, 0, len(a))
     with ExitStack() as stack:
         stack.enter_context(blas_pools().limit(limits=1, user_api="blas"))
         batches = [] if task.is_cancelled else _cut_batches(len(a), groups)
-        for rows, (pairs, batch_count, unreadable) in zip(
-            batches, _map_batches(judge_batch, batches, stack), strict=False
-        ):
-            all_verdicts += pairs
-            compared_count += batch_count
-            unread += unreadable
-            done_count = rows.stop
-            if on_batch is not None:
-                on_batch(collect(pairs, batch_count, unreadable))
-            task.report(PHASE, before + done_count, total_count)
+        for rows, (verdicts, unread) in zip(batches, _map_batches(judge_batch, batches, stack), strict=False):
+            found = {rows.start + n: verdict for n, verdict in verdicts.items() if verdict.kind}
+            pair_rows = np.array([*found], np.int64)
+            pair_verdicts = [*found.values()]
+            pairs = ClassifiedPairs(
+                a[pair_rows],
+                b[pair_rows],
+                np.array([one.kind for one in pair_verdicts], np.uint8),
+                np.array([one.confidence for one in pair_verdicts], np.float32),
+                distance[pair_rows],
+                np.array([one.orientation for one in pair_verdicts], np.uint8),
+                cosine[pair_rows],
+                _registration_values(pair_verdicts, "correlation"),
+                _registration_values(pair_verdicts, "agreement"),
+                _registration_values(pair_verdicts, "overlap"),
+                pack_places([one.places for one in pair_verdicts]),
+                looked=len(verdicts) - len(unread),
+                unread=len(unread),
+                done=rows.stop,
+                interrupted=rows.stop < len(a),
+                verdicts=pair_verdicts,
+            )
+            yield ClassifiedBatch(rows, pairs, pair_rows, rows.start + np.array(unread, np.int64))
+            task.report(PHASE, rows.stop, len(a))
             if task.is_cancelled:
                 break
-    return collect(all_verdicts, compared_count, unread)
+
+
+def join_columns(parts: Sequence[ClassifiedPairs]) -> dict[str, Any]:
+    """Return the arrays of several results, each as one, by the names of their fields."""
+    return {
+        name: np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
+        for name, kind in (CANDIDATE_COLUMNS | VERDICT_COLUMNS).items()
+    }
 
 
 @contextmanager
@@ -223,8 +273,8 @@ def _judge_batch(
     load: LoadLuminance,
     thresholds: Thresholds,
     judge: JudgePairs,
-) -> tuple[dict[int, Verdict], int]:
-    """Return the verdicts on those of n candidates that can be pairs at all, in order, and how many of these have an
+) -> tuple[dict[int, Verdict], list[int]]:
+    """Return the verdicts on those of n candidates that can be pairs at all, in order, and those of these that have an
     unreadable picture."""
     # A cosine of NaN compares as lower.
     plausible = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine)).tolist()
@@ -237,10 +287,10 @@ def _judge_batch(
         strict=True,
     )
     verdicts = dict(judged_pairs)
-    for n in plausible:
-        if n not in verdicts:
-            verdicts[n] = judge_unread(int(distance[n]), int(orientation[n]), float(cosine[n]), thresholds)
-    return {n: verdicts[n] for n in plausible}, len(plausible) - len(readable)
+    unread = [n for n in plausible if n not in verdicts]
+    for n in unread:
+        verdicts[n] = judge_unread(int(distance[n]), int(orientation[n]), float(cosine[n]), thresholds)
+    return {n: verdicts[n] for n in plausible}, unread
 
 
 def _registration_values(verdicts: Sequence[Verdict], name: str) -> Float32:

@@ -1,6 +1,7 @@
 """Cache the verdicts on candidates, so that pictures are compared once.
 
-Candidates are processed in runs whose first images have ids in the same range of 1024. The verdicts of a run are cached
+Candidates whose first images have ids in the same range of 1024 form a run. Those of all runs are compared one after
+the other, several runs in one batch where they are small, and the verdicts of a run are cached when it is complete,
 with a key for each candidate, derived from its pictures and thresholds. So an interrupted call resumes, and after a few
 new images only the new candidates are compared. Of a run with an unreadable picture, nothing new is cached. Where other
 pairs of a call said how two pictures lie (:mod:`imseek.duplicates.pixels.placements`), the verdict that was made first
@@ -12,8 +13,9 @@ Verdicts on single pairs, which grouping asks for one at a time, are cached in o
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeAlias
 
@@ -25,15 +27,19 @@ from imseek.duplicates.candidates.candidate_limit import DEFAULT_LOOKS, select_m
 from imseek.duplicates.candidates.hamming import Bits
 from imseek.duplicates.part_cache import CacheTable, ColumnKind, PartCache, digest
 from imseek.duplicates.pixels.classify import (
+    CANDIDATE_COLUMNS,
     MOST_TOGETHER,
     PHASE,
+    VERDICT_COLUMNS,
+    ClassifiedBatch,
     ClassifiedPairs,
     JudgePairs,
     LoadLuminance,
     classify,
+    classify_batches,
+    join_columns,
     judging,
 )
-from imseek.duplicates.pixels.differences import PACKED_PLACES
 from imseek.duplicates.pixels.pair_judge import Positions
 from imseek.duplicates.pixels.verdict import Thresholds
 from imseek.duplicates.unique_contents import Digests, Ids
@@ -49,26 +55,9 @@ _SINGLE_STAGE: Final = "single"
 _RUN_BITS: Final = 10
 #: Increase when classification or decoding may give other results; this invalidates the cache.
 _VERSION: Final = 15
-#: Fields of :class:`ClassifiedPairs` copied from the candidates.
-_CANDIDATE_FIELDS: Final[dict[str, ColumnKind]] = {
-    "a": np.int64,
-    "b": np.int64,
-    "distance": np.uint8,
-    "cosine": np.float32,
-}
-#: Fields of :class:`ClassifiedPairs` cached for each candidate, with its key; those that are no pair have kind 0.
-_RESULT_FIELDS: Final[dict[str, ColumnKind]] = {
-    "kind": np.uint8,
-    "confidence": np.float32,
-    "orientation": np.uint8,
-    "correlation": np.float32,
-    "agreement": np.float32,
-    "overlap": np.float32,
-    "places": PACKED_PLACES,
-}
 #: Columns of the key that stands for a candidate.
 _KEYS: Final[tuple[type[np.generic], ...]] = (np.uint64, np.uint64)
-_KINDS: Final[tuple[ColumnKind, ...]] = (*_KEYS, *_RESULT_FIELDS.values())
+_KINDS: Final[tuple[ColumnKind, ...]] = (*_KEYS, *VERDICT_COLUMNS.values())
 #: Odd factors that mix the parts of a key.
 _FACTORS: Final = np.random.default_rng(0).integers(1, 2**63, (2, 4), np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -108,7 +97,7 @@ def classify_cached(
     classified = _classify_runs(candidates.of(is_promising), load, thresholds, cache, task, on_pairs)
     if classified.interrupted:
         return classified
-    return replace(_concatenate_pairs([classified, blind], len(a)), unread=classified.unread, unseen=blind.unread)
+    return replace(classified, **join_columns([classified, blind]), done=len(a), unseen=blind.unread)
 
 
 def load_nothing(position: int) -> None:
@@ -122,7 +111,7 @@ class SingleVerdicts:
     def __init__(self, cache: PartCache, thresholds: Thresholds) -> None:
         self._thresholds = thresholds
         name = f"{_SINGLE_STAGE}-{digest(_VERSION, thresholds)}"
-        self._table = CacheTable(cache, name, _KEYS, tuple(_RESULT_FIELDS.values()), stage=_SINGLE_STAGE)
+        self._table = CacheTable(cache, name, _KEYS, tuple(VERDICT_COLUMNS.values()), stage=_SINGLE_STAGE)
 
     def classify(
         self,
@@ -142,13 +131,13 @@ class SingleVerdicts:
         verdict = _VerdictArrays.empty(1)
         key = candidate.keys()[0].tolist()
         if (cached_row := self._table.get(*key)) is not None:
-            for array, value in zip(verdict.fields.values(), cached_row, strict=True):
+            for array, value in zip(verdict.columns.values(), cached_row, strict=True):
                 array[0] = value
             return verdict.pairs(candidate)
         classified = classify(*candidate.candidates, load, thresholds=self._thresholds, judge=judge)
         if not classified.unread:  # It may be readable again.
             verdict.put(np.zeros(len(classified.a), np.int64), classified)
-            self._table.put(*key, row=tuple(array[0].item() for array in verdict.fields.values()))
+            self._table.put(*key, row=tuple(array[0].item() for array in verdict.columns.values()))
         return classified
 
     def save(self) -> None:
@@ -198,100 +187,103 @@ def _classify_runs(
     task: Task,
     on_pairs: OnPairs | None,
 ) -> ClassifiedPairs:
-    total = len(candidates.a)
-    cuts = [0, *(np.flatnonzero(np.diff(candidates.ids >> _RUN_BITS)) + 1).tolist(), total] if total else [0]
-    parts = [candidates.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
-    names = [f"{_STAGE}-{int(run.ids[0]) >> _RUN_BITS:09d}-{digest(_VERSION, thresholds)}" for run in parts]
-    earlier = cache.only(_STAGE, set(names))
-    runs = [
-        _Run.of(part, name, cache.load(name, _KINDS) if name in earlier else None, thresholds)
-        for part, name in zip(parts, names, strict=True)
-    ]
-    new_count = sum(len(run.new) for run in runs)
-    classified: list[ClassifiedPairs] = []
-    done_count = 0
+    runs = _Runs(candidates, thresholds, cache)
     if on_pairs is not None:
-        for run in runs:
-            known_candidates = run.candidates.of(run.is_known)
-            on_pairs(run.verdicts.pairs(run.candidates), known_candidates.a, known_candidates.b)
-    with judging(new_count) as judge:
-        for run in runs:
-            new_pairs = run.classify(load, thresholds, judge, task, done_count, new_count, on_pairs)
-            done_count += new_pairs.done
-            if new_pairs.done and not new_pairs.unread:
-                run.save(cache)
-            classified.append(run.verdicts.pairs(run.candidates, new_pairs.looked, new_pairs.unread))
-    task.report(PHASE, done_count, new_count)
-    return replace(_concatenate_pairs(classified, total), interrupted=done_count < new_count)
+        on_pairs(runs.pairs(), candidates.a[runs.is_known], candidates.b[runs.is_known])
+    new_candidates = candidates.of(runs.new)
+    looked = unread = done = 0
+    with judging(len(runs.new)) as judge:
+        # Of all runs together: of a million pictures, a run has but a few new candidates.
+        batches = classify_batches(
+            *new_candidates.candidates, load, thresholds=thresholds, judge=judge, groups=runs.groups, task=task
+        )
+        with closing(batches):
+            for batch in batches:
+                looked += batch.pairs.looked
+                unread += batch.pairs.unread
+                done = batch.rows.stop
+                if on_pairs is not None:
+                    on_pairs(batch.pairs, new_candidates.a[batch.rows], new_candidates.b[batch.rows])
+                runs.add(batch)
+    runs.save_begun()
+    task.report(PHASE, done, len(runs.new))
+    return replace(runs.pairs(), looked=looked, unread=unread, interrupted=done < len(runs.new))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """Candidates that are cached together, with the verdicts on those where ``is_known`` is true.
+    """Candidates that are cached together under a ``name``: their ``rows`` among all, and those of ``new`` ones among
+    all that are new."""
+
+    name: str
+    rows: slice
+    new: slice
+
+
+class _Runs:
+    """All candidates by runs, with the verdicts on those where ``is_known`` is true.
 
     The positions of the others are ``new``, in the order in which they are compared, and belong to ``groups``.
     """
 
-    candidates: _CandidateArrays
-    name: str
-    keys: npt.NDArray[np.uint64]
-    verdicts: _VerdictArrays
-    is_known: npt.NDArray[np.bool_]
-    new: Positions
-    groups: Positions
+    def __init__(self, candidates: _CandidateArrays, thresholds: Thresholds, cache: PartCache) -> None:
+        """Restore the verdicts in the cache."""
+        self._candidates, self._cache = candidates, cache
+        count = len(candidates.a)
+        self._keys, self._verdicts = candidates.keys(), _VerdictArrays.empty(count)
+        self.is_known = np.zeros(count, np.bool_)
+        self._is_unread = np.zeros(count, np.bool_)
+        self._done = 0
+        #: The runs with new candidates that are not all compared yet.
+        self._unfinished: deque[_Run] = deque()
+        numbers = candidates.ids >> _RUN_BITS
+        cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), count] if count else [0]
+        ending = digest(_VERSION, thresholds)
+        names = {f"{_STAGE}-{int(numbers[cut[0]]):09d}-{ending}": slice(*cut) for cut in itertools.pairwise(cuts)}
+        earlier = cache.only(_STAGE, names)
+        new, groups = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        before = 0
+        for name, rows in names.items():
+            if name in earlier and (stored := cache.load(name, _KINDS)) is not None:
+                self.is_known[rows] = self._verdicts.of(rows).restore(self._keys[rows], stored)
+            if self.is_known[rows].all():
+                continue
+            run = candidates.of(rows)
+            run_groups = _find_likely_groups(run, thresholds)
+            order = np.lexsort((run.b, run.a, run_groups))
+            order = order[~self.is_known[rows][order]]
+            new.append(rows.start + order)
+            # A candidate is of two groups at most, so groups of different runs have different numbers.
+            groups.append(2 * rows.start + run_groups[order])
+            self._unfinished.append(_Run(name, rows, slice(before, before + len(order))))
+            before += len(order)
+        self.new: Positions = np.concatenate(new)
+        self.groups: Positions = np.concatenate(groups)
 
-    @classmethod
-    def of(
-        cls, candidates: _CandidateArrays, name: str, stored: Sequence[npt.NDArray[Any]] | None, thresholds: Thresholds
-    ) -> _Run:
-        """Make a run with the ``stored`` verdicts."""
-        keys, verdicts = candidates.keys(), _VerdictArrays.empty(len(candidates.a))
-        is_known = np.zeros(len(candidates.a), np.bool_) if stored is None else verdicts.restore(keys, stored)
-        groups = _find_likely_groups(candidates, thresholds)
-        order = np.lexsort((candidates.b, candidates.a, groups))
-        new = order[~is_known[order]]
-        return cls(candidates, name, keys, verdicts, is_known, new, groups[new])
+    def pairs(self) -> ClassifiedPairs:
+        """Return the pairs among the candidates that are known."""
+        return self._verdicts.pairs(self._candidates)
 
-    def classify(
-        self,
-        load: LoadLuminance,
-        thresholds: Thresholds,
-        judge: JudgePairs,
-        task: Task,
-        before: int,
-        total: int,
-        on_pairs: OnPairs | None,
-    ) -> ClassifiedPairs:
-        """Classify the new candidates, and return the pairs among them."""
-        new_candidates = self.candidates.of(self.new)
-        before_batch = 0
+    def add(self, batch: ClassifiedBatch) -> None:
+        """Take the verdicts on the next of the new candidates, and store those of runs that are complete with them."""
+        self._verdicts.put(self.new[batch.pair_rows], batch.pairs)
+        self.is_known[self.new[batch.rows]] = True
+        self._is_unread[self.new[batch.unread_rows]] = True
+        self._done = batch.rows.stop
+        while self._unfinished and self._unfinished[0].new.stop <= self._done:
+            self._save(self._unfinished.popleft())
 
-        def report_pairs(pairs: ClassifiedPairs) -> None:
-            nonlocal before_batch
-            assert on_pairs is not None
-            batch = slice(before_batch, pairs.done)
-            on_pairs(pairs, new_candidates.a[batch], new_candidates.b[batch])
-            before_batch = pairs.done
+    def save_begun(self) -> None:
+        """Store the verdicts of a run of which not all new candidates are compared."""
+        if self._unfinished and self._unfinished[0].new.start < self._done:
+            self._save(self._unfinished[0])
 
-        classified = classify(
-            *new_candidates.candidates,
-            load,
-            thresholds=thresholds,
-            judge=judge,
-            groups=self.groups,
-            task=task,
-            before=before,
-            total=total,
-            on_batch=None if on_pairs is None else report_pairs,
-        )
-        self.verdicts.put(self.new[_positions_in_run(new_candidates, classified)], classified)
-        self.is_known[self.new[: classified.done]] = True
-        return classified
-
-    def save(self, cache: PartCache) -> None:
-        """Store the known verdicts."""
-        parts = (*self.keys.T, *(self.verdicts.fields[name] for name in _RESULT_FIELDS))
-        cache.save(self.name, tuple(np.ascontiguousarray(part[self.is_known]) for part in parts))
+    def _save(self, run: _Run) -> None:
+        if self._is_unread[run.rows].any():
+            return
+        parts = (*self._keys[run.rows].T, *self._verdicts.of(run.rows).columns.values())
+        is_known = self.is_known[run.rows]
+        self._cache.save(run.name, tuple(np.ascontiguousarray(part[is_known]) for part in parts))
 
 
 def _find_likely_groups(candidates: _CandidateArrays, thresholds: Thresholds) -> Positions:
@@ -329,13 +321,17 @@ def _join_pairs(candidates: _CandidateArrays, mask: npt.NDArray[np.bool_]) -> Di
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _VerdictArrays:
-    """The verdicts on all candidates of a run: the arrays of ``_RESULT_FIELDS``."""
+    """The verdicts on candidates: the arrays of ``VERDICT_COLUMNS``, 0 for those that are not compared yet."""
 
-    fields: dict[str, npt.NDArray[Any]]
+    columns: dict[str, npt.NDArray[Any]]
 
     @classmethod
     def empty(cls, count: int) -> _VerdictArrays:
-        return cls({name: np.zeros(count, kind) for name, kind in _RESULT_FIELDS.items()})
+        return cls({name: np.zeros(count, kind) for name, kind in VERDICT_COLUMNS.items()})
+
+    def of(self, rows: slice) -> _VerdictArrays:
+        """Return the verdicts on some of the candidates, in the same memory."""
+        return _VerdictArrays({name: array[rows] for name, array in self.columns.items()})
 
     def restore(self, keys: npt.NDArray[np.uint64], stored: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
         """Fill in the stored verdicts on candidates with these ``keys`` (n, 2); return which of them there are."""
@@ -345,40 +341,18 @@ class _VerdictArrays:
         order = np.argsort(first_keys, kind="stable")
         at = order[np.minimum(np.searchsorted(first_keys, keys[:, 0], sorter=order), len(order) - 1)]
         is_stored: npt.NDArray[np.bool_] = (first_keys[at] == keys[:, 0]) & (second_keys[at] == keys[:, 1])
-        for (name, array), value in zip(self.fields.items(), values, strict=True):
-            self.fields[name][is_stored] = value[at[is_stored]].astype(array.dtype, copy=False)
+        for array, value in zip(self.columns.values(), values, strict=True):
+            array[is_stored] = value[at[is_stored]].astype(array.dtype, copy=False)
         return is_stored
 
     def put(self, positions: Positions, pairs: ClassifiedPairs) -> None:
-        """Fill in the results of ``pairs``, which lie at these ``positions`` of the run."""
-        for name, array in self.fields.items():
+        """Fill in the results of ``pairs``, which lie at these ``positions`` of the candidates."""
+        for name, array in self.columns.items():
             array[positions] = getattr(pairs, name)
 
-    def pairs(self, run: _CandidateArrays, looked: int = 0, unread: int = 0) -> ClassifiedPairs:
+    def pairs(self, candidates: _CandidateArrays) -> ClassifiedPairs:
         """Return the pairs among the candidates; those that are not compared yet are none."""
-        rows = np.flatnonzero(self.fields["kind"])
-        arrays: dict[str, Any] = {name: getattr(run, name)[rows] for name in _CANDIDATE_FIELDS}
-        arrays.update({name: array[rows] for name, array in self.fields.items()})
-        return ClassifiedPairs(**arrays, looked=looked, unread=unread, done=len(run.a))
-
-
-def _positions_in_run(run: _CandidateArrays, classified: ClassifiedPairs) -> Positions:
-    """Return the positions of pairs in their run; no two candidates are the same pair."""
-    at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
-    pairs = zip(classified.a.tolist(), classified.b.tolist(), strict=True)
-    return np.array([at[pair] for pair in pairs], np.int64)
-
-
-def _concatenate_pairs(parts: Sequence[ClassifiedPairs], total: int) -> ClassifiedPairs:
-    arrays: dict[str, Any] = {
-        name: np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
-        for name, kind in (_CANDIDATE_FIELDS | _RESULT_FIELDS).items()
-    }
-    done = sum(part.done for part in parts)
-    return ClassifiedPairs(
-        **arrays,
-        looked=sum(part.looked for part in parts),
-        unread=sum(part.unread for part in parts),
-        done=done,
-        interrupted=done < total,
-    )
+        rows = np.flatnonzero(self.columns["kind"])
+        arrays: dict[str, Any] = {name: getattr(candidates, name)[rows] for name in CANDIDATE_COLUMNS}
+        arrays.update({name: array[rows] for name, array in self.columns.items()})
+        return ClassifiedPairs(**arrays, looked=0, unread=0, done=len(candidates.a))

@@ -5,13 +5,14 @@ A search prints JSON, so nothing here may cost an import that a search does not 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import PurePath
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 AS_IT_IS: Final = Json()
+#: Pieces of text, such as a name or a number, that are written together.
+_PIECES: Final = 4096
 Result = TypeVar("Result")
 
 
@@ -106,14 +109,33 @@ def print_answer(result: Any, collection: HasPath, uuid: str | None = None) -> N
 def print_json(result: Any, *, line: bool = False, file: TextIO | None = None) -> None:
     """Print a result as one JSON object, in ASCII for any terminal, on stdout or another file.
 
-    ``line`` keeps it on one line.
+    ``line`` keeps it on one line. Otherwise it is converted and written piece by piece, as a report of a million
+    pictures has millions of values.
     """
-    text = json.dumps({"schema": SCHEMA, **to_json(result)}, indent=None if line else 1, allow_nan=False)
-    print(text, file=file or sys.stdout, flush=line)
+    out = file or sys.stdout
+    if line:
+        print(json.dumps({"schema": SCHEMA, **to_json(result)}, allow_nan=False), file=out, flush=True)
+        return
+    encoder = json.JSONEncoder(indent=1, allow_nan=False, default=to_json)
+    pieces = encoder.iterencode({"schema": SCHEMA, **_members_in_json(result, _outer)})
+    while text := "".join(itertools.islice(pieces, _PIECES)):
+        out.write(text)
+    print(file=out)
 
 
 def to_json(result: Any) -> dict[str, Any]:
     """Convert a result, a dataclass, to a JSON object."""
+    return _members_in_json(result, plain)
+
+
+def _outer(value: Any, form: Json) -> Any:
+    """Convert a value as :func:`plain` does, but leave results in lists to be converted when they are written."""
+    if isinstance(value, list | tuple) and value and all(is_dataclass(one) for one in value):
+        return value
+    return _members_in_json(value, _outer) if is_dataclass(value) else plain(value, form)
+
+
+def _members_in_json(result: Any, convert: Callable[[Any, Json], Any]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     kind: Any = type(result)
     for member in members_of(kind):
@@ -123,9 +145,9 @@ def to_json(result: Any) -> dict[str, Any]:
         if member.form.key is not None and value is not None:
             body[member.name] = [{member.form.key: key, **to_json(one)} for key, one in value.items()]
         elif not member.form.inline:
-            body[member.name] = plain(value, member.form)
+            body[member.name] = convert(value, member.form)
         else:
-            body.update(dict.fromkeys(names_of(member.hint)) if value is None else plain(value, member.form))
+            body.update(dict.fromkeys(names_of(member.hint)) if value is None else convert(value, member.form))
     return body
 
 
