@@ -44,8 +44,9 @@ def test_other_kinds_stay(factory: str) -> None:
     assert choose_codes(rows_along(12), DIM, factory) == factory
 
 
-def test_no_rows_are_no_reason() -> None:
-    assert choose_codes(rows_along(12, 0), DIM, AUTOMATIC) == AUTOMATIC
+@pytest.mark.parametrize("rows", [0, 3, 900])
+def test_few_rows_are_no_reason(rows: int) -> None:
+    assert choose_codes(rows_along(12, rows), DIM, AUTOMATIC) == AUTOMATIC
 
 
 @pytest.mark.parametrize(

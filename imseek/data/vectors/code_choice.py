@@ -24,7 +24,7 @@ _ROWS: Final = 1 << 16
 _TRAINED: Final = 1 << 13
 _ITERATIONS: Final = 10
 _QUERIES: Final = 250
-#: Rows that text-like queries are made from.
+#: Rows that text-like queries are made from; fewer rows say nothing.
 _TEXT_ROWS: Final = 1000
 #: Fewer codes are enough if this share of the sample, ranked first by them, has this share of each kind's neighbours.
 #: Of a million vectors like CLIP's, 1,280 candidates by half the codes then take less time than 160 by all.
@@ -35,7 +35,7 @@ _FOUND: Final = 0.99
 def choose_codes(rows: LiveRows, dim: int, factory: str) -> str:
     """Return ``factory``, the automatic choice for ``rows``, with half as many codes if those are enough."""
     fewer = with_half_the_codes(factory, dim)
-    if fewer is None or not len(rows):
+    if fewer is None or len(rows) < _TEXT_ROWS:
         return factory
     rng = np.random.default_rng(len(rows))
     _, sample = rows.take(rng.choice(len(rows), min(_ROWS, len(rows)), replace=False))
