@@ -18,7 +18,7 @@ import pytest
 
 from imseek.data.vectors import Segment, mmap_residency, open_index, snapshot_build
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.index_kinds import choose_factory
+from imseek.data.vectors.index_kinds import choose_factory, code_of, with_lists
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, MissingExtraError, QueryError, UsageError
 
@@ -175,6 +175,24 @@ def test_a_faiss_that_lacks_a_module_of_its_own_is_not_called_missing(
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ModuleNotFoundError, match=r"numpy\.lost"):
         open_index("faiss", [], 3)
+
+
+@pytest.mark.parametrize(
+    ("dim", "memory", "expected"),
+    [
+        (512, 10**9, "OPQ256,IVF4096,PQ256x4fs"),
+        (512, 150 * 10**6, "OPQ128,IVF4096,PQ128x4fs"),
+        (512, 120 * 10**6, "OPQ64,IVF4096,PQ64x4fs"),
+        (509, 10**10, "OPQ255_510,IVF4096,PQ255x4fs"),
+        (1267, 10**10, "OPQ634_1268,IVF4096,PQ634x4fs"),
+    ],
+)
+def test_the_kind_of_index_that_fits(dim: int, memory: int, expected: str) -> None:
+    """Any width can be divided: a rotation adds the dimensions that are missing."""
+    found = choose_factory(1_000_000, dim, memory)
+    assert found == expected
+    assert code_of(found) == expected.rpartition(",")[2]
+    assert with_lists(found, 64) == expected.replace("IVF4096", "IVF64")
 
 
 @pytest.mark.parametrize(("dim", "least"), [(509, "0.1 GB"), (512, "0.1 GB")])

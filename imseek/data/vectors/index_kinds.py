@@ -66,26 +66,6 @@ def _product_codes(lists: int, dim: int, per_code: int) -> str:
     return f"{rotation},IVF{lists},PQ{codes}x4fs"
 
 
-def codes_of(factory: str) -> int:
-    """Return how many product codes for fast scan a factory string gives each row; 0 for other codes."""
-    match = re.search(r",PQ(\d+)x4fs$", factory)
-    return int(match[1]) if match else 0
-
-
-def with_half_the_codes(factory: str, dim: int) -> str | None:
-    """Return an automatic kind with codes of twice as many dimensions; None where these would be too many."""
-    lists, codes = re.search(r"IVF(\d+)", factory), codes_of(factory)
-    per_code = 2 * -(-dim // codes) if codes else 0
-    if lists is None or per_code not in _DIMENSIONS_PER_CODE:
-        return None
-    return _product_codes(int(lists[1]), dim, per_code)
-
-
-def is_automatic(kind: str, factory: str, dim: int) -> bool:
-    """Whether an index of ``kind`` is one that ``factory``, the automatic choice by memory, leads to."""
-    return code_of(kind) in (code_of(factory), code_of(with_half_the_codes(factory, dim) or factory))
-
-
 def list_count(rows: int) -> int:
     """Return a power of two near ``LIST_FACTOR`` · √rows, between 16 and ``MAX_LISTS``."""
     return int(min(MAX_LISTS, 1 << max(4, round(math.log2(LIST_FACTOR * math.sqrt(max(1, rows)))))))

@@ -23,10 +23,9 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import snapshot_growth
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, ReportShare
-from imseek.data.vectors.code_choice import choose_codes
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_info import IndexPart, IndexSnapshot, info_of, read_index_snapshot
-from imseek.data.vectors.index_kinds import choose_factory, is_automatic, make_index
+from imseek.data.vectors.index_kinds import choose_factory, code_of, make_index
 from imseek.data.vectors.index_metadata import TRUTH_FILE, IndexFolder
 from imseek.data.vectors.recall_queries import RecallQueries
 from imseek.data.vectors.sharded_index import ShardedSnapshot
@@ -214,7 +213,7 @@ def _plan_renewal(
     if snapshot is None or force:
         return _RenewalPlan("built", factory)
     kind = snapshot.facts.factory
-    is_same_kind = is_automatic(kind, factory, space.dim) if policy.kind == "auto" else kind == factory
+    is_same_kind = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
     if not is_same_kind or is_outgrown(snapshot):
         return _RenewalPlan("built", factory)
     has_parts = needs_several_parts(snapshot)
@@ -284,10 +283,9 @@ class _IndexBuild:
             if remaining or staged:
                 self._publish(remaining, staged, fresh)
                 return "extended"
-        factory = self.plan.factory
-        if self.policy.kind == "auto":
-            factory = choose_codes(self.rows, self.space.dim, factory)
-        pieces = build_parts(self.rows, self.space.dim, factory, self.memory, self._query_rows, self._report_build)
+        pieces = build_parts(
+            self.rows, self.space.dim, self.plan.factory, self.memory, self._query_rows, self._report_build
+        )
         staged = [self._stage(built, part_rows, n) for n, (built, part_rows) in enumerate(pieces)]
         self._publish((), staged, None)
         return "built"
