@@ -13,6 +13,7 @@ from imseek.data.vectors.build import LiveRows, build_index
 from imseek.data.vectors.code_rotation import balanced_rotation, rotation_of
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import make_index
+from imseek.data.vectors.inverted_lists import centres_of_lists
 
 DIM, ROWS = 64, 6000
 
@@ -89,6 +90,22 @@ def test_a_snapshot_proposes_what_faiss_finds() -> None:
     assert [set(one) for one in some.ids.tolist()] == [
         set(one) for one in snapshot.candidates(queries[5:7], 50, 4, None).ids.tolist()
     ]
+
+
+@pytest.mark.parametrize("probe", [1, 5, 10, 11, 40, 64])
+@pytest.mark.parametrize("queries", [1, 3, 20])
+def test_the_nearest_lists_are_those_of_all_axes(probe: int, queries: int) -> None:
+    """Few are chosen by the axes along which rows differ most first, and then by all."""
+    rows = narrow_rows(ROWS)
+    index = built("OPQ32,IVF64,PQ32x4fs", rows)
+    snapshot = Snapshot(index, None, None)  # type: ignore[arg-type]
+    batch = narrow_rows(queries, 2)
+    lists = snapshot.nearest_lists(batch, probe)
+    assert lists is not None
+    centres = centres_of_lists(faiss.downcast_index(index.index)) @ rotation_of(index)
+    for query, numbers, cosines in zip(batch, lists.numbers, lists.cosines, strict=True):
+        np.testing.assert_allclose(cosines, centres[numbers] @ query, atol=1e-5)
+        assert set(numbers.tolist()) == set(np.argsort(-(centres @ query))[:probe].tolist())
 
 
 @pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "PCA32,IVF16,PQ16x4fs", "L2norm,IVF16,PQ32x4fs", "Flat"])

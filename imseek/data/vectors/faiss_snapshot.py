@@ -38,6 +38,9 @@ _MANY = 8
 #: Queries compared with all centres at a time, and lists that are looked at together for the nearest ones.
 _QUERY_BLOCK = 2048
 _GROUP = 16
+#: Parts of rotated centres, and how many times the lists that are wanted are compared by all of them.
+_PARTS = 2
+_SPARE = 3
 
 
 class Candidates(NamedTuple):
@@ -68,6 +71,46 @@ class NearestLists(NamedTuple):
     def of(self, selection: slice | Ids) -> NearestLists:
         """Return those of some of the queries."""
         return NearestLists(self.numbers[selection], self.cosines[selection], self.queries[selection])
+
+
+class _Centres:
+    """The centres of lists, in parts of their dimensions. Where these are rotated, the first part has the axes along
+    which vectors differ most (:mod:`imseek.data.vectors.code_rotation`)."""
+
+    def __init__(self, centres: Float32, parts: int) -> None:
+        """``centres`` are (lists, dim)."""
+        self._parts = tuple(np.ascontiguousarray(centres[:, part::parts]) for part in range(parts))
+
+    def __len__(self) -> int:
+        return len(self._parts[0])
+
+    def nearest(self, query: Float32, count: int) -> tuple[Ids, Float32]:
+        """Return the numbers of the ``count`` centres nearest to ``query`` (dim,), in any order, and their cosines.
+
+        Of many centres, only those are compared by all parts that are among the nearest by the first part: reading all
+        takes longer than probing thirty lists.
+        """
+        parts = self._parts
+        cosines = parts[0] @ query[:: len(parts)]
+        numbers = np.arange(len(self))
+        if len(parts) > 1 and _SPARE * count < len(self) // 2:
+            numbers = np.argpartition(cosines, -_SPARE * count)[-_SPARE * count :]
+            cosines = cosines[numbers]
+            for n, part in enumerate(parts[1:], 1):
+                cosines += part[numbers] @ query[n :: len(parts)]
+        else:
+            for n, part in enumerate(parts[1:], 1):
+                cosines += part @ query[n :: len(parts)]
+        best = np.argpartition(cosines, len(cosines) - count)[len(cosines) - count :]
+        return numbers[best], cosines[best]
+
+    def cosines(self, queries: Float32) -> Float32:
+        """Return the cosines (q, lists) of ``queries`` (q, dim) to all centres."""
+        parts = self._parts
+        products: Float32 = queries[:, :: len(parts)] @ parts[0].T
+        for n, part in enumerate(parts[1:], 1):
+            products += queries[:, n :: len(parts)] @ part.T
+        return products
 
 
 class _Parameters(NamedTuple):
@@ -137,17 +180,15 @@ class Snapshot:
         if centres is None:
             return None
         probe = max(1, min(probe, len(centres)))
-        rest = len(centres) - probe
         queries = self._rotate(queries)
-        if len(queries) == 1:
-            products = centres @ queries[0]
-            nearest = np.argpartition(products, rest)[rest:]
-            return NearestLists(nearest[np.newaxis], products[np.newaxis, nearest], queries)
         # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
-        few = len(queries) < _MANY
-        cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
-        numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
-        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1), queries)
+        if len(queries) < _MANY:
+            numbers, cosines = zip(*(centres.nearest(query, probe) for query in queries), strict=True)
+            return NearestLists(np.stack(numbers), np.stack(cosines), queries)
+        products = centres.cosines(queries)
+        rest = len(centres) - probe
+        nearest = np.argpartition(products, rest, axis=1)[:, rest:]
+        return NearestLists(nearest, np.take_along_axis(products, nearest, 1), queries)
 
     def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
         """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
@@ -160,7 +201,7 @@ class Snapshot:
         grouped = groups * _GROUP if groups >= probe else 0
         query, number = [], []
         for start in range(0, len(queries), _QUERY_BLOCK):
-            cosines = self._rotate(queries[start : start + _QUERY_BLOCK]) @ centres.T
+            cosines = centres.cosines(self._rotate(queries[start : start + _QUERY_BLOCK]))
             maxima = cosines[:, grouped:]
             if grouped:
                 best_of_groups = cosines[:, :grouped].reshape(-1, _GROUP, groups).max(axis=1)
@@ -173,9 +214,10 @@ class Snapshot:
         return np.concatenate(query), np.concatenate(number)
 
     @functools.cached_property
-    def _centres(self) -> Float32 | None:
-        """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
-        return None if self._lists is None else inverted_lists.centres_of_lists(self._lists)
+    def _centres(self) -> _Centres | None:
+        """The centres of the lists, in memory; None where a kind cannot search given lists."""
+        centres = None if self._lists is None else inverted_lists.centres_of_lists(self._lists)
+        return None if centres is None else _Centres(centres, 1 if self._rotation is None else _PARTS)
 
     def _rotate(self, vectors: Float32) -> Float32:
         """Return vectors (n, width) as the rows in the lists are: (n, dim)."""
