@@ -40,7 +40,7 @@ _QUERY_BLOCK = 2048
 _GROUP = 16
 #: Parts of rotated centres, and how many times the lists that are wanted are compared by all of them.
 _PARTS = 2
-_SPARE = 3
+_SPARE = 2
 
 
 class Candidates(NamedTuple):
@@ -93,7 +93,7 @@ class _Centres:
         parts = self._parts
         cosines = parts[0] @ query[:: len(parts)]
         numbers = np.arange(len(self))
-        if len(parts) > 1 and _SPARE * count < len(self) // 2:
+        if len(parts) > 1 and _SPARE * count < len(self) // 8:
             numbers = np.argpartition(cosines, -_SPARE * count)[-_SPARE * count :]
             cosines = cosines[numbers]
             for n, part in enumerate(parts[1:], 1):
