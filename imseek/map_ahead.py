@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def map_ahead(pool: Executor, work: Callable[[_S], _T], items: Iterable[_S], ahead: int) -> Iterator[_T]:
-    """Yield the results of ``work`` in the order of ``items``, at most ``ahead`` of which wait or are worked on.
+    """Yield the results of ``work`` in the order of ``items``, up to ``ahead`` items before the caller needs them.
 
     Unlike ``Executor.map``, which takes all items at once. Raises what ``work`` raises.
     """

@@ -322,7 +322,7 @@ def _choose_keeper(
 def make_group(
     kind: DuplicateKind, members: tuple[Duplicate, ...], reason: str, request: DuplicatesRequest
 ) -> DuplicateGroup:
-    """Make a group; of edited images all stay if nobody asked for that kind by name."""
+    """Make a group; edited images all stay, unless that kind was requested by name."""
     group = DuplicateGroup(kind, members, reason, edited_stay="edited" not in request.kinds)
     return group if group.has_suggestion else replace(group, reason=_STAY_REASONS.get(kind, reason))
 

@@ -132,7 +132,7 @@ def earlier_jpeg_quality(pixels: Pixels) -> int | None:
 
 
 def _steps_of(values: _Floats) -> list[int | None]:
-    """Return for each of m frequencies the largest step of which its larger values (m, n) are multiples, or None."""
+    """Return for each of m frequencies the largest step that divides its larger values (m, n), or None."""
     bins = np.minimum((values * _BINS).astype(np.int64), _MAX_VALUE * _BINS - 1)
     small = _STEPS[-1] * _BINS // 2
     used = max(int(bins.max()) + 1, small)

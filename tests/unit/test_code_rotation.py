@@ -10,7 +10,7 @@ import pytest
 
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.build import LiveRows, build_index
-from imseek.data.vectors.code_rotation import balanced_rotation, rotation_of
+from imseek.data.vectors.code_rotation import RotatedIndex, balanced_rotation
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.inverted_lists import centres_of_lists
@@ -61,11 +61,9 @@ def test_codes_of_rotated_rows_lose_less() -> None:
     rows = narrow_rows(ROWS)
     errors = {}
     for factory in ("IVF16,PQ32x4fs", "OPQ32,IVF16,PQ32x4fs"):
-        index = built(factory, rows)
-        rotation = rotation_of(index)
-        lists = index if rotation is None else faiss.downcast_index(index.index)
-        vectors = rows if rotation is None else rows @ rotation.T
-        difference = vectors - lists.pq.decode(lists.pq.compute_codes(vectors))
+        index = RotatedIndex.of(built(factory, rows))
+        vectors = index.rotate(rows)
+        difference = vectors - index.inner.pq.decode(index.inner.pq.compute_codes(vectors))
         errors[factory] = float((difference**2).sum(axis=1).mean())
     assert errors["OPQ32,IVF16,PQ32x4fs"] < 0.3 * errors["IVF16,PQ32x4fs"]
 
@@ -92,17 +90,19 @@ def test_a_snapshot_proposes_what_faiss_finds() -> None:
     ]
 
 
-@pytest.mark.parametrize("probe", [1, 5, 10, 11, 40, 64])
+@pytest.mark.parametrize(("kind", "has_first_half"), [("OPQ32", True), ("RR64", False)])
+@pytest.mark.parametrize("probe", [1, 3, 5, 40, 64])
 @pytest.mark.parametrize("queries", [1, 3, 20])
-def test_the_nearest_lists_are_those_of_all_axes(probe: int, queries: int) -> None:
-    """Few are chosen by the axes along which rows differ most first, and then by all."""
+def test_the_nearest_lists_are_those_of_all_axes(probe: int, queries: int, kind: str, has_first_half: bool) -> None:
+    """Few are chosen by the axes along which rows differ most first, and then by all; a rotation at random has none."""
     rows = narrow_rows(ROWS)
-    index = built("OPQ32,IVF64,PQ32x4fs", rows)
+    index = built(f"{kind},IVF64,PQ32x4fs", rows)
     snapshot = Snapshot(index, None, None)  # type: ignore[arg-type]
+    assert (snapshot._first_half is not None) == has_first_half
     batch = narrow_rows(queries, 2)
     lists = snapshot.nearest_lists(batch, probe)
     assert lists is not None
-    centres = centres_of_lists(faiss.downcast_index(index.index)) @ rotation_of(index)
+    centres = centres_of_lists(snapshot.rotated.inner) @ snapshot.rotated.rotation
     for query, numbers, cosines in zip(batch, lists.numbers, lists.cosines, strict=True):
         np.testing.assert_allclose(cosines, centres[numbers] @ query, atol=1e-5)
         assert set(numbers.tolist()) == set(np.argsort(-(centres @ query))[:probe].tolist())
@@ -110,4 +110,6 @@ def test_the_nearest_lists_are_those_of_all_axes(probe: int, queries: int) -> No
 
 @pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "PCA32,IVF16,PQ16x4fs", "L2norm,IVF16,PQ32x4fs", "Flat"])
 def test_other_transforms_are_no_rotations(factory: str) -> None:
-    assert rotation_of(make_index(factory, DIM)) is None
+    index = make_index(factory, DIM)
+    assert RotatedIndex.of(index).rotation is None
+    assert RotatedIndex.of(index).inner is index

@@ -93,7 +93,7 @@ def test_all_of_an_answer_may_have_come_later() -> None:
     segments = segments_of(copies)
     index, reference = index_of(segments), MemoryIndex(segments, DIM)
     query = copies[:1].astype(np.float32) / np.linalg.norm(copies[0].astype(np.float32))
-    index._codec = tail_codes.scan_codec(index.snapshot.index)
+    index._codec = tail_codes.scan_codec(index.snapshot.rotated)
     index._codes = tail_codes.TailCodes(index._codec, index._tail.segments)
     (found,), (wanted,) = index.search(query, 10), reference.search(query, 10)
     assert found.ids.tolist() == wanted.ids.tolist()
@@ -109,10 +109,8 @@ def test_codes_are_made_once_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> 
     index = index_of(segments)
     index.search(queries(1), 10)
     encoded: list[int] = []
-    encode = tail_codes.Codec.encode
-    monkeypatch.setattr(
-        tail_codes.Codec, "encode", lambda codec, rows: encoded.append(len(rows)) or encode(codec, rows)
-    )
+    encode = tail_codes.encode
+    monkeypatch.setattr(tail_codes, "encode", lambda codec, rows: encoded.append(len(rows)) or encode(codec, rows))
     monkeypatch.setattr(snapshot_index, "fits_codes", lambda *_: True)
     newest = Segment(np.arange(9000, 9200), rows_like(200, 4), NONE_DEAD)
     fewer = Segment(segments[2].ids, segments[2].rows, np.arange(0, 1500, 2))

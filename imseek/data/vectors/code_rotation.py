@@ -13,6 +13,7 @@ vectors like CLIP's, 599 candidates have .98 of the neighbours of words without 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import faiss
@@ -64,15 +65,25 @@ def train_rotation(transform: Any, rows: Float32) -> None:
     transform.is_trained = True
 
 
-def rotation_of(index: Any) -> Float32 | None:
-    """Return the matrix (dim, width) that ``index`` multiplies vectors with before its lists, copied.
+@dataclass(frozen=True, slots=True, eq=False)
+class RotatedIndex:
+    """A FAISS index without the rotation before it: the ``inner`` index, and the ``rotation`` (dim, width) by which
+    vectors are multiplied first, or None."""
 
-    Returns None where it does nothing or something else.
-    """
-    if not isinstance(index, faiss.IndexPreTransform) or index.chain.size() != 1:
-        return None
-    transform = faiss.downcast_VectorTransform(index.chain.at(0))
-    if not isinstance(transform, faiss.LinearTransform) or transform.have_bias:
-        return None
-    rotation: Float32 = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in)
-    return rotation
+    inner: Any
+    rotation: Float32 | None
+
+    @classmethod
+    def of(cls, index: Any) -> RotatedIndex:
+        """Take a rotation off ``index``; one that has none, or another transform, stays as it is."""
+        if not isinstance(index, faiss.IndexPreTransform) or index.chain.size() != 1:
+            return cls(index, None)
+        transform = faiss.downcast_VectorTransform(index.chain.at(0))
+        if not isinstance(transform, faiss.LinearTransform) or transform.have_bias:
+            return cls(index, None)
+        rotation = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in)
+        return cls(faiss.downcast_index(index.index), rotation)
+
+    def rotate(self, vectors: Float32) -> Float32:
+        """Return vectors (n, width) as the inner index takes them: (n, dim)."""
+        return vectors if self.rotation is None else vectors @ self.rotation.T

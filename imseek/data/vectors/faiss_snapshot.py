@@ -12,7 +12,7 @@ import numpy as np
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.code_rotation import rotation_of
+from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_kinds import inverted_file, largest_probe, search_parameters, supports_filters
 from imseek.data.vectors.index_metadata import (
@@ -38,8 +38,10 @@ _MANY = 8
 #: Queries compared with all centres at a time, and lists that are looked at together for the nearest ones.
 _QUERY_BLOCK = 2048
 _GROUP = 16
-#: Parts of rotated centres, and how many times the lists that are wanted are compared by all of them.
-_PARTS = 2
+#: The least share of the variance of centres that is in their first half if it may choose among them; centres that are
+#: enough to tell; and how many times the lists that are wanted it chooses.
+_FIRST_SHARE = 0.9
+_SAMPLE = 256
 _SPARE = 2
 
 
@@ -73,46 +75,6 @@ class NearestLists(NamedTuple):
         return NearestLists(self.numbers[selection], self.cosines[selection], self.queries[selection])
 
 
-class _Centres:
-    """The centres of lists, in parts of their dimensions. Where these are rotated, the first part has the axes along
-    which vectors differ most (:mod:`imseek.data.vectors.code_rotation`)."""
-
-    def __init__(self, centres: Float32, parts: int) -> None:
-        """``centres`` are (lists, dim)."""
-        self._parts = tuple(np.ascontiguousarray(centres[:, part::parts]) for part in range(parts))
-
-    def __len__(self) -> int:
-        return len(self._parts[0])
-
-    def nearest(self, query: Float32, count: int) -> tuple[Ids, Float32]:
-        """Return the numbers of the ``count`` centres nearest to ``query`` (dim,), in any order, and their cosines.
-
-        Of many centres, only those are compared by all parts that are among the nearest by the first part: reading all
-        takes longer than probing thirty lists.
-        """
-        parts = self._parts
-        cosines = parts[0] @ query[:: len(parts)]
-        numbers = np.arange(len(self))
-        if len(parts) > 1 and _SPARE * count < len(self) // 8:
-            numbers = np.argpartition(cosines, -_SPARE * count)[-_SPARE * count :]
-            cosines = cosines[numbers]
-            for n, part in enumerate(parts[1:], 1):
-                cosines += part[numbers] @ query[n :: len(parts)]
-        else:
-            for n, part in enumerate(parts[1:], 1):
-                cosines += part @ query[n :: len(parts)]
-        best = np.argpartition(cosines, len(cosines) - count)[len(cosines) - count :]
-        return numbers[best], cosines[best]
-
-    def cosines(self, queries: Float32) -> Float32:
-        """Return the cosines (q, lists) of ``queries`` (q, dim) to all centres."""
-        parts = self._parts
-        products: Float32 = queries[:, :: len(parts)] @ parts[0].T
-        for n, part in enumerate(parts[1:], 1):
-            products += queries[:, n :: len(parts)] @ part.T
-        return products
-
-
 class _Parameters(NamedTuple):
     """FAISS's parameters of one search, and what they point to."""
 
@@ -125,8 +87,8 @@ class _Parameters(NamedTuple):
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
-    ``covered`` are its ids, ``filters`` whether its kind supports filtering by id, ``widest`` the largest useful
-    ``probe`` (0: the kind has none).
+    ``rotated`` is its index without a rotation before it, ``covered`` are its ids, ``filters`` whether its kind
+    supports filtering by id, ``widest`` the largest useful ``probe`` (0: the kind has none).
     """
 
     def __init__(self, index: Any, covered: CoveredIds, facts: IndexMetadata) -> None:
@@ -136,10 +98,7 @@ class Snapshot:
         self.filters = supports_filters(index)
         self.widest = largest_probe(index)
         self._parameters: _Parameters | None = None
-        # Rotated or not, lists can be searched; not behind another transform.
-        self._rotation = rotation_of(index)
-        lists = index if self._rotation is None else faiss.downcast_index(index.index)
-        self._lists = lists if isinstance(lists, faiss.IndexIVF) else None
+        self.rotated = RotatedIndex.of(index)
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -169,7 +128,7 @@ class Snapshot:
 
     def ids_of_list(self, number: int) -> Ids:
         """Return the ids of the rows in a list of :meth:`nearest_lists`, in any order."""
-        return inverted_lists.ids_of_list(self._lists, number)
+        return inverted_lists.ids_of_list(self.rotated.inner, number)
 
     def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
         """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
@@ -180,14 +139,13 @@ class Snapshot:
         if centres is None:
             return None
         probe = max(1, min(probe, len(centres)))
-        queries = self._rotate(queries)
+        queries = self.rotated.rotate(queries)
         # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
         if len(queries) < _MANY:
-            numbers, cosines = zip(*(centres.nearest(query, probe) for query in queries), strict=True)
+            numbers, cosines = zip(*(self._nearest(centres, query, probe) for query in queries), strict=True)
             return NearestLists(np.stack(numbers), np.stack(cosines), queries)
-        products = centres.cosines(queries)
-        rest = len(centres) - probe
-        nearest = np.argpartition(products, rest, axis=1)[:, rest:]
+        products = queries @ centres.T
+        nearest = _largest(products, probe)
         return NearestLists(nearest, np.take_along_axis(products, nearest, 1), queries)
 
     def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
@@ -201,7 +159,7 @@ class Snapshot:
         grouped = groups * _GROUP if groups >= probe else 0
         query, number = [], []
         for start in range(0, len(queries), _QUERY_BLOCK):
-            cosines = centres.cosines(self._rotate(queries[start : start + _QUERY_BLOCK]))
+            cosines = self.rotated.rotate(queries[start : start + _QUERY_BLOCK]) @ centres.T
             maxima = cosines[:, grouped:]
             if grouped:
                 best_of_groups = cosines[:, :grouped].reshape(-1, _GROUP, groups).max(axis=1)
@@ -213,15 +171,34 @@ class Snapshot:
             number.append(column)
         return np.concatenate(query), np.concatenate(number)
 
-    @functools.cached_property
-    def _centres(self) -> _Centres | None:
-        """The centres of the lists, in memory; None where a kind cannot search given lists."""
-        centres = None if self._lists is None else inverted_lists.centres_of_lists(self._lists)
-        return None if centres is None else _Centres(centres, 1 if self._rotation is None else _PARTS)
+    def _nearest(self, centres: Float32, query: Float32, probe: int) -> tuple[Ids, Float32]:
+        """Return the numbers of the ``probe`` centres nearest to a query (dim,), in any order, and their cosines."""
+        numbers = np.arange(len(centres))
+        # Reading all centres takes longer than probing thirty lists.
+        if self._first_half is not None and _SPARE * probe < len(centres) // 8:
+            numbers = _largest(self._first_half @ query[::2], _SPARE * probe)
+            centres = centres[numbers]
+        cosines = centres @ query
+        best = _largest(cosines, probe)
+        return numbers[best], cosines[best]
 
-    def _rotate(self, vectors: Float32) -> Float32:
-        """Return vectors (n, width) as the rows in the lists are: (n, dim)."""
-        return vectors if self._rotation is None else vectors @ self._rotation.T
+    @functools.cached_property
+    def _centres(self) -> Float32 | None:
+        """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
+        lists = self.rotated.inner
+        return inverted_lists.centres_of_lists(lists) if isinstance(lists, faiss.IndexIVF) else None
+
+    @functools.cached_property
+    def _first_half(self) -> Float32 | None:
+        """Every second dimension of the centres: after a rotation, those along which vectors differ most
+        (:mod:`imseek.data.vectors.code_rotation`). None where the others say too much to be left out at first."""
+        centres = self._centres
+        if centres is None or self.rotated.rotation is None:
+            return None
+        # What all centres have in common decides nothing. Some are enough to tell.
+        variances = centres[:: max(1, len(centres) // _SAMPLE)].var(axis=0)
+        is_enough = variances[::2].sum() >= _FIRST_SHARE * variances.sum()
+        return np.ascontiguousarray(centres[:, ::2]) if is_enough else None
 
     def candidates(
         self,
@@ -268,7 +245,7 @@ class Snapshot:
             selector = None
             if allowed is not None:
                 selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-            index = self.index if self._centres is None else self._lists
+            index = self.index if self._centres is None else self.rotated.inner
             cached = _Parameters(probe, allowed, selector, search_parameters(index, probe, selector))
             self._parameters = cached
         parameters = cached.parameters
@@ -276,7 +253,13 @@ class Snapshot:
             lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=parameters))
-        return _search_lists(self._lists, count, lists, parameters)
+        return _search_lists(self.rotated.inner, count, lists, parameters)
+
+
+def _largest(scores: Float32, count: int) -> Ids:
+    """Return the positions of the ``count`` largest scores along the last axis, in any order."""
+    rest = scores.shape[-1] - count
+    return np.argpartition(scores, rest, axis=-1)[..., rest:]
 
 
 def _search_lists(index: Any, count: int, lists: NearestLists, parameters: Any) -> Candidates:

@@ -286,7 +286,7 @@ class RangeSearch:
 
 
 def _has_rows_worth_reading(snapshot: Snapshot, queries: int) -> bool:
-    """Whether so many queries are compared faster with all rows of the nearest lists than with their codes."""
+    """Whether reading all rows of the nearest lists takes less time than scoring their codes for so many queries."""
     probe = min(MAX_PROBE, snapshot.widest)
     is_shared = queries * probe >= _QUERIES_PER_LIST * snapshot.widest
     return snapshot.has_lists and is_shared and snapshot.facts.rows <= _ROWS_PER_QUERY * queries

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
 from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
@@ -24,7 +25,7 @@ from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
-from imseek.data.vectors.tail_codes import MIN_ROWS, Codec, TailCodes, fits_codes, scan_codec
+from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes, scan_codec
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
 
@@ -105,7 +106,7 @@ class SnapshotIndex:
         self._tail: FaissIndex = FaissIndex(
             [fresh for fresh in tail if fresh is not None], dim, previous=None if previous is None else previous._tail
         )
-        codec = scan_codec(snapshot.index)
+        codec = scan_codec(snapshot.rotated)
         self._codec = None if len(self._tail) < MIN_ROWS else codec
         self._codes: TailCodes | None = None
         self._scans, self._codes_before = 0, None
@@ -267,7 +268,7 @@ class SnapshotIndex:
                     self._codes_before = None
         return self._codes
 
-    def _fits_tail(self, codec: Codec) -> bool:
+    def _fits_tail(self, codec: RotatedIndex) -> bool:
         """Whether the snapshot's codes suit the tail, too."""
         covered = self._snapshot.covered
         covered_rows = [_sample(s, s.searchable() & covered.has(s.ids)) for s in self._segments]

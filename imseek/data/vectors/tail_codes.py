@@ -7,20 +7,17 @@ snapshot's candidates, so both are rescored together by the stored rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, IdSet, Segment
-from imseek.data.vectors.code_rotation import rotation_of
+from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_snapshot import Candidates
 from imseek.data.vectors.index_metadata import Bits
+from imseek.data.vectors.inverted_lists import Codes
 from imseek.types.arrays import Float32
-
-Codes: TypeAlias = npt.NDArray[np.uint8]
 
 #: Minimum rows for codes: fewer are scanned just as fast.
 MIN_ROWS: Final = 1024
@@ -30,34 +27,15 @@ _MAX_ERROR: Final = 1.5
 _BLOCK: Final = 4096
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Codec:
-    """Encodes rows for fast scan as ``lists`` does, whatever list they are in, after ``rotation``, if there is one."""
-
-    lists: Any
-    rotation: Float32 | None
-
-    def rotate(self, vectors: Float32) -> Float32:
-        """Return vectors (n, width) as they are encoded: (n, dim)."""
-        return vectors if self.rotation is None else vectors @ self.rotation.T
-
-    def encode(self, rows: Float16) -> Codes:
-        """Return the codes (n, bytes) of stored rows (n, width)."""
-        starts = range(0, len(rows), _BLOCK)
-        blocks = (self.rotate(rows[start : start + _BLOCK].astype(np.float32)) for start in starts)
-        codes = [self.lists.pq.compute_codes(block) for block in blocks]
-        return np.concatenate([np.empty((0, self.lists.pq.code_size), np.uint8), *codes])
-
-
 class TailCodes:
-    """The live rows of ``segments`` by the codes of a snapshot."""
+    """The live rows of ``segments`` by the codes of ``codec``, the index of a snapshot, as of :func:`scan_codec`."""
 
-    def __init__(self, codec: Codec, segments: Sequence[Segment], previous: TailCodes | None = None) -> None:
-        lists = codec.lists
+    def __init__(self, codec: RotatedIndex, segments: Sequence[Segment], previous: TailCodes | None = None) -> None:
+        lists = codec.inner
         self._codec = codec
         stored = {} if previous is None else previous._codes
         self._codes: dict[int, tuple[Float16, Codes]] = {
-            id(s.rows): stored.get(id(s.rows)) or (s.rows, codec.encode(s.rows)) for s in segments
+            id(s.rows): stored.get(id(s.rows)) or (s.rows, encode(codec, s.rows)) for s in segments
         }
         live = [segment.searchable() for segment in segments]
         self.ids: Ids = np.concatenate(
@@ -92,18 +70,25 @@ class TailCodes:
         return Candidates(scores, np.where(numbers >= 0, self.ids[numbers], -1))
 
 
-def scan_codec(index: Any) -> Codec | None:
-    """Return what encodes the rows of an index for fast scan whatever list they are in, else None."""
-    rotation = rotation_of(index)
-    lists = index if rotation is None else faiss.downcast_index(index.index)
+def scan_codec(index: RotatedIndex) -> RotatedIndex | None:
+    """Return an index that encodes rows for fast scan whatever list they are in as it is, another one as None."""
+    lists = index.inner
     has_codec = isinstance(lists, faiss.IndexIVFPQFastScan) and not lists.by_residual
-    return Codec(lists, rotation) if has_codec and lists.metric_type == faiss.METRIC_INNER_PRODUCT else None
+    return index if has_codec and lists.metric_type == faiss.METRIC_INNER_PRODUCT else None
 
 
-def fits_codes(codec: Codec, rows: Float16, reference: Float16) -> bool:
+def encode(codec: RotatedIndex, rows: Float16) -> Codes:
+    """Return the codes (n, bytes) of stored rows (n, width)."""
+    quantizer = codec.inner.pq
+    starts = range(0, len(rows), _BLOCK)
+    blocks = (quantizer.compute_codes(codec.rotate(rows[at : at + _BLOCK].astype(np.float32))) for at in starts)
+    return np.concatenate([np.empty((0, quantizer.code_size), np.uint8), *blocks])
+
+
+def fits_codes(codec: RotatedIndex, rows: Float16, reference: Float16) -> bool:
     """Whether the codes fit ``rows`` about as closely as ``reference``, the rows that they are made for."""
     errors = []
     for sample in (rows, reference):
-        difference = codec.rotate(sample.astype(np.float32)) - codec.lists.pq.decode(codec.encode(sample))
+        difference = codec.rotate(sample.astype(np.float32)) - codec.inner.pq.decode(encode(codec, sample))
         errors.append(float((difference * difference).sum(axis=1).mean()) if len(sample) else 0.0)
     return errors[0] <= _MAX_ERROR * errors[1]

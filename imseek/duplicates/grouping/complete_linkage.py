@@ -127,10 +127,6 @@ class Linkage:
             if self.known_pairs.get(key) is None:
                 self.known_pairs[key] = pair
 
-    def close(self) -> None:
-        """Forget whom to ask, and with it the pictures that were compared: nothing is joined any more."""
-        del self._confirm
-
     def _join(self, keys: Sequence[NodePair]) -> list[NodePair]:
         """Merge groups along ``keys``, and return the keys that could not be merged."""
         unmerged: list[NodePair] = []

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
-from imseek.duplicates.grouping.complete_linkage import Confirm, Linkage, Reach, Reason, preference
+from imseek.duplicates.grouping.complete_linkage import Confirm, Linkage, NodePair, Reach, Reason, preference
 from imseek.duplicates.grouping.content_nodes import BESIDE, Nodes
 from imseek.duplicates.results import KINDS, Difference, DuplicateKind, DuplicatePair
 from imseek.progress import SILENT, Task
@@ -83,7 +83,10 @@ class Grouping:
     questions: int
     interrupted: bool
     _nodes: Nodes = field(repr=False)
-    _linkage: Linkage = field(repr=False)
+    #: As in :class:`Linkage`, which is not kept: it knows whom to ask, and so all pictures that were compared.
+    _known_pairs: Mapping[NodePair, DuplicatePair | None] = field(repr=False)
+    _group: Sequence[int] = field(repr=False)
+    _around: Mapping[int, int] = field(repr=False)
 
     def pair(self, a: int, b: int) -> DuplicatePair | None:
         """Return how two images are related; None if they share no group and nothing else is known.
@@ -106,9 +109,9 @@ class Grouping:
                 if pair is None
                 else self._as_images(pair, a, b, content_a)
             )
-        pair = self._linkage.known_pairs.get((min(u, v), max(u, v)))
+        pair = self._known_pairs.get((min(u, v), max(u, v)))
         if pair is None:
-            return self._around(a, b, u, v)
+            return self._pair_by_third(a, b, u, v)
         first = pair.a if self._nodes.node_of(self._nodes.content_of(pair.a)) == u else pair.b
         return self._as_images(pair, a, b, self._nodes.content_of(first))
 
@@ -119,13 +122,12 @@ class Grouping:
         differences = tuple(Difference(one.b, one.a) for one in pair.differences) if is_swapped else pair.differences
         return replace(pair, a=a, b=b, orientation=orientation, differences=differences)
 
-    def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
-        linkage = self._linkage
-        if linkage.group[u] != linkage.group[v]:
+    def _pair_by_third(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
+        if self._group[u] != self._group[v]:
             return None
-        for third in (linkage.around.get(node) for node in (u, v)):
+        for third in (self._around.get(node) for node in (u, v)):
             if third is not None and third not in (u, v):
-                pair_a, pair_b = (linkage.known_pairs.get((min(third, node), max(third, node))) for node in (u, v))
+                pair_a, pair_b = (self._known_pairs.get((min(third, node), max(third, node))) for node in (u, v))
                 if pair_a is not None and pair_b is not None:
                     kind = max(pair_a.kind, pair_b.kind, key=KINDS.index)
                     return DuplicatePair(a, b, kind, max(0.0, pair_a.confidence + pair_b.confidence - 1))
@@ -157,11 +159,19 @@ def group_pairs(
     nodes = Nodes(all_pairs, copies, different)
     linkage = Linkage(nodes, confirm, reach or {}, ask, task)
     linkage.join(all_pairs)
-    linkage.close()
     beside, splits = _collect_splits(all_pairs, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
-    return Grouping(tuple(groups + beside), tuple(splits), linkage.questions, linkage.interrupted, nodes, linkage)
+    return Grouping(
+        tuple(groups + beside),
+        tuple(splits),
+        linkage.questions,
+        linkage.interrupted,
+        nodes,
+        linkage.known_pairs,
+        linkage.group,
+        linkage.around,
+    )
 
 
 def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:
@@ -207,7 +217,7 @@ def _collect_splits(pairs: Iterable[DuplicatePair], nodes: Nodes, linkage: Linka
 
 
 def _all_near(u: int, v: int, neighbours: Mapping[int, set[int]], linkage: Linkage) -> list[int]:
-    """Return nodes of different groups, ``u`` and ``v`` among them, each two of which are a pair."""
+    """Return ``u``, ``v`` and nodes of other groups, where any two of all are a pair."""
     members = [u, v]
     groups = {linkage.group[u], linkage.group[v]}
     common = {node for node in neighbours[u] & neighbours[v] if linkage.group[node] not in groups}

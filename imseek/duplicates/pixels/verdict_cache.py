@@ -274,7 +274,7 @@ class _Runs:
             self._save(self._unfinished.popleft())
 
     def save_begun(self) -> None:
-        """Store the verdicts of a run of which not all new candidates are compared."""
+        """Store the verdicts of a run that was begun and not finished."""
         if self._unfinished and self._unfinished[0].new.start < self._done:
             self._save(self._unfinished[0])
 
