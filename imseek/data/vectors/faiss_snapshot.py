@@ -38,11 +38,6 @@ _MANY = 8
 #: Queries compared with all centres at a time, and lists that are looked at together for the nearest ones.
 _QUERY_BLOCK = 2048
 _GROUP = 16
-#: The least share of the variance of centres that is in their first half if it may choose among them; centres that are
-#: enough to tell; and how many times the lists that are wanted it chooses.
-_FIRST_SHARE = 0.9
-_SAMPLE = 256
-_SPARE = 2
 
 
 class Candidates(NamedTuple):
@@ -141,12 +136,11 @@ class Snapshot:
         probe = max(1, min(probe, len(centres)))
         queries = self.rotated.rotate(queries)
         # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
-        if len(queries) < _MANY:
-            numbers, cosines = zip(*(self._nearest(centres, query, probe) for query in queries), strict=True)
-            return NearestLists(np.stack(numbers), np.stack(cosines), queries)
-        products = queries @ centres.T
-        nearest = _largest(products, probe)
-        return NearestLists(nearest, np.take_along_axis(products, nearest, 1), queries)
+        few = len(queries) < _MANY
+        cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
+        rest = len(centres) - probe
+        numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
+        return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1), queries)
 
     def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
         """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
@@ -171,34 +165,11 @@ class Snapshot:
             number.append(column)
         return np.concatenate(query), np.concatenate(number)
 
-    def _nearest(self, centres: Float32, query: Float32, probe: int) -> tuple[Ids, Float32]:
-        """Return the numbers of the ``probe`` centres nearest to a query (dim,), in any order, and their cosines."""
-        numbers = np.arange(len(centres))
-        # Reading all centres takes longer than probing thirty lists.
-        if self._first_half is not None and _SPARE * probe < len(centres) // 8:
-            numbers = _largest(self._first_half @ query[::2], _SPARE * probe)
-            centres = centres[numbers]
-        cosines = centres @ query
-        best = _largest(cosines, probe)
-        return numbers[best], cosines[best]
-
     @functools.cached_property
     def _centres(self) -> Float32 | None:
         """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
         lists = self.rotated.inner
         return inverted_lists.centres_of_lists(lists) if isinstance(lists, faiss.IndexIVF) else None
-
-    @functools.cached_property
-    def _first_half(self) -> Float32 | None:
-        """Every second dimension of the centres: after a rotation, those along which vectors differ most
-        (:mod:`imseek.data.vectors.code_rotation`). None where the others say too much to be left out at first."""
-        centres = self._centres
-        if centres is None or self.rotated.rotation is None:
-            return None
-        # What all centres have in common decides nothing. Some are enough to tell.
-        variances = centres[:: max(1, len(centres) // _SAMPLE)].var(axis=0)
-        is_enough = variances[::2].sum() >= _FIRST_SHARE * variances.sum()
-        return np.ascontiguousarray(centres[:, ::2]) if is_enough else None
 
     def candidates(
         self,
@@ -217,7 +188,7 @@ class Snapshot:
         ``placement`` they come from a GPU if possible; ``share`` of the rows is allowed. ``lists``, those of
         :meth:`nearest_lists` for the same ``probe``, saves looking them up.
         """
-        if count < 1:
+        if count < 1 or not len(queries):
             return Candidates.none(len(queries))
         if placement is None:
             return self._candidates(queries, count, probe, allowed, lists)
@@ -249,17 +220,11 @@ class Snapshot:
             cached = _Parameters(probe, allowed, selector, search_parameters(index, probe, selector))
             self._parameters = cached
         parameters = cached.parameters
-        if lists is None and len(queries):
+        if lists is None:
             lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=parameters))
         return _search_lists(self.rotated.inner, count, lists, parameters)
-
-
-def _largest(scores: Float32, count: int) -> Ids:
-    """Return the positions of the ``count`` largest scores along the last axis, in any order."""
-    rest = scores.shape[-1] - count
-    return np.argpartition(scores, rest, axis=-1)[..., rest:]
 
 
 def _search_lists(index: Any, count: int, lists: NearestLists, parameters: Any) -> Candidates:
