@@ -158,6 +158,7 @@ class TestFind:
         shutil.copytree(made, own, ignore=shutil.ignore_patterns("cache"))
         monkeypatch.setattr("imseek.duplicates.pixels.classify._BATCH", 2)
         monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_SECONDS", 0.0)
+        monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_PAUSE", 0)
         told: list[int] = []
         given: list[tuple[DuplicateGroup, int]] = []
         report = duplicates.find(
@@ -179,6 +180,7 @@ class TestFind:
         shutil.copytree(made, own, ignore=shutil.ignore_patterns("cache"))
         monkeypatch.setattr("imseek.duplicates.pixels.classify._BATCH", 2)
         monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_SECONDS", 0.0)
+        monkeypatch.setattr("imseek.duplicates.pipeline._GIVE_PAUSE", 0)
         stop = threading.Event()
         given: list[DuplicateGroup] = []
 
