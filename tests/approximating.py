@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import faiss
 import numpy as np
 
 from imseek.data.vectors import Segment
+from imseek.data.vectors.build import LiveRows, build_index
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import make_index
 from imseek.data.vectors.index_metadata import (
@@ -19,9 +21,12 @@ from imseek.data.vectors.index_metadata import (
     pack_bits,
 )
 from imseek.data.vectors.sharded_index import ShardedSnapshot
+from imseek.types.arrays import Float32
 
 #: Every row is a candidate.
 ALL = TuningResult(SearchEffort(1 << 20, 1 << 20), recall=1.0, queries=0)
+#: The width of :func:`narrow_rows`, and enough of them for lists and codes.
+NARROW_WIDTH, NARROW_ROWS = 64, 6000
 
 
 def snapshot_of(
@@ -72,3 +77,17 @@ def joined_of(
         parts=tuple(map(str, range(parts))),
     )
     return ShardedSnapshot(each, facts)
+
+
+def narrow_rows(count: int, seed: int = 0, axes: int = NARROW_WIDTH // 2) -> Float32:
+    """Unit rows that differ along some axes only, none of which is one of the coordinates', around a common mean."""
+    basis = np.linalg.qr(np.random.default_rng(5).standard_normal((NARROW_WIDTH, NARROW_WIDTH)))[0]
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((count, axes)) * np.linspace(2, 0.5, axes) @ basis[:axes] + 5 * basis[-1]
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def narrow_index(factory: str, rows: Float32) -> Any:
+    """FAISS's index of :func:`narrow_rows`, whose ids are their numbers."""
+    segment = Segment(np.arange(len(rows)), rows.astype(np.float16), np.empty(0, np.int64))
+    return build_index(LiveRows([segment]), NARROW_WIDTH, factory, 1 << 30, np.empty(0, np.int64), lambda _: None)

@@ -69,6 +69,7 @@ SNAPSHOT_COVERED = "covered.npy"
 SNAPSHOT_METADATA = "index.json"
 SNAPSHOT_LISTS = "faiss.lists"
 SNAPSHOT_TABLE = "lists.npy"
+SNAPSHOT_CENTRES = "centres.npy"
 SNAPSHOT_TRUTH = "truth.npz"
 _SNAPSHOT_FILES: Final = frozenset(
     {
@@ -77,6 +78,7 @@ _SNAPSHOT_FILES: Final = frozenset(
         SNAPSHOT_METADATA,
         SNAPSHOT_LISTS,
         SNAPSHOT_TABLE,
+        SNAPSHOT_CENTRES,
         SNAPSHOT_TRUTH,
     }
 )

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ from imseek.data.reader import Reader
 from imseek.data.shards import compaction
 from imseek.data.vectors import IdSet, index_kinds, index_renewal, snapshot_index, tuning
 from imseek.data.vectors.faiss_snapshot import Snapshot
-from imseek.data.vectors.index_metadata import COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
+from imseek.data.vectors.index_metadata import CENTRES_FILE, COVERED_FILE, INDEX_FILE, METADATA_FILE, TABLE_FILE
 from imseek.data.vectors.inverted_lists import Table
 from imseek.data.writing.commit import commit
 from imseek.data.writing.writer import Writer
@@ -750,6 +752,38 @@ def test_a_table_of_lists_that_reaches_too_far(root: Path, change: Callable[[Tab
     (folder.path / TABLE_FILE).unlink()
     np.save(folder.path / TABLE_FILE, table)
     assert Snapshot.open(folder).index.ntotal == ROWS
+
+
+@pytest.mark.parametrize("change", [lambda codes: codes[:-1], lambda codes: codes.view(np.int8), lambda codes: codes.T])
+def test_codes_of_centres_that_do_not_fit(root: Path, change: Callable[[Any], Any]) -> None:
+    """FAISS would believe them, and search lists that are not there."""
+    build(root, "IVF16,PQ16x4fs")
+    folder = Reader(root).snapshot_folder(0)
+    assert folder is not None
+    codes = np.load(folder.path / CENTRES_FILE)
+    (folder.path / CENTRES_FILE).unlink()
+    np.save(folder.path / CENTRES_FILE, change(codes))
+    with pytest.raises(CorruptCollectionError, match="damaged"):
+        Snapshot.open(folder)
+    (folder.path / CENTRES_FILE).unlink()
+    np.save(folder.path / CENTRES_FILE, codes)
+    assert Snapshot.open(folder).centre_codes is not None
+
+
+def test_an_index_of_an_earlier_version_has_no_codes_of_centres(root: Path) -> None:
+    build(root, "IVF16,PQ16x4fs")
+    folder = Reader(root).snapshot_folder(0)
+    assert folder is not None
+    before = Snapshot.open(folder)
+    sizes = {name: size for name, size in before.facts.sizes.items() if name != CENTRES_FILE}
+    assert len(sizes) < len(before.facts.sizes)
+    (folder.path / CENTRES_FILE).unlink()
+    (folder.path / METADATA_FILE).unlink()
+    (folder.path / METADATA_FILE).write_bytes(replace(before.facts, sizes=sizes).seal())
+    after = Snapshot.open(folder)
+    assert after.centre_codes is None
+    query = np.eye(1, after.facts.dim, dtype=np.float32)
+    assert set(after.candidates(query, 10, 16, None).ids[0]) == set(before.candidates(query, 10, 16, None).ids[0])
 
 
 def test_it_goes_while_a_process_searches(root: Path) -> None:

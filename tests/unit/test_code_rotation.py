@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import faiss
 import numpy as np
 import pytest
+from approximating import NARROW_ROWS, NARROW_WIDTH, narrow_index, narrow_rows
 
-from imseek.data.vectors.base import Segment
-from imseek.data.vectors.build import LiveRows, build_index
 from imseek.data.vectors.code_rotation import RotatedIndex, balanced_rotation
 from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_kinds import make_index
-
-DIM, ROWS = 64, 6000
-
-
-def narrow_rows(count: int, seed: int = 0, axes: int = DIM // 2) -> Any:
-    """Unit rows that differ along some axes only, none of which is one of the coordinates', around a common mean."""
-    basis = np.linalg.qr(np.random.default_rng(5).standard_normal((DIM, DIM)))[0]
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((count, axes)) * np.linspace(2, 0.5, axes) @ basis[:axes] + 5 * basis[-1]
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def live(rows: Any) -> LiveRows:
-    return LiveRows([Segment(np.arange(len(rows)), rows.astype(np.float16), np.empty(0, np.int64))])
-
-
-def built(factory: str, rows: Any) -> Any:
-    return build_index(live(rows), DIM, factory, 1 << 30, np.empty(0, np.int64), lambda _: None)
 
 
 @pytest.mark.parametrize(("dim", "codes"), [(64, 32), (64, 16), (64, 64), (48, 16), (16, 8), (72, 24)])
 def test_rotations_keep_lengths_and_angles(dim: int, codes: int) -> None:
     rotation = balanced_rotation(narrow_rows(2000), dim, codes)
-    assert rotation.shape == (dim, DIM)
+    assert rotation.shape == (dim, NARROW_WIDTH)
     assert rotation.dtype == np.float32
-    products = rotation @ rotation.T if dim <= DIM else rotation.T @ rotation
-    np.testing.assert_allclose(products, np.eye(min(dim, DIM)), atol=1e-5)
+    products = rotation @ rotation.T if dim <= NARROW_WIDTH else rotation.T @ rotation
+    np.testing.assert_allclose(products, np.eye(min(dim, NARROW_WIDTH)), atol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [1, 10, DIM])
+@pytest.mark.parametrize("rows", [1, 10, NARROW_WIDTH])
 def test_few_rows_are_enough(rows: int) -> None:
-    rotation = balanced_rotation(narrow_rows(rows), DIM, 32)
-    np.testing.assert_allclose(rotation @ rotation.T, np.eye(DIM), atol=1e-5)
+    rotation = balanced_rotation(narrow_rows(rows), NARROW_WIDTH, 32)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(NARROW_WIDTH), atol=1e-5)
 
 
 def test_each_code_has_an_axis_of_each_rank() -> None:
     """Along half of the axes these rows do not differ: each code has one of both halves."""
     rows = narrow_rows(4000)
-    spread = (rows @ balanced_rotation(rows, DIM, 32).T).reshape(-1, 32, 2).std(axis=0)
+    spread = (rows @ balanced_rotation(rows, NARROW_WIDTH, 32).T).reshape(-1, 32, 2).std(axis=0)
     assert (spread[:, 0] > 5 * spread[:, 1]).all()
     assert spread[:, 0].max() < 3 * spread[:, 0].min()
 
 
 def test_codes_of_rotated_rows_lose_less() -> None:
-    rows = narrow_rows(ROWS)
+    rows = narrow_rows(NARROW_ROWS)
     errors = {}
     for factory in ("IVF16,PQ32x4fs", "OPQ32,IVF16,PQ32x4fs"):
-        index = RotatedIndex.of(built(factory, rows))
+        index = RotatedIndex.of(narrow_index(factory, rows))
         vectors = index.rotate(rows)
         difference = vectors - index.inner.pq.decode(index.inner.pq.compute_codes(vectors))
         errors[factory] = float((difference**2).sum(axis=1).mean())
@@ -69,8 +48,8 @@ def test_codes_of_rotated_rows_lose_less() -> None:
 
 def test_a_snapshot_proposes_what_faiss_finds() -> None:
     """Lists are chosen and searched here, after the rotation, as FAISS does with the whole index."""
-    rows = narrow_rows(ROWS)
-    index = built("OPQ32,IVF16,PQ32x4fs", rows)
+    rows = narrow_rows(NARROW_ROWS)
+    index = narrow_index("OPQ32,IVF16,PQ32x4fs", rows)
     snapshot = Snapshot(index, None, None)  # type: ignore[arg-type]
     queries = narrow_rows(20, 1)
     parameters = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=4))
@@ -92,6 +71,6 @@ def test_a_snapshot_proposes_what_faiss_finds() -> None:
 
 @pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "PCA32,IVF16,PQ16x4fs", "L2norm,IVF16,PQ32x4fs", "Flat"])
 def test_other_transforms_are_no_rotations(factory: str) -> None:
-    index = make_index(factory, DIM)
+    index = make_index(factory, NARROW_WIDTH)
     assert RotatedIndex.of(index).rotation is None
     assert RotatedIndex.of(index).inner is index

@@ -93,7 +93,7 @@ def test_all_of_an_answer_may_have_come_later() -> None:
     segments = segments_of(copies)
     index, reference = index_of(segments), MemoryIndex(segments, DIM)
     query = copies[:1].astype(np.float32) / np.linalg.norm(copies[0].astype(np.float32))
-    index._codec = tail_codes.scan_codec(index.snapshot.rotated)
+    index._codec = index.snapshot.rotated
     index._codes = tail_codes.TailCodes(index._codec, index._tail.segments)
     (found,), (wanted,) = index.search(query, 10), reference.search(query, 10)
     assert found.ids.tolist() == wanted.ids.tolist()

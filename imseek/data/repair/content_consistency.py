@@ -21,6 +21,7 @@ from imseek.data.shards import shard_files
 from imseek.data.trust import is_trusted
 from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_metadata import (
+    CENTRES_FILE,
     INDEX_FILE,
     METADATA_FILE,
     TABLE_FILE,
@@ -212,7 +213,7 @@ def _check_index(folder: IndexFolder) -> None:
     """Raise CorruptCollectionError, FileNotFoundError or ValueError where files of a part are damaged."""
     facts = read_index_metadata(folder)
     CoveredIds.read(folder, facts.rows)
-    if TABLE_FILE in facts.sizes:
-        folder.array(TABLE_FILE)
+    for name in {TABLE_FILE, CENTRES_FILE} & facts.sizes.keys():
+        folder.array(name)
     with folder.open(INDEX_FILE) as file:
         check_structure(file)

@@ -84,6 +84,13 @@ class RotatedIndex:
         rotation = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in)
         return cls(faiss.downcast_index(index.index), rotation)
 
+    @property
+    def has_scan_codes(self) -> bool:
+        """Whether codes for fast scan stand for rows alike in whatever list they are."""
+        lists = self.inner
+        has_codes = isinstance(lists, faiss.IndexIVFPQFastScan) and not lists.by_residual
+        return has_codes and bool(lists.metric_type == faiss.METRIC_INNER_PRODUCT)
+
     def rotate(self, vectors: Float32) -> Float32:
         """Return vectors (n, width) as the inner index takes them: (n, dim)."""
         return vectors if self.rotation is None else vectors @ self.rotation.T

@@ -12,10 +12,12 @@ import numpy as np
 from imseek.data.files.collection_files import path_of
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.centre_codes import CentreScan, fit_index
 from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.index_kinds import inverted_file, largest_probe, search_parameters, supports_filters
 from imseek.data.vectors.index_metadata import (
+    CENTRES_FILE,
     INDEX_FILE,
     LISTS_FILE,
     TABLE_FILE,
@@ -58,8 +60,8 @@ class Candidates(NamedTuple):
 
 
 class NearestLists(NamedTuple):
-    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 of their centres, both (q, probe); and ``queries``
-    (q, dim), rotated as the lists' rows are."""
+    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 to their centres, or about these, both (q, probe);
+    and ``queries`` (q, dim), rotated as the lists' rows are."""
 
     numbers: Ids
     cosines: Float32
@@ -83,10 +85,13 @@ class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
     ``rotated`` is its index without a rotation before it, ``covered`` are its ids, ``filters`` whether its kind
-    supports filtering by id, ``widest`` the largest useful ``probe`` (0: the kind has none).
+    supports filtering by id, ``widest`` the largest useful ``probe`` (0: the kind has none), and ``has_lists`` whether
+    it can search given lists. ``centre_codes`` are those of the lists' centres, where there are any.
     """
 
-    def __init__(self, index: Any, covered: CoveredIds, facts: IndexMetadata) -> None:
+    def __init__(
+        self, index: Any, covered: CoveredIds, facts: IndexMetadata, centre_codes: inverted_lists.Codes | None = None
+    ) -> None:
         self.index = index
         self.covered = covered
         self.facts = facts
@@ -94,6 +99,8 @@ class Snapshot:
         self.widest = largest_probe(index)
         self._parameters: _Parameters | None = None
         self.rotated = RotatedIndex.of(index)
+        self.has_lists = inverted_lists.has_flat_centres(self.rotated.inner)
+        self.centre_codes = centre_codes
 
     @classmethod
     def open(cls, folder: IndexFolder) -> Snapshot:
@@ -101,25 +108,27 @@ class Snapshot:
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
-        facts = read_index_metadata(folder)
+        return cls.of_folder(folder, read_index_metadata(folder))
+
+    @classmethod
+    def of_folder(cls, folder: IndexFolder, facts: IndexMetadata) -> Snapshot:
+        """Map the files of a snapshot of one part, whose metadata is known. Raises as :meth:`open`."""
         index = map_index(folder)
         if (index.d, index.ntotal) != (facts.dim, facts.rows):
             raise damaged_index_error(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
-        return cls(index, CoveredIds.read(folder, facts.rows), facts)
+        codes = folder.array(CENTRES_FILE) if CENTRES_FILE in facts.sizes else None
+        if codes is not None and not fit_index(codes, RotatedIndex.of(index)):
+            raise damaged_index_error(folder, f"{CENTRES_FILE} does not have a code for each list")
+        return cls(index, CoveredIds.read(folder, facts.rows), facts, codes)
 
     def with_metadata(self, facts: IndexMetadata) -> Snapshot:
         """Return the same snapshot with other metadata."""
-        return Snapshot(self.index, self.covered, facts)
+        return Snapshot(self.index, self.covered, facts, self.centre_codes)
 
     @property
     def parts(self) -> tuple[Snapshot, ...]:
         """The snapshots that this one consists of: itself, unless it has several."""
         return (self,)
-
-    @property
-    def has_lists(self) -> bool:
-        """Whether this kind can search given lists."""
-        return self._centres is not None
 
     def ids_of_list(self, number: int) -> Ids:
         """Return the ids of the rows in a list of :meth:`nearest_lists`, in any order."""
@@ -130,11 +139,14 @@ class Snapshot:
 
         Returns None where a kind cannot search given lists.
         """
-        centres = self._centres
-        if centres is None:
+        if not self.has_lists:
             return None
-        probe = max(1, min(probe, len(centres)))
+        probe = max(1, min(probe, self.rotated.inner.nlist))
         queries = self.rotated.rotate(queries)
+        if self._centre_scan is not None:
+            cosines, numbers = self._centre_scan.nearest(queries, probe)
+            return NearestLists(numbers, cosines, queries)
+        centres = self._centres
         # A product of matrices first copies all centres, which takes longer than a product for each of a few queries.
         few = len(queries) < _MANY
         cosines = np.stack([centres @ query for query in queries]) if few else queries @ centres.T
@@ -147,7 +159,6 @@ class Snapshot:
         the nearest, and some more where there are only hundreds of lists. Unlike :meth:`nearest_lists`, it does not
         sort all lists of each query, which takes longer than the product with their centres."""
         centres = self._centres
-        assert centres is not None
         # Of groups of lists, those with the probe-th largest maximum and more have at least so many lists above it.
         groups = len(centres) // _GROUP
         grouped = groups * _GROUP if groups >= probe else 0
@@ -166,10 +177,15 @@ class Snapshot:
         return np.concatenate(query), np.concatenate(number)
 
     @functools.cached_property
-    def _centres(self) -> Float32 | None:
-        """The centres (lists, dim) of the lists, in memory; None where a kind cannot search given lists."""
-        lists = self.rotated.inner
-        return inverted_lists.centres_of_lists(lists) if isinstance(lists, faiss.IndexIVF) else None
+    def _centres(self) -> Float32:
+        """The centres (lists, dim) of the lists, in memory. Only kinds with lists have them."""
+        centres = inverted_lists.centres_of_lists(self.rotated.inner)
+        assert centres is not None
+        return centres
+
+    @functools.cached_property
+    def _centre_scan(self) -> CentreScan | None:
+        return None if self.centre_codes is None else CentreScan(self.rotated, self.centre_codes)
 
     def candidates(
         self,
@@ -216,7 +232,7 @@ class Snapshot:
             selector = None
             if allowed is not None:
                 selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-            index = self.index if self._centres is None else self.rotated.inner
+            index = self.rotated.inner if self.has_lists else self.index
             cached = _Parameters(probe, allowed, selector, search_parameters(index, probe, selector))
             self._parameters = cached
         parameters = cached.parameters

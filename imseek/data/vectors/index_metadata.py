@@ -2,7 +2,8 @@
 
 ``faiss.index`` has codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
 ``index.json`` the kind of index, its search parameters, and the recall measured when it was built. The lists of
-fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.inverted_lists`).
+fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.inverted_lists`), codes of their
+centres in ``centres.npy`` (:mod:`imseek.data.vectors.centre_codes`).
 
 A snapshot of several parts is an ``index.json`` that names them, and perhaps ``truth.npz``; each part lies in a folder
 beside it.
@@ -33,6 +34,7 @@ COVERED_FILE = layout.SNAPSHOT_COVERED
 METADATA_FILE = layout.SNAPSHOT_METADATA
 LISTS_FILE = layout.SNAPSHOT_LISTS
 TABLE_FILE = layout.SNAPSHOT_TABLE
+CENTRES_FILE = layout.SNAPSHOT_CENTRES
 TRUTH_FILE = layout.SNAPSHOT_TRUTH
 
 #: Number of results for which recall is measured and efforts are tuned.
@@ -42,7 +44,7 @@ RECALL_K = 10
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
 #: Bytes of a bitmap that are counted at a time.
 _PIECE = 1 << 20
-_FILES = (INDEX_FILE, COVERED_FILE, METADATA_FILE, LISTS_FILE, TABLE_FILE, TRUTH_FILE)
+_FILES = (INDEX_FILE, COVERED_FILE, METADATA_FILE, LISTS_FILE, TABLE_FILE, CENTRES_FILE, TRUTH_FILE)
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 

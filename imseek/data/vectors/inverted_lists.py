@@ -42,11 +42,19 @@ def find_block_lists(index: Any) -> Any | None:
     return lists if isinstance(lists, faiss.IndexIVFFastScan) else None
 
 
+def has_flat_centres(lists: Any) -> bool:
+    """Whether an index is an inverted file whose centres are compared one by one, by their inner products."""
+    if not isinstance(lists, faiss.IndexIVF):
+        return False
+    flat = faiss.downcast_index(lists.quantizer)
+    return isinstance(flat, faiss.IndexFlat) and bool(flat.metric_type == faiss.METRIC_INNER_PRODUCT)
+
+
 def centres_of_lists(lists: Any) -> Float32 | None:
     """Return the centres (lists, dim) of an inverted file, copied; None where they are not compared one by one."""
-    flat = faiss.downcast_index(lists.quantizer)
-    if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
+    if not has_flat_centres(lists):
         return None
+    flat = faiss.downcast_index(lists.quantizer)
     # In a mapped file they are not aligned, and BLAS would copy them for each product.
     return np.array(faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d))
 

@@ -52,7 +52,9 @@ class ShardedSnapshot(Snapshot):
     """A snapshot of one or more parts. ``facts`` has the search parameters and the recall of all of them together."""
 
     def __init__(self, parts: Sequence[Snapshot], facts: IndexMetadata) -> None:
-        super().__init__(parts[0].index, CoveredIds.of_all([part.covered for part in parts]), facts)
+        super().__init__(
+            parts[0].index, CoveredIds.of_all([part.covered for part in parts]), facts, parts[0].centre_codes
+        )
         self._parts = tuple(parts)
         self.filters = all(part.filters for part in parts)
         self.widest = max(part.widest for part in parts)

@@ -16,11 +16,13 @@ from imseek.data.files import durable_files
 from imseek.data.vectors import inverted_lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, ReportShare, add_rows, build_index
+from imseek.data.vectors.centre_codes import encode_centres
+from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_file_validation import check_structure
 from imseek.data.vectors.faiss_snapshot import imbalance, load_index
 from imseek.data.vectors.index_info import IndexPart
 from imseek.data.vectors.index_kinds import inverted_file
-from imseek.data.vectors.index_metadata import INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder
+from imseek.data.vectors.index_metadata import CENTRES_FILE, INDEX_FILE, LISTS_FILE, TABLE_FILE, IndexFolder
 from imseek.errors import UsageError
 
 #: The lists are trained again when rows or imbalance have grown by more than these factors.
@@ -86,6 +88,8 @@ def extend_part(folder: IndexFolder, part: IndexPart, fresh: LiveRows, report: R
 def stage(index: Any, folder: Path) -> dict[str, durable_files.FileDigest]:
     """Write an index in the form in which it is mapped later. The index may lose its lists."""
     digests = {}
+    if (codes := encode_centres(RotatedIndex.of(index))) is not None:
+        digests[CENTRES_FILE] = durable_files.stage(folder / CENTRES_FILE, partial(write_array, codes))
     if (blocks := inverted_lists.find_block_lists(index)) is not None:
         table = inverted_lists.table_of(blocks)
         digests[LISTS_FILE] = durable_files.stage(

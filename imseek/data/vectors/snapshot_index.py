@@ -25,7 +25,7 @@ from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
-from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes, scan_codec
+from imseek.data.vectors.tail_codes import MIN_ROWS, TailCodes, fits_codes
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types.arrays import Float32
 
@@ -106,8 +106,8 @@ class SnapshotIndex:
         self._tail: FaissIndex = FaissIndex(
             [fresh for fresh in tail if fresh is not None], dim, previous=None if previous is None else previous._tail
         )
-        codec = scan_codec(snapshot.rotated)
-        self._codec = None if len(self._tail) < MIN_ROWS else codec
+        has_codes = snapshot.rotated.has_scan_codes and len(self._tail) >= MIN_ROWS
+        self._codec = snapshot.rotated if has_codes else None
         self._codes: TailCodes | None = None
         self._scans, self._codes_before = 0, None
         if previous is not None and previous._snapshot.index is snapshot.index:

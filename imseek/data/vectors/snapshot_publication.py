@@ -18,13 +18,12 @@ from imseek.data.catalog.sql import Connection, insert, scalar
 from imseek.data.collection_records import FOREVER
 from imseek.data.files import durable_files
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.faiss_snapshot import Snapshot, map_index
+from imseek.data.vectors.faiss_snapshot import Snapshot
 from imseek.data.vectors.index_info import IndexPart, IndexSnapshot
 from imseek.data.vectors.index_metadata import (
     COVERED_FILE,
     METADATA_FILE,
     TRUTH_FILE,
-    CoveredIds,
     IndexFolder,
     IndexMetadata,
     pack_bits,
@@ -89,7 +88,7 @@ def stage_part(
 
 def open_staged(part: StagedPart) -> Snapshot:
     """Map a staged part as it will be searched."""
-    return Snapshot(map_index(part.folder), CoveredIds.read(part.folder, part.facts.rows), part.facts)
+    return Snapshot.of_folder(part.folder, part.facts)
 
 
 def publish(

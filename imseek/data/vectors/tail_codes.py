@@ -28,7 +28,7 @@ _BLOCK: Final = 4096
 
 
 class TailCodes:
-    """The live rows of ``segments`` by the codes of ``codec``, the index of a snapshot, as of :func:`scan_codec`."""
+    """The live rows of ``segments`` by the codes of ``codec``, a snapshot's index with codes for fast scan."""
 
     def __init__(self, codec: RotatedIndex, segments: Sequence[Segment], previous: TailCodes | None = None) -> None:
         lists = codec.inner
@@ -68,13 +68,6 @@ class TailCodes:
         parameters = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
         scores, numbers = self._index.search(self._codec.rotate(queries), min(count, len(self)), params=parameters)
         return Candidates(scores, np.where(numbers >= 0, self.ids[numbers], -1))
-
-
-def scan_codec(index: RotatedIndex) -> RotatedIndex | None:
-    """Return an index that encodes rows for fast scan whatever list they are in as it is, another one as None."""
-    lists = index.inner
-    has_codec = isinstance(lists, faiss.IndexIVFPQFastScan) and not lists.by_residual
-    return index if has_codec and lists.metric_type == faiss.METRIC_INNER_PRODUCT else None
 
 
 def encode(codec: RotatedIndex, rows: Float16) -> Codes:
