@@ -41,8 +41,6 @@ MIN_GPU_BYTES = 8 << 20
 WIDTH_MULTIPLE = 16
 # From this many queries on, decoding the rows once and multiplying matrices is faster than a scan per query.
 BATCH = 64
-# Up to this many rows, scoring all takes no longer than finding those worth scoring.
-_FEW = 96
 # Queries whose candidates are in memory at the same time.
 QUERY_BLOCK = 1024
 
@@ -145,20 +143,36 @@ def exact_top_k(
     scopes = [] if beside is None else list(beside.search_scopes(allowed))
     if count := len(segment.ids):
         part = _FlatSegment(segment, None, flat, segment.rows, *norm_range)
-        if not scopes and count <= _FEW:
-            return top_k(segment.ids, part.cosines(query, np.arange(count)), k)
-        scopes.append(SearchScope(part, np.ones(count, np.bool_), count))
+        scope = SearchScope(part, np.ones(count, np.bool_), count)
+        if not scopes:
+            return _top_of_scope(query, min(k, count), scope)
+        scopes.append(scope)
     k = min(k, sum(scope.count for scope in scopes))
     if k == 0:
         return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
     return _proved_top_k(query[np.newaxis], k, scopes)[0]
 
 
+def _top_of_scope(query: Float32, k: int, scope: SearchScope[_FlatSegment]) -> Matches:
+    """Return what :func:`_proved_top_k` returns for one query and one scope, with fewer calls of NumPy."""
+    part = scope.part
+    fetch = _fetch_first(k)
+    if scope.count <= fetch:
+        return top_k(part.segment.ids, part.cosines(query, np.arange(scope.count)), k)
+    candidates = _propose(query[np.newaxis], fetch, scope, None)
+    scores = candidates.scores[0]  # Descending.
+    numbers = candidates.numbers[0, scores >= scores[k - 1] - 2 * candidates.error]
+    matches = top_k(part.segment.ids[numbers], part.cosines(query, numbers), k)
+    if candidates.ceilings[0] < matches.scores[-1]:
+        return matches
+    return _proved_top_k(query[np.newaxis], k, [scope])[0]
+
+
 def _proved_top_k(
     queries: Float32, k: int, scopes: Sequence[SearchScope[_FlatSegment]], placement: Placement | None = None
 ) -> list[Matches]:
     """Return the exact top ``k`` of each query; the scopes have at least ``k`` > 0 rows together."""
-    first = k + k // 32 + 32
+    first = _fetch_first(k)
     best: list[Matches] = []
     for start in range(0, len(queries), QUERY_BLOCK):
         block = queries[start : start + QUERY_BLOCK]
@@ -169,6 +183,11 @@ def _proved_top_k(
                 (matches,) = _rank_candidates(query[np.newaxis], k, fetch, scopes, None)
             best.append(matches)
     return best
+
+
+def _fetch_first(k: int) -> int:
+    """Return how many rows to fetch at first for the top ``k``."""
+    return k + k // 32 + 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

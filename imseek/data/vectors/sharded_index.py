@@ -90,7 +90,8 @@ class ShardedSnapshot(Snapshot):
         if placement is None:
             for part, layout, part_probe in zip(self.parts, self._layouts, probes, strict=True):
                 if layout not in nearest:
-                    nearest[layout] = part.nearest_lists(queries, part_probe)
+                    is_known = lists is not None and part is self.parts[0] and part_probe == probe
+                    nearest[layout] = lists if is_known else part.nearest_lists(queries, part_probe)
 
         def search(
             n: int, batch: Float32, count: int, selection: slice | np.ndarray[tuple[int], np.dtype[np.int64]]

@@ -228,8 +228,15 @@ class SnapshotIndex:
             block = queries[start : start + _BLOCK]
             bitmap = marks if self._snapshot.filters else None
             passing_share = self._live_share if prepared is None else prepared.share
+            lists = self._snapshot.nearest_lists(block, effort.probe) if self._placement is None else None
             candidates = self._snapshot.candidates(
-                block, max(count, expected), effort.probe, bitmap, placement=self._placement, share=passing_share
+                block,
+                max(count, expected),
+                effort.probe,
+                bitmap,
+                placement=self._placement,
+                share=passing_share,
+                lists=lists,
             )
             counts = np.count_nonzero(candidates.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
@@ -241,7 +248,8 @@ class SnapshotIndex:
             else:
                 share = len(codes) / max(1, self._snapshot.facts.rows)
                 first = depth + _TAIL_CANDIDATES + int(2 * share * count)
-                near = _near(best, codes, block, depth, slack, allowed, (first, max(k, effort.rescore)))
+                rotated = self._snapshot.rotated.rotate(block) if lists is None else lists.queries
+                near = _near(best, codes, rotated, depth, slack, allowed, (first, max(k, effort.rescore)))
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
@@ -337,8 +345,9 @@ def _near(
 ) -> Ids:
     """Return, as :meth:`Candidates.near`, the snapshot's candidates and those of the tail that are as good (-1: none).
 
-    ``slack`` counts from the ``k``-th of all. No candidate of the tail is worse than the snapshot's last, unless it has
-    no more. The first of ``counts`` candidates of the tail are examined, and the second only if all of these are good.
+    ``queries`` (q, dim) are rotated as the codes' rows are. ``slack`` counts from the ``k``-th of all. No candidate of
+    the tail is worse than the snapshot's last, unless it has no more. The first of ``counts`` candidates of the tail
+    are examined, and the second only if all of these are good.
     """
     first, count = counts
     bits = None if allowed is None else codes.bitmap_of(allowed)

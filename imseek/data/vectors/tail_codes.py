@@ -32,7 +32,6 @@ class TailCodes:
 
     def __init__(self, codec: RotatedIndex, segments: Sequence[Segment], previous: TailCodes | None = None) -> None:
         lists = codec.inner
-        self._codec = codec
         stored = {} if previous is None else previous._codes
         self._codes: dict[int, tuple[Float16, Codes]] = {
             id(s.rows): stored.get(id(s.rows)) or (s.rows, encode(codec, s.rows)) for s in segments
@@ -60,13 +59,14 @@ class TailCodes:
         return np.packbits(allowed.marks(self.ids), bitorder="little")
 
     def candidates(self, queries: Float32, count: int, allowed: Bits | None) -> Candidates:
-        """Return the ``count`` rows that rank first; ``allowed`` is a bitmap of :meth:`bitmap_of`."""
+        """Return the ``count`` rows that rank first for ``queries`` (q, dim), rotated as the codec's rows are;
+        ``allowed`` is a bitmap of :meth:`bitmap_of`."""
         selector = None
         if allowed is not None:
             # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
         parameters = None if selector is None else faiss.IVFPQSearchParameters(nprobe=1, sel=selector)
-        scores, numbers = self._index.search(self._codec.rotate(queries), min(count, len(self)), params=parameters)
+        scores, numbers = self._index.search(queries, min(count, len(self)), params=parameters)
         return Candidates(scores, np.where(numbers >= 0, self.ids[numbers], -1))
 
 
