@@ -72,7 +72,7 @@ class TestAnn:
 
     def test_as_json(self, cli, indexed, tmp_path) -> None:
         (tmp_path / "q.txt").write_text("red\ngreen\n")
-        found = cli("evaluate", "ann", "--given", tmp_path / "q.txt", "--k", "2", "--json").json("evaluate-ann")
+        found = cli("evaluate", "ann", "--query-file", tmp_path / "q.txt", "--k", "2", "--json").json("evaluate-ann")
         (kind,) = found["kinds"]
         assert (kind["kind"], kind["came"], kind["queries"], kind["stated"]) == ("text", "given", 2, None)
         assert kind["recall"] == [{"k": 2, "value": 1.0, "low": 1.0, "high": 1.0}]

@@ -25,7 +25,7 @@ app = Group()
 
 @app.command(
     "imseek evaluate ann",
-    "imseek evaluate ann --given queries.txt --k 10 --k 100",
+    "imseek evaluate ann --query-file queries.txt --k 10 --k 100",
     "imseek evaluate ann --filtered 5% --json",
 )
 def ann(
@@ -39,17 +39,17 @@ def ann(
             help="Search with this many stored vectors, and as many text-like ones.",
         ),
     ] = 200,
-    given: Annotated[
+    query_file: Annotated[
         Path | None,
         typer.Option(
-            "--given",
+            "--query-file",
             metavar="FILE",
             help="Search with these queries instead: one text per line, or a .npy file of vectors (n, dim).",
         ),
     ] = None,
     kind: Annotated[
         Literal["text", "image"],
-        typer.Option("--kind", help="With --given and a .npy file: what kind of query the vectors are."),
+        typer.Option("--kind", help="With --query-file and a .npy file: what kind of query the vectors are."),
     ] = "text",
     k: Annotated[
         list[int] | None,
@@ -64,6 +64,9 @@ def ann(
         ),
     ] = None,
     space: Annotated[str | None, options.space("The vector space (default: the first).")] = None,
+    given: Annotated[
+        Path | None, typer.Option("--given", hidden=True, help="Earlier spelling of `--query-file`.")
+    ] = None,
 ) -> int:
     """Compare the approximate index with exact search: recall and time, for pictures and for words."""
     from imseek import evaluate
@@ -77,7 +80,7 @@ def ann(
             queries=queries,
             ks=k or (10,),
             filtered=share,
-            own_queries=given,
+            own_queries=query_file or given,
             query_kind=kind,
             notify=say,
             **controls,

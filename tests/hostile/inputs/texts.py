@@ -368,7 +368,7 @@ def text_kinds() -> list[Kind]:
             Input("ids", "digits", _text("9" * 5000 + "\n")),
             Input("ids", "other digits", _text("１\n٣\n²\n")),
         ),
-        _lines("texts to measure by", "given.txt", "red\nblue\n", "evaluate ann --given FILE -c COLLECTION"),
+        _lines("texts to measure by", "given.txt", "red\nblue\n", "evaluate ann --query-file FILE -c COLLECTION"),
         _names(),
         _queries(),
         _captions("csv"),

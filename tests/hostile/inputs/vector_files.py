@@ -200,7 +200,7 @@ def _given_vectors() -> Kind:
         "vectors to measure by",
         "given.npy",
         lambda _: npy(_rows()),
-        ("evaluate ann --given FILE -c COLLECTION",),
+        ("evaluate ann --query-file FILE -c COLLECTION",),
         lies,
     )
 
