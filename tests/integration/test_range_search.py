@@ -128,14 +128,14 @@ def test_a_query_keeps_its_nearest_and_says_so(segments: tuple[Segment, ...], mo
 
 @pytest.mark.parametrize("kind", ["SQ8", "OPQ32"])
 @pytest.mark.parametrize("probe", [1, 3, 16, 64, 100])
-def test_lists_near_are_at_least_the_nearest(segments: tuple[Segment, ...], probe: int, kind: str) -> None:
+def test_pairs_have_at_least_the_nearest_lists(segments: tuple[Segment, ...], probe: int, kind: str) -> None:
     snapshot = snapshot_of(
         segments, 64, factory=f"OPQ32,IVF{LISTS},PQ32x4fs" if kind == "OPQ32" else f"IVF{LISTS},{kind}"
     )
     queries = clustered(40, 7)
     wanted = snapshot.nearest_lists(queries, probe)
     assert wanted is not None
-    query, number = snapshot.lists_near(queries, probe)
+    query, number = snapshot.query_list_pairs(queries, probe)
     for n, nearest in enumerate(wanted.numbers.tolist()):
         assert set(nearest) <= set(number[query == n].tolist())
     assert len(query) <= 2 * wanted.numbers.size

@@ -154,7 +154,7 @@ class Snapshot:
         numbers = np.argpartition(cosines, rest, axis=1)[:, rest:]
         return NearestLists(numbers, np.take_along_axis(cosines, numbers, 1), queries)
 
-    def lists_near(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
+    def query_list_pairs(self, queries: Float32, probe: int) -> tuple[Ids, Ids]:
         """Return pairs of a query and a list near it, as numbers (m,) of both: at least ``probe`` lists for each query,
         the nearest, and some more where there are only hundreds of lists. Unlike :meth:`nearest_lists`, it does not
         sort all lists of each query, which takes longer than the product with their centres."""

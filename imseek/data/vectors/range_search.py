@@ -162,7 +162,7 @@ class RangeSearch:
         self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, last: int, pairs: _MatchCollector
     ) -> None:
         """Add the matches in the lists nearest to each query."""
-        query, number = snapshot.lists_near(queries, MAX_PROBE)
+        query, number = snapshot.query_list_pairs(queries, MAX_PROBE)
         if not len(query):
             return
         order = np.argsort(number, kind="stable")
