@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Visit
+from browsing import Visit, wait_until_idle
 from playwright.sync_api import expect
 
 import imseek
@@ -122,7 +122,7 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     # The link leads to pictures.
     page.get_by_role("link", name="Search these pictures").click()
     expect(page.get_by_label("Search", exact=True)).to_be_visible()
-    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     page.get_by_label("Search", exact=True).fill("a cat")
     page.get_by_label("Search", exact=True).press("Enter")
     expect(page.locator(".card").first).to_contain_text("chelsea.png", timeout=90_000)  # It loads the encoder.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Pages, Visit, pages
+from browsing import Pages, Visit, pages, wait_until_idle
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
 
@@ -79,7 +79,7 @@ def find(visit: Visit, **options: Any) -> Any:
         sought.click()
     expect(group(page, "Group 1 of 3")).to_be_visible(timeout=60_000)
     # A key that is pressed while the last groups arrive may be lost.
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     return page
 
 

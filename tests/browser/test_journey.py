@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browsing import Pages, Visit, pages
+from browsing import Pages, Visit, pages, wait_until_idle
 from playwright.sync_api import expect
 
 
@@ -73,7 +73,7 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     page.get_by_role("link", name="Duplicates").click()
     page.get_by_role("button", name="Find duplicates").click()
     expect(page.get_by_role("listbox", name="Group 1 of 1", exact=True)).to_be_visible(timeout=60_000)
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     page.keyboard.press("k")
     expect(page.get_by_text("1 of 1 group decided")).to_be_visible()
     page.get_by_role("radio", name="Clean up").click()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browsing import Pages, Visit
+from browsing import Pages, Visit, wait_until_idle
 from playwright.sync_api import expect
 
 import imseek
@@ -40,7 +40,7 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     expect(page.get_by_text("Type one class per line")).to_be_visible()
     classes = page.get_by_label("Classes")
     expect(classes).to_be_visible()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     classes.press_sequentially("cat")
     cat = page.get_by_role("region", name="cat")
     # The first time, the encoder of words is made ready.
@@ -61,12 +61,12 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     page.keyboard.press("Escape")
     expect(large).to_have_count(0)
     # A run that is still under way would draw the form anew, and take the name with it.
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
 
     page.get_by_role("button", name="Save these labels").click()
     page.get_by_label("Name").fill("kind")
     page.get_by_label("Name").press("Enter")
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     expect(page.get_by_label("Name")).to_have_value("kind")
     page.get_by_text("Also add each label as a tag").click()
     page.get_by_role("button", name="Label 8 pictures and save").click()
@@ -153,7 +153,7 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     expect(toast).to_contain_text("renamed to “first *ones*”")
     assert [(one.tag, one.by) for one in tags.counts(root)] == [("first *ones*", {"person": 3})]
     # The table of before stays until the run has ended, and forgets what was chosen in it.
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     expect(table).to_have_count(1)
     table.click(position={"x": 18, "y": 52})
     page.get_by_role("button", name="Show pictures").click()

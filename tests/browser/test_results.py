@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import HOSTILE, Pages, Visit, visits
+from browsing import HOSTILE, Pages, Visit, visits, wait_until_idle
 from playwright.sync_api import expect
 
 import imseek
@@ -452,7 +452,7 @@ def test_a_reload_or_a_link_opens_the_picture_again(visit: Visit) -> None:
     expect(page.locator(".card")).to_have_count(8)
     page.go_forward()
     expect(large).to_be_visible()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     page.keyboard.press("m")  # A search, which Back leaves for the one before.
     page.wait_for_url("**more=**")
     assert _viewed(page) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Pages, Visit, top, visits
+from browsing import Pages, Visit, top, visits, wait_until_idle
 from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
@@ -295,7 +295,7 @@ def test_no_picture_is_left_over_that_fits_into_the_row_above(visit: Visit) -> N
 def test_on_phones_pictures_by_date_begin_near_the_top(visit: Visit) -> None:
     page = visit(c="dated", width=400)
     expect(page.locator(".heading .title").first).to_have_text("Mon, 25 December 2023")
-    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+    wait_until_idle(page)
     assert top(page.locator(".card").first) <= 160
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import Visit, indexing, pages, top
+from browsing import Visit, indexing, pages, top, wait_until_idle
 from playwright.sync_api import expect
 
 import imseek
@@ -102,7 +102,7 @@ def test_one_can_search_from_every_page(visit: Visit, photo_files: list[Path]) -
     page = visit("collections", c="photos")
     expect(page.locator(".veil")).to_be_attached()
     page.get_by_role("tab", name="Sources").wait_for()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    wait_until_idle(page)
     page.keyboard.press("/")
     expect(page.get_by_label("Search", exact=True)).to_be_focused()
     page.keyboard.type("red")
@@ -129,7 +129,7 @@ def test_on_a_phone_pictures_begin_near_the_top_and_pages_are_at_the_bottom(
     expect(first).to_be_visible()
     expect(page.locator(SWITCHER)).to_be_visible()
     expect(page.locator(SWITCHER)).to_contain_text("photos")
-    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+    wait_until_idle(page)
     assert top(first) <= 160
     bar = page.locator(".st-key-shell-pages").bounding_box()
     assert bar["y"] + bar["height"] == pytest.approx(900, abs=2)

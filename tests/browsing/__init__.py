@@ -149,3 +149,16 @@ HOSTILE = (
     "x" * 4000,
     "&lt;b&gt; &amp; {{x}} ${y} %s",
 )
+
+
+def wait_until_idle(page: Any) -> None:
+    """Wait until the page's script has not run for half a second: it may begin again soon after a change of the
+    address."""
+    page.wait_for_function(
+        """() => {
+            const state = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState;
+            if (state !== "notRunning") window.idleSince = undefined;
+            else window.idleSince ??= performance.now();
+            return performance.now() - window.idleSince > 500;
+        }"""
+    )

@@ -64,6 +64,7 @@ class Large {
     this.changed = () => this.dialog.open && this.about();
     this.hearts = () => this.dialog.open && this.mend();
     this.dialog.addEventListener("close", () => {
+      if (this.dialog.open) return; // The event comes late: Forward may have opened it again.
       this.region.hide();
       this.address.leave();
       changes().within(null);
