@@ -19,9 +19,10 @@ SET_UP = """async ([script, data]) => {
   const module = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
   document.body.innerHTML = '<div id="box"><input></div><div id="up"><input type="file"></div><div id="place"></div>';
   const parentElement = document.getElementById("place");
+  window.data = data;
   window.told = [];
   const tell = (name, value) => window.told.push([name, value]);
-  window.mount = () => module.default({ data, parentElement, setStateValue: tell, setTriggerValue: tell });
+  window.mount = () => module.default({ data: window.data, parentElement, setStateValue: tell, setTriggerValue: tell });
   window.given = 0;
   document.querySelector("#up input").addEventListener("change", () => (window.given += 1));
   window.paste = () => {
@@ -33,7 +34,7 @@ SET_UP = """async ([script, data]) => {
 }"""
 ASKING = {"box": "#box input", "uploader": "#up"}
 GROUP = {
-    "label": "Group 1", "note": "", "epoch": "1", "before": [], "acts": {"keep": "Keep", "later": "Later"},
+    "label": "Group 1", "note": "", "epoch": "1", "turn": 0, "before": [], "acts": {"keep": "Keep", "later": "Later"},
     "pictures": [
         {"id": n, "name": f"{n}.png", "src": "data:,", "large": "data:,", "whole": "data:,", "width": 4, "height": 3,
          "facts": [], "mark": "", "said": "", "suggested": n == 0, "turn": None,
@@ -100,3 +101,31 @@ def test_keys_of_a_comparison_count_as_long_as_it_is_there(page: Any) -> None:
     page.keyboard.press("u")
     page.keyboard.press("p")
     assert page.evaluate("told.length") == 1
+
+
+def test_marks_and_keys_outlast_the_groups_that_are_found_meanwhile(page: Any) -> None:
+    _set_up(page, GROUP, "picture_address", "over", "compare")
+    page.evaluate("void mount()")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    assert page.locator(".card.at .mark").inner_text() == "stays"
+    page.evaluate("void (window.card = document.querySelector('.card'))")
+    page.evaluate("void (data = { ...data, label: 'Group 2', before: ['data:,'] }, mount())")
+    assert page.get_by_role("listbox", name="Group 2").count() == 1
+    assert page.evaluate("card === document.querySelector('.card')")  # Nothing was drawn again.
+    page.evaluate("void (data = { ...data, acts: { ...data.acts, undo: 'Undo' } }, mount())")
+    assert page.locator(".card.at .mark").inner_text() == "stays"
+    page.keyboard.press("k")
+    assert page.evaluate("told.map(([name, value]) => value.images)") == [[1]]
+
+
+def test_a_group_whose_decision_was_refused_can_be_decided_again(page: Any) -> None:
+    _set_up(page, GROUP, "picture_address", "over", "compare")
+    page.evaluate("void mount()")
+    page.keyboard.press("k")
+    page.keyboard.press("k")  # Pressed twice, before the page has answered.
+    page.evaluate("void mount()")
+    assert page.evaluate("told.length") == 1
+    page.evaluate("void (data = { ...data, turn: 1 }, mount())")
+    page.keyboard.press("k")
+    assert page.evaluate("told.length") == 2

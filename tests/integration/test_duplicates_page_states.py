@@ -24,7 +24,8 @@ pytest.importorskip("streamlit", reason="the extra ui is not installed")
 from streamlit.testing.v1 import AppTest
 
 from imseek.ui.web import app_state
-from imseek.ui.web.pages.duplicates import cleanup
+from imseek.ui.web.components.compare import ReviewAction
+from imseek.ui.web.pages.duplicates import cleanup, group_review
 from imseek.ui.web.pages.duplicates.decisions import apply_decisions
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace, open_workspace
 
@@ -178,6 +179,53 @@ def test_groups_are_there_before_the_search_has_ended(
     going_on.set()
     assert of.finding.wait(60)
     assert "so far" not in said(app.run())
+
+
+def test_the_group_that_is_shown_stays_when_a_search_ends_and_orders_them(
+    place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(pictures / "chelsea.png", pictures / "cat.png")
+    with imseek.open(place) as collection:
+        collection.index([pictures])
+    real, going_on = duplicates.find, threading.Event()
+
+    def backwards(*arguments: Any, on_group: Any, **named: Any) -> Any:
+        report = real(*arguments, on_group=None, **named)
+        for group in reversed(report.groups):
+            on_group(group)
+        assert going_on.wait(60)
+        return report
+
+    drawn: list[dict[str, Any]] = []
+    keys: list[ReviewAction] = []
+
+    def compare(pictures: Any, **options: Any) -> None:
+        drawn.append(options)
+        if keys:
+            options["acted"](keys.pop())
+
+    monkeypatch.setattr(duplicates, "find", backwards)
+    monkeypatch.setattr(group_review, "compare", compare)
+    app = page()
+    app.button[0].click().run()
+    of = open_workspace(place)
+    assert of.finding is not None
+    end = time.monotonic() + 60
+    while of.group_count < 2 and time.monotonic() < end:
+        assert not of.finding.wait(0.05)
+    app.run()
+    assert drawn[-1]["label"] == "Group 1 of 2"
+    shown = drawn[-1]["epoch"]
+    going_on.set()
+    assert of.finding.wait(60)
+    app.run()
+    assert drawn[-1]["label"] == "Group 2 of 2"
+    assert drawn[-1]["epoch"] == shown
+    keys.append(ReviewAction("later", (0,), shown))  # It was pressed while the number was another one.
+    app.run()
+    app.run()
+    assert drawn[-1]["label"] == "Group 1 of 2"
+    assert (drawn[0]["turn"], drawn[-1]["turn"]) == (0, 1)
 
 
 def test_a_stopped_search_is_not_started_again_when_files_were_moved(

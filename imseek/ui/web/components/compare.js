@@ -35,13 +35,25 @@ class Group {
     this.over.close();
   }
 
-  update(data) {
-    const drawn = JSON.stringify(data);
-    if (drawn === this.drawn) return;
-    this.drawn = drawn;
+  update({ turn, label, before, ...data }) {
     const another = data.epoch !== this.data?.epoch;
-    this.data = data;
-    this.asked = false;
+    if (another || turn !== this.turn) this.asked = false;
+    this.turn = turn;
+    // While groups are being found, the number of this one changes, and nothing that is visible here.
+    this.row.setAttribute("aria-label", label);
+    const drawn = JSON.stringify(data);
+    const ahead = JSON.stringify(before);
+    if (drawn !== this.drawn) {
+      this.drawn = drawn;
+      this.data = data;
+      this.draw(another);
+    } else if (ahead === this.before) return;
+    this.before = ahead;
+    this.fetch(before);
+  }
+
+  draw(another) {
+    const { data } = this;
     if (another) {
       this.at = 0;
       this.marked.clear();
@@ -49,7 +61,6 @@ class Group {
     }
     this.at = Math.min(this.at, data.pictures.length - 1);
     const focused = this.root.contains(this.root.getRootNode().activeElement);
-    this.row.setAttribute("aria-label", data.label);
     this.row.classList.toggle("two", data.pictures.length === 2);
     this.row.classList.toggle("many", data.pictures.length > 4);
     // As tall as the tallest card, so that the text below stays visible.
@@ -63,7 +74,6 @@ class Group {
     this.bar.replaceChildren(...this.buttons());
     this.show();
     if (focused) this.cards[this.at]?.focus({ preventScroll: true });
-    this.fetch(data.before);
     picture.reopen = () => this.root.isConnected && this.restore();
     this.restore();
   }
@@ -203,7 +213,8 @@ class Group {
   }
 
   ask(act) {
-    if (this.asked && !["next", "previous", "undo"].includes(act)) return; // This group has been decided; the next one is loading.
+    // This group has been decided, and the page has not answered yet.
+    if (this.asked && !["next", "previous", "undo"].includes(act)) return;
     this.asked = act !== "undo";
     const { id } = this.data.pictures[this.at] ?? {};
     const images = this.marked.size && act !== "next" ? [...this.marked] : id === undefined ? [] : [id];

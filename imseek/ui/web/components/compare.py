@@ -28,13 +28,15 @@ def compare(
     label: str,
     acts: Mapping[str, str],
     acted: Callable[[ReviewAction], None],
+    turn: int = 0,
     before: Sequence[str] = (),
     note: str = "",
 ) -> None:
     """Draw ``pictures``, as made by ``pages/duplicates/shown.py``, under the heading ``label``.
 
     The view is reset when ``epoch`` changes. ``acts`` are the available actions with their button labels. ``acted`` is
-    called with the user's action before the page is drawn again. ``before`` are picture URLs to prefetch.
+    called with the user's action before the page is drawn again; ``turn`` is the number of actions that were handled,
+    since a decision that was refused leaves the group as it was. ``before`` are picture URLs to prefetch.
     """
 
     def tell() -> None:
@@ -49,6 +51,7 @@ def compare(
             "epoch": epoch,
             "label": label,
             "acts": dict(acts),
+            "turn": turn,
             "before": list(before),
             "note": note,
         },

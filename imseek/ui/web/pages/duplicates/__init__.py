@@ -52,18 +52,22 @@ def show() -> None:
         )
         if images and (workspace.report is not None or workspace.finding is not None):
             search_form.show_form(workspace, others, images)
-    if images:
-        search_form.show_search(workspace)
-    if workspace.decisions.unread is not None:
-        errors.show_error(workspace.decisions.unread)
-    elif workspace.decisions.note is not None:
-        st.text(f"⚠️ {capitalise(workspace.decisions.note)}")
+    # What comes and goes stands in a place of its own: Streamlit makes what moves anew, without the user's marks.
+    notices = st.container()
+    with notices:
+        if images:
+            search_form.show_search(workspace)
+        if workspace.decisions.unread is not None:
+            errors.show_error(workspace.decisions.unread)
+        elif workspace.decisions.note is not None:
+            st.text(f"⚠️ {capitalise(workspace.decisions.note)}")
     if view == _BACK:
         undo_list.show(workspace)
         judgement_list.show(name, workspace)
         return
     if workspace.applying is not None:
-        cleanup.show_apply(workspace)
+        with notices:
+            cleanup.show_apply(workspace)
     report = workspace.report
     if report is None:
         if not images:
@@ -74,7 +78,8 @@ def show() -> None:
                 "other. This changes nothing. You can stop it and continue later."
             )
         return
-    search_form.show_summary(workspace, report, head)
+    with notices:
+        search_form.show_summary(workspace, report, head)
     if view == _CLEAR and workspace.finding is not None:
         st.text("Files can be cleaned up once the search has ended, or has been stopped.")
         return

@@ -33,6 +33,8 @@ from imseek.ui.web.plain_text import capitalise
 #: Session key of the key of the shown group, which stays the same in a later search.
 GROUP_STATE_KEY: Final = "duplicates-at"
 _MESSAGE_KEY: Final = "duplicates-said"
+#: Session key of the number of the user's actions that were handled.
+_TURN_KEY: Final = "duplicates-turn"
 
 
 def show(name: str, workspace: Workspace, report: DuplicateReport) -> None:
@@ -66,13 +68,16 @@ def _review(name: str, workspace: Workspace, report: DuplicateReport) -> None:
         text=_progress(progress.groups, progress.settled, progress.later, progress.surplus, progress.bytes),
     )
     _watch_store(workspace)
-    if message := st.session_state.pop(_MESSAGE_KEY, None):
-        st.text(f"⚠️ {message}")
+    with st.container():  # A message must not move the pictures, which would lose their marks.
+        if message := st.session_state.pop(_MESSAGE_KEY, None):
+            st.text(f"⚠️ {message}")
     n = current_group(workspace, report)
     if n is None:
         _show_done(workspace, report)
         return
     group = groups[n]
+    # It stays when others are found meanwhile, and when the search ends, which orders them.
+    st.session_state[GROUP_STATE_KEY] = key_of(group)
     state = workspace.decisions.states.get(key_of(group), UNDECIDED)
     left = remaining_group(group, state)
     outcome = group_data.describe_decision(group, state)
@@ -85,10 +90,11 @@ def _review(name: str, workspace: Workspace, report: DuplicateReport) -> None:
     compare(
         group_data.group_data(names, left, state),
         key="duplicates-group",
-        epoch=_epoch(n, left),
+        epoch=_epoch(left),
         label=label,
         acts=_acts(workspace, left),
         acted=lambda acted: _on_action(workspace, report, acted),
+        turn=st.session_state.get(_TURN_KEY, 0),
         before=group_data.thumbnails(names, groups[following]) if following is not None else (),
         note=f"{more:,} more are not shown. What you decide holds for them too." if more > 0 else "",
     )
@@ -103,8 +109,9 @@ def _progress(groups: int, settled: int, later: int, surplus: int, freed: int) -
     return line
 
 
-def _epoch(n: int, group: DuplicateGroup) -> str:
-    return f"{n}:{':'.join(str(member.image_id) for member in group.members[:50])}"
+def _epoch(group: DuplicateGroup) -> str:
+    """Return what tells groups apart: their pictures, since the number of a group changes while others are found."""
+    return ":".join(str(member.image_id) for member in group.members[:50])
 
 
 def _acts(workspace: Workspace, group: DuplicateGroup) -> dict[str, str]:
@@ -125,6 +132,7 @@ def _acts(workspace: Workspace, group: DuplicateGroup) -> dict[str, str]:
 
 def _on_action(workspace: Workspace, report: DuplicateReport, acted: ReviewAction) -> None:
     """Handle an action of the user, before the page is drawn again."""
+    st.session_state[_TURN_KEY] = st.session_state.get(_TURN_KEY, 0) + 1
     groups = report.groups
     n = current_group(workspace, report)
     try:
@@ -138,7 +146,7 @@ def _on_action(workspace: Workspace, report: DuplicateReport, acted: ReviewActio
         elif acted.act in ACTS:
             group = groups[n]
             state = workspace.decisions.states.get(key_of(group), UNDECIDED)
-            if acted.epoch != _epoch(n, remaining_group(group, state)):
+            if acted.epoch != _epoch(remaining_group(group, state)):
                 return  # The action was meant for the previous group.
             members = remaining_group(group, state).members
             _decide(workspace, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
