@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import imseek
 from imseek import duplicates, library
 from imseek.data.writing.writer import Writer
+from imseek.duplicates.results import DuplicateGroup
 from imseek.errors import UsageError
 from imseek.progress import Progress
 
@@ -25,7 +26,8 @@ from streamlit.testing.v1 import AppTest
 
 from imseek.ui.web import app_state
 from imseek.ui.web.components.compare import ReviewAction
-from imseek.ui.web.pages.duplicates import cleanup, group_review
+from imseek.ui.web.components.grid import Card, GridEvents
+from imseek.ui.web.pages.duplicates import cleanup, group_data, group_list, group_review
 from imseek.ui.web.pages.duplicates.decisions import apply_decisions
 from imseek.ui.web.pages.duplicates.workspace import FindOptions, Workspace, open_workspace
 
@@ -181,51 +183,88 @@ def test_groups_are_there_before_the_search_has_ended(
     assert "so far" not in said(app.run())
 
 
-def test_the_group_that_is_shown_stays_when_a_search_ends_and_orders_them(
-    place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copyfile(pictures / "chelsea.png", pictures / "cat.png")
-    with imseek.open(place) as collection:
-        collection.index([pictures])
-    real, going_on = duplicates.find, threading.Event()
+class TestOrder:
+    """The end of a search orders the groups, here the other way round."""
 
-    def backwards(*arguments: Any, on_group: Any, **named: Any) -> Any:
-        report = real(*arguments, on_group=None, **named)
-        for group in reversed(report.groups):
-            on_group(group)
-        assert going_on.wait(60)
-        return report
+    @pytest.fixture
+    def going_on(self, place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+        """What lets the search end, after two groups were found."""
+        shutil.copyfile(pictures / "chelsea.png", pictures / "cat.png")
+        with imseek.open(place) as collection:
+            collection.index([pictures])
+        real, event = duplicates.find, threading.Event()
 
-    drawn: list[dict[str, Any]] = []
-    keys: list[ReviewAction] = []
+        def backwards(*arguments: Any, on_group: Any, **named: Any) -> Any:
+            report = real(*arguments, on_group=None, **named)
+            for group in reversed(report.groups):
+                on_group(group)
+            assert event.wait(60)
+            return report
 
-    def compare(pictures: Any, **options: Any) -> None:
-        drawn.append(options)
-        if keys:
-            options["acted"](keys.pop())
+        monkeypatch.setattr(duplicates, "find", backwards)
+        return event
 
-    monkeypatch.setattr(duplicates, "find", backwards)
-    monkeypatch.setattr(group_review, "compare", compare)
-    app = page()
-    app.button[0].click().run()
-    of = open_workspace(place)
-    assert of.finding is not None
-    end = time.monotonic() + 60
-    while of.group_count < 2 and time.monotonic() < end:
-        assert not of.finding.wait(0.05)
-    app.run()
-    assert drawn[-1]["label"] == "Group 1 of 2"
-    shown = drawn[-1]["epoch"]
-    going_on.set()
-    assert of.finding.wait(60)
-    app.run()
-    assert drawn[-1]["label"] == "Group 2 of 2"
-    assert drawn[-1]["epoch"] == shown
-    keys.append(ReviewAction("later", (0,), shown))  # It was pressed while the number was another one.
-    app.run()
-    app.run()
-    assert drawn[-1]["label"] == "Group 1 of 2"
-    assert (drawn[0]["turn"], drawn[-1]["turn"]) == (0, 1)
+    @staticmethod
+    def begin(place: Path) -> tuple[Any, Any]:
+        app = page()
+        app.button[0].click().run()
+        of = open_workspace(place)
+        assert of.finding is not None
+        end = time.monotonic() + 60
+        while of.group_count < 2 and time.monotonic() < end:
+            assert not of.finding.wait(0.05)
+        return app, of.finding
+
+    def test_the_group_that_is_shown_stays(
+        self, place: Path, going_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn: list[dict[str, Any]] = []
+        keys: list[ReviewAction] = []
+
+        def compare(pictures: Any, **options: Any) -> None:
+            drawn.append(options)
+            if keys:
+                options["acted"](keys.pop())
+
+        monkeypatch.setattr(group_review, "compare", compare)
+        app, search = self.begin(place)
+        app.run()
+        assert drawn[-1]["label"] == "Group 1 of 2"
+        shown = drawn[-1]["epoch"]
+        going_on.set()
+        assert search.wait(60)
+        app.run()
+        assert drawn[-1]["label"] == "Group 2 of 2"
+        assert drawn[-1]["epoch"] == shown
+        keys.append(ReviewAction("later", (0,), shown))  # It was pressed while the number was another one.
+        app.run()
+        app.run()
+        assert drawn[-1]["label"] == "Group 1 of 2"
+        assert (drawn[0]["turn"], drawn[-1]["turn"]) == (0, 1)
+
+    def test_ticks_stay_with_their_groups(
+        self, place: Path, going_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn: list[Sequence[Card]] = []
+        ticked: list[int] = []
+
+        def grid(cards: Sequence[Card], **options: Any) -> GridEvents:
+            drawn.append(cards)
+            return GridEvents(tuple(ticked))
+
+        chosen: list[Sequence[DuplicateGroup]] = []
+        monkeypatch.setattr(group_list, "grid", grid)
+        monkeypatch.setattr(group_list, "_show_bulk_actions", lambda workspace, groups: chosen.append(groups))
+        app, search = self.begin(place)
+        app.session_state["duplicates-view"] = "All groups"
+        app.run()
+        first = drawn[-1][0]
+        ticked.append(first.id)
+        going_on.set()
+        assert search.wait(60)
+        app.run()
+        assert [card.title for card in drawn[-1]].index(first.title) == 1
+        assert [group_data.name(group.keeper) for group in chosen[-1]] == [first.title]
 
 
 def test_a_stopped_search_is_not_started_again_when_files_were_moved(

@@ -49,28 +49,27 @@ def _list(name: str, workspace: Workspace, report: DuplicateReport) -> None:
         label_visibility="collapsed",
     )  # fmt: skip
     matches = [
-        n
-        for n, group in enumerate(report.groups)
-        if choice in (_ALL, status(group, states.get(key_of(group), UNDECIDED)))
+        group for group in report.groups if choice in (_ALL, status(group, states.get(key_of(group), UNDECIDED)))
     ]
     if not matches:
         st.text(f"No group is in “{choice}”.")
         return
     pages = -(-len(matches) // PAGE)
     page = st.pagination(pages, key=f"duplicates-page-{choice}") if pages > 1 else 1
-    visible = matches[(page - 1) * PAGE : page * PAGE]
+    # By numbers that stay with them: the end of a search orders groups, and ticks must not pass to others.
+    visible = {workspace.number_of(group): group for group in matches[(page - 1) * PAGE : page * PAGE]}
     names = workspace.names(name)
     events = grid(
-        [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in visible],
+        [_card(n, group, states.get(key_of(group), UNDECIDED), names) for n, group in visible.items()],
         key="duplicates-list",
         row=170,
         epoch=workspace.decisions.version,
     )
     if events.opened is not None:
-        st.session_state[group_review.GROUP_STATE_KEY] = key_of(report.groups[events.opened])
+        st.session_state[group_review.GROUP_STATE_KEY] = key_of(visible[events.opened])
         st.session_state[REVIEW_KEY] = True
         st.rerun()
-    _show_bulk_actions(workspace, [report.groups[n] for n in events.selected])
+    _show_bulk_actions(workspace, [visible[n] for n in events.selected])
 
 
 def status(group: DuplicateGroup, state: State) -> str:

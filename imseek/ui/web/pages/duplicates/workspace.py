@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -26,7 +27,7 @@ from imseek.tilde_expansion import expand_user
 from imseek.ui.web.app_state import current_app
 from imseek.ui.web.background import BackgroundTask
 from imseek.ui.web.pages.duplicates.decision_store import DecisionStore
-from imseek.ui.web.pages.duplicates.decisions import apply_decisions
+from imseek.ui.web.pages.duplicates.decisions import Key, apply_decisions, key_of
 
 #: Seconds to wait for short tasks before showing their progress.
 _SHORT_WAIT: Final = 0.5
@@ -102,6 +103,8 @@ class Workspace:
         self._generation = -1
         self._against = ""
         self._moving = False
+        self._numbers: dict[Key, int] = {}
+        self._next_number = count()
         self._plan_cache: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
         # Several tabs may start the same task at once.
         self._beginning = threading.Lock()
@@ -177,6 +180,10 @@ class Workspace:
         ):
             self._present_report = result, present, _without_missing(result, present)
         return self._present_report[2]
+
+    def number_of(self, group: DuplicateGroup) -> int:
+        """Return the number of a group, the same in every report that has the group."""
+        return self._numbers.setdefault(key_of(group), next(self._next_number))
 
     @property
     def group_count(self) -> int:
