@@ -33,6 +33,25 @@ def test_a_sample_is_part_of_the_whole_with_its_slopes(coffee: Luminance, step: 
         np.testing.assert_allclose(found, wanted[inner], atol=0.01)
 
 
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.02, 3.7])
+def test_a_resampled_pixel_is_the_mean_of_those_around_it_by_a_triangle(coffee: Luminance, scale: float) -> None:
+    grid = np.zeros((40, 50), np.float32)
+    fit = Fit(scale, -1.3, scale * 1.1, 0.7)
+    shared = find_overlap(grid, coffee, fit)
+    _, resampled = cut_overlap(grid, coffee, shared, fit)
+
+    def weights(place: int, count: int, scale: float, shift: float) -> Luminance:
+        centre = scale * (place + 0.5) + shift - 0.5
+        triangle = np.maximum(0, 1 - np.abs(np.arange(count) - centre) / max(scale, 1))
+        return np.asarray(triangle / triangle.sum(), np.float32)
+
+    height, width = coffee.shape
+    for row, column in ((0, 0), (0, shared.width - 1), (shared.height - 1, 0), (shared.height // 2, shared.width // 3)):
+        down = weights(shared.top + row, height, fit.sy, fit.ty)
+        right = weights(shared.left + column, width, fit.sx, fit.tx)
+        assert resampled[row, column] == pytest.approx(float(down @ coffee @ right), abs=0.01)
+
+
 def test_the_peak_is_the_greatest_correlation_of_all_windows(coffee: Luminance) -> None:
     part = coffee[20:70, 30:95]
     small = resize_luminance(coffee, 45, 60)

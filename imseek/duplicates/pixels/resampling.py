@@ -1,13 +1,14 @@
-"""Resample one picture at the pixels of another: scale and shift along the axes, as two matrix products."""
+"""Resample one picture at the pixels of another: scale and shift along the axes, one after the other."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from imseek.types.arrays import Float32
 
@@ -68,9 +69,9 @@ def _covered_range(count: int, other: int, scale: float, shift: float) -> tuple[
 
 def cut_overlap(a: Luminance, b: Luminance, shared: Overlap, fit: Fit) -> tuple[Luminance, Luminance]:
     """Return the overlapping parts of both pictures, on the pixel grid of ``a``."""
-    down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
-    right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
-    return a[shared.top : shared.bottom, shared.left : shared.right], np.asarray(down @ b @ right.T, np.float32)
+    down = _Kernel.of(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
+    right = _Kernel.of(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
+    return a[shared.top : shared.bottom, shared.left : shared.right], right.columns(down.rows(b))
 
 
 def draw_in_frame(picture: Luminance, fit: Fit) -> tuple[int, int, Luminance]:
@@ -79,16 +80,16 @@ def draw_in_frame(picture: Luminance, fit: Fit) -> tuple[int, int, Luminance]:
     Returns the row and the column of the first pixel of the frame whose centre lies over the picture, and the picture.
     """
     (top, down), (left, right) = (
-        _weights_in_frame(count, scale, shift)
+        _kernel_in_frame(count, scale, shift)
         for count, scale, shift in ((picture.shape[0], fit.sy, fit.ty), (picture.shape[1], fit.sx, fit.tx))
     )
-    return top, left, np.asarray(down @ picture @ right.T, np.float32)
+    return top, left, right.columns(down.rows(picture))
 
 
-def _weights_in_frame(count: int, scale: float, shift: float) -> tuple[int, Float32]:
+def _kernel_in_frame(count: int, scale: float, shift: float) -> tuple[int, _Kernel]:
     first = math.ceil((0.25 - shift) / scale - 0.5)
     end = math.floor((count - 0.25 - shift) / scale - 0.5) + 1
-    return first, _weights(first, max(1, end - first), count, scale, shift)
+    return first, _Kernel.of(first, max(1, end - first), count, scale, shift)
 
 
 def sample_overlap(
@@ -96,52 +97,85 @@ def sample_overlap(
 ) -> tuple[Luminance, Luminance, Luminance, Luminance]:
     """Return every ``step``-th row and column of what :func:`cut_overlap` returns, and the central differences down and
     across of the second picture there; of the outermost ones, none is taken."""
-    down = _weights(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
-    right = _weights(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
+    down = _Kernel.of(shared.top, shared.height, b.shape[0], fit.sy, fit.ty)
+    right = _Kernel.of(shared.left, shared.width, b.shape[1], fit.sx, fit.tx)
     inner = slice(1, -1, step)
     target = a[shared.top : shared.bottom, shared.left : shared.right][inner, inner]
-    rows, columns = down[inner] @ b, right[inner].T
-    sampled = rows @ columns, _slope_weights(down, step) @ b @ columns, rows @ _slope_weights(right, step).T
-    resampled, slope_down, slope_right = (np.asarray(values, np.float32) for values in sampled)
-    return target, resampled, slope_down, slope_right
+    rows = down.rows(b)
+    resampled = right.columns(rows[inner])
+    slope_down = right.part(inner).columns(_central_difference(rows, step))
+    slope_right = _central_difference(resampled.T, step).T
+    return target, resampled[:, inner], slope_down, slope_right
 
 
-def _slope_weights(weights: Float32, step: int) -> Float32:
-    """Return the weights (n, count) that resample the central differences at every ``step``-th inner place."""
-    return np.asarray((weights[2::step] - weights[:-2:step]) / 2, np.float32)
+def _central_difference(rows: Luminance, step: int) -> Luminance:
+    """Return the central differences (n, w) of rows at every ``step``-th inner one."""
+    difference = rows[2::step] - rows[:-2:step]
+    difference *= np.float32(0.5)
+    return difference
 
 
-def _weights(start: int, places: int, count: int, scale: float, shift: float) -> Float32:
-    """Return weights (places, count) float32 that resample at places from ``start`` on; rows sum to 1. The kernel is a
-    triangle as wide as the step."""
-    reach = max(scale, 1.0)
-    width = math.ceil(2 * reach)
-    at, taps = _places_and_taps(places, width)
-    centres = scale * at + (scale * start + shift - 0.5)
-    first = np.floor(centres - reach)
-    # The distance of each tap from the centre of its place.
-    values = np.abs(taps - (centres - first)[:, None])
-    values /= -reach
-    values += 1
-    np.maximum(values, 0, out=values)
-    # Taps beyond the edges fall into a margin, which is cut off.
-    offsets = first.astype(np.int64)
-    before, after = max(0, -1 - int(offsets[0])), max(0, int(offsets[-1]) + width + 1 - count)
-    if before:
-        values[taps + first[:, None] < 0] = 0
-    if after:
-        values[taps + first[:, None] >= count] = 0
-    values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-6)
-    stride = before + count + after
-    weights = np.zeros(places * stride, np.float32)
-    weights[(offsets + (at - 0.5).astype(np.int64) * stride + before)[:, None] + taps.astype(np.int64)] = values
-    return weights.reshape(places, stride)[:, before : before + count]
+class _Kernel(NamedTuple):
+    """What resamples one axis: the n-th of ``places`` new pixels is the sum of the pixels ``positions`` (taps, places),
+    float32 weights ``values`` (taps, places) times each. Positions beyond an edge, where weights are 0, are clipped."""
+
+    positions: npt.NDArray[np.int64]
+    values: Float32
+
+    @classmethod
+    def of(cls, start: int, places: int, count: int, scale: float, shift: float) -> _Kernel:
+        """Return the kernel for places from ``start`` on, among ``count`` pixels: a triangle as wide as the step."""
+        reach = max(scale, 1.0)
+        at, taps = _places_and_taps(places, math.ceil(2 * reach))
+        centres = scale * at + (scale * start + shift - 0.5)
+        positions = taps + np.floor(centres - reach)
+        values = np.abs(positions - centres)
+        values /= -reach
+        values += 1
+        np.maximum(values, 0, out=values)
+        if positions[0, 0] < 0:
+            values[positions < 0] = 0
+        if positions[-1, -1] >= count:
+            values[positions >= count] = 0
+        values /= np.maximum(values.sum(axis=0), 1e-6)
+        return cls(positions.astype(np.int64), values.astype(np.float32))
+
+    def part(self, places: slice) -> _Kernel:
+        """Return the kernel for some of the places."""
+        return _Kernel(self.positions[:, places], self.values[:, places])
+
+    def rows(self, picture: Luminance) -> Luminance:
+        """Return ``picture`` (h, w) with its rows resampled, (places, w) float32."""
+        return self._sum(picture, 0, self.values[:, :, np.newaxis])
+
+    def columns(self, picture: Luminance) -> Luminance:
+        """Return ``picture`` (h, w) with its columns resampled, (h, places) float32."""
+        return self._sum(picture, 1, self.values)
+
+    def _sum(self, picture: Luminance, axis: int, weights: Float32) -> Luminance:
+        # A kernel has two to four taps for most pairs: as a matrix, nearly all of it would be zeros.
+        total: Luminance = picture.take(self.positions[0], axis=axis, mode="clip")
+        total *= weights[0]
+        term = np.empty_like(total)
+        for positions, weight in zip(self.positions[1:], weights[1:], strict=True):
+            picture.take(positions, axis=axis, out=term, mode="clip")
+            term *= weight
+            total += term
+        return total
+
+    def matrix(self, count: int) -> Float32:
+        """Return the kernel as a matrix (places, count)."""
+        weights = np.zeros((self.positions.shape[1], count), np.float32)
+        at = np.arange(len(weights))
+        for positions, values in zip(np.clip(self.positions, 0, count - 1), self.values, strict=True):
+            weights[at, positions] += values
+        return weights
 
 
 @lru_cache(maxsize=1024)
 def _places_and_taps(places: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centres (places,) of pixels, and the taps 1 … width of each."""
-    return np.arange(places) + 0.5, np.arange(1.0, width + 1)
+    """Return the centres (places,) of pixels, and the taps 1 … ``width`` of each, (width, 1)."""
+    return np.arange(places) + 0.5, np.arange(1.0, width + 1)[:, np.newaxis]
 
 
 def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
@@ -153,7 +187,7 @@ def resize_luminance(picture: Luminance, height: int, width: int) -> Float32:
 @lru_cache(maxsize=1024)
 def _resize_weights(length: int, count: int) -> Float32:
     """Return the weights that resize one axis; cached, as most pictures of a collection have one of a few shapes."""
-    weights = _weights(0, length, count, count / length, 0.0)
+    weights = _Kernel.of(0, length, count, count / length, 0.0).matrix(count)
     weights.setflags(write=False)
     return weights
 
