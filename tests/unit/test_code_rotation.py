@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import faiss
 import numpy as np
 import pytest
@@ -67,6 +70,17 @@ def test_a_snapshot_proposes_what_faiss_finds() -> None:
     assert [set(one) for one in some.ids.tolist()] == [
         set(one) for one in snapshot.candidates(queries[5:7], 50, 4, None).ids.tolist()
     ]
+
+
+@pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "OPQ32,IVF16,PQ32x4fs"])
+def test_an_index_lives_as_long_as_what_is_inside(factory: str) -> None:
+    """FAISS frees the inner index with the whole one: what is read from it later would be other memory."""
+    index = make_index(factory, NARROW_WIDTH)
+    whole = weakref.ref(index)
+    rotated = RotatedIndex.of(index)
+    del index
+    gc.collect()
+    assert whole() is rotated.whole
 
 
 @pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "PCA32,IVF16,PQ16x4fs", "L2norm,IVF16,PQ32x4fs", "Flat"])

@@ -68,8 +68,9 @@ def train_rotation(transform: Any, rows: Float32) -> None:
 @dataclass(frozen=True, slots=True, eq=False)
 class RotatedIndex:
     """A FAISS index without the rotation before it: the ``inner`` index, and the ``rotation`` (dim, width) by which
-    vectors are multiplied first, or None."""
+    vectors are multiplied first, or None. ``whole`` is the index itself, with which FAISS frees the inner one."""
 
+    whole: Any
     inner: Any
     rotation: Float32 | None
 
@@ -77,12 +78,12 @@ class RotatedIndex:
     def of(cls, index: Any) -> RotatedIndex:
         """Take a rotation off ``index``; one that has none, or another transform, stays as it is."""
         if not isinstance(index, faiss.IndexPreTransform) or index.chain.size() != 1:
-            return cls(index, None)
+            return cls(index, index, None)
         transform = faiss.downcast_VectorTransform(index.chain.at(0))
         if not isinstance(transform, faiss.LinearTransform) or transform.have_bias:
-            return cls(index, None)
+            return cls(index, index, None)
         rotation = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in)
-        return cls(faiss.downcast_index(index.index), rotation)
+        return cls(index, faiss.downcast_index(index.index), rotation)
 
     @property
     def has_scan_codes(self) -> bool:
