@@ -75,7 +75,7 @@ def test_a_snapshot_proposes_what_faiss_finds() -> None:
 @pytest.mark.parametrize("factory", ["IVF16,PQ32x4fs", "OPQ32,IVF16,PQ32x4fs"])
 def test_an_index_lives_as_long_as_what_is_inside(factory: str) -> None:
     """FAISS frees the inner index with the whole one: what is read from it later would be other memory."""
-    index = make_index(factory, NARROW_WIDTH)
+    index = narrow_index(factory, narrow_rows(NARROW_ROWS))
     whole = weakref.ref(index)
     rotated = RotatedIndex.of(index)
     del index
