@@ -32,7 +32,7 @@ def compare(
     before: Sequence[str] = (),
     note: str = "",
 ) -> None:
-    """Draw ``pictures``, as made by ``pages/duplicates/shown.py``, under the heading ``label``.
+    """Draw ``pictures``, as made by ``pages/duplicates/group_data.py``, under the heading ``label``.
 
     The view is reset when ``epoch`` changes. ``acts`` are the available actions with their button labels. ``acted`` is
     called with the user's action before the page is drawn again; ``turn`` is the number of actions that were handled,
