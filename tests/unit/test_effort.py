@@ -75,7 +75,8 @@ def test_a_filter_that_knows_the_query_is_told_from_a_random_one(monkeypatch: py
     rows = rng.standard_normal((6000, 16)) + 2 * rng.standard_normal((60, 16))[rng.integers(0, 60, 6000)]
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     segment = Segment(np.arange(6000), rows.astype(np.float16), np.empty(0, np.int64))
-    tuned = TuningResult(SearchEffort(12, 10, None), 1.0, 0)
+    # Few are scored, yet all that the lists should hold are counted.
+    tuned = TuningResult(SearchEffort(16, 10, None), 1.0, 0)
     index = SnapshotIndex([segment], 16, snapshot_of([segment], 16, factory="IVF64,Flat", tuned=tuned))
     scans = []
     scan = index._scan
@@ -89,7 +90,7 @@ def test_a_filter_that_knows_the_query_is_told_from_a_random_one(monkeypatch: py
             best = allowed.ids[np.argsort(-(rows[allowed.ids] @ query))[:10]]
             right += len(np.intersect1d(matches.ids, best))
         shares[name] = len(scans) / len(queries)
-        assert right > 9.5 * len(queries), name
+        assert right > 9.6 * len(queries), name
     assert shares["random"] < 0.1 < shares["alike"] < 0.9
 
 

@@ -40,8 +40,9 @@ SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
-#: Maximum candidates requested with a filter, for each that is scored: to see whether there are as many.
-_FILTERED_CANDIDATES = 4
+#: Most candidates requested with a filter, to see whether there are as many. Their number must not follow from how many
+#: are scored: good codes need few of these.
+_MOST_FILTERED_CANDIDATES = 10_240
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 10240
 #: Candidates of the tail to examine first, in addition to twice its share of all.
@@ -289,7 +290,7 @@ class SnapshotIndex:
         That is half of the mean, but no more than can be requested without losing time.
         """
         mean = share * self._snapshot.facts.rows * min(1, probe / (self._snapshot.widest or 1) or 1)
-        return int(min(max(count, mean) / 2, _FILTERED_CANDIDATES * count, self._snapshot.facts.rows))
+        return int(min(max(count, mean) / 2, _MOST_FILTERED_CANDIDATES, self._snapshot.facts.rows))
 
     @staticmethod
     def _allowed(proposed: Ids, allowed: IdSet | None) -> Ids:
