@@ -75,6 +75,7 @@ def pages(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        print(log.read_text())  # pytest shows it where a test fails: a page gives errors only a number.
 
 
 def _addresses(process: subprocess.Popen[bytes], log: Path) -> Sequence[str]:

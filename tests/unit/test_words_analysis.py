@@ -141,6 +141,27 @@ assert snowballstemmer.stemmer("german").stemWord("katzen") == "katz"
     subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)
 
 
+def test_threads_may_stem_at_once() -> None:
+    """A stemmer holds the word that it works on, and the first search of a process may be two at once."""
+    words = [start + end for start in ("abandon", "gener", "oscillat", "relation") for end in ("ing", "ed", "ally")]
+    words = [word + last for word in words for last in ("", "s", "ness", "fulness", "ization")]
+    program = f"""
+import sys, threading
+from imseek.data.words.analysis import stem
+sys.setswitchinterval(1e-6)
+words, lines, start = {words!r}, [], threading.Barrier(8)
+def work():
+    start.wait()
+    lines.append(" ".join(map(stem.__wrapped__, words * 20)))
+threads = [threading.Thread(target=work) for _ in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+print("\\n".join(lines))
+"""
+    run = subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60, capture_output=True, text=True)
+    assert run.stdout.splitlines() == [" ".join(map(stem, words * 20))] * 8
+
+
 def test_a_stem_begins_like_its_word() -> None:
     exceptions = "skis skies dying lying tying idly gently ugly early only singly sky news howe atlas cosmos bias andes"
     ordinary = "yes yearly yaws ies eed ying running generously communication arsenal inning outing earring proceed"

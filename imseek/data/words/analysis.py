@@ -10,14 +10,17 @@ have as a token, too, after all others (:func:`add_last_characters`).
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
+from types import ModuleType
 from typing import Any, Final
 
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url
@@ -45,6 +48,7 @@ _CJK = re.compile(
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
 _ENGLISH = re.compile("[a-z]+")
+_stemming = threading.Lock()
 _PHRASE = re.compile('"([^"]*)"')
 # The start of words: something that ends with a star, and has no other.
 _PREFIX = re.compile(r"(?<!\S)([^\s*]+)\*(?!\S)")
@@ -232,23 +236,25 @@ def _words(text: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
-    """Return the stem of an English word; other tokens stay as they are."""
-    return str(_stemmer().stemWord(word)) if _ENGLISH.fullmatch(word) else word
+    """Return the stem of an English word; other tokens stay as they are. Thread-safe."""
+    if not _ENGLISH.fullmatch(word):
+        return word
+    with _stemming:  # A stemmer holds the word that it works on.
+        return str(_stemmer().stemWord(word))
 
 
 @cache
 def _stemmer() -> Any:
-    # The package imports the stemmers of all languages, which takes longer than a search for words.
-    package = "snowballstemmer"
-    spec = None if package in sys.modules else importlib.util.find_spec(package)
-    if spec is not None:
-        sys.modules[package] = importlib.util.module_from_spec(spec)
-    try:
-        from snowballstemmer.english_stemmer import EnglishStemmer
-    finally:
-        if spec is not None:  # Whoever imports the package gets all of it.
-            del sys.modules[package]
-    return EnglishStemmer()
+    # The package imports the stemmers of all languages, which takes longer than a search for words. Its modules import
+    # each other relatively: under a name of their own, they leave the package as it is for others.
+    name = f"{__name__}.snowballstemmer"
+    spec = importlib.util.find_spec("snowballstemmer")
+    assert spec is not None, "imseek depends on it"
+    package = ModuleType(name)
+    package.__path__ = list(spec.submodule_search_locations or ())
+    sys.modules[name] = package
+    module = importlib.import_module(f"{name}.english_stemmer")  # noqa: TID251 - under a name of its own
+    return module.EnglishStemmer()
 
 
 def limit_tokens(tokens: Sequence[str]) -> list[str]:
