@@ -21,10 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from imseek.data.catalog.place_paths import MEMBER_SEPARATOR, is_url
 from imseek.data.words.values import Prefix, WordQuery
+
+if TYPE_CHECKING:
+    from snowballstemmer.english_stemmer import EnglishStemmer
 
 #: Tokens of one column of a document. PostgreSQL's ``tsvector`` has room for 16,383 positions in all four.
 MAX_TOKENS: Final = 4_000
@@ -48,7 +51,7 @@ _CJK = re.compile(
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
 _ENGLISH = re.compile("[a-z]+")
-_stemming = threading.Lock()
+_lock = threading.Lock()
 _PHRASE = re.compile('"([^"]*)"')
 # The start of words: something that ends with a star, and has no other.
 _PREFIX = re.compile(r"(?<!\S)([^\s*]+)\*(?!\S)")
@@ -239,12 +242,12 @@ def stem(word: str) -> str:
     """Return the stem of an English word; other tokens stay as they are. Thread-safe."""
     if not _ENGLISH.fullmatch(word):
         return word
-    with _stemming:  # A stemmer holds the word that it works on.
+    with _lock:  # A stemmer holds the word that it works on.
         return str(_stemmer().stemWord(word))
 
 
 @cache
-def _stemmer() -> Any:
+def _stemmer() -> EnglishStemmer:
     # The package imports the stemmers of all languages, which takes longer than a search for words. Its modules import
     # each other relatively: under a name of their own, they leave the package as it is for others.
     name = f"{__name__}.snowballstemmer"
