@@ -8,6 +8,7 @@ are searched often, codes like the snapshot's propose candidates among them too.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
-from imseek.data.vectors.faiss_snapshot import Candidates, Snapshot
+from imseek.data.vectors.faiss_snapshot import Candidates, NearestLists, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
 from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
@@ -40,9 +41,11 @@ SCANNED_SHARE = 0.02
 #: Filters are not random: one that keeps nearly all images may exclude exactly those nearest to the query ("not in this
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
-#: Most candidates requested with a filter, to see whether there are as many. Their number must not follow from how many
-#: are scored: good codes need few of these.
-_MOST_FILTERED_CANDIDATES = 10_240
+#: A filter is related to a query if the k-th hit ranks so many times further among all images than it would with an
+#: unrelated filter, which happens to one in a thousand of these. Of more hits than ``_MOST_RANKED_HITS``, the last of
+#: these counts.
+_RELATED_RANKS = 2
+_MOST_RANKED_HITS = 100
 #: Candidates whose rows have memory of their own in each thread.
 _BUFFER_ROWS = 10240
 #: Candidates of the tail to examine first, in addition to twice its share of all.
@@ -210,14 +213,22 @@ class SnapshotIndex:
         allowed: IdSet | None,
         prepared: _PreparedFilter | None,
         text: bool,
+        share: float = MAX_FILTER_SHARE,
+        ranks: float = _RELATED_RANKS,
     ) -> list[Matches]:
+        """Return the best of the candidates in the lists near each query.
+
+        With a filter, there are as many lists as if it let at most ``share`` through. Where it is related to the query
+        (:meth:`_is_related`, with ``ranks``), more lists are read, then all rows.
+        """
         tuning = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = (
-            tuning.effort if prepared is None else tuning.effort_for(min(self._share(prepared), MAX_FILTER_SHARE))
-        ).scale_to(k)
+        effort = tuning.effort
+        if prepared is not None:
+            share = min(self._share(prepared), share)
+            effort = tuning.effort_for(share)
+        effort = effort.scale_to(k)
         marks = self._live_marks if prepared is None else prepared.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
-        expected = 0 if prepared is None else self._expected_count(prepared.share, effort.probe, count)
         most = min(k, self._live if prepared is None else len(prepared.ids))
         codes = self._coded_tail(len(queries))
         scanned = codes is None and len(self._tail) > 0
@@ -232,33 +243,38 @@ class SnapshotIndex:
             lists = self._snapshot.nearest_lists(block, effort.probe) if self._placement is None else None
             candidates = self._snapshot.candidates(
                 block,
-                max(count, expected),
+                count,
                 effort.probe,
                 bitmap,
                 placement=self._placement,
                 share=passing_share,
                 lists=lists,
             )
-            counts = np.count_nonzero(candidates.ids >= 0, axis=1)
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._live_marks is None else None
-            best = Candidates(candidates.scores[:, :count], candidates.ids[:, :count])
             depth = max(k, RECALL_K)
+            is_related = (
+                np.zeros(len(block), np.bool_)
+                if prepared is None
+                else self._is_related(block, candidates, min(depth, count), effort.probe, share, ranks, lists)
+            )
             if codes is None:
-                near = best.near(depth, slack)
+                near = candidates.near(depth, slack)
             else:
-                share = len(codes) / max(1, self._snapshot.facts.rows)
-                first = depth + _TAIL_CANDIDATES + int(2 * share * count)
+                tail_share = len(codes) / max(1, self._snapshot.facts.rows)
+                first = depth + _TAIL_CANDIDATES + int(2 * tail_share * count)
                 rotated = self._snapshot.rotated.rotate(block) if lists is None else lists.queries
-                near = _near(best, codes, rotated, depth, slack, allowed, (first, max(k, effort.rescore)))
+                near = _near(candidates, codes, rotated, depth, slack, allowed, (first, max(k, effort.rescore)))
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._score(query, self._allowed(ids, allowed), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
-                if len(matches) < most or counts[n - start] < expected:
-                    # The probed lists contain few allowed images: the filter excludes what the query is near to.
-                    (matches,) = self._scan(query[np.newaxis], k, allowed)
+                if len(matches) < most or is_related[n - start]:
+                    if prepared is not None and share > SCANNED_SHARE:
+                        (matches,) = self._probe(query[np.newaxis], k, allowed, prepared, text, SCANNED_SHARE, 1)
+                    else:
+                        (matches,) = self._scan(query[np.newaxis], k, allowed)
                 results.append(matches)
         return results
 
@@ -284,13 +300,33 @@ class SnapshotIndex:
         tail_rows = [_sample(s, s.searchable()) for s in self._tail.segments]
         return fits_codes(codec, np.concatenate(tail_rows), np.concatenate(covered_rows))
 
-    def _expected_count(self, share: float, probe: int, count: int) -> int:
-        """Return the least number of allowed images in the probed lists if the filter is unrelated to the query.
+    def _is_related(
+        self,
+        queries: Float32,
+        candidates: Candidates,
+        k: int,
+        probe: int,
+        share: float,
+        ranks: float,
+        lists: NearestLists | None,
+    ) -> Bools:
+        """Return for each query whether its filter is related to it.
 
-        That is half of the mean, but no more than can be requested without losing time.
+        It is if the ``k``-th of the ``candidates`` ranks ``ranks`` times further among all images in the same ``lists``
+        than with a filter that lets ``share`` through and is unrelated to the query.
         """
-        mean = share * self._snapshot.facts.rows * min(1, probe / (self._snapshot.widest or 1) or 1)
-        return int(min(max(count, mean) / 2, _MOST_FILTERED_CANDIDATES, self._snapshot.facts.rows))
+        k = min(k, _MOST_RANKED_HITS)
+        everything = self._snapshot.candidates(
+            queries,
+            min(math.ceil(ranks * k / share), self._snapshot.facts.rows),
+            probe,
+            self._live_marks,
+            placement=self._placement,
+            share=self._live_share,
+            lists=lists,
+        )
+        is_far: Bools = everything.scores[:, -1] > candidates.scores[:, k - 1]
+        return is_far
 
     @staticmethod
     def _allowed(proposed: Ids, allowed: IdSet | None) -> Ids:
