@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ from imseek.data.vectors.code_rotation import RotatedIndex
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, MappedIndex, exact_top_k
 from imseek.data.vectors.faiss_snapshot import Candidates, NearestLists, Snapshot
 from imseek.data.vectors.fp16_flat_index import RowBuffer
-from imseek.data.vectors.index_metadata import RECALL_K, Bits, count_bits, pack_bits
+from imseek.data.vectors.index_metadata import RECALL_K, Bits, SearchEffort, TuningResult, count_bits, pack_bits
 from imseek.data.vectors.mmap_residency import ResidencyLimiter
 from imseek.data.vectors.row_locations import RowLocations
 from imseek.data.vectors.scores import top_k, unit_queries
@@ -42,8 +42,7 @@ SCANNED_SHARE = 0.02
 #: folder"). So a filter is searched as if it let at most this share through.
 MAX_FILTER_SHARE = 0.1
 #: A filter is related to a query if the k-th hit ranks so many times further among all images than it would with an
-#: unrelated filter, which happens to one in a thousand of these. Of more hits than ``_MOST_RANKED_HITS``, the last of
-#: these counts.
+#: unrelated filter. Of more hits than ``_MOST_RANKED_HITS``, the last of these counts.
 _RELATED_RANKS = 2
 _MOST_RANKED_HITS = 100
 #: Candidates whose rows have memory of their own in each thread.
@@ -176,17 +175,18 @@ class SnapshotIndex:
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"k must be at least 1, not {k}")
+        tuning = self._snapshot.facts.text if text else self._snapshot.facts.image
         if allowed is None:
             if exact or k > MAX_APPROXIMATE_K:
                 return self._scan(queries, k, None)
-            return self._probe(queries, k, None, None, text)
+            return self._probe(queries, k, tuning.effort)[0]
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
         prepared = self._prepare_filter(allowed)
         if len(prepared.ids) <= max(MAX_SCORED_IDS, k):
             return [self._score(query, prepared.ids, k) for query in queries]
         if exact or k > MAX_APPROXIMATE_K or self._share(prepared) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
-        return self._probe(queries, k, allowed, prepared, text)
+        return self._probe_with_filter(queries, k, tuning, allowed, prepared)
 
     def _prepare_filter(self, allowed: IdSet) -> _PreparedFilter:
         """Return the prepared filter, which is cached."""
@@ -206,26 +206,40 @@ class SnapshotIndex:
 
     # -- probe, score or scan ------------------------------------------------------------------------------
 
+    def _probe_with_filter(
+        self, queries: Float32, k: int, tuning: TuningResult, allowed: IdSet, prepared: _PreparedFilter
+    ) -> list[Matches]:
+        """Return the best allowed candidates in the lists near each query.
+
+        The number of lists is that for a filter unrelated to the query. Where the filter excludes what the query is
+        near to, more lists are read, and at last all of them.
+        """
+        share = min(self._share(prepared), MAX_FILTER_SHARE)
+        results: dict[int, Matches] = {}
+        numbers = np.arange(len(queries))
+        for effort, ranks in (
+            (tuning.effort_for(share), _RELATED_RANKS / share),
+            (tuning.effort_for(SCANNED_SHARE), 1 / SCANNED_SHARE),
+            (replace(tuning.effort, probe=self._snapshot.widest), math.inf),
+        ):
+            matches, is_related = self._probe(queries[numbers], k, effort, allowed, prepared, ranks)
+            results.update(zip(numbers.tolist(), matches, strict=True))
+            numbers = numbers[is_related]
+            if not len(numbers):
+                break
+        return [results[n] for n in range(len(queries))]
+
     def _probe(
         self,
         queries: Float32,
         k: int,
-        allowed: IdSet | None,
-        prepared: _PreparedFilter | None,
-        text: bool,
-        share: float = MAX_FILTER_SHARE,
-        ranks: float = _RELATED_RANKS,
-    ) -> list[Matches]:
-        """Return the best of the candidates in the lists near each query.
-
-        With a filter, there are as many lists as if it let at most ``share`` through. Where it is related to the query
-        (:meth:`_is_related`, with ``ranks``), more lists are read, then all rows.
-        """
-        tuning = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = tuning.effort
-        if prepared is not None:
-            share = min(self._share(prepared), share)
-            effort = tuning.effort_for(share)
+        effort: SearchEffort,
+        allowed: IdSet | None = None,
+        prepared: _PreparedFilter | None = None,
+        ranks: float = math.inf,
+    ) -> tuple[list[Matches], Bools]:
+        """Return the best candidates in the lists near each query, and for which queries a filter is related to them:
+        their hits rank further than in ``ranks`` times their number among all images in these lists."""
         effort = effort.scale_to(k)
         marks = self._live_marks if prepared is None else prepared.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
@@ -235,7 +249,7 @@ class SnapshotIndex:
         # Many queries scan the tail together, which is faster; for few, one proof covers candidates and tail.
         beside = self._tail if scanned and len(queries) < BATCH else None
         tails = self._tail.search(queries, k, allowed=allowed) if scanned and beside is None else []
-        results = []
+        results, related = [], np.zeros(len(queries), np.bool_)
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
             bitmap = marks if self._snapshot.filters else None
@@ -253,11 +267,8 @@ class SnapshotIndex:
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.
             slack = effort.slack if self._snapshot.filters or self._live_marks is None else None
             depth = max(k, RECALL_K)
-            is_related = (
-                np.zeros(len(block), np.bool_)
-                if prepared is None
-                else self._is_related(block, candidates, min(depth, count), effort.probe, share, ranks, lists)
-            )
+            if ranks < math.inf and self._snapshot.widest:
+                related[start : start + _BLOCK] = self._is_related(block, candidates, depth, ranks, effort.probe, lists)
             if codes is None:
                 near = candidates.near(depth, slack)
             else:
@@ -270,13 +281,11 @@ class SnapshotIndex:
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
-                if len(matches) < most or is_related[n - start]:
-                    if prepared is not None and share > SCANNED_SHARE:
-                        (matches,) = self._probe(query[np.newaxis], k, allowed, prepared, text, SCANNED_SHARE, 1)
-                    else:
-                        (matches,) = self._scan(query[np.newaxis], k, allowed)
+                if len(matches) < most and not related[n]:
+                    # The probed lists contain too few images that are alive and allowed.
+                    (matches,) = self._scan(query[np.newaxis], k, allowed)
                 results.append(matches)
-        return results
+        return results, related
 
     def _coded_tail(self, queries: int) -> TailCodes | None:
         """Return the codes of the tail; None where it has none, or has not been searched often enough."""
@@ -305,20 +314,16 @@ class SnapshotIndex:
         queries: Float32,
         candidates: Candidates,
         k: int,
-        probe: int,
-        share: float,
         ranks: float,
+        probe: int,
         lists: NearestLists | None,
     ) -> Bools:
-        """Return for each query whether its filter is related to it.
-
-        It is if the ``k``-th of the ``candidates`` ranks ``ranks`` times further among all images in the same ``lists``
-        than with a filter that lets ``share`` through and is unrelated to the query.
-        """
-        k = min(k, _MOST_RANKED_HITS)
+        """Return for each query whether the ``k``-th of its ``candidates`` ranks further than ``ranks`` · ``k`` among
+        all images in the same ``lists``."""
+        k = min(k, _MOST_RANKED_HITS, candidates.scores.shape[1])
         everything = self._snapshot.candidates(
             queries,
-            min(math.ceil(ranks * k / share), self._snapshot.facts.rows),
+            min(math.ceil(ranks * k), self._snapshot.facts.rows),
             probe,
             self._live_marks,
             placement=self._placement,
