@@ -37,6 +37,38 @@ def test_nearly_all_lists_found_are_the_nearest(index: Any) -> None:
     np.testing.assert_allclose(by_codes.queries, by_centres.queries)
 
 
+@pytest.mark.parametrize("has_codes", [True, False])
+def test_with_a_reach_only_lists_about_as_near_as_the_nearest_are_probed(index: Any, has_codes: bool) -> None:
+    snapshot = snapshot_of(index, encode_centres(RotatedIndex.of(index)) if has_codes else None)
+    queries = narrow_rows(50, 1)
+    everything = snapshot.nearest_lists(queries, 24)
+    lists = snapshot.nearest_lists(queries, 16, 0.12)
+    assert everything is not None
+    assert lists is not None
+    counts = []
+    for n in range(50):
+        cosines = np.sort(everything.cosines[n])[::-1]
+        near = np.flatnonzero(everything.cosines[n] >= min(cosines[0] - np.float32(0.12), cosines[1]))
+        chosen = lists.numbers[n][lists.numbers[n] >= 0]
+        assert set(chosen.tolist()) == set(everything.numbers[n][near].tolist())
+        counts.append(len(chosen))
+    assert min(counts) < 16 < max(counts), "half as many more for those that need it"
+    assert min(counts) >= 2, "an eighth in any case"
+
+
+def test_candidates_come_from_the_lists_within_reach(index: Any) -> None:
+    snapshot = snapshot_of(index, encode_centres(RotatedIndex.of(index)))
+    queries = narrow_rows(50, 1)
+    lists = snapshot.nearest_lists(queries, 16, 0.12)
+    assert lists is not None
+    candidates = snapshot.candidates(queries, 100, 16, None, reach=0.12)
+    for n in range(50):
+        of_lists = np.concatenate([snapshot.ids_of_list(number) for number in lists.numbers[n].tolist() if number >= 0])
+        found = candidates.ids[n][candidates.ids[n] >= 0]
+        assert len(found) == min(100, len(of_lists))
+        assert np.isin(found, of_lists).all()
+
+
 def test_one_query_is_searched_as_many_are(index: Any) -> None:
     snapshot = snapshot_of(index, encode_centres(RotatedIndex.of(index)))
     queries = narrow_rows(20, 1)

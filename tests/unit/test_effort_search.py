@@ -62,6 +62,32 @@ def test_the_effort_found_reaches_the_target_and_fewer_lists_do_not(snapshot: Sn
     assert not tuning._reaches(snapshot, first, fewer, 0.95)
 
 
+def test_where_neighbours_lie_in_few_lists_fewer_are_probed(rows: LiveRows) -> None:
+    """Half of the queries lie in dense clusters of their own, half in between."""
+    rng = np.random.default_rng(5)
+    dense = np.repeat(rng.standard_normal((40, 32)), 50, axis=0) + 0.05 * rng.standard_normal((2_000, 32))
+    vectors = np.concatenate([dense, rng.standard_normal((2_000, 32))])
+    units = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    mixed = LiveRows([Segment(np.arange(4_000), units, np.empty(0, np.int64))])
+    (queries,) = tuning.find_neighbours([tuning.stored_row_queries(mixed, np.arange(0, 4_000, 10))], mixed)
+    snapshot = snapshot_of(mixed.segments, 32, factory="IVF64,PQ16x4")
+    effort = tuning.tune_effort(snapshot, queries, 0.95, np.arange(4_000)).effort
+    assert effort.reach is not None
+    lists = snapshot.nearest_lists(queries.queries, effort.probe, effort.reach)
+    assert lists is not None
+    probed = np.count_nonzero(lists.numbers >= 0, axis=1)
+    assert probed[:200].mean() < 0.5 * effort.probe, "of dense clusters"
+    assert probed.mean() <= 0.9 * effort.probe
+    second = queries.half(second=True)
+    found, without = (tuning._shares(snapshot, second, one).mean() for one in (effort, replace(effort, reach=None)))
+    assert found > without - 0.01
+
+
+def test_a_kind_without_lists_has_no_reach(rows: LiveRows, queries: QuerySet) -> None:
+    graph = snapshot_of(rows.segments, 32, factory="HNSW16")
+    assert tuning.tune_effort(graph, queries, 0.9, np.arange(4_000)).effort.reach is None
+
+
 def test_an_effort_that_is_still_enough_stays(snapshot: Snapshot, queries: QuerySet) -> None:
     before = TuningResult(SearchEffort(60, 2_560, None), 0.97, 100, ((0.1, 64), (0.02, 64)))
     result = tuning.tune_effort(snapshot, queries, 0.95, np.arange(4_000), before)

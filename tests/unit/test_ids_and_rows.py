@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -224,6 +224,10 @@ def test_for_more_results_more_is_looked_at() -> None:
     assert effort.scale_to(1) == effort.scale_to(16) == effort
     assert effort.scale_to(40) == SearchEffort(12, 120, 0.5)
     assert SearchEffort(0, 0).scale_to(160) == SearchEffort(0, 160, None)
+    reaching = SearchEffort(8, 40, 0.5, 0.1)
+    assert reaching.scale_to(10) == reaching
+    assert reaching.scale_to(40) == SearchEffort(12, 120, 0.5, 0.1)
+    assert reaching.scale_to(101).reach is None, "nobody has measured a reach for so many"
 
 
 def test_where_a_filter_lets_little_through_more_lists_are_looked_at() -> None:
@@ -233,6 +237,8 @@ def test_where_a_filter_lets_little_through_more_lists_are_looked_at() -> None:
     assert tuning.effort_for(0.1**0.5).probe == 8
     assert tuning.effort_for(0.1**2.5).probe == 32
     assert tuning.effort_for(2.0).probe == 4
+    reaching = replace(tuning, effort=replace(tuning.effort, reach=0.2))
+    assert reaching.effort_for(0.1) == SearchEffort(16, 40, 0.1), "a reach is tuned without filters"
     assert TuningResult(SearchEffort(0, 4), 1, 1, ((0.5, 0), (0.1, 0))).effort_for(0.3).probe == 0
 
 
@@ -267,6 +273,9 @@ def test_what_is_known_of_an_index_is_written_and_read() -> None:
     assert IndexMetadata.read(own.seal()) == own
     assert b'"parts"' not in own.seal()
     assert b'"layout"' not in own.seal()
+    assert b'"reach"' not in own.seal(), "earlier versions know no reach"
+    reaching = facts(text=TuningResult(SearchEffort(4, 40, None, 0.125), 1.0, 0))
+    assert IndexMetadata.read(reaching.seal()) == reaching
 
 
 LIES: list[tuple[str, Any]] = [
@@ -290,7 +299,8 @@ INNER_LIES: list[dict[str, Any]] = [
     {"effort": []}, {"effort": {"probe": 1}}, {"effort": {"probe": -1, "rescore": 1}},
     {"effort": {"probe": 1, "rescore": -1}}, {"effort": {"probe": (1 << 31) + 1, "rescore": 1}},
     {"effort": {"probe": 1, "rescore": (1 << 31) + 1}}, {"effort": {"probe": 1, "rescore": 1, "slack": -1}},
-    {"effort": {"probe": 1, "rescore": 1, "more": 1}}, {"more": 1},
+    {"effort": {"probe": 1, "rescore": 1, "reach": -0.1}}, {"effort": {"probe": 1, "rescore": 1, "more": 1}},
+    {"more": 1},
 ]  # fmt: skip
 
 
@@ -307,7 +317,7 @@ def test_what_nobody_writes_of_an_index_is_refused(n: int) -> None:
 def test_nor_of_how_it_is_searched(of: str, n: int) -> None:
     document = asdict(facts())
     document[of].update(INNER_LIES[n])
-    with pytest.raises(ValueError, match=r"^(image|text|filtered|effort|probe|rescore|slack|recall|queries)"):
+    with pytest.raises(ValueError, match=r"^(image|text|filtered|effort|probe|rescore|slack|reach|recall|queries)"):
         IndexMetadata.read(durable_files.add_checksum(document))
 
 

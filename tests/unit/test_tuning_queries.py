@@ -257,7 +257,7 @@ def test_no_more_candidates_are_scored_again_than_the_recall_needs(monkeypatch: 
     assert tuning._cheapest_rescoring(drawn, asked, 1.0, 8) == (30.0, SearchEffort(8, 40, 0.2))  # type: ignore[arg-type]
     # Lower recall is for lists that are not probed: what is in those that are is not lost.
     assert tuning._cheapest_rescoring(drawn, asked, 0.9, 8) == (30.0, SearchEffort(8, 40, 0.2))  # type: ignore[arg-type]
-    monkeypatch.setattr(tuning, "_RESCORING_LOSS", 1.0)
+    monkeypatch.setattr(tuning, "_MOST_LOST", 1.0)
     assert tuning._cheapest_rescoring(drawn, asked, 0.9, 8) == (9.0, SearchEffort(8, 20, 0.025))  # type: ignore[arg-type]
     missing = Drawn([[*range(9), *range(100, 191)]], [[0.0] * 100])
     assert tuning._cheapest_rescoring(missing, asked, 0.95, 8) is None  # type: ignore[arg-type]

@@ -40,6 +40,8 @@ _MANY = 8
 #: Queries compared with all centres at a time, and lists that are looked at together for the nearest ones.
 _QUERY_BLOCK = 2048
 _GROUP = 16
+#: One in so many lists is probed however far it is: the nearest one alone may have fewer rows than are asked for.
+_ALWAYS = 8
 
 
 class Candidates(NamedTuple):
@@ -60,8 +62,8 @@ class Candidates(NamedTuple):
 
 
 class NearestLists(NamedTuple):
-    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 to their centres, or about these, both (q, probe);
-    and ``queries`` (q, dim), rotated as the lists' rows are."""
+    """The lists to probe: ``numbers`` int64 (-1: none) and ``cosines`` float32 to their centres, or about these, both
+    (q, lists); and ``queries`` (q, dim), rotated as the lists' rows are."""
 
     numbers: Ids
     cosines: Float32
@@ -134,14 +136,27 @@ class Snapshot:
         """Return the ids of the rows in a list of :meth:`nearest_lists`, in any order."""
         return inverted_lists.ids_of_list(self.rotated.inner, number)
 
-    def nearest_lists(self, queries: Float32, probe: int) -> NearestLists | None:
+    def nearest_lists(self, queries: Float32, probe: int, reach: float | None = None) -> NearestLists | None:
         """Return the ``probe`` lists nearest to each query, in any order, valid for all snapshots of the same layout.
+        With a ``reach``, these are up to half as many more, but beyond the first eighth none whose cosine is further
+        below the best.
 
         Returns None where a kind cannot search given lists.
         """
         if not self.has_lists:
             return None
-        probe = max(1, min(probe, self.rotated.inner.nlist))
+        most = self.rotated.inner.nlist
+        if reach is None:
+            return self._nearest_lists(queries, max(1, min(probe, most)))
+        lists = self._nearest_lists(queries, max(1, min(probe + probe // 2, most)))
+        always = max(1, probe // _ALWAYS)
+        least = np.minimum(
+            lists.cosines.max(axis=1, keepdims=True) - np.float32(reach),
+            -np.partition(-lists.cosines, always - 1, axis=1)[:, always - 1 : always],
+        )
+        return lists._replace(numbers=np.where(lists.cosines >= least, lists.numbers, -1))
+
+    def _nearest_lists(self, queries: Float32, probe: int) -> NearestLists:
         queries = self.rotated.rotate(queries)
         if self._centre_scan is not None:
             cosines, numbers = self._centre_scan.nearest(queries, probe)
@@ -196,25 +211,29 @@ class Snapshot:
         *,
         placement: Placement | None = None,
         share: float = 1.0,
+        reach: float | None = None,
         lists: NearestLists | None = None,
     ) -> Candidates:
         """Return the ``count`` rows that rank first by their codes.
 
         ``allowed`` has a bit for each id that may be found; it must be None where the kind supports no filters. With a
         ``placement`` they come from a GPU if possible; ``share`` of the rows is allowed. ``lists``, those of
-        :meth:`nearest_lists` for the same ``probe``, saves looking them up.
+        :meth:`nearest_lists` for the same ``probe`` and ``reach``, saves looking them up. A GPU probes the lists
+        without ``reach``.
         """
         if count < 1 or not len(queries):
             return Candidates.none(len(queries))
         if placement is None:
-            return self._candidates(queries, count, probe, allowed, lists)
+            return self._candidates(queries, count, probe, allowed, lists or self.nearest_lists(queries, probe, reach))
         predicate = None if allowed is None else functools.partial(test_bits, allowed)
         proposals = placement.draw(self.index, queries, count, predicate, share, probe)
         if proposals is None:
-            return self._candidates(queries, count, probe, allowed)
+            return self._candidates(queries, count, probe, allowed, self.nearest_lists(queries, probe, reach))
         if not proposals.is_complete.all():
             short = ~proposals.is_complete
-            proposals.scores[short], proposals.ids[short] = self._candidates(queries[short], count, probe, allowed)
+            lists = self.nearest_lists(queries[short], probe, reach)
+            others = self._candidates(queries[short], count, probe, allowed, lists)
+            proposals.scores[short], proposals.ids[short] = others
         return Candidates(proposals.scores, proposals.ids)
 
     def _candidates(
@@ -223,8 +242,10 @@ class Snapshot:
         count: int,
         probe: int,
         allowed: Bits | None,
-        lists: NearestLists | None = None,
+        lists: NearestLists | None,
     ) -> Candidates:
+        if lists is not None:
+            probe = lists.numbers.shape[1]
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search. Making them takes as long as
         # probing twenty lists, and most searches have those of the last one.
         cached = self._parameters
@@ -236,8 +257,6 @@ class Snapshot:
             cached = _Parameters(probe, allowed, selector, search_parameters(index, probe, selector))
             self._parameters = cached
         parameters = cached.parameters
-        if lists is None:
-            lists = self.nearest_lists(queries, probe)
         if lists is None:
             return Candidates(*self.index.search(queries, count, params=parameters))
         return _search_lists(self.rotated.inner, count, lists, parameters)

@@ -39,6 +39,8 @@ TRUTH_FILE = layout.SNAPSHOT_TRUTH
 
 #: Number of results for which recall is measured and efforts are tuned.
 RECALL_K = 10
+#: The most results for which a reach is known to be enough (docs/decisions/0018-approximate-index.md).
+_MOST_WITH_REACH = 100
 
 #: The name of a snapshot's folder inside the folder of its space.
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
@@ -98,14 +100,16 @@ class IndexFolder(NamedTuple):
 class SearchEffort:
     """How thoroughly one search looks for ten results.
 
-    ``probe`` is the number of lists probed (``efSearch`` of a graph, 0 where a kind has no such parameter). At most
-    ``rescore`` candidates are scored again: those whose score by codes is at most ``slack`` below the tenth (None:
-    all).
+    ``probe`` is the number of lists probed (``efSearch`` of a graph, 0 where a kind has no such parameter). With a
+    ``reach``, it depends on the query: of the lists nearest to it, up to half as many more than ``probe``, those are
+    probed whose centre's cosine is at most ``reach`` below the nearest one's. At most ``rescore`` candidates are scored
+    again: those whose score by codes is at most ``slack`` below the tenth (None: all).
     """
 
     probe: int
     rescore: int
     slack: float | None = None
+    reach: float | None = None
 
     def scale_to(self, k: int) -> SearchEffort:
         """Return the effort for ``k`` results: further results are spread over more lists, and errors of codes matter
@@ -116,7 +120,8 @@ class SearchEffort:
         if k <= 16:
             return self
         probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
-        return SearchEffort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)), self.slack)
+        rescore = k + math.ceil(self.rescore * math.sqrt(k / 10))
+        return SearchEffort(probe, rescore, self.slack, self.reach if k <= _MOST_WITH_REACH else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,10 @@ class TuningResult:
     filtered: tuple[tuple[float, int], ...] = ()
 
     def effort_for(self, share: float) -> SearchEffort:
-        """Return the effort where a filter lets ``share`` of the images through, interpolating between two shares."""
+        """Return the effort where a filter lets ``share`` of the images through, interpolating between two shares.
+
+        It has no reach, which is tuned without filters.
+        """
         above, probe = 1.0, self.effort.probe
         for level, level_probe in self.filtered:
             level_probe = max(probe, level_probe)
@@ -143,7 +151,7 @@ class TuningResult:
                     probe = math.ceil(probe * (level_probe / probe) ** part)
                 break
             above, probe = level, level_probe
-        return replace(self.effort, probe=probe)
+        return replace(self.effort, probe=probe, reach=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +185,12 @@ class IndexMetadata:
     layout: str = ""
 
     def seal(self) -> bytes:
-        # Earlier versions know neither member: they can read a snapshot of one part; several look damaged to them.
-        return add_checksum({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
+        # Earlier versions know none of these members: they can read a snapshot that does without.
+        document = {k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")}
+        for kind in ("image", "text"):
+            if document[kind]["effort"]["reach"] is None:
+                del document[kind]["effort"]["reach"]
+        return add_checksum(document)
 
     @classmethod
     def read(cls, data: bytes) -> IndexMetadata:
@@ -226,6 +238,7 @@ def _parse_tuning(document: JsonObject) -> TuningResult:
             probe=effort.whole("probe", most=1 << 31),
             rescore=effort.whole("rescore", most=1 << 31),
             slack=effort.number("slack", least=0) if "slack" in effort else None,
+            reach=effort.number("reach", least=0) if "reach" in effort else None,
         ),
         recall=document.number("recall", least=0, most=1),
         queries=document.whole("queries"),

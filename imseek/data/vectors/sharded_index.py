@@ -80,6 +80,7 @@ class ShardedSnapshot(Snapshot):
         *,
         placement: Placement | None = None,
         share: float = 1.0,
+        reach: float | None = None,
         lists: NearestLists | None = None,
     ) -> Candidates:
         """Return the ``count`` rows of all parts that rank first by their codes, as :meth:`Snapshot.candidates`."""
@@ -91,7 +92,7 @@ class ShardedSnapshot(Snapshot):
             for part, layout, part_probe in zip(self.parts, self._layouts, probes, strict=True):
                 if layout not in nearest:
                     is_known = lists is not None and part is self.parts[0] and part_probe == probe
-                    nearest[layout] = lists if is_known else part.nearest_lists(queries, part_probe)
+                    nearest[layout] = lists if is_known else part.nearest_lists(queries, part_probe, reach)
 
         def search(
             n: int, batch: Float32, count: int, selection: slice | np.ndarray[tuple[int], np.dtype[np.int64]]

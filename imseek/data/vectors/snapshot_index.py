@@ -220,7 +220,7 @@ class SnapshotIndex:
         for effort, ranks in (
             (tuning.effort_for(share), _RELATED_RANKS / share),
             (tuning.effort_for(SCANNED_SHARE), 1 / SCANNED_SHARE),
-            (replace(tuning.effort, probe=self._snapshot.widest), math.inf),
+            (replace(tuning.effort, probe=self._snapshot.widest, reach=None), math.inf),
         ):
             matches, is_related = self._probe(queries[numbers], k, effort, allowed, prepared, ranks)
             results.update(zip(numbers.tolist(), matches, strict=True))
@@ -254,7 +254,9 @@ class SnapshotIndex:
             block = queries[start : start + _BLOCK]
             bitmap = marks if self._snapshot.filters else None
             passing_share = self._live_share if prepared is None else prepared.share
-            lists = self._snapshot.nearest_lists(block, effort.probe) if self._placement is None else None
+            lists = None
+            if self._placement is None:
+                lists = self._snapshot.nearest_lists(block, effort.probe, effort.reach)
             candidates = self._snapshot.candidates(
                 block,
                 count,
@@ -262,6 +264,7 @@ class SnapshotIndex:
                 bitmap,
                 placement=self._placement,
                 share=passing_share,
+                reach=effort.reach,
                 lists=lists,
             )
             # Without filters, some of the k best may be dead, so distances to the k-th mean nothing.

@@ -43,12 +43,17 @@ _RESCORE_STEPS = (20, 40, 80, 160, 240, 320, 480, 640, 1280, 1920, 2560, 3840, 5
 #: How far a candidate may score below the tenth by its codes. Larger errors are rare, and where many images are about
 #: as good as the tenth, more must be rescored.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
+#: How far below the nearest list's cosine to a query others may be, each an eighth more.
+_REACHES: Final = tuple(float(reach) for reach in np.round(0.01 * 1.125 ** np.arange(36), 4))
+#: A reach must spare this share of the lists.
+_LEAST_SPARED = 0.1
 #: True neighbours per query: enough for filtered queries too.
 TRUTH_DEPTH = 1000
-#: Rescoring too few candidates may lose this share of the neighbours that may be missed at all. Users' queries differ
-#: from these mostly in how many candidates score about the same: with twice the share, 5,120 of ten million were enough
-#: for these queries of words, and other words found .974 of their neighbours in place of .986.
-_RESCORING_LOSS = 0.05
+#: Rescoring too few candidates, or probing too few lists for some queries, may each lose this share of the neighbours
+#: that may be missed at all. Users' queries differ from these mostly in how many candidates score about the same: with
+#: twice the share, 5,120 of ten million were enough for these queries of words, and other words found .974 of their
+#: neighbours in place of .986.
+_MOST_LOST = 0.05
 #: The length of a text-like query's content, with that of the whole as 1, and of its share of the pictures' mean. The
 #: rest is the gap. The shorter the content, the more the errors of codes weigh, and the more candidates are rescored.
 _TEXT_CONTENT = 0.55
@@ -219,7 +224,7 @@ def tune_effort(
     if snapshot.filters:
         for level in _FILTER_SHARES:
             filtered.append((level, _probe_within(snapshot, first, target, effort, image_ids, level)))
-    return TuningResult(effort, 0.0, 0, tuple(filtered))
+    return TuningResult(replace(effort, reach=_find_reach(snapshot, first, target, effort)), 0.0, 0, tuple(filtered))
 
 
 def _reaches(snapshot: Snapshot, queries: QuerySet, effort: SearchEffort, target: float) -> bool:
@@ -227,9 +232,37 @@ def _reaches(snapshot: Snapshot, queries: QuerySet, effort: SearchEffort, target
     none."""
     if not len(queries.queries):
         return False
+    return _is_enough(_shares(snapshot, queries, effort), target, 0.0)
+
+
+def _shares(snapshot: Snapshot, queries: QuerySet, effort: SearchEffort) -> Floats:
+    """Return the share of the neighbours of each query that this effort finds."""
     count = min(effort.rescore, snapshot.facts.rows)
-    candidates = snapshot.candidates(queries.queries, count, effort.probe, None)
-    return _is_enough(_hits(candidates.near(RECALL_K, effort.slack), queries, RECALL_K).shares(), target, 0.0)
+    candidates = snapshot.candidates(queries.queries, count, effort.probe, None, reach=effort.reach)
+    return _hits(candidates.near(RECALL_K, effort.slack), queries, RECALL_K).shares()
+
+
+def _find_reach(snapshot: Snapshot, queries: QuerySet, target: float, effort: SearchEffort) -> float | None:
+    """Return the least reach with which ``effort`` finds as much as without; None if none spares lists.
+
+    The nearest neighbours of one query lie in a few lists, those of another in many. How much nearer the nearest lists
+    are than others tells them apart (cf. Li et al. 2020, *Improving approximate nearest neighbor search through learned
+    adaptive early termination*, which learn when to stop from such features).
+    """
+    if not snapshot.has_lists or not effort.probe or not len(queries.queries):
+        return None
+    least = float(_shares(snapshot, queries, effort).mean()) - _MOST_LOST * (1 - target)
+
+    def is_enough(reach: float) -> bool:
+        return _is_enough(_shares(snapshot, queries, replace(effort, reach=reach)), target, least)
+
+    position = bisect.bisect_left(_REACHES, True, key=is_enough)
+    if position == len(_REACHES):
+        return None
+    lists = snapshot.nearest_lists(queries.queries, effort.probe, _REACHES[position])
+    assert lists is not None
+    probed = np.count_nonzero(lists.numbers >= 0, axis=1).mean()
+    return _REACHES[position] if probed <= (1 - _LEAST_SPARED) * effort.probe else None
 
 
 def _cheapest_effort(snapshot: Snapshot, queries: QuerySet, target: float, probes: Sequence[int]) -> SearchEffort:
@@ -304,7 +337,7 @@ def _cheapest_rescoring(
     """
     best: tuple[float, SearchEffort] | None = None
     hits = _hits(candidates.ids, queries, RECALL_K)
-    least = float(hits.shares().mean()) - _RESCORING_LOSS * (1 - target)
+    least = float(hits.shares().mean()) - _MOST_LOST * (1 - target)
     for slack in (None, *reversed(_SLACKS)):
         counts = np.count_nonzero(candidates.near(RECALL_K, slack) >= 0, axis=1)
         rescore = next(
