@@ -63,7 +63,8 @@ def draw_growth(rows: Sequence[dict[str, Any]], machine: str, out: Path) -> None
     from matplotlib.ticker import NullLocator
 
     figure, axis = pyplot.subplots(figsize=(6, 4.2))
-    own_rows = sorted((row for row in rows if row["system"] == "imseek"), key=lambda row: int(row["count"]))
+    own_rows = [row for row in rows if (row["system"], row["threads"]) == ("imseek", 1)]
+    own_rows.sort(key=lambda row: int(row["count"]))
     for kind, title in KINDS.items():
         times = [row[kind]["cpu_ms"] for row in own_rows]
         axis.plot([row["count"] for row in own_rows], times, "o-", label=title)
