@@ -39,8 +39,6 @@ TRUTH_FILE = layout.SNAPSHOT_TRUTH
 
 #: Number of results for which recall is measured and efforts are tuned.
 RECALL_K = 10
-#: The most results for which a reach is known to be enough (docs/decisions/0018-approximate-index.md).
-_MOST_WITH_REACH = 100
 
 #: The name of a snapshot's folder inside the folder of its space.
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
@@ -113,7 +111,7 @@ class SearchEffort:
 
     def scale_to(self, k: int) -> SearchEffort:
         """Return the effort for ``k`` results: further results are spread over more lists, and errors of codes matter
-        more.
+        more. It has no reach: where clusters are small, further results lie in other ones, far from the nearest.
 
         Only the effort for ten is measured; these are rules of thumb (docs/decisions/0018-approximate-index.md).
         """
@@ -121,7 +119,7 @@ class SearchEffort:
             return self
         probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
         rescore = k + math.ceil(self.rescore * math.sqrt(k / 10))
-        return SearchEffort(probe, rescore, self.slack, self.reach if k <= _MOST_WITH_REACH else None)
+        return SearchEffort(probe, rescore, self.slack)
 
 
 @dataclass(frozen=True, slots=True)
