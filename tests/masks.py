@@ -9,7 +9,8 @@ from typing import Any
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 KEYS = re.compile(
-    r"(^|_)(seconds|ms|ns|bytes|size|version|versions|uuid|started|ended|made|created|updated|at|since|when|time|pid|"
+    r"(^|_)(seconds|ms|ns|bytes|bytes_on_disk|bytes_checked|size|version|versions|uuid|started|ended|made|created|"
+    r"updated|at|since|when|time|pid|"
     r"queries_per_second|page|threads|cpus|speed|speedup|per_second|faster|freed|undo_id|memory)$"
 )
 WORDS = (
