@@ -71,11 +71,13 @@ class TestCollections:
 
 
 class TestCare:
-    def test_a_sound_one(self, cli, indexed) -> None:
+    def test_a_sound_one(self, cli, home, indexed) -> None:
         outcome = cli("collection", "verify", "--json")
         report = outcome.json("verify")
         assert (outcome.code, report["ok"]) == (0, True)
-        assert report["files_checked"] > 0
+        files = [path.stat().st_size for path in (home / "collections/default").rglob("*") if path.is_file()]
+        assert 0 < report["files_checked"] <= len(files)
+        assert 0 < report["bytes_checked"] <= sum(files) == cli("info", "--json").json("info")["bytes_on_disk"]
         assert cli("collection", "verify", "default").out.startswith("0 problems in ")
         assert cli("collection", "verify", "-c", "default").out.startswith("0 problems in ")
         twice = cli("collection", "verify", "default", "-c", "default")
