@@ -82,13 +82,13 @@ with imseek.open(sys.argv[1]) as collection:
 """
 
 
-def test_twenty_kills_while_indexing_300_images(fast_folder: Path) -> None:
+def test_twenty_kills_while_indexing_600_images(fast_folder: Path) -> None:
     """At random moments: between commits, inside them, in SQLite, while files are being written."""
     import imseek
 
     stage = Stage(fast_folder)
     stage.photos.mkdir()
-    for n in range(300):
+    for n in range(600):
         draw(stage.photos / f"{n:03}.png", n)
     made(stage)
     chance = generator("twenty kills")
@@ -107,6 +107,6 @@ def test_twenty_kills_while_indexing_300_images(fast_folder: Path) -> None:
         assert {problem.kind for problem in problems} <= PASSING, problems
         with imseek.open(stage.root) as collection:
             assert collection.info().images >= acknowledged
-    assert 0 < acknowledged < 300, "the kills came while there was work to do"
+    assert 0 < acknowledged < 600, "the kills came while there was work to do"
     stage.index()
     check(stage, removed=False)
